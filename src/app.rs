@@ -1,0 +1,68 @@
+//! The service put together: the only place that names concrete parts.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::fanout::replays::Replays;
+use crate::fanout::{Fanout, Outbox};
+use crate::inbox::{EventLog, Inbox, Rejections};
+use crate::shutdown::Shutdown;
+use crate::vault::Vault;
+use crate::vault::audit::ReadLog;
+
+/// Everything that the faces (`http`, `cli`) need, behind one shared handle.
+pub struct App {
+    /// The configuration.
+    pub config: Config,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Pushes.
+    pub inbox: Inbox,
+    /// Stored events.
+    pub log: Arc<dyn EventLog>,
+    /// Refused pushes.
+    pub rejections: Arc<dyn Rejections>,
+    /// Deliveries.
+    pub outbox: Arc<dyn Outbox>,
+    /// Subscriptions.
+    pub fanout: Arc<Fanout>,
+    /// Bulk replays.
+    pub replays: Arc<Replays>,
+    /// Tickets and tokens.
+    pub vault: Arc<Vault>,
+    /// Who read what.
+    pub reads: Arc<dyn ReadLog>,
+    /// State of the parts, for `/readyz`.
+    pub health: Arc<Health>,
+    /// The wish to stop.
+    pub shutdown: Shutdown,
+}
+
+/// Which parts work; `/readyz` is this.
+#[derive(Debug, Default)]
+pub struct Health {
+    parts: std::sync::Mutex<std::collections::BTreeMap<&'static str, Result<(), String>>>,
+}
+
+impl Health {
+    /// A part works.
+    pub fn works(&self, part: &'static str) {
+        self.note(part, Ok(()));
+    }
+
+    /// A part does not work, and why.
+    pub fn fails(&self, part: &'static str, why: impl Into<String>) {
+        self.note(part, Err(why.into()));
+    }
+
+    fn note(&self, part: &'static str, state: Result<(), String>) {
+        self.parts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(part, state);
+    }
+
+    /// Every part with its state.
+    #[must_use]
+    pub fn parts(&self) -> std::collections::BTreeMap<&'static str, Result<(), String>> {
+        self.parts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,103 @@
+//! What time it is, as an argument: the system's clock, or one that a test moves by hand.
+//!
+//! The only room that reads the system's time. Everybody else is handed a [`Clock`] or a [`Timestamp`].
+
+use std::sync::Mutex;
+
+pub use jiff::Timestamp;
+use jiff::{
+    SignedDuration,
+    tz::{self, TimeZone},
+};
+use tokio::sync::watch;
+
+/// A source of time that can be waited on.
+#[async_trait::async_trait]
+pub trait Clock: Send + Sync {
+    /// The present moment.
+    fn now(&self) -> Timestamp;
+    /// Returns once [`Clock::now`] is `at` or later.
+    async fn sleep_until(&self, at: Timestamp);
+}
+
+/// The machine's clock.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SystemClock;
+
+/// Longest single sleep: a wall clock that is set forward is noticed within this time.
+const LONGEST_NAP: std::time::Duration = std::time::Duration::from_secs(5);
+
+#[async_trait::async_trait]
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    async fn sleep_until(&self, at: Timestamp) {
+        loop {
+            let left = at.duration_since(self.now());
+            match std::time::Duration::try_from(left) {
+                Ok(left) if !left.is_zero() => tokio::time::sleep(left.min(LONGEST_NAP)).await,
+                _ => return,
+            }
+        }
+    }
+}
+
+/// A clock that stands still until it is moved; sleepers wake as soon as their time is reached.
+#[derive(Debug)]
+pub struct ManualClock {
+    now: watch::Sender<Timestamp>,
+    moving: Mutex<()>,
+}
+
+impl ManualClock {
+    /// A clock that shows `now`.
+    #[must_use]
+    pub fn starting_at(now: Timestamp) -> Self {
+        Self { now: watch::Sender::new(now), moving: Mutex::new(()) }
+    }
+
+    /// Moves the clock by `by`, backwards when negative.
+    pub fn advance(&self, by: SignedDuration) {
+        let _alone = self.moving.lock();
+        let next = *self.now.borrow() + by;
+        self.now.send_replace(next);
+    }
+}
+
+#[async_trait::async_trait]
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        *self.now.borrow()
+    }
+
+    async fn sleep_until(&self, at: Timestamp) {
+        let mut seen = self.now.subscribe();
+        // The sender lives as long as `self`, so waiting cannot fail.
+        let _ = seen.wait_for(|now| *now >= at).await;
+    }
+}
+
+/// The offset of China Standard Time, in which all four vendors write their times.
+pub const CHINA: tz::Offset = tz::offset(8);
+
+/// Reads a vendor's zone-less local time (`2019-01-14 12:45:10`, also with `/` or `T`) as China Standard Time.
+#[must_use]
+pub fn china_time(text: &str) -> Option<Timestamp> {
+    let text = text.trim().replace('/', "-").replace(' ', "T");
+    let local: jiff::civil::DateTime = text.parse().ok()?;
+    TimeZone::fixed(CHINA).to_timestamp(local).ok()
+}
+
+/// Writes a moment as vendors do: `2019-01-14 12:45:10`, China Standard Time.
+#[must_use]
+pub fn china_text(at: Timestamp) -> String {
+    CHINA.to_datetime(at).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// Writes a moment as RFC 3339 with the China offset, seconds precision: `2026-11-20T15:04:05+08:00`.
+#[must_use]
+pub fn china_rfc3339(at: Timestamp) -> String {
+    CHINA.to_datetime(at).strftime("%Y-%m-%dT%H:%M:%S+08:00").to_string()
+}

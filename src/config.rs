@@ -1,0 +1,81 @@
+//! The configuration as valid values: parsed strictly from `yizhan.toml`, environment overrides and secrets' sources, all problems at once.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::access::ApiKey;
+use crate::fanout::Subscription;
+use crate::platform::Components;
+use crate::secret::Secret;
+
+/// Everything that a service needs to know.
+pub struct Config {
+    /// `[server]`.
+    pub server: Server,
+    /// `[store]`.
+    pub store: Store,
+    /// `[fanout]`.
+    pub fanout: Fanout,
+    /// `[[api_keys]]`.
+    pub api_keys: Vec<ApiKey>,
+    /// `[[components]]`.
+    pub components: Components,
+    /// `[[subscriptions]]`, with [`crate::fanout::subscription::Origin::File`].
+    pub subscriptions: Vec<Subscription>,
+}
+
+/// `[server]`.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What platforms and browsers see, without a trailing slash.
+    pub public_url: String,
+    /// Largest push, in bytes.
+    pub max_push_bytes: usize,
+    /// Largest body of the service API, in bytes.
+    pub max_body_bytes: usize,
+    /// Open connections at most.
+    pub max_connections: usize,
+    /// Time a client has to send its head and body.
+    pub client_timeout: Duration,
+    /// Time that claimed deliveries and requests have to finish at shutdown.
+    pub shutdown_grace: Duration,
+    /// Refused pushes kept at most.
+    pub rejected_keep: usize,
+    /// How long refused pushes are kept.
+    pub rejected_retention: Duration,
+}
+
+/// `[store]`.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// Folder of the embedded store.
+    pub path: PathBuf,
+    /// Seals secrets at rest; 32 bytes, base64.
+    pub master_key: Secret,
+    /// Former master keys, which only open.
+    pub previous_master_keys: Vec<Secret>,
+    /// Events and finished deliveries older than this are expunged.
+    pub retention: Duration,
+    /// How long dedupe keys are kept at least, even if events go earlier.
+    pub dedupe_retention: Duration,
+    /// Memory for caches of the log, in bytes.
+    pub cache_bytes: u64,
+}
+
+/// `[fanout]`.
+#[derive(Debug, Clone)]
+pub struct Fanout {
+    /// Waits before the second, third, … attempt.
+    pub retry: Vec<Duration>,
+    /// Total time of one try, the answer's body included.
+    pub timeout: Duration,
+    /// Deliveries of one subscription under way at a time, unless it says otherwise.
+    pub concurrency: u32,
+    /// Private ranges that subscribers may live in.
+    pub allow_private: Vec<IpNet>,
+}

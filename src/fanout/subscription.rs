@@ -1,0 +1,112 @@
+//! Subscriptions: who wants which events, where they are sent, and in what state they are.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::event_type::{EventType, Glob};
+use crate::secret::{Secret, exposed};
+
+/// Name of the vault's own subscriber to `authorization.*`. Names that start with `yizhan-` are ours.
+pub const VAULT: &str = "yizhan-vault";
+
+/// Where a subscription comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The configuration file: settings are read-only, only its state is stored.
+    File,
+    /// The API.
+    Api,
+    /// Ours ([`VAULT`]): never listed among subscriptions, its deliveries are.
+    Internal,
+}
+
+/// What keeps deliveries of one subscription in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ordering {
+    /// Nothing: as many at a time as `concurrency` allows.
+    #[default]
+    None,
+    /// One at a time and in order per authorizer.
+    Authorizer,
+}
+
+/// Whether it is delivered to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Delivered to.
+    #[default]
+    Active,
+    /// Stopped by a person; holds its events.
+    Paused,
+    /// Stopped because the handler answered 410; holds its events until enabled.
+    Disabled,
+}
+
+/// One signing key.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SigningKey {
+    /// `whsec_<base64>`.
+    #[serde(with = "exposed")]
+    pub secret: Secret,
+    /// Signs until then; `None` for the current one.
+    pub until: Option<Timestamp>,
+}
+
+/// One subscription.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Subscription {
+    /// Unique name: letters, digits, `-`, `_`, `.`, at most 64.
+    pub name: String,
+    /// Where from.
+    pub origin: Origin,
+    /// Where events are posted.
+    pub url: String,
+    /// Keys that sign, newest first.
+    pub keys: Vec<SigningKey>,
+    /// Patterns of event types; at least one.
+    pub events: Vec<Glob>,
+    /// Component names; empty: all.
+    pub components: Vec<String>,
+    /// What is kept in order.
+    pub ordering: Ordering,
+    /// Deliveries under way at a time.
+    pub concurrency: u32,
+    /// Deliveries started per second at most; `None`: no limit.
+    pub rate: Option<u32>,
+    /// Its own retry table; `None`: `[fanout] retry`.
+    pub retry: Option<Vec<Duration>>,
+    /// Total time of one try; `None`: `[fanout] timeout`.
+    pub timeout: Option<Duration>,
+    /// Whether it is delivered to.
+    pub state: State,
+    /// When it was made; for the file's, when it was first seen.
+    pub created_at: Timestamp,
+}
+
+impl Subscription {
+    /// Whether it wants an event of that type from that component.
+    #[must_use]
+    pub fn wants(&self, component: &str, kind: EventType) -> bool {
+        (self.components.is_empty() || self.components.iter().any(|name| name == component))
+            && self.events.iter().any(|pattern| pattern.wants(kind))
+    }
+}
+
+/// Why subscriptions could not be stored.
+#[derive(Debug, thiserror::Error)]
+#[error("the subscription could not be stored: {0}")]
+pub struct BookError(pub String);
+
+/// Where subscriptions made by API, and states and rotated keys of all, are kept, sealed.
+#[async_trait::async_trait]
+pub trait SubscriptionBook: Send + Sync {
+    /// All of them.
+    async fn load(&self) -> Result<Vec<Subscription>, BookError>;
+    /// Stores one durably, new or changed.
+    async fn put(&self, subscription: &Subscription) -> Result<(), BookError>;
+    /// Forgets one.
+    async fn remove(&self, name: &str) -> Result<(), BookError>;
+}

@@ -1,0 +1,56 @@
+//! Bulk replay: stored events sent again, as a durable job that can be watched, paused, cancelled and resumed after a restart.
+
+use crate::clock::Timestamp;
+
+use super::event::EventFilter;
+use super::log::LogError;
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplayState {
+    /// Enqueuing.
+    Running,
+    /// Stopped by a person; goes on when resumed.
+    Paused,
+    /// Everything that matched was enqueued.
+    Done,
+    /// Stopped by a person for good.
+    Cancelled,
+}
+
+/// A replay job.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Replay {
+    /// `rpl_…`.
+    pub id: String,
+    /// Which events; `until` is always set, at the latest to the moment of creation, so a replay never chases its own tail.
+    pub filter: EventFilter,
+    /// To whom; `None`: every subscription that matches each event.
+    pub subscription: Option<String>,
+    /// Events enqueued per second at most.
+    pub rate: u32,
+    /// Where it stands.
+    pub state: ReplayState,
+    /// Events that fit when it was made.
+    pub matched: u64,
+    /// Deliveries enqueued so far.
+    pub enqueued: u64,
+    /// Sequence of the last event looked at; the next pass starts behind it.
+    pub cursor: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Where jobs are kept.
+#[async_trait::async_trait]
+pub trait ReplayLog: Send + Sync {
+    /// Stores a job, new or changed, durably.
+    async fn save(&self, replay: &Replay) -> Result<(), LogError>;
+    /// One job.
+    async fn replay(&self, id: &str) -> Result<Option<Replay>, LogError>;
+    /// All jobs, newest first, at most 200.
+    async fn replays(&self) -> Result<Vec<Replay>, LogError>;
+    /// How many deliveries of that job were delivered and how many are dead.
+    async fn outcome(&self, id: &str) -> Result<(u64, u64), LogError>;
+}

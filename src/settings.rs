@@ -1,0 +1,495 @@
+//! A strict reader of one table of the configuration: it records every problem instead of stopping at the first,
+//! and knows which keys were asked for, so that the others can be refused with the nearest known key.
+//!
+//! `config` reads its sections with it and hands one to each platform for its components. It never prints a value.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::secret::Secret;
+
+/// One thing that is wrong with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Problem {
+    /// The setting: `components.baidu.token`.
+    pub at: String,
+    /// Line in the file, from 1, where it came from one.
+    pub line: Option<usize>,
+    /// What is wrong; lower case, no full stop, no value of a secret.
+    pub message: String,
+    /// What to do next.
+    pub hint: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        write!(f, "`{}`: {}", self.at, self.message)
+    }
+}
+
+/// A value and where it stands.
+#[derive(Clone)]
+pub struct Spot {
+    /// The value.
+    pub node: Node,
+    /// Line in the file, from 1.
+    pub line: Option<usize>,
+}
+
+/// A value of the configuration.
+#[derive(Clone)]
+pub enum Node {
+    /// Text.
+    Text(String),
+    /// Whole number.
+    Number(i64),
+    /// Truth value.
+    Flag(bool),
+    /// List.
+    List(Vec<Spot>),
+    /// Table.
+    Table(BTreeMap<String, Spot>),
+    /// A float or a date: nothing here takes one.
+    Other,
+}
+
+/// What values may refer to.
+#[derive(Clone, Default)]
+pub struct Surroundings {
+    /// Folder of the configuration file; relative paths start there.
+    pub folder: PathBuf,
+    /// Environment variables.
+    pub variables: Arc<BTreeMap<String, String>>,
+}
+
+/// One table, being read.
+pub struct Settings {
+    path: String,
+    line: Option<usize>,
+    entries: BTreeMap<String, Spot>,
+    asked: BTreeSet<String>,
+    problems: Vec<Problem>,
+    surroundings: Surroundings,
+}
+
+impl Settings {
+    /// Parses TOML text into the root table.
+    ///
+    /// # Errors
+    /// The syntax error, with its line.
+    pub fn parse(text: &str, surroundings: Surroundings) -> Result<Self, Problem> {
+        let line_of = |at: usize| text.as_bytes().iter().take(at).filter(|b| **b == b'\n').count() + 1;
+        match toml::de::DeTable::parse(text) {
+            Ok(table) => Ok(Self::new("", None, entries(table.get_ref(), &line_of), surroundings)),
+            Err(error) => Err(Problem {
+                at: String::from("yizhan.toml"),
+                line: error.span().map(|span| line_of(span.start)),
+                message: format!("not TOML: {}", error.message()),
+                hint: String::from("mend the syntax on that line"),
+            }),
+        }
+    }
+
+    /// A table that was read elsewhere.
+    #[must_use]
+    pub fn new(path: &str, line: Option<usize>, entries: BTreeMap<String, Spot>, surroundings: Surroundings) -> Self {
+        Self { path: path.to_owned(), line, entries, asked: BTreeSet::new(), problems: Vec::new(), surroundings }
+    }
+
+    /// Gives the table another name in problems (`components.baidu` instead of `components[0]`).
+    pub fn rename(&mut self, path: &str) {
+        path.clone_into(&mut self.path);
+    }
+
+    /// Sets or replaces a value, creating tables on the way: `["server", "listen"]`. For environment overrides.
+    pub fn set(&mut self, path: &[String], node: Node) {
+        fn into(entries: &mut BTreeMap<String, Spot>, path: &[String], node: Node) {
+            match path {
+                [] => {}
+                [last] => {
+                    entries.insert(last.clone(), Spot { node, line: None });
+                }
+                [first, rest @ ..] => {
+                    let spot = entries.entry(first.clone()).or_insert(Spot { node: Node::Table(BTreeMap::new()), line: None });
+                    if !matches!(spot.node, Node::Table(_)) {
+                        spot.node = Node::Table(BTreeMap::new());
+                    }
+                    if let Node::Table(inner) = &mut spot.node {
+                        into(inner, rest, node);
+                    }
+                }
+            }
+        }
+        into(&mut self.entries, path, node);
+    }
+
+    /// Full name of a key.
+    fn at(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// Records a problem with a key of this table.
+    pub fn problem(&mut self, key: &str, message: impl Into<String>, hint: impl Into<String>) {
+        let line = self.entries.get(key).map_or(self.line, |spot| spot.line);
+        self.problems.push(Problem { at: self.at(key), line, message: message.into(), hint: hint.into() });
+    }
+
+    /// Takes over problems found elsewhere.
+    pub fn problems(&mut self, problems: impl IntoIterator<Item = Problem>) {
+        self.problems.extend(problems);
+    }
+
+    fn take(&mut self, key: &str) -> Option<Node> {
+        self.asked.insert(key.to_owned());
+        self.entries.get(key).map(|spot| spot.node.clone())
+    }
+
+    fn wrong_type(&mut self, key: &str, wanted: &str) {
+        self.problem(key, format!("must be {wanted}"), format!("write {wanted} here"));
+    }
+
+    /// Whether the key was given. Counts as asking for it.
+    pub fn has(&mut self, key: &str) -> bool {
+        self.take(key).is_some()
+    }
+
+    /// A text, if given.
+    pub fn optional_text(&mut self, key: &str) -> Option<String> {
+        match self.take(key)? {
+            Node::Text(text) => Some(text),
+            // Ids are digits; a number is meant as its text.
+            Node::Number(number) => Some(number.to_string()),
+            _ => {
+                self.wrong_type(key, "a string");
+                None
+            }
+        }
+    }
+
+    /// A text that must be there and not be empty.
+    pub fn text(&mut self, key: &str) -> Option<String> {
+        match self.optional_text(key) {
+            Some(text) if !text.trim().is_empty() => Some(text),
+            Some(_) => {
+                self.problem(key, "is empty", "write the value from the vendor's console");
+                None
+            }
+            None => {
+                if !self.entries.contains_key(key) {
+                    self.problem(key, "is missing", "add this key");
+                }
+                None
+            }
+        }
+    }
+
+    /// A text, or `default`.
+    pub fn text_or(&mut self, key: &str, default: &str) -> String {
+        self.optional_text(key).unwrap_or_else(|| default.to_owned())
+    }
+
+    /// An `http(s)` address without a trailing slash, or `default`.
+    pub fn url_or(&mut self, key: &str, default: &str) -> String {
+        let text = self.text_or(key, default);
+        match url::Url::parse(&text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => text.trim_end_matches('/').to_owned(),
+            _ => {
+                self.problem(key, "is not an http or https address", "write it in full, as in https://example.com");
+                default.to_owned()
+            }
+        }
+    }
+
+    /// One of a few words, or `default`.
+    pub fn choice_or<'a>(&mut self, key: &str, default: &'a str, words: &[&'a str]) -> &'a str {
+        let Some(text) = self.optional_text(key) else { return default };
+        match words.iter().find(|word| **word == text) {
+            Some(word) => word,
+            None => {
+                self.problem(key, "is none of the words known here", format!("write one of: {}", words.join(", ")));
+                default
+            }
+        }
+    }
+
+    /// A whole number in a range, or `default`.
+    pub fn number_or(&mut self, key: &str, default: i64, range: std::ops::RangeInclusive<i64>) -> i64 {
+        let number = match self.take(key) {
+            None => return default,
+            Some(Node::Number(number)) => Some(number),
+            Some(Node::Text(text)) => text.trim().parse().ok(),
+            Some(_) => None,
+        };
+        match number {
+            Some(number) if range.contains(&number) => number,
+            _ => {
+                self.problem(key, "is not a whole number in range", format!("write a number from {} to {}", range.start(), range.end()));
+                default
+            }
+        }
+    }
+
+    /// A truth value, or `default`.
+    pub fn flag_or(&mut self, key: &str, default: bool) -> bool {
+        match self.take(key) {
+            None => default,
+            Some(Node::Flag(flag)) => flag,
+            Some(Node::Text(text)) if text == "true" => true,
+            Some(Node::Text(text)) if text == "false" => false,
+            Some(_) => {
+                self.wrong_type(key, "true or false");
+                default
+            }
+        }
+    }
+
+    /// A span of time as text (`15s`, `2m`, `1h`, `30d`), or `default`.
+    pub fn duration_or(&mut self, key: &str, default: Duration) -> Duration {
+        match self.optional_text(key) {
+            None => default,
+            Some(text) => match duration(&text) {
+                Some(duration) => duration,
+                None => {
+                    self.problem(key, "is not a span of time", "write a number with a unit: 500ms, 15s, 2m, 1h, 30d");
+                    default
+                }
+            },
+        }
+    }
+
+    /// A list of texts; empty when absent.
+    pub fn texts(&mut self, key: &str) -> Vec<String> {
+        let items = match self.take(key) {
+            None => return Vec::new(),
+            Some(Node::List(items)) => items,
+            // From the environment: comma-separated.
+            Some(Node::Text(text)) => return text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect(),
+            Some(_) => {
+                self.wrong_type(key, "a list of strings");
+                return Vec::new();
+            }
+        };
+        let mut texts = Vec::with_capacity(items.len());
+        for item in items {
+            match item.node {
+                Node::Text(text) => texts.push(text),
+                Node::Number(number) => texts.push(number.to_string()),
+                _ => self.wrong_type(key, "a list of strings"),
+            }
+        }
+        texts
+    }
+
+    /// A secret that must be there: a string, `{ env = "NAME" }` or `{ file = "path" }`.
+    pub fn secret(&mut self, key: &str) -> Option<Secret> {
+        if !self.has(key) {
+            self.problem(key, "is missing", "add this key: a string, { env = \"NAME\" } or { file = \"path\" }");
+            return None;
+        }
+        self.optional_secret(key)
+    }
+
+    /// A secret, if given. White space around it is dropped.
+    pub fn optional_secret(&mut self, key: &str) -> Option<Secret> {
+        let text = match self.take(key)? {
+            Node::Text(text) => text,
+            Node::Table(table) => self.referred(key, &table)?,
+            _ => {
+                self.wrong_type(key, "a string, { env = \"NAME\" } or { file = \"path\" }");
+                return None;
+            }
+        };
+        let text = text.trim();
+        if text.is_empty() {
+            self.problem(key, "is empty", "write the value, or take the key out");
+            return None;
+        }
+        Some(Secret::new(text))
+    }
+
+    fn referred(&mut self, key: &str, table: &BTreeMap<String, Spot>) -> Option<String> {
+        let mut entries = table.iter();
+        match (entries.next(), entries.next()) {
+            (Some((kind, Spot { node: Node::Text(name), .. })), None) if kind == "env" => {
+                let value = self.surroundings.variables.get(name).cloned();
+                if value.is_none() {
+                    self.problem(key, format!("the environment variable {name} is not set"), "set it before the service starts");
+                }
+                value
+            }
+            (Some((kind, Spot { node: Node::Text(name), .. })), None) if kind == "file" => {
+                let path = self.surroundings.folder.join(name);
+                match std::fs::read_to_string(&path) {
+                    Ok(text) => Some(text),
+                    Err(error) => {
+                        self.problem(
+                            key,
+                            format!("cannot read the file {}: {error}", path.display()),
+                            "check the path and who may read it",
+                        );
+                        None
+                    }
+                }
+            }
+            _ => {
+                self.problem(key, "is not a secret's form", "write a string, { env = \"NAME\" } or { file = \"path\" }");
+                None
+            }
+        }
+    }
+
+    /// A table inside this one, to be read on its own; its problems come back with [`Settings::problems`] and [`Settings::finish`].
+    /// Absent: an empty one.
+    pub fn table(&mut self, key: &str) -> Self {
+        let line = self.entries.get(key).and_then(|spot| spot.line);
+        let entries = match self.take(key) {
+            None => BTreeMap::new(),
+            Some(Node::Table(entries)) => entries,
+            Some(_) => {
+                self.wrong_type(key, "a table");
+                BTreeMap::new()
+            }
+        };
+        Self::new(&self.at(key), line, entries, self.surroundings.clone())
+    }
+
+    /// A list of tables (`[[key]]`); empty when absent.
+    pub fn tables(&mut self, key: &str) -> Vec<Self> {
+        let items = match self.take(key) {
+            None => return Vec::new(),
+            Some(Node::List(items)) => items,
+            Some(_) => {
+                self.wrong_type(key, "a list of tables");
+                return Vec::new();
+            }
+        };
+        let mut tables = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            match item.node {
+                Node::Table(entries) => {
+                    tables.push(Self::new(&format!("{}[{index}]", self.at(key)), item.line, entries, self.surroundings.clone()));
+                }
+                _ => self.wrong_type(key, "a list of tables"),
+            }
+        }
+        tables
+    }
+
+    /// The keys given, sorted; for tables whose keys are free (`[components.events]`). Counts as asking for all of them.
+    pub fn keys(&mut self) -> Vec<String> {
+        let keys: Vec<String> = self.entries.keys().cloned().collect();
+        self.asked.extend(keys.iter().cloned());
+        keys
+    }
+
+    /// The folder relative paths start from.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.surroundings.folder
+    }
+
+    /// Ends reading: every problem, those for keys that nobody asked for among them.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<Problem> {
+        let unknown: Vec<String> = self.entries.keys().filter(|key| !self.asked.contains(*key)).cloned().collect();
+        for key in unknown {
+            let nearest = self.asked.iter().map(|known| (strsim::damerau_levenshtein(known, &key), known)).min();
+            let hint = match nearest {
+                Some((distance, known)) if distance <= 3.max(key.len() / 3) => format!("did you mean `{known}`?"),
+                _ if self.asked.is_empty() => String::from("take it out"),
+                _ => format!("known here: {}", self.asked.iter().cloned().collect::<Vec<_>>().join(", ")),
+            };
+            self.problem(&key, "is not a known key", hint);
+        }
+        self.problems
+    }
+}
+
+fn entries(table: &toml::de::DeTable<'_>, line_of: &impl Fn(usize) -> usize) -> BTreeMap<String, Spot> {
+    table
+        .iter()
+        .map(|(key, value)| {
+            let mut spot = spot(value, line_of);
+            spot.line = Some(line_of(key.span().start));
+            (key.get_ref().to_string(), spot)
+        })
+        .collect()
+}
+
+fn spot(value: &toml::Spanned<toml::de::DeValue<'_>>, line_of: &impl Fn(usize) -> usize) -> Spot {
+    use toml::de::DeValue;
+    let node = match value.get_ref() {
+        DeValue::String(text) => Node::Text(text.to_string()),
+        DeValue::Integer(number) => match i64::from_str_radix(&number.as_str().replace('_', ""), number.radix()) {
+            Ok(number) => Node::Number(number),
+            Err(_) => Node::Other,
+        },
+        DeValue::Boolean(flag) => Node::Flag(*flag),
+        DeValue::Array(items) => Node::List(items.iter().map(|item| spot(item, line_of)).collect()),
+        DeValue::Table(table) => Node::Table(entries(table, line_of)),
+        DeValue::Float(_) | DeValue::Datetime(_) => Node::Other,
+    };
+    Spot { node, line: Some(line_of(value.span().start)) }
+}
+
+/// Reads `500ms`, `15s`, `2m`, `1h`, `30d`.
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits)?;
+    let number: u64 = number.parse().ok()?;
+    let seconds = match unit {
+        "ms" => return Some(Duration::from_millis(number)),
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86400,
+        _ => return None,
+    };
+    number.checked_mul(seconds).map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Settings {
+        Settings::parse(text, Surroundings::default()).unwrap()
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line_and_the_nearest_known_one() {
+        let mut settings = read("listen = \"a\"\n\npublic_ulr = \"b\"\n");
+        settings.text_or("listen", "");
+        settings.text_or("public_url", "");
+        let problems = settings.finish();
+        assert_eq!(problems.len(), 1);
+        assert_eq!((problems[0].line, problems[0].hint.as_str()), (Some(3), "did you mean `public_url`?"));
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once() {
+        let mut settings = read("a = 1\nb = \"x\"\nc = { env = \"NO_SUCH\" }\n");
+        settings.flag_or("a", true);
+        settings.number_or("b", 1, 0..=9);
+        settings.secret("c");
+        settings.text("d");
+        assert_eq!(settings.finish().len(), 4);
+    }
+
+    #[test]
+    fn spans_of_time_are_read() {
+        assert_eq!(duration("2m"), Some(Duration::from_secs(120)));
+        assert_eq!(duration("30d"), Some(Duration::from_secs(2_592_000)));
+        assert_eq!(duration("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(duration("5"), None);
+        assert_eq!(duration("x5s"), None);
+    }
+}
