@@ -1,15 +1,4 @@
 //! Yizhan.
-#![cfg_attr(
-    test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::panic,
-        clippy::as_conversions,
-        reason = "tests may stop at the first surprise"
-    )
-)]
 
 pub mod access;
 pub mod app;

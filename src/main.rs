@@ -1,1 +1,3 @@
+//! The `yizhan` command.
+
 fn main() {}

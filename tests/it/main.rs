@@ -1,1 +1,26 @@
-fn main() {}
+//! Every test of the project, in one binary.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::as_conversions,
+    clippy::allow_attributes,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod alipay;
+mod at_rest;
+mod baidu;
+mod cli;
+mod config;
+mod douyin;
+mod envelope;
+mod event_type;
+mod fanout;
+mod http;
+mod kuaishou;
+mod log;
+mod outbound;
+mod settings;
+mod vault;

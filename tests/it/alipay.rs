@@ -1,0 +1,1 @@
+//! Alipay: vectors, catalogue, tokens, twin.

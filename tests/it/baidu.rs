@@ -1,0 +1,1 @@
+//! Baidu: vectors, catalogue, tokens, twin.

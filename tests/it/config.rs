@@ -1,0 +1,1 @@
+//! The configuration: strict, all problems at once.

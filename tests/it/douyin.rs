@@ -1,0 +1,1 @@
+//! Douyin: vectors, catalogue, tokens, twin.

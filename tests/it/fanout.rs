@@ -1,0 +1,1 @@
+//! Subscriptions, signatures, schedule, workers, replays.

@@ -1,0 +1,1 @@
+//! The service API and the callback addresses.

@@ -1,0 +1,1 @@
+//! Kuaishou: vectors, variants, catalogue, tokens, twin.

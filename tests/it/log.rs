@@ -1,0 +1,1 @@
+//! The log: accept, pages, outbox, rejected, replays, retention, crashes.

@@ -1,0 +1,1 @@
+//! Calls to vendors and the guard of subscribers' addresses.

@@ -1,0 +1,1 @@
+//! The vault: tickets, tokens, grants, recovery, crashes.
