@@ -5,7 +5,7 @@ use yizhan::envelope::cbc::{CbcError, Frame, decrypt, encrypt, frame, framed, ke
 #[test]
 fn a_key_with_surplus_bits_is_read() {
     assert_eq!(key("ql1234fnhsjndyskemdlsowerfvmjhxswedfrtgbqwe").unwrap().len(), 32);
-    assert_eq!(key("short"), Err(CbcError::KeyLength(3)));
+    assert_eq!(key("c2hvcnQ"), Err(CbcError::KeyLength(5)));
 }
 
 #[test]
