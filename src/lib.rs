@@ -13,5 +13,6 @@ pub mod platform;
 pub mod secret;
 pub mod settings;
 pub mod shutdown;
+pub mod simulator;
 pub mod store;
 pub mod vault;

@@ -125,6 +125,13 @@ pub trait Twin: Send {
     /// Answers a call.
     fn answer(&mut self, request: &Request, now: Timestamp) -> Answer;
 
+    /// Refuses a call because too many came, in the vendor's own way where it has one; nothing is done.
+    fn rate_limited(&mut self, request: &Request, now: Timestamp) -> Answer {
+        let _ = (request, now);
+        let reply = Reply { status: 429, content_type: String::from("application/json"), body: Bytes::from_static(b"{}") };
+        Answer { reply, pushes: Vec::new(), deed: "other", accepted: false }
+    }
+
     /// Makes every access token of `app_id` (or of the component, when `None`) invalid at once, as vendors sometimes do.
     fn expire_tokens(&mut self, app_id: Option<&str>);
 
