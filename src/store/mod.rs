@@ -2,4 +2,5 @@
 //!
 //! Implements the ports that `inbox`, `vault` and `fanout` define. Knows concepts; no concept knows it.
 
+pub mod archive;
 pub mod at_rest;

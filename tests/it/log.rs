@@ -1,1 +1,0 @@
-//! The log: accept, pages, outbox, rejected, replays, retention, crashes.

@@ -1,0 +1,3 @@
+//! The inbox and the log.
+
+mod archive;
