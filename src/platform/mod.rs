@@ -7,6 +7,7 @@
 pub mod alipay;
 pub mod baidu;
 pub mod call;
+pub mod capture;
 pub mod diagnose;
 pub mod douyin;
 pub mod kuaishou;

@@ -225,6 +225,11 @@ pub trait Tokens: Send + Sync {
     /// When that token is renewed.
     fn renewal(&self, key: &TokenKey) -> Renewal;
 
+    /// Shortest time between two renewals of one token that callers force.
+    fn forced_renewal_interval(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
     /// Ticket in, component token out. `None` where there is no component token.
     fn component_token(&self, family: Family, ticket: &Secret) -> Option<Call>;
 

@@ -12,6 +12,7 @@
 mod alipay;
 mod at_rest;
 mod baidu;
+mod capture;
 mod cli;
 mod config;
 mod douyin;
