@@ -1,175 +1,326 @@
 //! Who hears of an event: subscriptions, their deliveries, and the workers that carry them.
 //!
 //! Every handler is a subscriber: a URL, the vault's exchange of a grant's code, later a playbook. All share outbox, retries, dead letters and replay.
+//!
+//! `inbox` asks [`Audience::subscribers`] who must hear of a push and writes their deliveries with the event; [`Fanout::run`] gives every
+//! subscription a worker that claims, tries once, and settles. A worker knows no other: a slow subscriber delays nobody. Everything that must
+//! survive is in the outbox and the book; a worker can be killed at any line.
 
 pub mod delivery;
+mod opening;
+mod register;
 pub mod replays;
+mod roster;
+pub mod rules;
+pub mod schedule;
+pub mod signature;
 pub mod sink;
 pub mod subscription;
+mod watching;
+mod worker;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use uuid::{NoContext, Uuid};
+
 pub use delivery::{Delivery, DeliveryId, Outbox};
+pub use register::{NewSubscription, SubscriptionChange, SubscriptionError};
 pub use subscription::{Subscription, SubscriptionBook};
 
-use crate::event_type::{EventType, Glob};
+use crate::clock::{Clock, Timestamp};
+use crate::event_type::EventType;
 use crate::inbox::log::{Audience, LogError};
+use crate::inbox::{Event, EventId};
+use crate::outbound::Guard;
 use crate::secret::Secret;
 use crate::shutdown::Shutdown;
-use delivery::{Attempt, Depth};
-use subscription::{Ordering, State};
+use delivery::{Attempt, Claimed, Depth, Status};
+use roster::{Bell, Roster};
+use rules::Rules;
+use sink::Sink;
+use subscription::{BookError, Origin};
 
-/// A subscription to be made.
-#[derive(Debug, Clone, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NewSubscription {
-    /// Its name.
-    pub name: String,
-    /// Where events are posted.
-    pub url: String,
-    /// `whsec_…`; made up when absent.
-    #[serde(default)]
-    pub secret: Option<String>,
-    /// Patterns of event types.
-    pub events: Vec<Glob>,
-    /// Component names; empty: all.
-    #[serde(default)]
+/// What an operator chose for all subscriptions.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Waits before the second, third, … attempt, where a subscription has no table of its own.
+    pub retry: Vec<Duration>,
+    /// Total time of one try, where a subscription has none of its own.
+    pub timeout: Duration,
+    /// Deliveries of one subscription under way at a time, where one made by API does not say.
+    pub concurrency: u32,
+    /// Time that claimed deliveries have to finish at shutdown.
+    pub grace: Duration,
+    /// Names of all components.
     pub components: Vec<String>,
-    /// What is kept in order.
-    #[serde(default)]
-    pub ordering: Ordering,
-    /// Deliveries under way at a time.
-    #[serde(default)]
-    pub concurrency: Option<u32>,
-    /// Deliveries started per second.
-    #[serde(default)]
-    pub rate: Option<u32>,
-    /// Its own retry table (`["5s", "30s"]`).
-    #[serde(default)]
-    pub retry: Option<Vec<String>>,
-    /// Total time of one try (`"15s"`).
-    #[serde(default)]
-    pub timeout: Option<String>,
+    /// Where subscribers may live; the same as the webhook sink's.
+    pub guard: Guard,
 }
 
-/// What changes of a subscription; absent members stay as they are.
-#[derive(Debug, Clone, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SubscriptionChange {
-    /// Where events are posted.
-    #[serde(default)]
-    pub url: Option<String>,
-    /// Patterns of event types.
-    #[serde(default)]
-    pub events: Option<Vec<Glob>>,
-    /// Component names.
-    #[serde(default)]
-    pub components: Option<Vec<String>>,
-    /// What is kept in order.
-    #[serde(default)]
-    pub ordering: Option<Ordering>,
-    /// Deliveries under way at a time.
-    #[serde(default)]
-    pub concurrency: Option<u32>,
-    /// Deliveries started per second; `0`: no limit.
-    #[serde(default)]
-    pub rate: Option<u32>,
-    /// Its own retry table.
-    #[serde(default)]
-    pub retry: Option<Vec<String>>,
-    /// Total time of one try.
-    #[serde(default)]
-    pub timeout: Option<String>,
+/// Who carries deliveries.
+#[derive(Clone)]
+pub struct Sinks {
+    /// To URLs.
+    pub webhook: Arc<dyn Sink>,
+    /// To our own subscribers, by name; [`subscription::VAULT`] stands as soon as it is here.
+    pub internal: HashMap<String, Arc<dyn Sink>>,
 }
 
-/// Why a subscription was not made or changed.
+/// Why fan-out cannot start.
 #[derive(Debug, thiserror::Error)]
-pub enum SubscriptionError {
-    /// No subscription of that name.
-    #[error("there is no subscription of that name")]
-    Unknown,
-    /// The name is taken.
-    #[error("there is a subscription of that name already")]
-    Taken,
-    /// It comes from the configuration file.
-    #[error("this subscription comes from the configuration file")]
-    ReadOnly,
-    /// Members that are not valid: name and why.
-    #[error("invalid members")]
-    Invalid(Vec<(String, String)>),
-    /// The store does not answer.
-    #[error("{0}")]
-    Store(String),
+pub enum OpenError {
+    /// Subscriptions of the file that are not valid: name, member, why.
+    #[error("{}", invalid_text(.0))]
+    Invalid(Vec<(String, String, String)>),
+    /// Stored subscriptions cannot be read or written.
+    #[error(transparent)]
+    Book(#[from] BookError),
+    /// The outbox does not answer.
+    #[error(transparent)]
+    Outbox(#[from] LogError),
 }
 
-impl From<LogError> for SubscriptionError {
-    fn from(error: LogError) -> Self {
-        Self::Store(error.to_string())
-    }
+fn invalid_text(problems: &[(String, String, String)]) -> String {
+    let lines: Vec<String> = problems.iter().map(|(name, member, why)| format!("subscription `{name}`: `{member}` {why}")).collect();
+    lines.join("; ")
 }
 
 /// All subscriptions, and the workers that deliver to them.
-pub struct Fanout {}
+pub struct Fanout {
+    /// Read by every push: the lock is held for one clone of a pointer.
+    roster: RwLock<Arc<Roster>>,
+    /// Counts rosters, so that [`Fanout::run`] hires workers for new subscriptions.
+    rosters: watch::Sender<u64>,
+    /// One change at a time.
+    changing: tokio::sync::Mutex<()>,
+    book: Arc<dyn SubscriptionBook>,
+    outbox: Arc<dyn Outbox>,
+    sinks: Sinks,
+    options: Options,
+    clock: Arc<dyn Clock>,
+    /// Secrets of the file, by subscription.
+    file_secrets: HashMap<String, Secret>,
+}
 
 impl Fanout {
+    /// Brings together the subscriptions of the file and the stored ones, and adds our own. What the file no longer has is forgotten, and
+    /// what waited for it cancelled.
+    ///
+    /// # Errors
+    /// A subscription of the file is not valid, or the store does not answer.
+    pub async fn open(
+        book: Arc<dyn SubscriptionBook>,
+        outbox: Arc<dyn Outbox>,
+        from_file: Vec<Subscription>,
+        sinks: Sinks,
+        options: Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let rules = Rules { components: &options.components, guard: &options.guard };
+        let mut invalid = Vec::new();
+        for one in &from_file {
+            invalid.extend(rules.problems(one).into_iter().map(|(member, why)| (one.name.clone(), member, why)));
+            if one.keys.iter().any(|key| signature::is_weak(&key.secret)) {
+                tracing::warn!(subscription = one.name, "the secret holds fewer than 24 bytes; make a longer one");
+            }
+        }
+        if !invalid.is_empty() {
+            return Err(OpenError::Invalid(invalid));
+        }
+        let merged = opening::merge(&from_file, book.load().await?, clock.now());
+        for one in &merged.to_store {
+            book.put(one).await?;
+        }
+        for name in &merged.gone {
+            let cancelled = outbox.cancel_all(name).await?;
+            book.remove(name).await?;
+            tracing::warn!(
+                subscription = name,
+                cancelled,
+                "subscription is no longer in the file: forgotten, what waited for it is cancelled"
+            );
+        }
+        let mut standing = merged.standing;
+        for one in standing.iter().filter(|one| one.origin == Origin::Api) {
+            for (member, why) in rules.problems(one) {
+                tracing::warn!(subscription = one.name, member, why, "a stored subscription no longer fits the configuration");
+            }
+        }
+        if sinks.internal.contains_key(subscription::VAULT) {
+            standing.push(Subscription::vault(clock.now()));
+        }
+        let roster = Roster::new(standing, &options.components);
+        let first_key = |one: Subscription| one.keys.into_iter().next().map(|key| (one.name, key.secret));
+        Ok(Arc::new(Self {
+            roster: RwLock::new(Arc::new(roster)),
+            rosters: watch::Sender::new(0),
+            changing: tokio::sync::Mutex::new(()),
+            book,
+            outbox,
+            sinks,
+            options,
+            clock,
+            file_secrets: from_file.into_iter().filter_map(first_key).collect(),
+        }))
+    }
+
     /// Subscriptions of file and API, by name.
     pub fn subscriptions(&self) -> Vec<Arc<Subscription>> {
-        unimplemented!()
+        let roster = self.roster();
+        roster.entries().map(|entry| &entry.subscription).filter(|one| one.origin != Origin::Internal).cloned().collect()
     }
 
     /// One.
     pub fn subscription(&self, name: &str) -> Option<Arc<Subscription>> {
-        unimplemented!()
+        self.roster().shown(name).cloned()
     }
 
-    /// How much waits for it.
+    /// How much waits for it; for our own subscribers too.
+    ///
+    /// # Errors
+    /// It is unknown.
     pub async fn depth(&self, name: &str) -> Result<Depth, SubscriptionError> {
-        unimplemented!()
+        if self.roster().entry(name).is_none() {
+            return Err(SubscriptionError::Unknown);
+        }
+        Ok(self.outbox.depth(name).await?)
     }
 
-    /// Makes one by API. The secret is shown to the caller once.
-    pub async fn create(&self, new: NewSubscription) -> Result<(Arc<Subscription>, Secret), SubscriptionError> {
-        unimplemented!()
-    }
-
-    /// Changes one made by API.
-    pub async fn change(&self, name: &str, change: SubscriptionChange) -> Result<Arc<Subscription>, SubscriptionError> {
-        unimplemented!()
-    }
-
-    /// Deletes one made by API and cancels what waits for it.
-    pub async fn delete(&self, name: &str) -> Result<(), SubscriptionError> {
-        unimplemented!()
-    }
-
-    /// Pauses, resumes (`Active`) or enables (`Active`) any subscription, the file's too.
-    pub async fn set_state(&self, name: &str, state: State) -> Result<Arc<Subscription>, SubscriptionError> {
-        unimplemented!()
-    }
-
-    /// A new secret; both sign for `overlap` (24 h; zero: the old one is compromised).
-    pub async fn rotate_secret(&self, name: &str, overlap: Duration) -> Result<Secret, SubscriptionError> {
-        unimplemented!()
-    }
-
-    /// Sends a made-up event (`yizhan.test` as its `vendortype`, type `vendor.other`) once, now, without storing it.
+    /// Sends a made-up event (`yizhan.test` as its `vendortype`, type `vendor.other`) once, now, without storing it. The answer changes
+    /// nothing, whatever it is.
+    ///
+    /// # Errors
+    /// It is unknown.
     pub async fn test(&self, name: &str) -> Result<Attempt, SubscriptionError> {
-        unimplemented!()
+        let subscription = self.subscription(name).ok_or(SubscriptionError::Unknown)?;
+        let claimed = made_up(name, self.clock.now());
+        let outcome = self.sinks.webhook.deliver(&subscription, &claimed).await;
+        Ok(outcome.attempt().clone())
     }
 
     /// Delivers until shutdown, then lets what is under way finish.
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
-        unimplemented!()
+        let mut news = self.rosters.subscribe();
+        let mut workers = JoinSet::new();
+        let mut hired: HashMap<String, Arc<Bell>> = HashMap::new();
+        let mut watching = std::pin::pin!(watching::watch(&self, &shutdown));
+        loop {
+            self.hire(&mut hired, &mut workers, &shutdown);
+            tokio::select! {
+                () = shutdown.requested() => break,
+                // The sender lives as long as `self`.
+                _ = news.changed() => {}
+                () = &mut watching => break,
+                Some(_) = workers.join_next() => {}
+            }
+        }
+        while workers.join_next().await.is_some() {}
+    }
+
+    /// Starts a worker for every subscription that has none.
+    fn hire(self: &Arc<Self>, hired: &mut HashMap<String, Arc<Bell>>, workers: &mut JoinSet<()>, shutdown: &Shutdown) {
+        let roster = self.roster();
+        hired.retain(|name, bell| roster.entry(name).is_some_and(|entry| Arc::ptr_eq(&entry.bell, bell)));
+        for entry in roster.entries() {
+            let name = &entry.subscription.name;
+            let sink = match entry.subscription.origin {
+                Origin::Internal => self.sinks.internal.get(name),
+                Origin::File | Origin::Api => Some(&self.sinks.webhook),
+            };
+            let Some(sink) = sink.filter(|_| !hired.contains_key(name)) else { continue };
+            hired.insert(name.clone(), Arc::clone(&entry.bell));
+            workers.spawn(worker::work(Arc::clone(self), name.clone(), Arc::clone(&entry.bell), Arc::clone(sink), shutdown.clone()));
+        }
+    }
+
+    fn roster(&self) -> Arc<Roster> {
+        Arc::clone(&self.roster.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn replace(&self, roster: Roster) {
+        let former = std::mem::replace(&mut *self.roster.write().unwrap_or_else(PoisonError::into_inner), Arc::new(roster));
+        // Workers of deleted subscriptions must notice.
+        for entry in former.entries() {
+            if self.roster().entry(&entry.subscription.name).is_none() {
+                entry.bell.0.notify_one();
+            }
+        }
+        self.rosters.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    fn ring(&self, name: &str) {
+        if let Some(entry) = self.roster().entry(name) {
+            entry.bell.0.notify_one();
+        }
+    }
+
+    /// Names of the subscriptions of file and API that want it: whom a replay to "all that match" reaches. The vault is left out: the codes of
+    /// old grants are spent.
+    pub(crate) fn matching(&self, event: &Event) -> Vec<String> {
+        let roster = self.roster();
+        let names = roster.subscribers(&event.component, event.kind);
+        names.into_iter().filter(|name| roster.shown(name).is_some()).collect()
     }
 }
 
 impl Audience for Fanout {
     fn subscribers(&self, component: &str, kind: EventType) -> Vec<String> {
-        unimplemented!()
+        self.roster().subscribers(component, kind)
     }
 
     fn nudge(&self, subscribers: &[String]) {
-        unimplemented!()
+        let roster = self.roster();
+        for entry in subscribers.iter().filter_map(|name| roster.entry(name)) {
+            entry.bell.0.notify_one();
+        }
     }
+}
+
+/// The event of [`Fanout::test`].
+fn made_up(subscription: &str, now: Timestamp) -> Claimed {
+    let id = || {
+        let seconds = u64::try_from(now.as_second()).unwrap_or_default();
+        Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, u32::try_from(now.subsec_nanosecond()).unwrap_or_default()))
+    };
+    let event_id = EventId(id());
+    let body = serde_json::json!({
+        "specversion": "1.0",
+        "id": event_id.to_string(),
+        "source": "/components/yizhan",
+        "type": EventType::VendorOther.as_str(),
+        "time": crate::clock::china_rfc3339(now),
+        "datacontenttype": "application/json",
+        "platform": "yizhan",
+        "vendortype": "yizhan.test",
+        "receivedat": now.to_string(),
+        "data": { "vendor": { "message": "a test of this subscription; nothing happened" } },
+    });
+    let event = Event {
+        sequence: 0,
+        id: event_id,
+        component: String::from("yizhan"),
+        platform: String::from("yizhan"),
+        authorizer: None,
+        kind: EventType::VendorOther,
+        time: now,
+        received_at: now,
+        body: body.to_string().into(),
+    };
+    let delivery = Delivery {
+        id: DeliveryId(id()),
+        event_id,
+        event_sequence: 0,
+        subscription: subscription.to_owned(),
+        ordering_key: String::from("yizhan/"),
+        status: Status::Pending,
+        attempts: Vec::new(),
+        next_attempt_at: Some(now),
+        created_at: now,
+        replay: None,
+    };
+    Claimed { delivery, event, sealed: None }
 }

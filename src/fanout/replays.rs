@@ -1,38 +1,271 @@
 //! Carries out bulk replays: looks through the log at the job's rate, enqueues what fits, remembers how far it came.
+//!
+//! The cursor is stored after each small batch. A crash between a batch and its cursor repeats that batch, which replaces what still waits:
+//! at least once, as everywhere.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::inbox::event::EventFilter;
-use crate::inbox::log::LogError;
-use crate::inbox::replay::{Replay, ReplayState};
+use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinSet;
+use uuid::{NoContext, Uuid};
+
+use super::delivery::{DeliveryFilter, Outbox, Status};
+use super::{Fanout, schedule};
+use crate::clock::{Clock, Timestamp};
+use crate::inbox::event::{Event, EventFilter, EventId};
+use crate::inbox::log::{Audience, EventLog, LogError};
+use crate::inbox::replay::{Replay, ReplayLog, ReplayState};
 use crate::shutdown::Shutdown;
 
+/// Fastest replay, events per second.
+const MOST_RATE: u32 = 10_000;
+
+/// Events enqueued together at most.
+const MOST_BATCH: u32 = 500;
+
+/// Events read from the log at a time.
+const LOOK_AT: usize = 500;
+
+/// The log is in the order of acceptance, `until` goes by the time of receipt: these differ by as long as a push may wait for the store.
+const OUT_OF_ORDER: Duration = Duration::from_secs(60);
+
+/// Wait after the store did not answer.
+const STORE_TROUBLE: Duration = Duration::from_secs(1);
+
+/// Why a replay was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// No subscription of that name.
+    #[error("there is no subscription `{0}`")]
+    UnknownSubscription(String),
+    /// The rate is 0 or above 10,000.
+    #[error("the rate is not between 1 and 10000")]
+    Rate,
+    /// The store does not answer.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
 /// The replay jobs.
-pub struct Replays {}
+pub struct Replays {
+    log: Arc<dyn EventLog>,
+    jobs: Arc<dyn ReplayLog>,
+    outbox: Arc<dyn Outbox>,
+    fanout: Arc<Fanout>,
+    clock: Arc<dyn Clock>,
+    /// A batch and a person's word on the same job must not overwrite each other.
+    writing: Mutex<()>,
+    /// A job was started or resumed.
+    started: Notify,
+}
 
 impl Replays {
+    /// Jobs over that log, for the subscriptions of that fan-out.
+    #[must_use]
+    pub fn new(
+        log: Arc<dyn EventLog>,
+        jobs: Arc<dyn ReplayLog>,
+        outbox: Arc<dyn Outbox>,
+        fanout: Arc<Fanout>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { log, jobs, outbox, fanout, clock, writing: Mutex::new(()), started: Notify::new() }
+    }
+
     /// How many events fit: the preview.
+    ///
+    /// # Errors
+    /// The log does not answer.
     pub async fn preview(&self, filter: &EventFilter) -> Result<u64, LogError> {
-        unimplemented!()
+        self.log.count(filter).await
     }
 
     /// Makes a job and starts it.
-    pub async fn start(&self, filter: EventFilter, subscription: Option<String>, rate: u32) -> Result<Replay, LogError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// The subscription is unknown, or the rate out of range.
+    pub async fn start(&self, filter: EventFilter, subscription: Option<String>, rate: u32) -> Result<Replay, ReplayError> {
+        if let Some(name) = subscription.as_ref().filter(|name| self.fanout.subscription(name).is_none()) {
+            return Err(ReplayError::UnknownSubscription(name.clone()));
+        }
+        if !(1..=MOST_RATE).contains(&rate) {
+            return Err(ReplayError::Rate);
+        }
+        let now = self.clock.now();
+        let filter = EventFilter { until: Some(filter.until.map_or(now, |until| until.min(now))), ..filter };
+        let matched = self.log.count(&filter).await?;
+        let seconds = u64::try_from(now.as_second()).unwrap_or_default();
+        let id = Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, u32::try_from(now.subsec_nanosecond()).unwrap_or_default()));
+        let replay = Replay {
+            id: format!("rpl_{}", id.as_simple()),
+            filter,
+            subscription,
+            rate,
+            state: ReplayState::Running,
+            matched,
+            enqueued: 0,
+            cursor: 0,
+            created_at: now,
+        };
+        self.jobs.save(&replay).await?;
+        tracing::info!(replay = replay.id, matched, subscription = replay.subscription, rate, "replay started");
+        self.started.notify_one();
+        Ok(replay)
     }
 
     /// One job with deliveries delivered and dead.
+    ///
+    /// # Errors
+    /// The log does not answer.
     pub async fn replay(&self, id: &str) -> Result<Option<(Replay, u64, u64)>, LogError> {
-        unimplemented!()
+        let Some(replay) = self.jobs.replay(id).await? else { return Ok(None) };
+        let (delivered, dead) = self.jobs.outcome(id).await?;
+        Ok(Some((replay, delivered, dead)))
     }
 
-    /// Pauses, resumes or cancels; `None` when there is no such job. A finished job stays as it is.
+    /// Pauses, resumes or cancels; `None` when there is no such job. A finished job stays as it is, and nobody can finish one by word.
+    ///
+    /// # Errors
+    /// The log does not answer.
     pub async fn set_state(&self, id: &str, state: ReplayState) -> Result<Option<Replay>, LogError> {
-        unimplemented!()
+        let _alone = self.writing.lock().await;
+        let Some(mut replay) = self.jobs.replay(id).await? else { return Ok(None) };
+        let finished = matches!(replay.state, ReplayState::Done | ReplayState::Cancelled);
+        if !finished && state != ReplayState::Done && state != replay.state {
+            replay.state = state;
+            self.jobs.save(&replay).await?;
+            tracing::info!(replay = id, ?state, "replay's state set");
+            self.started.notify_one();
+        }
+        Ok(Some(replay))
     }
 
     /// Carries out what runs, and what ran before a restart, until shutdown.
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
-        unimplemented!()
+        let mut working = JoinSet::new();
+        let mut at_work: HashMap<tokio::task::Id, String> = HashMap::new();
+        while !shutdown.is_requested() {
+            let mut trouble = false;
+            match self.jobs.replays().await {
+                Ok(jobs) => {
+                    for job in jobs.into_iter().filter(|job| job.state == ReplayState::Running) {
+                        if !at_work.values().any(|id| *id == job.id) {
+                            let task = working.spawn(Arc::clone(&self).carry_out(job.id.clone(), shutdown.clone()));
+                            at_work.insert(task.id(), job.id);
+                        }
+                    }
+                }
+                Err(error) => {
+                    trouble = true;
+                    tracing::warn!(%error, "cannot read the replay jobs; trying again");
+                }
+            }
+            tokio::select! {
+                () = self.started.notified() => {}
+                Some(ended) = working.join_next_with_id() => {
+                    at_work.remove(&ended.map_or_else(|error| error.id(), |(id, ())| id));
+                }
+                () = self.wait(STORE_TROUBLE), if trouble => {}
+                () = shutdown.requested() => {}
+            }
+        }
+        while working.join_next().await.is_some() {}
+    }
+
+    async fn wait(&self, span: Duration) {
+        self.clock.sleep_until(schedule::later(self.clock.now(), span)).await;
+    }
+
+    /// Batch after batch until the job is done or stopped.
+    async fn carry_out(self: Arc<Self>, id: String, shutdown: Shutdown) {
+        let mut ahead = VecDeque::new();
+        while !shutdown.is_requested() {
+            let begun = self.clock.now();
+            let next = match self.batch(&id, &mut ahead).await {
+                Ok(Some(span)) => schedule::later(begun, span),
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(replay = id, %error, "replay stopped by the store; trying again");
+                    ahead.clear();
+                    schedule::later(begun, STORE_TROUBLE)
+                }
+            };
+            tokio::select! {
+                () = self.clock.sleep_until(next) => {}
+                () = shutdown.requested() => {}
+            }
+        }
+    }
+
+    /// One batch. Returns how long it may take at the job's rate, `None` when there is nothing more to do.
+    async fn batch(&self, id: &str, ahead: &mut VecDeque<Event>) -> Result<Option<Duration>, LogError> {
+        let _alone = self.writing.lock().await;
+        let Some(mut job) = self.jobs.replay(id).await?.filter(|job| job.state == ReplayState::Running) else { return Ok(None) };
+        if job.subscription.as_ref().is_some_and(|name| self.fanout.subscription(name).is_none()) {
+            tracing::warn!(replay = id, subscription = job.subscription, "replay cancelled: its subscription was deleted");
+            job.state = ReplayState::Cancelled;
+            self.jobs.save(&job).await?;
+            return Ok(None);
+        }
+        if ahead.is_empty() {
+            ahead.extend(self.log.following(job.cursor, LOOK_AT).await?);
+        }
+        let size = usize::try_from((job.rate / 10).clamp(1, MOST_BATCH)).unwrap_or(1);
+        let last = job.filter.until.map_or(Timestamp::MAX, |until| schedule::later(until, OUT_OF_ORDER));
+        let mut fitting = Vec::new();
+        let mut at_end = ahead.is_empty();
+        while fitting.len() < size {
+            let Some(event) = ahead.pop_front() else { break };
+            if event.received_at > last {
+                at_end = true;
+                break;
+            }
+            job.cursor = event.sequence;
+            if self.fits(&job.filter, &event).await? {
+                fitting.push(event);
+            }
+        }
+        job.enqueued += self.enqueue(&job, &fitting).await?;
+        if at_end {
+            job.state = ReplayState::Done;
+        }
+        self.jobs.save(&job).await?;
+        if at_end {
+            tracing::info!(replay = id, enqueued = job.enqueued, "replay done");
+            return Ok(None);
+        }
+        let count = u32::try_from(fitting.len()).unwrap_or(u32::MAX);
+        Ok(Some(Duration::from_secs(1).saturating_mul(count) / job.rate.max(1)))
+    }
+
+    /// Hands a batch to the outbox, per subscription in the order of the events.
+    async fn enqueue(&self, job: &Replay, events: &[Event]) -> Result<u64, LogError> {
+        let mut wanted: HashMap<String, Vec<EventId>> = HashMap::new();
+        for event in events {
+            let names = job.subscription.as_ref().map_or_else(|| self.fanout.matching(event), |name| vec![name.clone()]);
+            for name in names {
+                wanted.entry(name).or_default().push(event.id);
+            }
+        }
+        let mut enqueued = 0u64;
+        for (name, ids) in wanted {
+            let made = self.outbox.enqueue(&ids, &name, Some(&job.id), self.clock.now()).await?;
+            enqueued += u64::try_from(made.len()).unwrap_or_default();
+            self.fanout.nudge(&[name]);
+        }
+        Ok(enqueued)
+    }
+
+    async fn fits(&self, filter: &EventFilter, event: &Event) -> Result<bool, LogError> {
+        if !filter.fits(event) {
+            return Ok(false);
+        }
+        let Some(status) = filter.status else { return Ok(true) };
+        // Held is how pending reads.
+        let status = if status == Status::Held { Status::Pending } else { status };
+        let asked = DeliveryFilter { status: Some(status), event: Some(event.id.to_string()), ..DeliveryFilter::default() };
+        Ok(!self.outbox.deliveries(&asked, None, 1).await?.items.is_empty())
     }
 }

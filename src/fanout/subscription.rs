@@ -6,6 +6,9 @@ use crate::clock::Timestamp;
 use crate::event_type::{EventType, Glob};
 use crate::secret::{Secret, exposed};
 
+/// How many keys sign at a time at most.
+pub const MOST_LIVE_KEYS: usize = 4;
+
 /// Name of the vault's own subscriber to `authorization.*`. Names that start with `yizhan-` are ours.
 pub const VAULT: &str = "yizhan-vault";
 
@@ -93,7 +96,37 @@ impl Subscription {
         (self.components.is_empty() || self.components.iter().any(|name| name == component))
             && self.events.iter().any(|pattern| pattern.wants(kind))
     }
+
+    /// Secrets that sign at that moment, newest first, at most [`MOST_LIVE_KEYS`].
+    pub fn signing(&self, now: Timestamp) -> impl Iterator<Item = &Secret> {
+        self.keys.iter().filter(move |key| key.until.is_none_or(|until| until > now)).take(MOST_LIVE_KEYS).map(|key| &key.secret)
+    }
+
+    /// The vault's own ([`VAULT`]). Its retries are dense, because a code may live for as little as a minute; they go on for a day,
+    /// because a vendor may be away for long and Alipay sends tokens outright.
+    #[must_use]
+    pub fn vault(now: Timestamp) -> Self {
+        Self {
+            name: VAULT.to_owned(),
+            origin: Origin::Internal,
+            url: String::new(),
+            keys: Vec::new(),
+            events: vec![Glob::new("authorization.*")],
+            components: Vec::new(),
+            // A grant that cannot be exchanged must not hold back the next one, which brings a new code.
+            ordering: Ordering::None,
+            concurrency: 16,
+            rate: None,
+            retry: Some(VAULT_RETRY.iter().map(|seconds| Duration::from_secs(*seconds)).collect()),
+            timeout: Some(Duration::from_secs(120)),
+            state: State::Active,
+            created_at: now,
+        }
+    }
 }
+
+/// Waits between attempts to hand over a grant, in seconds.
+const VAULT_RETRY: [u64; 18] = [1, 2, 5, 10, 20, 40, 60, 60, 120, 120, 300, 300, 600, 1800, 3600, 7200, 21_600, 43_200];
 
 /// Why subscriptions could not be stored.
 #[derive(Debug, thiserror::Error)]

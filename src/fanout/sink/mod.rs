@@ -1,5 +1,8 @@
 //! Where deliveries go: one try each. The schedule decides about more.
 
+pub mod exchange;
+pub mod webhook;
+
 use crate::clock::Timestamp;
 use crate::fanout::delivery::{Attempt, Claimed};
 use crate::fanout::subscription::Subscription;
@@ -11,8 +14,20 @@ pub enum Outcome {
     Delivered(Attempt),
     /// It did not: again later, not before `not_before` where the handler said so (`Retry-After`).
     Failed(Attempt, Option<Timestamp>),
-    /// It never will (410): the subscription is to be disabled, the delivery held.
+    /// It never will take this one: dead at once, for people to look at.
+    Refused(Attempt),
+    /// It never will take any (410): the subscription is to be disabled, the delivery held.
     Gone(Attempt),
+}
+
+impl Outcome {
+    /// The try itself.
+    #[must_use]
+    pub fn attempt(&self) -> &Attempt {
+        match self {
+            Self::Delivered(attempt) | Self::Failed(attempt, _) | Self::Refused(attempt) | Self::Gone(attempt) => attempt,
+        }
+    }
 }
 
 /// One kind of handler.

@@ -1,1 +1,6 @@
 //! Calls to vendors and the guard of subscribers' addresses.
+
+mod guard;
+pub mod receiver;
+mod vendors;
+mod webhooks;

@@ -1,0 +1,55 @@
+//! What the file says and what was stored, brought together at start.
+
+use super::subscription::{Origin, SigningKey, Subscription};
+use crate::clock::Timestamp;
+
+/// Subscriptions to start with, and what must happen in the book for that.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Merged {
+    /// Those that stand.
+    pub standing: Vec<Subscription>,
+    /// New to the book, or changed there.
+    pub to_store: Vec<Subscription>,
+    /// Names that the file no longer has: to be forgotten, and what waits for them cancelled.
+    pub gone: Vec<String>,
+}
+
+/// The file's settings hold; state, age and rotated keys come from the book. What was made by API stands as it was stored, unless the file
+/// claims its name.
+pub(super) fn merge(file: &[Subscription], stored: Vec<Subscription>, now: Timestamp) -> Merged {
+    let mut merged = Merged::default();
+    for of_file in file {
+        let known = stored.iter().find(|known| known.name == of_file.name);
+        let one = Subscription {
+            origin: Origin::File,
+            state: known.map(|known| known.state).unwrap_or_default(),
+            created_at: known.map_or(now, |known| known.created_at),
+            keys: keys(&of_file.keys, known.map(|known| known.keys.as_slice())),
+            ..of_file.clone()
+        };
+        if known != Some(&one) {
+            merged.to_store.push(one.clone());
+        }
+        merged.standing.push(one);
+    }
+    for known in stored {
+        if file.iter().any(|of_file| of_file.name == known.name) {
+            continue;
+        }
+        match known.origin {
+            Origin::Api => merged.standing.push(known),
+            Origin::File => merged.gone.push(known.name),
+            Origin::Internal => {}
+        }
+    }
+    merged
+}
+
+/// A rotation holds as long as the file names a secret that took part in it; another secret in the file means that somebody changed
+/// it there, and then it alone signs.
+fn keys(file: &[SigningKey], stored: Option<&[SigningKey]>) -> Vec<SigningKey> {
+    match stored {
+        Some(stored) if file.iter().all(|key| stored.iter().any(|known| known.secret == key.secret)) => stored.to_vec(),
+        _ => file.to_vec(),
+    }
+}

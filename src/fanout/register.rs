@@ -1,0 +1,284 @@
+//! Subscriptions made, changed, stopped and deleted while the service runs. Every change is durable before it is seen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::rules::{Problems, Rules};
+use super::subscription::{BookError, MOST_LIVE_KEYS, Ordering, Origin, SigningKey, State, Subscription};
+use super::{Fanout, schedule, signature};
+use crate::event_type::Glob;
+use crate::inbox::log::LogError;
+use crate::secret::Secret;
+
+/// Each has a worker of its own.
+const MOST_SUBSCRIPTIONS: usize = 1000;
+
+/// Longest time that two secrets sign.
+const MOST_OVERLAP: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A subscription to be made.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewSubscription {
+    /// Its name.
+    pub name: String,
+    /// Where events are posted.
+    pub url: String,
+    /// `whsec_…`; made up when absent.
+    #[serde(default)]
+    pub secret: Option<String>,
+    /// Patterns of event types.
+    pub events: Vec<Glob>,
+    /// Component names; empty: all.
+    #[serde(default)]
+    pub components: Vec<String>,
+    /// What is kept in order.
+    #[serde(default)]
+    pub ordering: Ordering,
+    /// Deliveries under way at a time.
+    #[serde(default)]
+    pub concurrency: Option<u32>,
+    /// Deliveries started per second; `0`: no limit.
+    #[serde(default)]
+    pub rate: Option<u32>,
+    /// Its own retry table (`["5s", "30s"]`).
+    #[serde(default)]
+    pub retry: Option<Vec<String>>,
+    /// Total time of one try (`"15s"`).
+    #[serde(default)]
+    pub timeout: Option<String>,
+}
+
+/// What changes of a subscription; absent members stay as they are.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubscriptionChange {
+    /// Where events are posted.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// Patterns of event types.
+    #[serde(default)]
+    pub events: Option<Vec<Glob>>,
+    /// Component names.
+    #[serde(default)]
+    pub components: Option<Vec<String>>,
+    /// What is kept in order.
+    #[serde(default)]
+    pub ordering: Option<Ordering>,
+    /// Deliveries under way at a time.
+    #[serde(default)]
+    pub concurrency: Option<u32>,
+    /// Deliveries started per second; `0`: no limit.
+    #[serde(default)]
+    pub rate: Option<u32>,
+    /// Its own retry table.
+    #[serde(default)]
+    pub retry: Option<Vec<String>>,
+    /// Total time of one try.
+    #[serde(default)]
+    pub timeout: Option<String>,
+}
+
+/// Why a subscription was not made or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum SubscriptionError {
+    /// No subscription of that name.
+    #[error("there is no subscription of that name")]
+    Unknown,
+    /// The name is taken.
+    #[error("there is a subscription of that name already")]
+    Taken,
+    /// It comes from the configuration file.
+    #[error("this subscription comes from the configuration file")]
+    ReadOnly,
+    /// Members that are not valid: name and why.
+    #[error("invalid members")]
+    Invalid(Vec<(String, String)>),
+    /// The store does not answer.
+    #[error("{0}")]
+    Store(String),
+}
+
+impl From<LogError> for SubscriptionError {
+    fn from(error: LogError) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+impl From<BookError> for SubscriptionError {
+    fn from(error: BookError) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+impl Fanout {
+    /// Makes one by API. The secret is shown to the caller once.
+    ///
+    /// # Errors
+    /// The name is taken, or every member that is not valid.
+    pub async fn create(&self, new: NewSubscription) -> Result<(Arc<Subscription>, Secret), SubscriptionError> {
+        let _alone = self.changing.lock().await;
+        if self.roster().entry(&new.name).is_some() {
+            return Err(SubscriptionError::Taken);
+        }
+        let mut problems = Problems::default();
+        if self.roster().entries().count() >= MOST_SUBSCRIPTIONS {
+            problems.add("name", format!("there are {MOST_SUBSCRIPTIONS} subscriptions already"));
+        }
+        let secret = match new.secret {
+            Some(text) => Secret::new(text),
+            None => signature::generate().map_err(|error| SubscriptionError::Store(error.to_string()))?,
+        };
+        problems.chosen_secret(&secret);
+        let subscription = Subscription {
+            name: new.name,
+            origin: Origin::Api,
+            url: new.url,
+            keys: vec![SigningKey { secret: secret.clone(), until: None }],
+            events: new.events,
+            components: new.components,
+            ordering: new.ordering,
+            concurrency: new.concurrency.unwrap_or(self.options.concurrency),
+            rate: new.rate.filter(|rate| *rate > 0),
+            retry: new.retry.map(|texts| problems.table(&texts)),
+            timeout: new.timeout.and_then(|text| problems.span("timeout", &text)),
+            state: State::Active,
+            created_at: self.clock.now(),
+        };
+        self.hold_against_rules(&subscription, problems)?;
+        let subscription = self.keep(subscription).await?;
+        tracing::info!(subscription = subscription.name, "subscription made");
+        Ok((subscription, secret))
+    }
+
+    /// Changes one made by API.
+    ///
+    /// # Errors
+    /// It is unknown or the file's, or every member that is not valid.
+    pub async fn change(&self, name: &str, change: SubscriptionChange) -> Result<Arc<Subscription>, SubscriptionError> {
+        let _alone = self.changing.lock().await;
+        let mut one = self.changeable(name)?;
+        let mut problems = Problems::default();
+        one.url = change.url.unwrap_or(one.url);
+        one.events = change.events.unwrap_or(one.events);
+        one.components = change.components.unwrap_or(one.components);
+        one.ordering = change.ordering.unwrap_or(one.ordering);
+        one.concurrency = change.concurrency.unwrap_or(one.concurrency);
+        if let Some(rate) = change.rate {
+            one.rate = Some(rate).filter(|rate| *rate > 0);
+        }
+        if let Some(texts) = change.retry {
+            one.retry = Some(problems.table(&texts));
+        }
+        if let Some(text) = change.timeout {
+            one.timeout = problems.span("timeout", &text);
+        }
+        self.hold_against_rules(&one, problems)?;
+        let one = self.keep(one).await?;
+        tracing::info!(subscription = name, "subscription changed");
+        Ok(one)
+    }
+
+    /// Deletes one made by API and cancels what waits for it.
+    ///
+    /// # Errors
+    /// It is unknown or the file's.
+    pub async fn delete(&self, name: &str) -> Result<(), SubscriptionError> {
+        let _alone = self.changing.lock().await;
+        self.changeable(name)?;
+        self.book.remove(name).await?;
+        self.replace(self.roster().without(name, &self.options.components));
+        let cancelled = self.outbox.cancel_all(name).await?;
+        tracing::info!(subscription = name, cancelled, "subscription deleted");
+        Ok(())
+    }
+
+    /// Pauses, resumes (`Active`) or enables (`Active`) any subscription, the file's too.
+    ///
+    /// # Errors
+    /// It is unknown.
+    pub async fn set_state(&self, name: &str, state: State) -> Result<Arc<Subscription>, SubscriptionError> {
+        let _alone = self.changing.lock().await;
+        let mut one = self.shown(name)?;
+        one.state = state;
+        let one = self.keep(one).await?;
+        tracing::info!(subscription = name, ?state, "subscription's state set");
+        Ok(one)
+    }
+
+    /// A new secret; both sign for `overlap` (24 h; zero: the old one is compromised, and every other with it stops at once).
+    ///
+    /// # Errors
+    /// It is unknown, or `overlap` is longer than a week.
+    pub async fn rotate_secret(&self, name: &str, overlap: Duration) -> Result<Secret, SubscriptionError> {
+        let _alone = self.changing.lock().await;
+        let mut one = self.shown(name)?;
+        if overlap > MOST_OVERLAP {
+            return Err(SubscriptionError::Invalid(vec![(String::from("overlap"), String::from("is longer than 7d"))]));
+        }
+        let now = self.clock.now();
+        let until = schedule::later(now, overlap);
+        let secret = match one.keys.first() {
+            Some(current) => signature::successor(&current.secret),
+            None => signature::generate(),
+        };
+        let secret = secret.map_err(|error| SubscriptionError::Store(error.to_string()))?;
+        for key in &mut one.keys {
+            key.until = Some(key.until.unwrap_or(until).min(until));
+        }
+        // The file's own secret stays on record when it has expired: it is how the next start knows that it was rotated here.
+        let of_file = self.file_secrets.get(name);
+        let mut live = 1;
+        one.keys.retain(|key| {
+            let lives = key.until.is_some_and(|until| until > now) && live < MOST_LIVE_KEYS;
+            live += usize::from(lives);
+            lives || Some(&key.secret) == of_file
+        });
+        one.keys.insert(0, SigningKey { secret: secret.clone(), until: None });
+        self.keep(one).await?;
+        tracing::info!(subscription = name, overlap_seconds = overlap.as_secs(), "secret rotated");
+        Ok(secret)
+    }
+
+    /// The handler at `url` said that it is gone: nothing is delivered until a person enables the subscription.
+    pub(super) async fn disable(&self, name: &str, url: &str) {
+        let _alone = self.changing.lock().await;
+        // Changed, deleted or stopped in the meantime: that answer concerns nobody.
+        let Ok(mut one) = self.shown(name) else { return };
+        if one.url != url || one.state != State::Active {
+            return;
+        }
+        one.state = State::Disabled;
+        tracing::error!(subscription = name, "subscription disabled: its handler answered 410; its events are held until it is enabled");
+        if let Err(error) = self.book.put(&one).await {
+            tracing::error!(subscription = name, %error, "the disabled state is not stored; it is lost at the next start");
+        }
+        self.replace(self.roster().with(one, &self.options.components));
+    }
+
+    /// One of file or API, to be changed.
+    fn shown(&self, name: &str) -> Result<Subscription, SubscriptionError> {
+        self.roster().shown(name).map(|one| Subscription::clone(one)).ok_or(SubscriptionError::Unknown)
+    }
+
+    /// One whose settings may be changed.
+    fn changeable(&self, name: &str) -> Result<Subscription, SubscriptionError> {
+        let one = self.shown(name)?;
+        if one.origin == Origin::Api { Ok(one) } else { Err(SubscriptionError::ReadOnly) }
+    }
+
+    fn hold_against_rules(&self, one: &Subscription, mut problems: Problems) -> Result<(), SubscriptionError> {
+        let rules = Rules { components: &self.options.components, guard: &self.options.guard };
+        problems.0.extend(rules.problems(one));
+        if problems.0.is_empty() { Ok(()) } else { Err(SubscriptionError::Invalid(problems.0)) }
+    }
+
+    /// Durable first, then seen, then its worker looks.
+    async fn keep(&self, one: Subscription) -> Result<Arc<Subscription>, SubscriptionError> {
+        self.book.put(&one).await?;
+        let name = one.name.clone();
+        self.replace(self.roster().with(one, &self.options.components));
+        self.ring(&name);
+        self.subscription(&name).ok_or(SubscriptionError::Unknown)
+    }
+}

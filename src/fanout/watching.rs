@@ -1,0 +1,70 @@
+//! What operators watch: how much waits for each subscription, for how long, and what is past its time.
+
+use std::time::Duration;
+
+use metrics::gauge;
+
+use super::delivery::{DeliveryFilter, Status};
+use super::subscription::{State, Subscription};
+use super::{Fanout, schedule};
+use crate::clock::Timestamp;
+use crate::inbox::log::LogError;
+use crate::shutdown::Shutdown;
+
+/// How often it is looked.
+const EVERY: Duration = Duration::from_secs(15);
+
+/// A delivery that was due for this long and is not under way is past due: its worker does not keep up.
+const PAST_DUE: Duration = Duration::from_secs(60);
+
+/// Past-due deliveries are counted up to here; more is no other news.
+const MOST_COUNTED: usize = 200;
+
+/// Looks until shutdown.
+pub(super) async fn watch(fanout: &Fanout, shutdown: &Shutdown) {
+    while !shutdown.is_requested() {
+        let roster = fanout.roster();
+        for entry in roster.entries() {
+            if let Err(error) = look(fanout, &entry.subscription).await {
+                tracing::warn!(subscription = entry.subscription.name, %error, "cannot count what waits");
+            }
+        }
+        tokio::select! {
+            () = fanout.clock.sleep_until(schedule::later(fanout.clock.now(), EVERY)) => {}
+            () = shutdown.requested() => {}
+        }
+    }
+}
+
+async fn look(fanout: &Fanout, subscription: &Subscription) -> Result<(), LogError> {
+    let now = fanout.clock.now();
+    let name = &subscription.name;
+    let depth = fanout.outbox.depth(name).await?;
+    let age = depth.oldest_at.map_or(0.0, |oldest| now.duration_since(oldest).as_secs_f64().max(0.0));
+    gauge!("yizhan_undelivered", "subscription" => name.clone()).set(count(depth.pending));
+    gauge!("yizhan_oldest_undelivered_seconds", "subscription" => name.clone()).set(age);
+    let past_due = match subscription.state {
+        State::Active if depth.pending > 0 => past_due(fanout, name, now).await?,
+        // What is held is not late.
+        _ => 0,
+    };
+    gauge!("yizhan_past_due_deliveries", "subscription" => name.clone()).set(count(past_due));
+    Ok(())
+}
+
+async fn past_due(fanout: &Fanout, name: &str, now: Timestamp) -> Result<u64, LogError> {
+    let late = |at: Option<Timestamp>| at.is_some_and(|at| schedule::later(at, PAST_DUE) < now);
+    if !late(fanout.outbox.next_due(name).await?) {
+        return Ok(0);
+    }
+    let filter = DeliveryFilter { status: Some(Status::Pending), subscription: Some(name.to_owned()), ..DeliveryFilter::default() };
+    let page = fanout.outbox.deliveries(&filter, None, MOST_COUNTED).await?;
+    let counted = page.items.iter().filter(|delivery| late(delivery.next_attempt_at)).count();
+    // At least one is: the outbox said so.
+    Ok(u64::try_from(counted).unwrap_or(u64::MAX).max(1))
+}
+
+/// A count as a gauge takes it; exact up to 2³².
+fn count(number: u64) -> f64 {
+    u32::try_from(number).map_or(f64::from(u32::MAX), f64::from)
+}

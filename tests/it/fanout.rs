@@ -1,1 +1,0 @@
-//! Subscriptions, signatures, schedule, workers, replays.
