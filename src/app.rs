@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use metrics_exporter_prometheus::PrometheusHandle;
+
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::fanout::replays::Replays;
@@ -33,6 +35,8 @@ pub struct App {
     pub vault: Arc<Vault>,
     /// Who read what.
     pub reads: Arc<dyn ReadLog>,
+    /// What `/metrics` shows.
+    pub metrics: PrometheusHandle,
     /// State of the parts, for `/readyz`.
     pub health: Arc<Health>,
     /// The wish to stop.

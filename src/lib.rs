@@ -7,6 +7,7 @@ pub mod config;
 pub mod envelope;
 pub mod event_type;
 pub mod fanout;
+pub mod http;
 pub mod inbox;
 pub mod outbound;
 pub mod platform;

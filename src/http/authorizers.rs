@@ -1,0 +1,122 @@
+//! Merchants' mini programs of a component, and links for new ones.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+
+use super::body::{moment, second};
+use super::caller::{AuthorizationsCreate, Caller, Read};
+use super::components::TokenBody;
+use super::list::Listing;
+use super::parameters::{Members, Query};
+use super::problem::{Kind, Problem};
+use super::{Face, body, pages};
+use crate::clock::Timestamp;
+use crate::platform::Family;
+use crate::vault::{Authorizer, AuthorizerState, TokenState};
+
+#[derive(Serialize)]
+struct AuthorizerBody {
+    app_id: String,
+    component: String,
+    name: Option<String>,
+    state: AuthorizerState,
+    permissions: Vec<PermissionBody>,
+    /// Of the family to use.
+    token_expires_at: Option<Timestamp>,
+    tokens: Vec<TokenBody>,
+    granted_at: Option<Timestamp>,
+    revoked_at: Option<Timestamp>,
+    last_event_at: Option<Timestamp>,
+    updated_at: Timestamp,
+}
+
+#[derive(Serialize)]
+struct PermissionBody {
+    id: String,
+    name: String,
+}
+
+#[derive(Serialize)]
+struct InvitationBody {
+    url: String,
+    /// For the vendor's own app, where that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mobile_url: Option<String>,
+    expires_at: Option<Timestamp>,
+    qr_svg: String,
+}
+
+/// `GET /v1/components/{c}/authorizers`.
+pub async fn list(_: Caller<Read>, face: web::Data<Face>, component: web::Path<String>, query: Query) -> Result<HttpResponse, Problem> {
+    face.component(&component)?;
+    // The component is part of the cursor: one of another component is noticed.
+    let listing = Listing::<String>::read("authorizers", query, component.into_inner())?;
+    let page = face.app.vault.authorizers(&listing.filter, listing.after.as_ref(), listing.limit).await?;
+    let mut items = Vec::with_capacity(page.items.len());
+    for authorizer in page.items {
+        let (authorizer, tokens) = match face.app.vault.authorizer(&authorizer.component, &authorizer.app_id).await {
+            Ok(both) => both,
+            Err(error) => match Problem::from(error) {
+                problem if problem.kind() == Kind::Unavailable => return Err(problem),
+                _ => (authorizer, Vec::new()),
+            },
+        };
+        items.push(describe(&face, authorizer, &tokens).await?);
+    }
+    listing.answer(&items, page.next.as_ref())
+}
+
+/// `GET /v1/components/{c}/authorizers/{a}`.
+pub async fn one(_: Caller<Read>, face: web::Data<Face>, path: web::Path<(String, String)>, query: Query) -> Result<HttpResponse, Problem> {
+    query.finish()?;
+    let (component, app_id) = path.into_inner();
+    face.component(&component)?;
+    // Whoever asks for the record of an unknown one asks for a thing that is not there, not for a token that is missing.
+    let known = face.app.vault.authorizer(&component, &app_id).await.map_err(|error| match Problem::from(error) {
+        problem if problem.kind() == Kind::NotAuthorized => Problem::no_such("authorizer", &app_id),
+        problem => problem,
+    });
+    let (authorizer, tokens) = known?;
+    body::json(&describe(&face, authorizer, &tokens).await?)
+}
+
+/// `POST /v1/components/{c}/authorizations`.
+pub async fn invite(
+    caller: Caller<AuthorizationsCreate>,
+    face: web::Data<Face>,
+    component: web::Path<String>,
+    query: Query,
+    members: Members,
+) -> Result<HttpResponse, Problem> {
+    query.finish()?;
+    members.finish()?;
+    face.component(&component)?;
+    let link = face.app.vault.link(&component, &face.return_address(&component)).await?;
+    tracing::info!(component = %component, key = caller.name(), "authorization link made");
+    let qr_svg = pages::qr_code(link.mobile_url.as_ref().unwrap_or(&link.url)).unwrap_or_default();
+    let invitation = InvitationBody { url: link.url, mobile_url: link.mobile_url, expires_at: link.expires_at.map(second), qr_svg };
+    body::json_with(StatusCode::CREATED, &invitation)
+}
+
+async fn describe(face: &Face, authorizer: Authorizer, tokens: &[TokenState]) -> Result<AuthorizerBody, Problem> {
+    let now = face.app.clock.now();
+    let last_event_at = face.app.log.last_received(&authorizer.component, Some(&authorizer.app_id)).await?;
+    Ok(AuthorizerBody {
+        last_event_at: last_event_at.map(moment),
+        app_id: authorizer.app_id,
+        component: authorizer.component,
+        name: authorizer.name,
+        state: authorizer.state,
+        permissions: authorizer
+            .permissions
+            .into_iter()
+            .map(|permission| PermissionBody { id: permission.id, name: permission.name })
+            .collect(),
+        token_expires_at: tokens.iter().find(|token| token.family == Family::Current).and_then(|token| token.expires_at).map(second),
+        tokens: tokens.iter().map(|token| TokenBody::new(token, now)).collect(),
+        granted_at: authorizer.granted_at.map(moment),
+        revoked_at: authorizer.revoked_at.map(moment),
+        updated_at: moment(authorizer.updated_at),
+    })
+}

@@ -1,0 +1,114 @@
+//! Bodies in both directions: reading one with a limit and a deadline, and writing JSON with times as contract 3 wants them.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::dev::Payload;
+use actix_web::http::{StatusCode, header};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use serde::Serialize;
+
+use super::problem::{Kind, Problem, seconds_up};
+use crate::clock::Timestamp;
+
+/// Why a body was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unread {
+    /// Over the limit.
+    TooLarge,
+    /// It did not come in time.
+    TooSlow,
+    /// The connection broke, or the framing is wrong.
+    Broken,
+}
+
+/// How much of a body over the limit is still read and thrown away, as a multiple of the limit: an answer to a sender that is
+/// still sending is often lost with the connection.
+const PATIENCE: usize = 4;
+
+/// Reads a body of at most `limit` bytes within `deadline`.
+///
+/// # Errors
+/// Why not.
+pub async fn read(payload: &mut Payload, limit: usize, deadline: Duration) -> Result<Bytes, Unread> {
+    tokio::time::timeout(deadline, read_all(payload, limit)).await.unwrap_or(Err(Unread::TooSlow))
+}
+
+async fn read_all(payload: &mut Payload, limit: usize) -> Result<Bytes, Unread> {
+    let mut body = BytesMut::new();
+    let mut thrown_away = 0usize;
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| Unread::Broken)?;
+        if thrown_away == 0 && body.len().saturating_add(chunk.len()) <= limit {
+            body.extend_from_slice(&chunk);
+            continue;
+        }
+        thrown_away = thrown_away.saturating_add(chunk.len());
+        if thrown_away > limit.saturating_mul(PATIENCE) {
+            break;
+        }
+    }
+    if thrown_away > 0 { Err(Unread::TooLarge) } else { Ok(body.freeze()) }
+}
+
+impl Unread {
+    /// As the service API tells it.
+    #[must_use]
+    pub fn problem(self, limit: usize) -> Problem {
+        match self {
+            Self::TooLarge => Problem::new(Kind::TooLarge, format!("the body is over {limit} bytes")),
+            Self::TooSlow => Problem::new(Kind::TooSlow, "the body did not arrive in time"),
+            Self::Broken => Problem::new(Kind::BadRequest, "the body did not arrive whole"),
+        }
+    }
+}
+
+/// `200` with JSON that nobody may keep.
+pub fn json(value: &impl Serialize) -> Result<HttpResponse, Problem> {
+    json_with(StatusCode::OK, value)
+}
+
+/// A status with JSON that nobody may keep.
+pub fn json_with(status: StatusCode, value: &impl Serialize) -> Result<HttpResponse, Problem> {
+    let body = serde_json::to_vec(value).map_err(Problem::internal)?;
+    Ok(HttpResponse::build(status).content_type("application/json").insert_header((header::CACHE_CONTROL, "no-store")).body(body))
+}
+
+/// A moment for a body: UTC, at most milliseconds.
+#[must_use]
+pub fn moment(at: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
+}
+
+/// A moment for a body in whole seconds, rounded down: an expiry promised must not be late.
+#[must_use]
+pub fn second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_millisecond().div_euclid(1000)).unwrap_or(at)
+}
+
+/// Whole seconds from `now` until `at`, 0 when that is past.
+#[must_use]
+pub fn seconds_left(now: Timestamp, at: Timestamp) -> i64 {
+    at.duration_since(now).as_secs().max(0)
+}
+
+/// A length of time as the configuration writes it: `15s`, `2m`, `1h`, `500ms`.
+#[must_use]
+pub fn duration(length: Duration) -> String {
+    let seconds = length.as_secs();
+    match (length.subsec_millis(), seconds) {
+        (1.., _) => format!("{}ms", length.as_millis()),
+        (_, 0) => String::from("0s"),
+        (_, s) if s % 86400 == 0 => format!("{}d", s / 86400),
+        (_, s) if s % 3600 == 0 => format!("{}h", s / 3600),
+        (_, s) if s % 60 == 0 => format!("{}m", s / 60),
+        (_, s) => format!("{s}s"),
+    }
+}
+
+/// `Retry-After` in seconds, for answers that are no problems.
+#[must_use]
+pub fn retry_after(wait: Duration) -> (header::HeaderName, String) {
+    (header::RETRY_AFTER, seconds_up(wait).to_string())
+}

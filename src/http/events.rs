@@ -1,0 +1,134 @@
+//! Stored events: listed and shown byte for byte as they are delivered, and sent again one at a time.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+
+use super::caller::{Caller, EventsRead, EventsReplay, Permission, Reach};
+use super::deliveries::is_held;
+use super::list::{Listing, gather};
+use super::parameters::{Members, Query};
+use super::problem::{Kind, Problem};
+use super::subscriptions::target;
+use super::{Face, body};
+use crate::event_type::Glob;
+use crate::fanout::delivery::{DeliveryFilter, Status};
+use crate::fanout::subscription::VAULT;
+use crate::inbox::log::Audience;
+use crate::inbox::{Event, EventFilter, EventId, LogError, Page};
+
+/// Words of `status`.
+pub const STATUSES: &str = "`pending`, `held`, `delivered`, `dead`, `cancelled`";
+
+/// Deliveries of one event that are looked at to tell held ones from pending ones: as many as subscriptions, far below this.
+const DELIVERIES_OF_AN_EVENT: usize = 500;
+
+#[derive(Serialize)]
+struct ReplayedBody {
+    event_id: String,
+    deliveries: Vec<Enqueued>,
+}
+
+#[derive(Serialize)]
+struct Enqueued {
+    id: String,
+    subscription: String,
+}
+
+/// `GET /v1/events`.
+pub async fn list(caller: Caller<EventsRead>, face: web::Data<Face>, mut query: Query) -> Result<HttpResponse, Problem> {
+    let filter = filter(&mut query);
+    let listing = Listing::read("events", query, filter)?;
+    let page = page(&face, &caller.reach(), &listing).await?;
+    listing.answer_verbatim(page.items.iter().map(|event| event.body.as_ref()), page.next.as_ref())
+}
+
+/// `GET /v1/events/{id}`.
+pub async fn one(caller: Caller<EventsRead>, face: web::Data<Face>, id: web::Path<String>, query: Query) -> Result<HttpResponse, Problem> {
+    query.finish()?;
+    let event = find(&face, &caller, &id).await?;
+    Ok(HttpResponse::Ok().content_type("application/json").insert_header((header::CACHE_CONTROL, "no-store")).body(event.body))
+}
+
+/// `POST /v1/events/{id}/replay`.
+pub async fn replay(
+    caller: Caller<EventsReplay>,
+    face: web::Data<Face>,
+    id: web::Path<String>,
+    query: Query,
+    mut members: Members,
+) -> Result<HttpResponse, Problem> {
+    query.finish()?;
+    let chosen = target(&face, &mut members);
+    members.finish()?;
+    let event = find(&face, &caller, &id).await?;
+    let subscriptions = match chosen {
+        Some(name) => vec![name],
+        None => face.app.fanout.subscribers(&event.component, event.kind).into_iter().filter(|name| name != VAULT).collect(),
+    };
+    let mut deliveries = Vec::with_capacity(subscriptions.len());
+    for subscription in &subscriptions {
+        let ids = face.app.outbox.enqueue(&[event.id], subscription, None, face.app.clock.now()).await?;
+        deliveries.extend(ids.into_iter().map(|id| Enqueued { id: id.to_string(), subscription: subscription.clone() }));
+    }
+    face.app.fanout.nudge(&subscriptions);
+    tracing::info!(event.id = %event.id, key = caller.name(), deliveries = deliveries.len(), "event replayed");
+    body::json_with(StatusCode::ACCEPTED, &ReplayedBody { event_id: event.id.to_string(), deliveries })
+}
+
+/// One event that the caller may see. One it may not see is told no differently from one that is not there.
+async fn find<P: Permission>(face: &Face, caller: &Caller<P>, id: &str) -> Result<Event, Problem> {
+    let event = match id.parse::<EventId>() {
+        Ok(parsed) => face.app.log.event(parsed).await?,
+        Err(_) => None,
+    };
+    event.filter(|event| caller.reach().has(&event.component)).ok_or_else(|| {
+        Problem::new(Kind::NotFound, format!("there is no event `{id}`")).hint("events older than the retention time are expunged")
+    })
+}
+
+/// The filters of contract 3, from a query string.
+pub fn filter(query: &mut Query) -> EventFilter {
+    EventFilter {
+        component: query.glob("component"),
+        platform: query.glob("platform"),
+        authorizer: query.glob("authorizer"),
+        kind: query.glob("type"),
+        since: query.time("since"),
+        until: query.time("until"),
+        status: query.word::<Status>("status", STATUSES),
+        q: query.text("q"),
+    }
+}
+
+/// A page of those that the caller may see. The log knows no `held`: that is `pending` while the subscription is not delivered to.
+async fn page(face: &Face, reach: &Reach, listing: &Listing<EventFilter>) -> Result<Page<Event>, LogError> {
+    let mut filter = listing.filter.clone();
+    if let (None, Some(only)) = (&filter.component, reach.only_one()) {
+        filter.component = Some(Glob::new(only));
+    }
+    let wanted = filter.status;
+    if wanted == Some(Status::Held) {
+        filter.status = Some(Status::Pending);
+    }
+    let tells_held = matches!(wanted, Some(Status::Pending | Status::Held));
+    gather(
+        listing.limit,
+        listing.after.as_ref(),
+        async |after, limit| face.app.log.page(&filter, after, limit).await,
+        async |event: &Event| {
+            if !reach.has(&event.component) {
+                return Ok(false);
+            }
+            Ok(!tells_held || waits(face, event, wanted == Some(Status::Held)).await?)
+        },
+    )
+    .await
+}
+
+/// Whether a delivery of that event waits: held by its subscription, or not.
+async fn waits(face: &Face, event: &Event, held: bool) -> Result<bool, LogError> {
+    let filter = DeliveryFilter { status: Some(Status::Pending), event: Some(event.id.to_string()), ..DeliveryFilter::default() };
+    let page = face.app.outbox.deliveries(&filter, None, DELIVERIES_OF_AN_EVENT).await?;
+    Ok(page.items.iter().any(|delivery| is_held(face, &delivery.subscription) == held))
+}

@@ -1,0 +1,37 @@
+//! `/healthz`, `/readyz` and `/metrics`: for supervisors, load balancers and Prometheus. No key, and nothing secret.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, web};
+use serde_json::{Value, json};
+
+use super::problem::Problem;
+use super::{Face, body};
+
+/// The process answers.
+pub async fn alive() -> Result<HttpResponse, Problem> {
+    body::json(&json!({ "status": "alive" }))
+}
+
+/// Every part with its state, by name; 503 when any fails. A service that is asked to stop is not ready, so that balancers look elsewhere.
+pub async fn ready(face: web::Data<Face>) -> Result<HttpResponse, Problem> {
+    let mut parts = face.app.health.parts();
+    if face.app.shutdown.is_requested() {
+        parts.insert("shutdown", Err(String::from("the service is stopping")));
+    }
+    let status = if parts.values().all(Result::is_ok) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let parts: BTreeMap<&str, Value> = parts
+        .into_iter()
+        .map(|(part, state)| (part, state.map_or_else(|why| json!({ "ok": false, "detail": why }), |()| json!({ "ok": true }))))
+        .collect();
+    body::json_with(status, &parts)
+}
+
+/// Prometheus text.
+pub async fn metrics(face: web::Data<Face>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(face.app.metrics.render())
+}

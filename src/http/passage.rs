@@ -1,0 +1,109 @@
+//! What every request passes: it gets an id, problems are written out with that id, and one line and two metrics tell how it went.
+
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, HttpRequest};
+use uuid::Uuid;
+
+use super::caller::KeyName;
+use super::problem::{Kind, Problem};
+
+/// Header that carries the id in both directions.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest id that is taken over from a caller.
+const LONGEST_ID: usize = 128;
+
+/// The label of requests that no route answers: their paths are the senders' and would be endless.
+const NO_ROUTE: &str = "unmatched";
+
+/// Under which id the log knows a request.
+#[derive(Clone)]
+pub(super) struct RequestId(pub String);
+
+/// The id of a request.
+pub(super) fn id_of(request: &HttpRequest) -> String {
+    request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default()
+}
+
+/// Passes a request on and dresses its answer.
+pub(super) async fn pass<B: MessageBody + 'static>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<BoxBody>, Error> {
+    let began = Instant::now();
+    let id = request.headers().get(REQUEST_ID).and_then(sane).unwrap_or_else(|| format!("req_{}", Uuid::now_v7().as_simple()));
+    request.extensions_mut().insert(RequestId(id.clone()));
+
+    let mut response = next.call(request).await?.map_into_boxed_body();
+    let problem = problem_of(&response);
+    if let Some(problem) = &problem {
+        let allow = response.headers().get(header::ALLOW).cloned();
+        response = response.into_response(problem.answer(Some(&id)));
+        if let (Some(allow), false) = (allow, response.headers().contains_key(header::ALLOW)) {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+    }
+    dress(&mut response, &id);
+    tell(&response, &id, problem.as_ref(), began);
+    Ok(response)
+}
+
+/// An id that a caller may give: short, and nothing that could disturb a log.
+fn sane(value: &HeaderValue) -> Option<String> {
+    let text = value.to_str().ok()?;
+    let fine = (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b));
+    fine.then(|| text.to_owned())
+}
+
+/// The problem of an answer: a handler's own, or one made for what the server itself refused without a word.
+fn problem_of(response: &ServiceResponse) -> Option<Problem> {
+    let status = response.status();
+    match response.response().error() {
+        Some(error) => match error.as_error::<Problem>() {
+            Some(problem) => Some(problem.clone()),
+            None => Some(spoken_by_server(status)),
+        },
+        None if status.as_u16() >= 400 && !response.headers().contains_key(header::CONTENT_TYPE) => Some(spoken_by_server(status)),
+        None => None,
+    }
+}
+
+fn spoken_by_server(status: StatusCode) -> Problem {
+    let kind = Kind::of_status(status);
+    Problem::new(kind, status.canonical_reason().unwrap_or("refused").to_ascii_lowercase())
+}
+
+fn dress(response: &mut ServiceResponse, id: &str) {
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+fn tell(response: &ServiceResponse, id: &str, problem: Option<&Problem>, began: Instant) {
+    let request = response.request();
+    let route = request.match_pattern().unwrap_or_else(|| String::from(NO_ROUTE));
+    let status = response.status().as_u16();
+    let took = began.elapsed();
+    metrics::counter!("yizhan_http_requests_total", "route" => route.clone(), "status" => status.to_string()).increment(1);
+    metrics::histogram!("yizhan_http_seconds", "route" => route.clone()).record(took.as_secs_f64());
+
+    // The route, not the path: a path may hold a single-use mark, and the query string a code.
+    let method = request.method().as_str();
+    let component = request.match_info().get("component");
+    let key = request.extensions().get::<KeyName>().map(|key| key.0.name.clone());
+    let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    if let Some(cause) = problem.and_then(Problem::cause) {
+        tracing::error!(request_id = id, route, component, cause, "request failed");
+    }
+    let problem = problem.map(|problem| problem.kind().slug());
+    if status < 400 {
+        tracing::debug!(request_id = id, method, route, component, key, status, duration_ms, "request");
+    } else {
+        tracing::info!(request_id = id, method, route, component, key, status, problem, duration_ms, "request refused");
+    }
+}

@@ -1,0 +1,286 @@
+//! The one error body: `application/problem+json` (RFC 9457), as contract 3 words it.
+//!
+//! Handlers return a [`Problem`]; `passage` writes it out with the request's id and logs its cause once. A 5xx whose reason is ours
+//! tells the caller an id and nothing else.
+
+use std::fmt;
+use std::time::Duration;
+
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use serde_json::{Map, Value, json};
+
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $slug:literal $status:literal $title:literal,)+) => {
+        /// What kind of problem; the last part of its `type`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Kind { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            const fn row(self) -> (&'static str, u16, &'static str) {
+                match self { $(Self::$variant => ($slug, $status, $title),)+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// Not HTTP or not JSON as it should be.
+    BadRequest = "bad-request" 400 "The request cannot be read",
+    /// No key, or not one of ours.
+    Unauthenticated = "unauthenticated" 401 "An API key is needed",
+    /// The key may not do this.
+    Forbidden = "forbidden" 403 "This API key may not do that",
+    /// No such address or thing.
+    NotFound = "not-found" 404 "There is no such thing",
+    /// The platform has no such thing.
+    NotApplicable = "not-applicable" 404 "The platform has no such thing",
+    /// The address has no such method.
+    WrongMethod = "method-not-allowed" 405 "This address has no such method",
+    /// The request took too long to arrive.
+    TooSlow = "request-timeout" 408 "The request took too long to arrive",
+    /// The state does not allow it.
+    Conflict = "conflict" 409 "The present state does not allow that",
+    /// A subscription from the file.
+    ReadOnly = "read-only" 409 "This comes from the configuration file",
+    /// Unknown to us, or not yet granted.
+    NotAuthorized = "not-authorized" 409 "The mini program is not authorized",
+    /// The merchant withdrew.
+    Revoked = "revoked" 410 "The authorization was revoked",
+    /// A body over the limit.
+    TooLarge = "too-large" 413 "The body is too large",
+    /// A parameter or member is not valid.
+    InvalidParameter = "invalid-parameter" 422 "A parameter is not valid",
+    /// Asked too often.
+    RateLimited = "rate-limited" 429 "Asked too often",
+    /// Our fault.
+    Internal = "internal" 500 "Something went wrong here",
+    /// The vendor said no.
+    VendorRefused = "vendor-refused" 502 "The vendor refused",
+    /// No ticket, or too old a one.
+    NoTicket = "no-ticket" 503 "There is no usable ticket",
+    /// The store does not answer.
+    Unavailable = "unavailable" 503 "The service cannot answer right now",
+    /// The vendor did not answer.
+    VendorUnreachable = "vendor-unreachable" 504 "The vendor does not answer",
+}
+
+impl Kind {
+    /// Its name: `no-ticket`.
+    #[must_use]
+    pub const fn slug(self) -> &'static str {
+        self.row().0
+    }
+
+    /// HTTP status.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        StatusCode::from_u16(self.row().1).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// Name for people.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        self.row().2
+    }
+
+    /// The kind that says the most of a status that something else than our handlers answered.
+    #[must_use]
+    pub fn of_status(status: StatusCode) -> Self {
+        match status.as_u16() {
+            401 => Self::Unauthenticated,
+            403 => Self::Forbidden,
+            404 => Self::NotFound,
+            405 => Self::WrongMethod,
+            408 => Self::TooSlow,
+            413 => Self::TooLarge,
+            422 => Self::InvalidParameter,
+            429 => Self::RateLimited,
+            503 => Self::Unavailable,
+            500.. => Self::Internal,
+            _ => Self::BadRequest,
+        }
+    }
+}
+
+/// An answer that is no success.
+#[derive(Debug, Clone)]
+pub struct Problem(Box<Content>);
+
+#[derive(Debug, Clone)]
+struct Content {
+    kind: Kind,
+    /// What is wrong this time, for the caller.
+    detail: String,
+    /// What to do next, for the caller.
+    hint: Option<String>,
+    /// Where waiting helps.
+    retry_after: Option<Duration>,
+    /// Further members.
+    members: Map<String, Value>,
+    /// For `Allow`.
+    allow: Option<String>,
+    /// For the log only.
+    cause: Option<String>,
+}
+
+impl Problem {
+    /// A problem of that kind; `detail` is shown to the caller.
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        let members = Map::new();
+        Self(Box::new(Content { kind, detail: detail.into(), hint: None, retry_after: None, members, allow: None, cause: None }))
+    }
+
+    /// With what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// With `Retry-After`, in whole seconds, rounded up.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
+        self
+    }
+
+    /// With a further member.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: Value) -> Self {
+        self.0.members.insert(name.to_owned(), value);
+        self
+    }
+
+    /// Not found: no `what` is called `name`.
+    #[must_use]
+    pub fn no_such(what: &str, name: &str) -> Self {
+        Self::new(Kind::NotFound, format!("there is no {what} `{name}`"))
+    }
+
+    /// Not found: no such address.
+    #[must_use]
+    pub fn nowhere() -> Self {
+        Self::new(Kind::NotFound, "there is nothing at this address")
+    }
+
+    /// The address has other methods.
+    #[must_use]
+    pub fn wrong_method(allowed: &[Method]) -> Self {
+        let allowed = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+        let mut problem = Self::new(Kind::WrongMethod, format!("this address answers to {allowed}"));
+        problem.0.allow = Some(allowed);
+        problem
+    }
+
+    /// Parameters or members that are not valid: name and why, all of them.
+    #[must_use]
+    pub fn invalid(bad: &[(String, String)]) -> Self {
+        let detail = bad.iter().map(|(name, why)| format!("`{name}` {why}")).collect::<Vec<_>>().join("; ");
+        let named = bad.iter().map(|(name, why)| json!({ "name": name, "problem": why })).collect();
+        Self::new(Kind::InvalidParameter, detail).with("parameters", Value::Array(named))
+    }
+
+    /// The store does not answer; `cause` goes to the log only.
+    #[must_use]
+    pub fn unavailable(cause: impl fmt::Display) -> Self {
+        let mut problem =
+            Self::new(Kind::Unavailable, "the store does not take or give anything right now").retry_after(Duration::from_secs(5));
+        problem.0.cause = Some(cause.to_string());
+        problem
+    }
+
+    /// Our fault; `cause` goes to the log only.
+    #[must_use]
+    pub fn internal(cause: impl fmt::Display) -> Self {
+        let mut problem = Self::new(Kind::Internal, "the operator finds the reason in the log under this request's id");
+        problem.0.cause = Some(cause.to_string());
+        problem
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// What is wrong, for the caller.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub fn advice(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
+    /// How long to wait.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// What the log should say and the caller should not read.
+    #[must_use]
+    pub fn cause(&self) -> Option<&str> {
+        self.0.cause.as_deref()
+    }
+
+    /// The answer, with the id under which the log knows the request.
+    #[must_use]
+    pub fn answer(&self, request_id: Option<&str>) -> HttpResponse {
+        let content = &self.0;
+        let mut body = Map::new();
+        body.insert("type".into(), format!("/problems/{}", content.kind.slug()).into());
+        body.insert("title".into(), content.kind.title().into());
+        body.insert("status".into(), content.kind.status().as_u16().into());
+        body.insert("detail".into(), content.detail.as_str().into());
+        if let Some(hint) = &content.hint {
+            body.insert("hint".into(), hint.as_str().into());
+        }
+        if let Some(id) = request_id {
+            body.insert("request_id".into(), id.into());
+        }
+        body.extend(content.members.clone());
+
+        let mut answer = HttpResponseBuilder::new(content.kind.status());
+        answer.content_type("application/problem+json").insert_header((header::CACHE_CONTROL, "no-store"));
+        if let Some(wait) = content.retry_after {
+            answer.insert_header((header::RETRY_AFTER, seconds_up(wait)));
+        }
+        if let Some(allow) = &content.allow {
+            answer.insert_header((header::ALLOW, allow.as_str()));
+        }
+        if content.kind == Kind::Unauthenticated {
+            answer.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"yizhan\""));
+        }
+        answer.body(Value::Object(body).to_string())
+    }
+}
+
+/// Whole seconds, rounded up and never 0: a caller that waits them has waited long enough.
+#[must_use]
+pub fn seconds_up(wait: Duration) -> u64 {
+    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.kind.slug(), self.0.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.0.kind.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        self.answer(None)
+    }
+}

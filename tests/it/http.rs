@@ -1,1 +1,0 @@
-//! The service API and the callback addresses.
