@@ -13,7 +13,6 @@ use super::subscriptions::target;
 use super::{Face, body};
 use crate::event_type::Glob;
 use crate::fanout::delivery::{DeliveryFilter, Status};
-use crate::fanout::subscription::VAULT;
 use crate::inbox::log::Audience;
 use crate::inbox::{Event, EventFilter, EventId, LogError, Page};
 
@@ -64,7 +63,7 @@ pub async fn replay(
     let event = find(&face, &caller, &id).await?;
     let subscriptions = match chosen {
         Some(name) => vec![name],
-        None => face.app.fanout.subscribers(&event.component, event.kind).into_iter().filter(|name| name != VAULT).collect(),
+        None => face.app.fanout.matching(&event),
     };
     let mut deliveries = Vec::with_capacity(subscriptions.len());
     for subscription in &subscriptions {

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::problem::{Kind, Problem};
 use crate::fanout::SubscriptionError;
+use crate::fanout::replays::ReplayError;
 use crate::inbox::LogError;
 use crate::platform::{ApiError, Class};
 use crate::vault::VaultError;
@@ -70,6 +71,18 @@ fn refused(refusal: &ApiError) -> Problem {
 impl From<LogError> for Problem {
     fn from(error: LogError) -> Self {
         Self::unavailable(error)
+    }
+}
+
+impl From<ReplayError> for Problem {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::UnknownSubscription(_) => {
+                Self::invalid(&[(String::from("subscription"), String::from("is the name of no subscription"))])
+            }
+            ReplayError::Rate => Self::invalid(&[(String::from("rate"), String::from("is not between 1 and 10000"))]),
+            ReplayError::Log(error) => error.into(),
+        }
     }
 }
 
