@@ -1,6 +1,5 @@
 //! Merchants' mini programs of a component, and links for new ones.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
@@ -96,7 +95,7 @@ pub async fn invite(
     tracing::info!(component = %component, key = caller.name(), "authorization link made");
     let qr_svg = pages::qr_code(link.mobile_url.as_ref().unwrap_or(&link.url)).unwrap_or_default();
     let invitation = InvitationBody { url: link.url, mobile_url: link.mobile_url, expires_at: link.expires_at.map(second), qr_svg };
-    body::json_with(StatusCode::CREATED, &invitation)
+    body::json(&invitation)
 }
 
 async fn describe(face: &Face, authorizer: Authorizer, tokens: &[TokenState]) -> Result<AuthorizerBody, Problem> {

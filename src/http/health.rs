@@ -17,7 +17,7 @@ pub async fn alive() -> Result<HttpResponse, Problem> {
 /// Every part with its state, by name; 503 when any fails. A service that is asked to stop is not ready, so that balancers look elsewhere.
 pub async fn ready(face: web::Data<Face>) -> Result<HttpResponse, Problem> {
     let mut parts = face.app.health.parts();
-    if face.app.shutdown.is_requested() {
+    if face.closing.is_requested() {
         parts.insert("shutdown", Err(String::from("the service is stopping")));
     }
     let status = if parts.values().all(Result::is_ok) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -1,7 +1,7 @@
 //! Our face to machines and browsers: the callback addresses (contract 2), the service API (contract 3) and the operations room.
 //!
 //! A handler extracts, calls one concept, and turns what it gets into a body; every rule lives in the room that is called.
-//! Started by `cli` with [`serve`]. It never opens a push itself, never speaks HTTP to others, and never logs a body, a query string or a key.
+//! Started by `cli` with [`start`]. It never opens a push itself, never speaks HTTP to others, and never logs a body, a query string or a key.
 
 mod audit;
 mod authorize;
@@ -33,8 +33,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::middleware::from_fn;
-use actix_web::{App as Site, HttpServer, dev, web};
+use actix_web::{App as Site, HttpResponse, HttpServer, dev, web};
 use jiff::SignedDuration;
+use tokio::task::JoinHandle;
 
 use crate::app::App;
 use crate::platform::Component;
@@ -65,13 +66,15 @@ pub struct Face {
     pub wrong_keys: Meter,
     /// Visits to pages that make us call a vendor, counted by address.
     pub visits: Meter,
+    /// The wish that this server ends, which comes before [`App::shutdown`] where requests are to finish while everything else still works.
+    pub closing: Shutdown,
 }
 
 impl Face {
-    fn new(app: Arc<App>) -> Self {
+    fn new(app: Arc<App>, closing: Shutdown) -> Self {
         let minute = SignedDuration::from_mins(1);
         let keys = Keyring::new(&app.config.api_keys);
-        Self { keys, wrong_keys: Meter::new(WRONG_KEYS_A_MINUTE, minute), visits: Meter::new(VISITS_A_MINUTE, minute), app }
+        Self { keys, wrong_keys: Meter::new(WRONG_KEYS_A_MINUTE, minute), visits: Meter::new(VISITS_A_MINUTE, minute), closing, app }
     }
 
     /// The component of that name.
@@ -88,49 +91,67 @@ impl Face {
     }
 }
 
-/// The server, bound and not yet running.
+/// The running server.
 pub struct Server {
     /// Where it listens; the free port it was given, where 0 was asked for.
     pub address: SocketAddr,
-    running: dev::Server,
-    shutdown: Shutdown,
+    closing: Shutdown,
+    serving: JoinHandle<io::Result<()>>,
 }
 
 impl Server {
-    /// Serves until [`App::shutdown`] is requested: then accepts nothing more, lets open requests finish within the grace period, and returns.
+    /// Accepts nothing more, ends event streams, lets open requests finish within the grace period, and returns.
+    pub async fn stop(self) {
+        self.closing.request();
+        if let Err(error) = self.ended().await {
+            tracing::error!(%error, "the server did not end in good order");
+        }
+    }
+
+    /// Returns once it has stopped, which [`App::shutdown`] asks for too.
     ///
     /// # Errors
     /// Those of the sockets.
-    pub async fn run(self) -> io::Result<()> {
-        let handle = self.running.handle();
-        let mut running = self.running;
-        tokio::select! {
-            ended = &mut running => return ended,
-            () = self.shutdown.requested() => {}
-        }
-        let ((), ended) = tokio::join!(handle.stop(true), running);
-        ended
+    pub async fn ended(self) -> io::Result<()> {
+        self.serving.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
     }
 }
 
-/// Prepares the server on a bound listener (port 0 is possible). Must be called inside a tokio runtime; nothing is answered before [`Server::run`].
+/// Serves on a bound listener (port 0 is possible) from now on. Must be called inside a tokio runtime.
 ///
 /// # Errors
 /// Those of the sockets.
-pub fn serve(app: Arc<App>, listener: TcpListener) -> io::Result<Server> {
+pub fn start(app: Arc<App>, listener: TcpListener) -> io::Result<Server> {
     let address = listener.local_addr()?;
-    let shutdown = app.shutdown.clone();
+    let closing = Shutdown::default();
+    let server = server(Arc::clone(&app), closing.clone(), listener)?;
+    let serving = tokio::spawn(serve(server, app.shutdown.clone(), closing.clone()));
+    Ok(Server { address, closing, serving })
+}
+
+async fn serve(mut server: dev::Server, shutdown: Shutdown, closing: Shutdown) -> io::Result<()> {
+    let handle = server.handle();
+    tokio::select! {
+        ended = &mut server => return ended,
+        () = shutdown.requested() => closing.request(),
+        () = closing.requested() => {}
+    }
+    let ((), ended) = tokio::join!(handle.stop(true), server);
+    ended
+}
+
+fn server(app: Arc<App>, closing: Shutdown, listener: TcpListener) -> io::Result<dev::Server> {
     let settings = app.config.server.clone();
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let face = web::Data::new(Face::new(app));
+    let face = web::Data::new(Face::new(app, closing));
     let site = move || {
         Site::new()
             .app_data(face.clone())
             .wrap(from_fn(passage::pass))
             .configure(routes::configure)
-            .default_service(web::to(async || Err::<actix_web::HttpResponse, _>(Problem::nowhere())))
+            .default_service(web::to(async || Err::<HttpResponse, _>(Problem::nowhere())))
     };
-    let running = HttpServer::new(site)
+    Ok(HttpServer::new(site)
         .workers(workers)
         .max_connections(settings.max_connections.div_ceil(workers).max(1))
         .keep_alive(KEEP_ALIVE)
@@ -139,6 +160,5 @@ pub fn serve(app: Arc<App>, listener: TcpListener) -> io::Result<Server> {
         .shutdown_timeout(settings.shutdown_grace.as_secs().max(1))
         .disable_signals()
         .listen(listener)?
-        .run();
-    Ok(Server { address, running, shutdown })
+        .run())
 }

@@ -19,6 +19,7 @@ use super::problem::Problem;
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::inbox::{Event, EventFilter, EventId, LogError};
+use crate::shutdown::Shutdown;
 
 /// Between two signs of life on a quiet stream: proxies cut connections that are silent for a minute.
 const HEARTBEAT: SignedDuration = SignedDuration::from_secs(15);
@@ -53,6 +54,7 @@ pub async fn stream(
         app: Arc::clone(&face.app),
         reach: caller.reach(),
         filter,
+        closing: face.closing.clone(),
         newest,
         sequence,
         greeting: Some(greeting),
@@ -87,6 +89,8 @@ struct Tail {
     app: Arc<App>,
     reach: Reach,
     filter: EventFilter,
+    /// Ends the stream.
+    closing: Shutdown,
     /// Tells of new events.
     newest: watch::Receiver<u64>,
     /// The last sequence looked at.
@@ -104,7 +108,7 @@ impl Tail {
             return Some((Ok(greeting.into()), self));
         }
         loop {
-            if self.app.shutdown.is_requested() {
+            if self.closing.is_requested() {
                 return None;
             }
             if *self.newest.borrow_and_update() > self.sequence {
@@ -130,7 +134,7 @@ impl Tail {
             let app = Arc::clone(&self.app);
             tokio::select! {
                 changed = self.newest.changed() => changed.ok()?,
-                () = app.shutdown.requested() => return None,
+                () = self.closing.requested() => return None,
                 () = app.clock.sleep_until(self.beat_at) => {
                     self.beat_at = next_beat(&self.app);
                     return Some((Ok(Bytes::from_static(b": still here\n\n")), self));
