@@ -18,6 +18,7 @@ mod config;
 mod douyin;
 mod envelope;
 mod event_type;
+mod every_platform;
 mod fanout;
 mod http;
 mod kuaishou;
