@@ -1,13 +1,45 @@
-//! Alipay (支付宝).
+//! Alipay (支付宝): pushes are signed forms, calls are signed with the application's key, and there is neither ticket nor component token.
+//!
+//! The [`Component`] of this vendor is [`settings::Application`]. Rooms: `settings`, `trust`, `certificate`, `der` (keys);
+//! `form`, `rules`, `content`, `push`, `notice`, `catalogue`, `check`, `xml` (what arrives); `gateway`, `reply`, `errors` (calls);
+//! `tokens`, `link` (grants); `diagnose`; `twin`. README.md beside this file names the vendor's pages and quirks.
+
+pub mod catalogue;
+pub mod certificate;
+pub mod check;
+pub mod content;
+mod der;
+mod diagnose;
+pub mod errors;
+pub mod form;
+pub mod gateway;
+mod link;
+mod notice;
+mod push;
+pub mod reply;
+pub mod rules;
+pub mod settings;
+mod tokens;
+mod trust;
+mod twin;
+pub mod xml;
 
 use std::sync::Arc;
 
 use super::{Component, Platform, Title, Twin};
 use crate::settings::{Problem, Settings};
+use settings::Application;
+
+pub use trust::{OwnCertificates, Trust, TrustedKey};
 
 /// The platform.
 #[derive(Debug, Clone, Copy)]
 pub struct Alipay;
+
+/// Keys made for tests and for the simulator, used nowhere else.
+const SAMPLE_APPLICATION_KEY: &str = include_str!("../../../fixtures/keys/alipay/application.pem");
+const SAMPLE_PLATFORM_KEY: &str = include_str!("../../../fixtures/keys/alipay/platform.pem");
+const SAMPLE_PLATFORM_PUBLIC_KEY: &str = include_str!("../../../fixtures/keys/alipay/platform_public.pem");
 
 impl Platform for Alipay {
     fn name(&self) -> &'static str {
@@ -18,15 +50,48 @@ impl Platform for Alipay {
         Title { zh: "支付宝", en: "Alipay" }
     }
 
-    fn component(&self, _name: &str, _settings: Settings) -> Result<Arc<dyn Component>, Vec<Problem>> {
-        Err(Vec::new())
+    fn component(&self, name: &str, mut settings: Settings) -> Result<Arc<dyn Component>, Vec<Problem>> {
+        let application = settings::application(name, &mut settings);
+        let problems = settings.finish();
+        match application {
+            Some(application) if problems.is_empty() => Ok(Arc::new(application)),
+            _ => Err(problems),
+        }
     }
 
-    fn sample_settings(&self, _vendor: &str) -> String {
-        String::new()
+    fn sample_settings(&self, vendor: &str) -> String {
+        format!(
+            "app_id = \"2021000000000001\"\n\
+             app_private_key = '''\n{SAMPLE_APPLICATION_KEY}'''\n\
+             alipay_public_key = '''\n{SAMPLE_PLATFORM_PUBLIC_KEY}'''\n\
+             aes_key = \"aa4BtZ4tspm2wnXLb1ThQA==\"\n\
+             base_url = \"{vendor}/gateway.do\"\n\
+             auth_url = \"{vendor}/page/message/tasksDetail\"\n\
+             twin_private_key = '''\n{SAMPLE_PLATFORM_KEY}'''\n"
+        )
     }
 
-    fn twin(&self, _settings: Settings) -> Result<Box<dyn Twin>, Vec<Problem>> {
-        Err(Vec::new())
+    fn twin(&self, mut settings: Settings) -> Result<Box<dyn Twin>, Vec<Problem>> {
+        let application = settings::application("twin", &mut settings);
+        let key = settings::twin_key(&mut settings, application.as_ref());
+        let problems = settings.finish();
+        match (application, key) {
+            (Some(application), Some(key)) if problems.is_empty() => Ok(Box::new(twin::AlipayTwin::new(application, key))),
+            _ => Err(problems),
+        }
+    }
+}
+
+impl Component for Application {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn platform(&self) -> &'static dyn Platform {
+        &Alipay
+    }
+
+    fn app_id(&self) -> &str {
+        self.gateway.app_id()
     }
 }

@@ -1,0 +1,203 @@
+//! The pretended gateway: checks a call as Alipay does, does what it asks, and signs the answer over the raw node (1.5, 1.6).
+//!
+//! Part of the twin. What fails before a method is reached is an unsigned `error_response`, everything else is signed.
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use super::super::content::text;
+use super::super::form::{self, Form};
+use super::super::{reply, tokens};
+use super::{AlipayTwin, MERCHANT, book};
+use crate::clock::{Timestamp, china_text, china_time};
+use crate::platform::call::Reply;
+use crate::platform::twin::{Answer, Request};
+
+/// The query of a token, which the twin answers though the service has no need of it yet.
+const TOKEN_QUERY: &str = "alipay.open.auth.token.app.query";
+
+/// A refusal: `code`, `msg`, `sub_code`.
+type No = (&'static str, &'static str, &'static str);
+
+const fn invalid(sub_code: &'static str) -> No {
+    ("40002", "Invalid Arguments", sub_code)
+}
+
+const fn missing(sub_code: &'static str) -> No {
+    ("40001", "Missing Required Arguments", sub_code)
+}
+
+const fn business(sub_code: &'static str) -> No {
+    ("40004", "Business Failed", sub_code)
+}
+
+/// A call that was checked.
+struct Checked {
+    method: String,
+    content: Map<String, Value>,
+    is_sealed: bool,
+}
+
+impl AlipayTwin {
+    pub(super) fn answer_call(&mut self, request: &Request, now: Timestamp) -> Answer {
+        if !request.path.ends_with("/gateway.do") {
+            let reply = Reply { status: 404, content_type: String::from("text/html"), body: Bytes::from_static(b"no such page") };
+            return Answer { reply, pushes: Vec::new(), deed: "other", accepted: false };
+        }
+        let checked = match self.checked(request, now) {
+            Ok(checked) => checked,
+            Err(no) => return unsigned(no),
+        };
+        let (deed, outcome) = match checked.method.as_str() {
+            tokens::TOKEN => self.token(&checked.content, now),
+            tokens::AUTHORIZATIONS => ("recover", Ok(self.authorizations(&checked.content))),
+            TOKEN_QUERY => ("info", self.inspect(&checked.content, now)),
+            _ => return unsigned(invalid("isv.invalid-method")),
+        };
+        let accepted = outcome.is_ok();
+        let node = match outcome {
+            Ok(mut members) => {
+                members.insert(String::from("code"), Value::from("10000"));
+                members.insert(String::from("msg"), Value::from("Success"));
+                Value::Object(members)
+            }
+            Err(no) => refusal(no),
+        };
+        Answer { reply: self.signed(&checked.method, &node, checked.is_sealed), pushes: Vec::new(), deed, accepted }
+    }
+
+    /// Refuses a call in the gateway's own way, without looking at its signature.
+    pub(super) fn refuse_call(&self, request: &Request, code: &'static str, msg: &'static str, sub_code: &'static str) -> Answer {
+        let method = request.query_value("method").or_else(|| request.form_value("method")).unwrap_or_default();
+        let reply = self.signed(&method, &refusal((code, msg, sub_code)), false);
+        Answer { reply, pushes: Vec::new(), deed: "other", accepted: false }
+    }
+
+    /// The checks of the gateway, in its order as far as it is known.
+    fn checked(&self, request: &Request, now: Timestamp) -> Result<Checked, No> {
+        let form = parameters(request).ok_or(invalid("isv.invalid-content-type"))?;
+        let given = |name: &str| form.ascii(name).map(str::to_owned);
+        let method = given("method").ok_or(missing("isv.missing-method"))?;
+        let app_id = given("app_id").ok_or(missing("isv.missing-app-id"))?;
+        if app_id != self.gateway().app_id() {
+            return Err(invalid("isv.invalid-app-id"));
+        }
+        if given("sign_type").ok_or(missing("isv.missing-signature-type"))? != "RSA2" {
+            return Err(invalid("isv.invalid-signature-type"));
+        }
+        if form::charset(given("charset").as_deref()) != Some(encoding_rs::UTF_8) {
+            return Err(invalid("isv.invalid-charset"));
+        }
+        given("version").ok_or(missing("isv.missing-version"))?;
+        let timestamp = given("timestamp").ok_or(missing("isv.missing-timestamp"))?;
+        china_time(&timestamp).ok_or(invalid("isv.invalid-timestamp"))?;
+        let sign = given("sign").ok_or(missing("isv.missing-signature"))?;
+        let fields = form.fields().iter().filter(|field| field.name != b"sign" && !field.value.is_empty());
+        let string = form::sign_string(fields.map(|field| (field.name.as_slice(), field.value.as_slice())));
+        if !self.gateway().key().public().verify(&string, &sign) {
+            return Err(invalid("isv.invalid-signature"));
+        }
+        if let Some(own) = self.gateway().trust().own()
+            && (given("app_cert_sn").as_ref() != Some(&own.app_cert_sn) || given("alipay_root_cert_sn").as_ref() != Some(&own.root_cert_sn))
+        {
+            return Err(invalid("isv.missing-signature-config"));
+        }
+        if given("app_auth_token").is_some_and(|token| self.book.holder(&token, now).is_none()) {
+            return Err(("20001", "Insufficient Token Permissions", "aop.invalid-app-auth-token"));
+        }
+        let is_sealed = given("encrypt_type").is_some();
+        let content = form.get("biz_content").unwrap_or_default();
+        let content = match is_sealed {
+            false => content.to_vec(),
+            true => {
+                let key = self.gateway().content_key().ok_or(missing("isv.missing-encrypt-key"))?;
+                let opened = std::str::from_utf8(content).ok().and_then(|sealed| key.open(sealed));
+                opened.ok_or(invalid("isv.decryption-error-not-valid-encrypt-key"))?
+            }
+        };
+        let content = serde_json::from_slice(&content).unwrap_or_default();
+        Ok(Checked { method, content, is_sealed })
+    }
+
+    fn token(&mut self, content: &Map<String, Value>, now: Timestamp) -> (&'static str, Result<Map<String, Value>, No>) {
+        let given = |name: &str| text(content, name).unwrap_or_default();
+        let (deed, outcome) = match given("grant_type").as_str() {
+            "authorization_code" => ("exchange", self.book.exchange(&given("code"), now)),
+            "refresh_token" => ("refresh", self.book.refresh(&given("refresh_token"), now)),
+            _ => ("other", Err("GRANT_TYPE_INVALID")),
+        };
+        let members = outcome.map_err(business).map(|(app_id, pair)| {
+            let entry = json!({
+                "app_auth_token": pair.access, "app_refresh_token": pair.refresh, "auth_app_id": app_id, "user_id": MERCHANT,
+                "expires_in": book::OBSOLETE_LIFETIME_SECONDS, "re_expires_in": book::REFRESH_LIFETIME_SECONDS,
+            });
+            Map::from_iter([(String::from("tokens"), Value::Array(vec![entry]))])
+        });
+        (deed, members)
+    }
+
+    fn authorizations(&self, content: &Map<String, Value>) -> Map<String, Value> {
+        let wanted = text(content, "auth_app_id");
+        let isv = self.gateway().app_id();
+        let entry = |(app_id, at, token): (&str, Timestamp, &str)| json!({"auth_app_id": app_id, "auth_time": china_text(at), "isv_app_id": isv, "mini_app_token": token});
+        let list: Vec<Value> = self.book.list(wanted.as_deref()).map(entry).collect();
+        let total = list.len();
+        Map::from_iter([
+            (String::from("app_auth_list"), Value::Array(list)),
+            (String::from("page_no"), Value::from(1)),
+            (String::from("page_size"), Value::from(20)),
+            (String::from("total_items"), Value::from(total)),
+        ])
+    }
+
+    fn inspect(&self, content: &Map<String, Value>, now: Timestamp) -> Result<Map<String, Value>, No> {
+        let token = text(content, "app_auth_token").ok_or(business("ILLEGAL_PARAM"))?;
+        let app_id = self.book.holder(&token, now).ok_or(business("AUTH_TOKEN_NOT_EXISTED"))?;
+        let answer = json!({
+            "user_id": MERCHANT, "auth_app_id": app_id, "expires_in": book::OBSOLETE_LIFETIME_SECONDS, "status": "valid",
+            "auth_methods": ["alipay.open.mini.version.upload", "alipay.open.mini.version.audit.passed"],
+        });
+        Ok(answer.as_object().cloned().unwrap_or_default())
+    }
+
+    /// The answer with its signature over the raw text of the node; encrypted, the quotes belong to that text.
+    fn signed(&self, method: &str, node: &Value, is_sealed: bool) -> Reply {
+        let raw = match self.gateway().content_key().filter(|_| is_sealed) {
+            Some(key) => format!("\"{}\"", key.seal(node.to_string().as_bytes())),
+            None => node.to_string(),
+        };
+        let number = self.gateway().trust().keys().first().and_then(|key| key.sn.as_deref());
+        let number = number.map(|sn| format!(",\"alipay_cert_sn\":\"{sn}\"")).unwrap_or_default();
+        let sign = self.key.sign(raw.as_bytes());
+        json_reply(format!("{{\"{}\":{raw}{number},\"sign\":\"{sign}\"}}", reply::root_node(method)))
+    }
+}
+
+/// Query and form body together; `None` for any other body.
+fn parameters(request: &Request) -> Option<Form> {
+    let is_form = request.header("content-type").is_none_or(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+    let mut joined = request.query.clone().into_bytes();
+    if !request.body.is_empty() {
+        if !is_form {
+            return None;
+        }
+        if !joined.is_empty() {
+            joined.push(b'&');
+        }
+        joined.extend_from_slice(&request.body);
+    }
+    Form::decode(&joined).ok()
+}
+
+fn refusal((code, msg, sub_code): No) -> Value {
+    json!({"code": code, "msg": msg, "sub_code": sub_code, "sub_msg": sub_code})
+}
+
+fn unsigned(no: No) -> Answer {
+    let reply = json_reply(json!({"error_response": refusal(no)}).to_string());
+    Answer { reply, pushes: Vec::new(), deed: "other", accepted: false }
+}
+
+fn json_reply(body: String) -> Reply {
+    Reply { status: 200, content_type: String::from("application/json"), body: Bytes::from(body) }
+}

@@ -1,1 +1,0 @@
-//! Alipay: vectors, catalogue, tokens, twin.
