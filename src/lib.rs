@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod envelope;
@@ -16,4 +17,5 @@ pub mod settings;
 pub mod shutdown;
 pub mod simulator;
 pub mod store;
+pub mod telemetry;
 pub mod vault;

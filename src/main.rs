@@ -1,3 +1,18 @@
-//! The `yizhan` command.
+//! The `yizhan` command: parses the command line, runs it, tells what went wrong, and says so in the exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use yizhan::cli::Cli;
+
+fn main() -> ExitCode {
+    // Wrong use ends here, with clap's words and exit code 2.
+    let cli = Cli::parse();
+    match cli.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.tell();
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

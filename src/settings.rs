@@ -42,6 +42,15 @@ pub struct Spot {
     pub line: Option<usize>,
 }
 
+impl Spot {
+    fn table(&mut self) -> Option<&mut BTreeMap<String, Self>> {
+        match &mut self.node {
+            Node::Table(entries) => Some(entries),
+            _ => None,
+        }
+    }
+}
+
 /// A value of the configuration.
 #[derive(Clone)]
 pub enum Node {
@@ -108,25 +117,56 @@ impl Settings {
     }
 
     /// Sets or replaces a value, creating tables on the way: `["server", "listen"]`. For environment overrides.
-    pub fn set(&mut self, path: &[String], node: Node) {
-        fn into(entries: &mut BTreeMap<String, Spot>, path: &[String], node: Node) {
+    /// A member of a list of tables is found by its `name` (any case, `_` for `-`). False when the path leads nowhere.
+    pub fn set(&mut self, path: &[String], node: Node) -> bool {
+        fn into(entries: &mut BTreeMap<String, Spot>, path: &[String], node: Node) -> bool {
             match path {
-                [] => {}
+                [] => false,
                 [last] => {
                     entries.insert(last.clone(), Spot { node, line: None });
+                    true
                 }
                 [first, rest @ ..] => {
                     let spot = entries.entry(first.clone()).or_insert(Spot { node: Node::Table(BTreeMap::new()), line: None });
+                    if let (Node::List(items), [name, rest @ ..]) = (&mut spot.node, rest) {
+                        return items
+                            .iter_mut()
+                            .filter_map(Spot::table)
+                            .find(|item| is_called(item, name))
+                            .is_some_and(|item| into(item, rest, node));
+                    }
                     if !matches!(spot.node, Node::Table(_)) {
                         spot.node = Node::Table(BTreeMap::new());
                     }
-                    if let Node::Table(inner) = &mut spot.node {
-                        into(inner, rest, node);
-                    }
+                    spot.table().is_some_and(|inner| into(inner, rest, node))
                 }
             }
         }
-        into(&mut self.entries, path, node);
+        into(&mut self.entries, path, node)
+    }
+
+    /// Fills in what this table and the tables directly in it lack. A value is taken whole, so that the form of a secret here
+    /// is never mixed with the default's. What was filled in has no line.
+    pub fn fill_from(&mut self, defaults: Self) {
+        for (key, mut default) in defaults.entries {
+            default.line = None;
+            match (self.entries.get_mut(&key).map(|spot| &mut spot.node), default.node) {
+                (Some(Node::Table(own)), Node::Table(inner)) => {
+                    for (key, mut spot) in inner {
+                        spot.line = None;
+                        own.entry(key).or_insert(spot);
+                    }
+                }
+                (Some(_), _) => {}
+                (None, Node::Table(mut inner)) => {
+                    inner.values_mut().for_each(|spot| spot.line = None);
+                    self.entries.insert(key, Spot { node: Node::Table(inner), line: None });
+                }
+                (None, node) => {
+                    self.entries.insert(key, Spot { node, line: None });
+                }
+            }
+        }
     }
 
     /// Full name of a key.
@@ -297,7 +337,26 @@ impl Settings {
 
     /// A secret, if given. White space around it is dropped.
     pub fn optional_secret(&mut self, key: &str) -> Option<Secret> {
-        let text = match self.take(key)? {
+        let node = self.take(key)?;
+        self.secret_in(key, node)
+    }
+
+    /// A list of secrets, each in one of the three forms; empty when absent.
+    pub fn secrets(&mut self, key: &str) -> Vec<Secret> {
+        let items = match self.take(key) {
+            None => return Vec::new(),
+            Some(Node::List(items)) => items.into_iter().map(|item| item.node).collect(),
+            Some(Node::Text(text)) => text.split(',').map(|item| Node::Text(item.to_owned())).collect(),
+            Some(_) => {
+                self.wrong_type(key, "a list of secrets");
+                Vec::new()
+            }
+        };
+        items.into_iter().filter_map(|node| self.secret_in(key, node)).collect()
+    }
+
+    fn secret_in(&mut self, key: &str, node: Node) -> Option<Secret> {
+        let text = match node {
             Node::Text(text) => text,
             Node::Table(table) => self.referred(key, &table)?,
             _ => {
@@ -409,6 +468,12 @@ impl Settings {
         }
         self.problems
     }
+}
+
+/// Whether a table's `name` is this segment of an environment variable, which has no case and no hyphen.
+fn is_called(table: &BTreeMap<String, Spot>, segment: &str) -> bool {
+    let plain = |name: &str| name.to_ascii_lowercase().replace('-', "_");
+    matches!(table.get("name"), Some(Spot { node: Node::Text(name), .. }) if plain(name) == plain(segment))
 }
 
 fn entries(table: &toml::de::DeTable<'_>, line_of: &impl Fn(usize) -> usize) -> BTreeMap<String, Spot> {

@@ -1,4 +1,14 @@
 //! The configuration as valid values: parsed strictly from `yizhan.toml`, environment overrides and secrets' sources, all problems at once.
+//!
+//! `deploy/yizhan.toml` is compiled in and read first, so the documented defaults are the defaults. Called by `cli` and tests; a platform
+//! reads the settings of its own components. Prints no value and keeps no file open.
+
+mod api_keys;
+mod components;
+mod load;
+mod sections;
+mod subscriptions;
+mod warnings;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +20,9 @@ use crate::access::ApiKey;
 use crate::fanout::Subscription;
 use crate::platform::Components;
 use crate::secret::Secret;
+use crate::telemetry::Format;
+
+pub use load::DEFAULTS;
 
 /// Everything that a service needs to know.
 pub struct Config {
@@ -19,11 +32,14 @@ pub struct Config {
     pub store: Store,
     /// `[fanout]`.
     pub fanout: Fanout,
+    /// `[log]`.
+    pub log: Log,
     /// `[[api_keys]]`.
     pub api_keys: Vec<ApiKey>,
     /// `[[components]]`.
     pub components: Components,
-    /// `[[subscriptions]]`, with [`crate::fanout::subscription::Origin::File`].
+    /// `[[subscriptions]]`, with [`crate::fanout::subscription::Origin::File`]. Their `created_at` is the epoch: the fan-out knows
+    /// when it saw each of them first.
     pub subscriptions: Vec<Subscription>,
 }
 
@@ -78,4 +94,13 @@ pub struct Fanout {
     pub concurrency: u32,
     /// Private ranges that subscribers may live in.
     pub allow_private: Vec<IpNet>,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// How lines look.
+    pub format: Format,
+    /// What is logged, in the form of `RUST_LOG`.
+    pub level: String,
 }

@@ -1,0 +1,149 @@
+//! Speaking to a running service as any caller does: with an API key, by HTTP. Turns its problem bodies into errors with a hint.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use reqwest::{Method, StatusCode, header};
+use serde_json::Value;
+use url::Url;
+
+use super::failure::{Failure, hinted};
+use crate::secret::Secret;
+
+/// Which service, and who asks.
+#[derive(Debug, clap::Args)]
+pub struct Remote {
+    /// Address of the service.
+    #[arg(long, env = "YIZHAN_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    url: String,
+    /// API key; better given in the environment, where other users of the machine do not see it.
+    #[arg(long, env = "YIZHAN_API_KEY", hide_env_values = true, value_name = "KEY")]
+    key: Option<String>,
+}
+
+impl Remote {
+    /// A client.
+    pub fn client(self) -> Result<Client, Failure> {
+        let base = Url::parse(&self.url).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let base = base.ok_or_else(|| {
+            Failure::usage(
+                format!("`{}` is not an http or https address", self.url),
+                "write --url https://post.example.com, or set YIZHAN_URL",
+            )
+        })?;
+        let key = self
+            .key
+            .filter(|key| !key.is_empty())
+            .ok_or_else(|| Failure::usage("no API key", "set YIZHAN_API_KEY or say --key; `yizhan keys new` makes one"))?;
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(10))
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("yizhan-cli/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .context("the HTTP client cannot be made")?;
+        Ok(Client { http, base, key: Secret::new(key) })
+    }
+}
+
+/// A service.
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    key: Secret,
+}
+
+/// Query parameters, those that were given.
+pub type Query = Vec<(&'static str, String)>;
+
+/// Time for an ordinary exchange; longer than any long poll that the service allows.
+const ORDINARY: Duration = Duration::from_secs(90);
+
+impl Client {
+    /// `GET`, answered with JSON. `path` is given in segments, which are escaped here.
+    pub async fn get(&self, path: &[&str], query: &Query) -> anyhow::Result<Value> {
+        let response = self.send(self.request(Method::GET, path, query).timeout(ORDINARY)).await?;
+        Self::json(response).await
+    }
+
+    /// `POST` of JSON, answered with JSON.
+    pub async fn post(&self, path: &[&str], body: &Value) -> anyhow::Result<Value> {
+        let request = self.request(Method::POST, path, &Query::new()).timeout(ORDINARY);
+        let response = self.send(request.header(header::CONTENT_TYPE, "application/json").body(body.to_string())).await?;
+        Self::json(response).await
+    }
+
+    /// `GET` of something long: no limit on the whole, but on the silence between two pieces.
+    pub async fn open(&self, path: &[&str], query: &Query, headers: &[(&'static str, &str)]) -> anyhow::Result<reqwest::Response> {
+        let mut request = self.request(Method::GET, path, query);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request).await
+    }
+
+    fn request(&self, method: Method, path: &[&str], query: &Query) -> reqwest::RequestBuilder {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.http.request(method, url).bearer_auth(self.key.expose())
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
+        let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> anyhow::Error {
+        // The address may carry a query with names of merchants: say only where we tried.
+        let error = error.without_url();
+        let address = self.base.origin().ascii_serialization();
+        let hint = "is the service running (`yizhan serve`)? another address: --url or YIZHAN_URL";
+        let what = if error.is_timeout() { "did not answer in time" } else { "cannot be reached" };
+        let cause = anyhow::Error::from(error).chain().last().map(ToString::to_string).unwrap_or_default();
+        hinted(format!("{address} {what}: {cause}"), hint).temporary(true).into()
+    }
+
+    async fn json(response: reqwest::Response) -> anyhow::Result<Value> {
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
+        }
+        let body = response.bytes().await.map_err(reqwest::Error::without_url).context("the answer broke off")?;
+        if body.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&body)
+            .map_err(|_| hinted("the answer is not JSON", "does --url name a Yizhan service, without a path of its own?").into())
+    }
+}
+
+/// The members of a problem body that have a place of their own in the message.
+const KNOWN: [&str; 7] = ["type", "title", "status", "detail", "hint", "request_id", "instance"];
+
+async fn refused(response: reqwest::Response) -> anyhow::Error {
+    let status = response.status();
+    let body: Value = response.bytes().await.ok().and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_default();
+    let text = |member: &str| body.get(member).and_then(Value::as_str).unwrap_or_default();
+    let mut message = match (text("title"), text("detail")) {
+        ("", "") => format!("the service answered {status}"),
+        (title, "") => title.to_owned(),
+        ("", detail) => detail.to_owned(),
+        (title, detail) => format!("{title}: {detail}"),
+    };
+    for (name, value) in body.as_object().into_iter().flatten().filter(|(name, _)| !KNOWN.contains(&name.as_str())) {
+        message.push_str(&format!("\n  {name}: {value}"));
+    }
+    match text("request_id") {
+        "" => {}
+        id => message.push_str(&format!(" (status {}, request {id})", status.as_u16())),
+    }
+    let hint = match (text("hint"), status) {
+        ("", StatusCode::UNAUTHORIZED) => "check YIZHAN_API_KEY or --key against the [[api_keys]] of the service",
+        ("", StatusCode::FORBIDDEN) => "add the scope to this key's `scopes` in the configuration of the service",
+        (hint, _) => hint,
+    };
+    hinted(message, hint).temporary(status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS).into()
+}

@@ -1,0 +1,69 @@
+//! `yizhan events tail`: events as they come.
+
+use serde_json::Value;
+
+use super::Which;
+use super::list::{component, text};
+use crate::cli::client::Remote;
+use crate::cli::failure::Failure;
+use crate::cli::stream::Live;
+use crate::cli::terminal::{Look, Terminal, plain};
+
+/// Print events as they come.
+#[derive(Debug, clap::Args)]
+pub struct Tail {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    from: From,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// Where a live stream begins and ends.
+#[derive(Debug, clap::Args)]
+pub struct From {
+    /// Begin after this event (`evt_…`) instead of now.
+    #[arg(long, value_name = "EVENT")]
+    pub after: Option<String>,
+    /// Stop after that many events.
+    #[arg(long, value_name = "NUMBER")]
+    pub count: Option<u64>,
+}
+
+impl Tail {
+    /// Prints them, one on a line, until Ctrl-C.
+    pub async fn run(self, terminal: &Terminal) -> Result<(), Failure> {
+        let query = self.which.query()?;
+        let client = self.remote.client()?;
+        let mut live = Live::open(&client, terminal, query, self.from.after).await?;
+        terminal.say(terminal.paint_talk(Look::Faint, "waiting for events; Ctrl-C ends"));
+        let mut left = self.from.count.unwrap_or(u64::MAX);
+        while left > 0 {
+            let Some(frame) = until_ctrl_c(live.next()).await.transpose()? else { return Ok(()) };
+            if terminal.json {
+                terminal.data(&frame.data)?;
+            } else {
+                terminal.data(summary(&serde_json::from_str(&frame.data).unwrap_or_default()))?;
+            }
+            left -= 1;
+        }
+        Ok(())
+    }
+}
+
+/// One line about an event.
+pub fn summary(event: &Value) -> String {
+    let [received, kind, authorizer, id] = ["receivedat", "type", "subject", "id"].map(|member| text(event, member));
+    let authorizer = if authorizer.is_empty() { String::from("-") } else { authorizer };
+    plain(&format!("{received}  {kind:<22}  {}  {authorizer}  {id}", component(event)))
+}
+
+/// What comes next, or `None` when Ctrl-C, the ordinary end of watching, comes first.
+pub async fn until_ctrl_c<T>(next: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        _ = tokio::signal::ctrl_c() => None,
+        next = next => Some(next),
+    }
+}

@@ -1,0 +1,103 @@
+//! The command line: one file per command, each with its arguments and what it does.
+//!
+//! Called by `main`. Commands that need a running service speak to it by HTTP like any other caller ([`client`]); they never open its store.
+//! Data goes to standard output, talk to standard error.
+
+mod authorizers;
+mod backup;
+mod check;
+mod client;
+mod deliveries;
+mod events;
+mod failure;
+mod init;
+mod keys;
+mod listen;
+mod stream;
+mod surroundings;
+mod table;
+mod terminal;
+mod token;
+mod whole_file;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+pub use failure::Failure;
+use surroundings::Place;
+use terminal::Terminal;
+
+/// Receives the pushes of mini program platforms, keeps their tickets and tokens fresh, and brings their events to your handlers.
+#[derive(Debug, Parser)]
+#[command(name = "yizhan", version, arg_required_else_help = true, infer_subcommands = false)]
+pub struct Cli {
+    /// Configuration file [default: yizhan.toml, where there is one].
+    #[arg(long, global = true, env = "YIZHAN_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Print data as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a commented configuration file with fresh keys.
+    Init(init::Init),
+    /// Say everything that is wrong with the configuration.
+    Check(check::Check),
+    /// API keys.
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Print a component's or an authorizer's access token.
+    Token(token::TokenOf),
+    /// List the authorizers of a component.
+    Authorizers(authorizers::Authorizers),
+    /// Stored events.
+    #[command(subcommand)]
+    Events(events::Events),
+    /// Events on their way to subscriptions.
+    #[command(subcommand)]
+    Deliveries(deliveries::Deliveries),
+    /// Bring live events to a handler on this machine.
+    Listen(listen::Listen),
+    /// Write the whole store of a running service into a file.
+    Backup(backup::Backup),
+}
+
+impl Cli {
+    /// Carries the command out.
+    ///
+    /// # Errors
+    /// Why it was not done; [`Failure::exit_code`] tells wrong use from failure.
+    pub fn run(self) -> Result<(), Failure> {
+        let terminal = Terminal::new(self.json);
+        let place = Place::new(self.config);
+        match self.command {
+            Command::Init(command) => command.run(&terminal, &place),
+            Command::Check(command) => command.run(&terminal, &place),
+            Command::Keys(command) => command.run(&terminal),
+            Command::Token(command) => wait(command.run(&terminal)),
+            Command::Authorizers(command) => wait(command.run(&terminal)),
+            Command::Events(command) => wait(command.run(&terminal)),
+            Command::Deliveries(command) => wait(command.run(&terminal)),
+            Command::Listen(command) => wait(command.run(&terminal)),
+            Command::Backup(command) => wait(command.run(&terminal)),
+        }
+    }
+}
+
+/// Runs a command that talks to others, until it is done or the person presses Ctrl-C.
+fn wait(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::from)?;
+    runtime.block_on(async {
+        tokio::select! {
+            done = command => done,
+            _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+        }
+    })
+}

@@ -1,0 +1,56 @@
+//! A file that appears whole or not at all: written beside its place, synced, then renamed.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+/// A file being written. Dropped before [`WholeFile::keep`], it leaves nothing behind.
+#[derive(Debug)]
+pub struct WholeFile {
+    place: PathBuf,
+    temporary: BufWriter<tempfile::NamedTempFile>,
+}
+
+impl WholeFile {
+    /// Begins a file that will appear at `place`. Only its owner may read it.
+    pub fn create(place: &Path) -> anyhow::Result<Self> {
+        let temporary = tempfile::Builder::new()
+            .prefix(".yizhan-")
+            .tempfile_in(folder(place))
+            .with_context(|| format!("{} cannot be written", place.display()))?;
+        Ok(Self { place: place.to_owned(), temporary: BufWriter::new(temporary) })
+    }
+
+    /// Where the bytes are until then, flushed, so that they can be looked through before they are kept.
+    pub fn flushed(&mut self) -> io::Result<&Path> {
+        self.temporary.flush()?;
+        Ok(self.temporary.get_ref().path())
+    }
+
+    /// Makes it durable and puts it in its place, over a file that is there.
+    pub fn keep(self) -> anyhow::Result<()> {
+        let Self { place, temporary } = self;
+        let failed = || format!("{} cannot be written", place.display());
+        let file = temporary.into_inner().map_err(io::IntoInnerError::into_error).with_context(failed)?;
+        file.as_file().sync_all().with_context(failed)?;
+        file.persist(&place).map_err(|error| error.error).with_context(failed)?;
+        // The rename is durable once the folder is.
+        File::open(folder(&place)).and_then(|folder| folder.sync_all()).with_context(failed)
+    }
+}
+
+fn folder(place: &Path) -> &Path {
+    place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+impl Write for WholeFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.temporary.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.temporary.flush()
+    }
+}

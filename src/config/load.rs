@@ -1,0 +1,97 @@
+//! From text to [`Config`]: the user's file, the environment over it, the compiled-in defaults beneath.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Config, api_keys, components, sections, subscriptions};
+use crate::platform::Components;
+use crate::settings::{Node, Problem, Settings, Surroundings};
+
+/// Every setting, commented, with its default: `deploy/yizhan.toml` itself.
+pub const DEFAULTS: &str = include_str!("../../deploy/yizhan.toml");
+
+/// Environment variables that override a setting begin with this; each further `__` is one level deeper.
+const PREFIX: &str = "YIZHAN__";
+
+/// Lists of tables with names: the environment overrides their members and adds none.
+const LISTS: [&str; 3] = ["api_keys", "components", "subscriptions"];
+
+impl Config {
+    /// Reads a file, or only defaults and environment when there is none. Relative paths start at the file's folder.
+    ///
+    /// # Errors
+    /// Every problem, each with its line where it has one; a file that cannot be read is one.
+    pub fn load(file: Option<&Path>, variables: BTreeMap<String, String>) -> Result<Self, Vec<Problem>> {
+        let text = match file.map(std::fs::read_to_string).transpose() {
+            Ok(text) => text.unwrap_or_default(),
+            Err(error) => {
+                return Err(vec![Problem {
+                    at: file.unwrap_or(Path::new("yizhan.toml")).display().to_string(),
+                    line: None,
+                    message: format!("cannot be read: {error}"),
+                    hint: String::from("check the path and who may read it; `yizhan init` writes a new file"),
+                }]);
+            }
+        };
+        let folder = file.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+        Self::parse(&text, Surroundings { folder, variables: Arc::new(variables) })
+    }
+
+    /// Reads the text of a configuration file.
+    ///
+    /// # Errors
+    /// Every problem. A text that is not TOML has only that one.
+    pub fn parse(text: &str, surroundings: Surroundings) -> Result<Self, Vec<Problem>> {
+        let mut root = Settings::parse(text, surroundings.clone()).map_err(|problem| vec![problem])?;
+        override_from(&surroundings.variables, &mut root);
+        root.fill_from(Settings::parse(DEFAULTS, surroundings.clone()).map_err(|problem| vec![problem])?);
+
+        let server = sections::server(&mut root);
+        let store = sections::store(&mut root);
+        let fanout = sections::fanout(&mut root);
+        let log = sections::log(&mut root);
+        let (components, names) = components::read(&mut root);
+        let api_keys = api_keys::read(&mut root, &names);
+        let subscriptions = subscriptions::read(&mut root, &names, fanout.as_ref().map_or(1, |fanout| fanout.concurrency));
+
+        let problems = root.finish();
+        match (server, store, fanout, log) {
+            (Some(server), Some(store), Some(fanout), Some(log)) if problems.is_empty() => {
+                Ok(Self { server, store, fanout, log, api_keys, components: Components::new(components), subscriptions })
+            }
+            _ => {
+                let mut problems: Vec<Problem> = problems.into_iter().map(|problem| with_variable(problem, &surroundings.variables)).collect();
+                problems.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
+                Err(problems)
+            }
+        }
+    }
+}
+
+/// `YIZHAN__SERVER__LISTEN=…` becomes `listen` of `[server]`.
+fn override_from(variables: &BTreeMap<String, String>, root: &mut Settings) {
+    for (variable, value) in variables {
+        let Some(rest) = variable.strip_prefix(PREFIX) else { continue };
+        let path: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();
+        let of_nothing = path.first().is_some_and(|section| LISTS.contains(&section.as_str()) && !root.has(section));
+        let found = !of_nothing && !path.iter().any(String::is_empty) && root.set(&path, Node::Text(value.clone()));
+        if !found {
+            root.problems([Problem {
+                at: variable.clone(),
+                line: None,
+                message: String::from("names nothing that the configuration has"),
+                hint: String::from("write YIZHAN__SECTION__KEY, or YIZHAN__COMPONENTS__NAME__KEY for a component of the file"),
+            }]);
+        }
+    }
+}
+
+/// Says where a value without a line came from, when that was the environment.
+fn with_variable(mut problem: Problem, variables: &BTreeMap<String, String>) -> Problem {
+    let variable = format!("{PREFIX}{}", problem.at.replace('.', "__").replace('-', "_").to_ascii_uppercase());
+    if problem.line.is_none() && variables.contains_key(&variable) {
+        problem.message = format!("{} (set by {variable})", problem.message);
+    }
+    problem
+}

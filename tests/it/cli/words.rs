@@ -1,0 +1,155 @@
+//! Commands that need no service.
+
+use std::fs;
+
+use yizhan::access::{ApiKey, Scope};
+
+use super::{command, run};
+
+#[test]
+fn wrong_use_is_exit_code_2_and_says_nothing_on_stdout() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["no-such-command"][..], &["keys"], &["events", "list", "--limit", "x"], &["token"]] {
+        let ran = run(folder.path(), arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{arguments:?}: {}", ran.err);
+    }
+}
+
+#[test]
+fn help_and_version_are_exit_code_0() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = run(folder.path(), &["--version"]);
+    assert_eq!((ran.code, ran.out.trim()), (0, concat!("yizhan ", env!("CARGO_PKG_VERSION"))));
+    let ran = run(folder.path(), &["--help"]);
+    assert_eq!(ran.code, 0);
+    for command in ["init", "check", "keys", "token", "events", "deliveries", "listen"] {
+        assert!(ran.out.contains(command), "{command}");
+    }
+}
+
+#[test]
+fn init_writes_a_file_that_check_accepts() {
+    let folder = tempfile::tempdir().unwrap();
+    let init = run(folder.path(), &["init", "--public-url", "https://post.example.com"]);
+    assert_eq!(init.code, 0, "{}", init.err);
+    let key = init.out.trim();
+    assert!(key.starts_with("yzk_") && key.len() == 68, "{key}");
+    let text = fs::read_to_string(folder.path().join("yizhan.toml")).unwrap();
+    assert!(!text.contains(key), "the file holds the hash only");
+    assert!(text.contains("# listen = \"127.0.0.1:8080\"") && text.contains("\npublic_url = \"https://post.example.com\""), "{text}");
+
+    let check = run(folder.path(), &["check"]);
+    assert_eq!(check.code, 0, "{}", check.err);
+    assert_eq!(check.out, "ok yizhan.toml: 0 components\n");
+    assert!(check.err.contains("warning: `components` there are none"), "{}", check.err);
+    assert!(!folder.path().join("yizhan-data").exists(), "check makes no store");
+}
+
+#[cfg(unix)]
+#[test]
+fn only_its_owner_reads_what_init_wrote() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), &["init"]);
+    assert_eq!(fs::metadata(folder.path().join("yizhan.toml")).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn init_does_not_overwrite_unless_forced() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("yizhan.toml");
+    fs::write(&file, "# mine\n").unwrap();
+    let ran = run(folder.path(), &["init"]);
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert!(ran.err.contains("yizhan.toml is there already") && ran.err.contains("hint: ") && ran.err.contains("--force"), "{}", ran.err);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "# mine\n");
+    let ran = run(folder.path(), &["init", "--force", "--json"]);
+    assert_eq!((ran.code, ran.json()["config"].as_str()), (0, Some("yizhan.toml")));
+    assert_ne!(fs::read_to_string(&file).unwrap(), "# mine\n");
+}
+
+#[test]
+fn every_init_makes_other_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = [run(folder.path(), &["init", "--config", "a.toml"]).out, run(folder.path(), &["init", "--config", "b.toml"]).out];
+    assert_ne!(keys[0], keys[1]);
+    assert_ne!(fs::read(folder.path().join("a.toml")).unwrap(), fs::read(folder.path().join("b.toml")).unwrap());
+}
+
+#[test]
+fn check_reports_every_problem_with_file_line_and_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("my.toml"), "[server]\npublic_ulr = \"x\"\n[fanout]\ntimeout = 5\n").unwrap();
+    let ran = run(folder.path(), &["check", "--config", "my.toml"]);
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+    for part in [
+        "my.toml:2: `server.public_ulr` is not a known key\n  hint: did you mean `public_url`?\n",
+        "my.toml:4: `fanout.timeout` is not a span of time\n",
+        "`store.master_key` the environment variable YIZHAN_MASTER_KEY is not set\n",
+        "error: the configuration has 3 problems\n",
+    ] {
+        assert!(ran.err.contains(part), "{part} is not in:\n{}", ran.err);
+    }
+
+    let ran = run(folder.path(), &["check", "--config", "my.toml", "--json"]);
+    assert_eq!((ran.code, ran.err.as_str()), (2, ""));
+    let report = ran.json();
+    assert_eq!((report["ok"].as_bool(), report["problems"].as_array().unwrap().len()), (Some(false), 3));
+    assert_eq!((report["problems"][0]["at"].as_str(), report["problems"][0]["line"].as_u64()), (Some("server.public_ulr"), Some(2)));
+}
+
+#[test]
+fn check_says_when_a_named_file_is_missing_and_that_the_store_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = run(folder.path(), &["check", "--config", "none.toml"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("`none.toml` cannot be read"), "{}", ran.err);
+
+    let key = [("YIZHAN_MASTER_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")];
+    fs::write(folder.path().join("file"), "").unwrap();
+    let ran: super::Ran = command(folder.path(), &["check"]).envs(key).env("YIZHAN__STORE__URL", "file:file/data").output().unwrap().into();
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.contains("`store.url` cannot be written"), "{}", ran.err);
+    let ran: super::Ran = command(folder.path(), &["check"]).envs(key).output().unwrap().into();
+    assert_eq!((ran.code, ran.out.as_str()), (0, "ok the built-in defaults and the environment: 0 components\n"), "{}", ran.err);
+}
+
+#[test]
+fn a_new_key_is_shown_once_and_its_lines_let_it_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = run(folder.path(), &["keys", "new", "--name", "order \"x\"", "--scopes", "tokens:read@a,events:read", "--json"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let made = ran.json();
+    let text = made["key"].as_str().unwrap();
+    let lines: toml::Table = made["config"].as_str().unwrap().parse().unwrap();
+    let entry = &lines["api_keys"][0];
+    assert_eq!(entry["name"].as_str(), Some("order \"x\""));
+    let mut hash = [0; 32];
+    hex::decode_to_slice(entry["hash"].as_str().unwrap().strip_prefix("sha256:").unwrap(), &mut hash).unwrap();
+    let permits = entry["scopes"].as_array().unwrap().iter().map(|scope| scope.as_str().unwrap().parse().unwrap()).collect();
+    let key = ApiKey { name: String::new(), hash, permits };
+    assert!(key.is(text) && key.may(Scope::TokensRead, Some("a")) && !key.may(Scope::TokensRead, Some("b")));
+
+    let ran = run(folder.path(), &["keys", "new"]);
+    let mut lines = ran.out.lines();
+    assert!(lines.next().unwrap().starts_with("yzk_"));
+    assert_eq!(lines.next(), Some("[[api_keys]]"));
+}
+
+#[test]
+fn a_key_with_an_unknown_scope_is_wrong_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = run(folder.path(), &["keys", "new", "--scopes", "token:read"]);
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+    assert!(ran.err.contains("`token:read` is not a scope") && ran.err.contains("hint: known: read, tokens:read"), "{}", ran.err);
+}
+
+#[test]
+fn output_that_nobody_reads_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = command(folder.path(), &["keys", "new"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = child.stdout(writer).stderr(std::process::Stdio::null()).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+}
