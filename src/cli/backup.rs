@@ -30,7 +30,9 @@ impl Backup {
         let mut response = client.open(&["v1", "backup"], &Query::new(), &[]).await?;
         let mut progress = terminal.progress();
         let mut bytes = 0_u64;
-        while let Some(piece) = response.chunk().await.map_err(reqwest::Error::without_url).context("the backup broke off; nothing was kept")? {
+        while let Some(piece) =
+            response.chunk().await.map_err(reqwest::Error::without_url).context("the backup broke off; nothing was kept")?
+        {
             file.write_all(&piece).with_context(|| format!("{} cannot be written", self.file.display()))?;
             bytes += u64::try_from(piece.len()).unwrap_or_default();
             progress.at(&format!("{} MiB", bytes >> 20));

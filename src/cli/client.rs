@@ -120,8 +120,8 @@ impl Client {
     }
 }
 
-/// The members of a problem body that have a place of their own in the message.
-const KNOWN: [&str; 7] = ["type", "title", "status", "detail", "hint", "request_id", "instance"];
+/// The members of a problem body that have a place of their own in the message; `parameters` repeats the detail for programs.
+const KNOWN: [&str; 8] = ["type", "title", "status", "detail", "hint", "request_id", "instance", "parameters"];
 
 async fn refused(response: reqwest::Response) -> anyhow::Error {
     let status = response.status();

@@ -109,7 +109,7 @@ impl Deliveries {
             }
             Self::Show(Show { id, remote }) => {
                 let delivery = remote.client()?.get(&["v1", "deliveries", &id], &Query::new()).await?;
-                Ok(if terminal.json { terminal.json(&delivery)? } else { terminal.data(format!("{delivery:#}"))? })
+                Ok(terminal.document(&delivery)?)
             }
             Self::Retry(retry) => retry.run(terminal).await,
         }
@@ -128,7 +128,10 @@ impl Retry {
                 found.items.iter().map(|item| text(item, "id")).collect()
             }
             (true, true) => {
-                return Err(Failure::usage("no delivery named", "name deliveries (dlv_…), or say which: --status dead --subscription NAME"));
+                return Err(Failure::usage(
+                    "no delivery named",
+                    "name deliveries (dlv_…), or say which: --status dead --subscription NAME",
+                ));
             }
             (false, false) => return Err(Failure::usage("deliveries and a filter", "name deliveries, or say which fit")),
         };

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::client::Remote;
-use super::events::Which;
+use super::events::Kinds;
 use super::events::list::text;
 use super::events::tail::{From, summary, until_ctrl_c};
 use super::failure::Failure;
@@ -27,7 +27,7 @@ pub struct Listen {
     #[arg(long, default_value_t = 15, value_name = "SECONDS")]
     timeout: u64,
     #[command(flatten)]
-    which: Which,
+    kinds: Kinds,
     #[command(flatten)]
     from: From,
     #[command(flatten)]
@@ -44,10 +44,9 @@ impl Listen {
                 "write http://127.0.0.1:3000/hooks",
             )
         })?;
-        let query = self.which.query()?;
         let client = self.remote.client()?;
         let handler = Handler::new(target, Duration::from_secs(self.timeout.max(1)))?;
-        let mut live = Live::open(&client, terminal, query, self.from.after).await?;
+        let mut live = Live::open(&client, terminal, self.kinds.query(), self.from.after).await?;
         terminal.say(terminal.paint_talk(Look::Faint, &format!("forwarding events to {}; Ctrl-C ends", self.forward_to)));
 
         let mut left = self.from.count.unwrap_or(u64::MAX);

@@ -8,6 +8,7 @@ mod backup;
 mod check;
 mod client;
 mod deliveries;
+mod diagnose;
 mod events;
 mod failure;
 mod init;
@@ -50,6 +51,8 @@ enum Command {
     Init(init::Init),
     /// Say everything that is wrong with the configuration.
     Check(check::Check),
+    /// Say which key, token and variant open a captured push, or which step fails.
+    Diagnose(diagnose::Diagnose),
     /// API keys.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -80,6 +83,7 @@ impl Cli {
         match self.command {
             Command::Init(command) => command.run(&terminal, &place),
             Command::Check(command) => command.run(&terminal, &place),
+            Command::Diagnose(command) => command.run(&terminal, &place),
             Command::Keys(command) => command.run(&terminal),
             Command::Token(command) => wait(command.run(&terminal)),
             Command::Authorizers(command) => wait(command.run(&terminal)),

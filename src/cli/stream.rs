@@ -7,7 +7,7 @@ use bytes::BytesMut;
 
 use super::client::{Client, Query};
 use super::failure::is_temporary;
-use super::terminal::{Look, Terminal};
+use super::terminal::{Look, Terminal, plain};
 
 /// One server-sent event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,6 +57,11 @@ impl<'a> Live<'a> {
                 self.reconnect().await?;
                 continue;
             };
+            if let Some(remark) = reader.remark.take() {
+                // How the service took it up: from where on, or that it does not know the event to begin after.
+                let remark = format!("stream: {}", plain(&remark));
+                self.terminal.say(self.terminal.paint_talk(Look::Faint, &remark));
+            }
             if let Some(frame) = reader.next()? {
                 self.failures = 0;
                 if frame.id.is_some() {
@@ -92,6 +97,9 @@ pub struct Reader {
     pieces: BytesMut,
     frame: Frame,
     has_data: bool,
+    /// The first comment, until somebody takes it. Later ones are signs of life.
+    pub remark: Option<String>,
+    has_comment: bool,
 }
 
 /// Longest line that is read: far above the largest event.
@@ -119,10 +127,11 @@ impl Reader {
                 }
                 continue;
             }
-            // A line that begins with a colon is a comment: a sign of life.
             let (field, value) = line.split_once(':').unwrap_or((line, ""));
             let value = value.strip_prefix(' ').unwrap_or(value);
             match field {
+                // A line that begins with a colon is a comment.
+                "" if !std::mem::replace(&mut self.has_comment, true) => self.remark = Some(value.to_owned()),
                 "id" => self.frame.id = Some(value.to_owned()),
                 "data" => {
                     if std::mem::replace(&mut self.has_data, true) {

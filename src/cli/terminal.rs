@@ -59,6 +59,11 @@ impl Terminal {
         self.data(serde_json::to_string(value).map_err(io::Error::other)?)
     }
 
+    /// One JSON document: indented for people, on a line of its own with `--json`. JSON escapes what could command a terminal.
+    pub fn document(&self, value: &serde_json::Value) -> io::Result<()> {
+        if self.json { self.json(value) } else { self.data(format!("{value:#}")) }
+    }
+
     /// One line of talk.
     pub fn say(&self, line: impl AsRef<str>) {
         // Talk is a courtesy: a command goes on without.

@@ -61,7 +61,8 @@ impl Config {
                 Ok(Self { server, store, fanout, log, api_keys, components: Components::new(components), subscriptions })
             }
             _ => {
-                let mut problems: Vec<Problem> = problems.into_iter().map(|problem| with_variable(problem, &surroundings.variables)).collect();
+                let mut problems: Vec<Problem> =
+                    problems.into_iter().map(|problem| with_variable(problem, &surroundings.variables)).collect();
                 problems.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
                 Err(problems)
             }

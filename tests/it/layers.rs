@@ -9,11 +9,10 @@ const LAYERS: &[&[&str]] = &[
     &["envelope", "clock", "secret", "settings", "event_type", "telemetry", "shutdown", "access"],
     &["platform"],
     &["inbox", "outbound"],
-    &["vault", "fanout"],
+    &["vault", "fanout", "operations"],
     &["config", "store"],
     &["app"],
     &["http", "simulator"],
-    &["demo"],
     &["cli"],
 ];
 
@@ -27,12 +26,12 @@ const SIMULATOR: &[&str] = &["simulator", "platform", "clock", "settings", "shut
 const HOMES: &[(&str, &[&str], &str)] = &[
     ("sled::", &["store"], "stores are behind ports"),
     ("fjall::", &["store"], "stores are behind ports"),
-    ("reqwest::", &["outbound", "cli"], "one place speaks HTTP to others; `cli` is a client of the service"),
+    ("reqwest::", &["outbound", "cli", "simulator"], "one place speaks HTTP to others; `cli` is a caller and the simulator a vendor, each with a client of its own"),
     ("actix_web::", &["http", "simulator"], "one place serves HTTP"),
     ("Timestamp::now", &["clock"], "time is an argument"),
     ("Zoned::now", &["clock"], "time is an argument"),
     ("SystemTime", &["clock"], "time is an argument"),
-    ("anyhow::", &["cli", "app", "demo"], "rooms have errors of their own"),
+    ("anyhow::", &["cli", "app"], "rooms have errors of their own"),
     ("std::env::", &["cli"], "the environment is an argument"),
     ("include_str!(\"../../deploy", &["config"], "the defaults are read in one place"),
 ];

@@ -40,9 +40,9 @@ impl Events {
     }
 }
 
-/// Which events.
+/// From whom, and of which type.
 #[derive(Debug, clap::Args)]
-pub struct Which {
+pub struct Kinds {
     /// Component name, `*` stands for anything.
     #[arg(long)]
     component: Option<String>,
@@ -55,6 +55,13 @@ pub struct Which {
     /// Event type, as in `audit.*`.
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
+}
+
+/// Which stored events.
+#[derive(Debug, clap::Args)]
+pub struct Which {
+    #[command(flatten)]
+    kinds: Kinds,
     /// Received since: RFC 3339, or how long ago (2h).
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
@@ -69,14 +76,22 @@ pub struct Which {
     q: Option<String>,
 }
 
+impl Kinds {
+    /// As query parameters; the names are those of the service API.
+    pub fn query(self) -> Query {
+        let members =
+            [("component", self.component), ("platform", self.platform), ("authorizer", self.authorizer), ("type", self.kind)];
+        members.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
 impl Which {
     /// As query parameters; the names are those of the service API.
+    ///
+    /// # Errors
+    /// A time that is none.
     pub fn query(self) -> Result<Query, Failure> {
-        let mut query = Query::new();
-        query.extend(self.component.map(|value| ("component", value)));
-        query.extend(self.platform.map(|value| ("platform", value)));
-        query.extend(self.authorizer.map(|value| ("authorizer", value)));
-        query.extend(self.kind.map(|value| ("type", value)));
+        let mut query = self.kinds.query();
         query.extend(self.since.map(|value| moment("since", &value)).transpose()?.map(|at| ("since", at)));
         query.extend(self.until.map(|value| moment("until", &value)).transpose()?.map(|at| ("until", at)));
         query.extend(self.status.map(|value| ("status", value)));

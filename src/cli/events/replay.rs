@@ -31,11 +31,32 @@ pub struct Replay {
     /// Do not ask.
     #[arg(long)]
     yes: bool,
-    /// Cancel the job.
-    #[arg(long)]
-    cancel: bool,
+    /// Cancel the job, pause it, or let it go on.
+    #[arg(long, value_enum, value_name = "WHAT", conflicts_with_all = ["dry_run", "subscription"])]
+    job: Option<Change>,
     #[command(flatten)]
     remote: Remote,
+}
+
+/// What becomes of a job.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Change {
+    /// For good.
+    Cancel,
+    /// Until it is resumed.
+    Pause,
+    /// Go on.
+    Resume,
+}
+
+impl Change {
+    const fn address(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+        }
+    }
 }
 
 impl Replay {
@@ -45,11 +66,11 @@ impl Replay {
         let filter = self.which.query()?;
         match self.id {
             Some(_) if !filter.is_empty() => Err(Failure::usage("an id and a filter", "name one event, or say which events fit")),
-            Some(id) if id.starts_with("rpl_") && self.cancel => {
-                done(terminal, &client.post(&["v1", "replays", &id, "cancel"], &json!({})).await?)
-            }
-            Some(id) if id.starts_with("rpl_") => watch(terminal, &client, &id).await,
-            Some(_) | None if self.cancel => Err(Failure::usage("--cancel without a job", "name the job: rpl_…")),
+            Some(id) if id.starts_with("rpl_") => match self.job {
+                Some(change) => done(terminal, &client.post(&["v1", "replays", &id, change.address()], &json!({})).await?),
+                None => watch(terminal, &client, &id).await,
+            },
+            _ if self.job.is_some() => Err(Failure::usage("--job without a job", "name it: rpl_…")),
             Some(id) => {
                 let body = self.subscription.map_or_else(|| json!({}), |subscription| json!({ "subscription": subscription }));
                 let answer = client.post(&["v1", "events", &id, "replay"], &body).await?;
@@ -102,7 +123,7 @@ async fn watch(terminal: &Terminal, client: &Client, id: &str) -> Result<(), Fai
 }
 
 fn done(terminal: &Terminal, state: &Value) -> Result<(), Failure> {
-    Ok(if terminal.json { terminal.json(state)? } else { terminal.data(line(state))? })
+    Ok(if terminal.json { terminal.json(state) } else { terminal.data(line(state)) }?)
 }
 
 fn line(job: &Value) -> String {

@@ -17,11 +17,6 @@ impl Show {
     /// Prints it; indented for people, on one line with `--json`.
     pub async fn run(self, terminal: &Terminal) -> Result<(), Failure> {
         let event = self.remote.client()?.get(&["v1", "events", &self.id], &Query::new()).await?;
-        match terminal.json {
-            true => terminal.json(&event)?,
-            // JSON escapes control characters: safe to print as it is.
-            false => terminal.data(format!("{event:#}"))?,
-        }
-        Ok(())
+        Ok(terminal.document(&event)?)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Which;
+use super::Kinds;
 use super::list::{component, text};
 use crate::cli::client::Remote;
 use crate::cli::failure::Failure;
@@ -13,7 +13,7 @@ use crate::cli::terminal::{Look, Terminal, plain};
 #[derive(Debug, clap::Args)]
 pub struct Tail {
     #[command(flatten)]
-    which: Which,
+    kinds: Kinds,
     #[command(flatten)]
     from: From,
     #[command(flatten)]
@@ -34,9 +34,8 @@ pub struct From {
 impl Tail {
     /// Prints them, one on a line, until Ctrl-C.
     pub async fn run(self, terminal: &Terminal) -> Result<(), Failure> {
-        let query = self.which.query()?;
         let client = self.remote.client()?;
-        let mut live = Live::open(&client, terminal, query, self.from.after).await?;
+        let mut live = Live::open(&client, terminal, self.kinds.query(), self.from.after).await?;
         terminal.say(terminal.paint_talk(Look::Faint, "waiting for events; Ctrl-C ends"));
         let mut left = self.from.count.unwrap_or(u64::MAX);
         while left > 0 {

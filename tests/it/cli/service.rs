@@ -44,8 +44,7 @@ async fn answer(request: HttpRequest, body: web::Bytes, script: web::Data<Script
         headers: request.headers().iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect(),
         body: String::from_utf8(body.to_vec()).unwrap(),
     });
-    let (status, kind, body) =
-        script.answers.lock().unwrap().pop_front().unwrap_or((500, "text/plain", b"nothing left to say".to_vec()));
+    let (status, kind, body) = script.answers.lock().unwrap().pop_front().unwrap_or((500, "text/plain", b"nothing left to say".to_vec()));
     HttpResponse::build(actix_web::http::StatusCode::from_u16(status).unwrap()).content_type(kind).body(body)
 }
 
@@ -218,6 +217,7 @@ fn a_broken_stream_is_taken_up_after_the_last_event() {
     let ran = service.run(&["events", "tail", "--component", "douyin", "--count", "3", "--after", "evt_0"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert_eq!(ran.out.lines().map(|line| line.split_whitespace().last().unwrap()).collect::<Vec<_>>(), ["evt_1", "evt_2", "evt_3"]);
+    assert!(ran.err.contains("stream: hello"), "{}", ran.err);
     let ids: Vec<Option<String>> = service.asked().into_iter().map(|asked| asked.last_event_id).collect();
     assert_eq!(ids, [Some("evt_0".into()), Some("evt_2".into()), Some("evt_2".into())]);
     assert_eq!(service.lines()[0], "GET /v1/events/stream?component=douyin");
@@ -292,7 +292,7 @@ fn a_bulk_replay_is_counted_confirmed_and_watched() {
     assert_eq!(ran.out, "7 events\n");
     assert_eq!(StandIn::json(json!({})).run(&["events", "replay"]).code, 2, "everything must be asked for");
     let service = StandIn::json(job("cancelled"));
-    assert_eq!(service.run(&["events", "replay", "rpl_1", "--cancel"]).code, 0);
+    assert_eq!(service.run(&["events", "replay", "rpl_1", "--job", "cancel"]).code, 0);
     assert_eq!(service.lines(), ["POST /v1/replays/rpl_1/cancel"]);
 }
 
