@@ -103,19 +103,16 @@ pub fn problem_text(file: Option<&str>, problem: &Problem) -> String {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        match error.downcast::<io::Error>() {
-            Ok(error) => error.into(),
-            Err(error) => Self::Failed(error),
+        match error.downcast_ref::<io::Error>() {
+            Some(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Self::ReaderGone,
+            _ => Self::Failed(error),
         }
     }
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::ReaderGone,
-            _ => Self::Failed(error.into()),
-        }
+        anyhow::Error::from(error).into()
     }
 }
 

@@ -26,7 +26,11 @@ const SIMULATOR: &[&str] = &["simulator", "platform", "clock", "settings", "shut
 const HOMES: &[(&str, &[&str], &str)] = &[
     ("sled::", &["store"], "stores are behind ports"),
     ("fjall::", &["store"], "stores are behind ports"),
-    ("reqwest::", &["outbound", "cli", "simulator"], "one place speaks HTTP to others; `cli` is a caller and the simulator a vendor, each with a client of its own"),
+    (
+        "reqwest::",
+        &["outbound", "cli", "simulator"],
+        "one place speaks HTTP to others; `cli` is a caller and the simulator a vendor, each with a client of its own",
+    ),
     ("actix_web::", &["http", "simulator"], "one place serves HTTP"),
     ("Timestamp::now", &["clock"], "time is an argument"),
     ("Zoned::now", &["clock"], "time is an argument"),

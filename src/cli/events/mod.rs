@@ -79,8 +79,7 @@ pub struct Which {
 impl Kinds {
     /// As query parameters; the names are those of the service API.
     pub fn query(self) -> Query {
-        let members =
-            [("component", self.component), ("platform", self.platform), ("authorizer", self.authorizer), ("type", self.kind)];
+        let members = [("component", self.component), ("platform", self.platform), ("authorizer", self.authorizer), ("type", self.kind)];
         members.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 }

@@ -153,3 +153,51 @@ fn output_that_nobody_reads_is_no_failure() {
     let status = child.stdout(writer).stderr(std::process::Stdio::null()).status().unwrap();
     assert_eq!(status.code(), Some(0));
 }
+
+/// A configuration with one component of that platform, as the simulator has it, and a push of its twin as a capture.
+fn with_component(folder: &std::path::Path, platform: &str) -> serde_json::Value {
+    use yizhan::settings::{Settings, Surroundings};
+    let platform = yizhan::platform::named(platform).unwrap();
+    let sample = platform.sample_settings("http://127.0.0.1:1");
+    let master_key = "[store]\nmaster_key = \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"\n";
+    let name = platform.name();
+    fs::write(folder.join("yizhan.toml"), format!("{master_key}[[components]]\nname = \"mine\"\nplatform = \"{name}\"\n{sample}")).unwrap();
+    let mut twin = platform.twin(Settings::parse(&sample, Surroundings::default()).unwrap()).unwrap();
+    let push = twin.ticket("2026-11-20T07:04:05Z".parse().unwrap()).unwrap();
+    let headers: serde_json::Map<_, _> = push.headers.into_iter().map(|(name, value)| (name, value.into())).collect();
+    serde_json::json!({"door": "authorization", "headers": headers, "body": String::from_utf8(push.body.to_vec()).unwrap()})
+}
+
+#[test]
+fn a_captured_push_is_diagnosed_with_the_keys_of_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut capture = with_component(folder.path(), "kuaishou");
+    fs::write(folder.path().join("push.json"), capture.to_string()).unwrap();
+    let ran = run(folder.path(), &["diagnose", "push.json"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    assert!(ran.out.starts_with("mine (Kuaishou)\n") && ran.out.contains("It opens with the present settings."), "{}", ran.out);
+    assert_eq!(run(folder.path(), &["diagnose", "push.json", "--json"]).json()["components"][0]["component"], "mine");
+
+    let body = capture["body"].as_str().unwrap().replacen(':', ": ", 1);
+    capture["body"] = body.into();
+    fs::write(folder.path().join("push.json"), capture.to_string()).unwrap();
+    let ran = run(folder.path(), &["diagnose", "push.json", "--component", "mine", "--json"]);
+    assert_eq!((ran.code, ran.json()["opens"].as_bool()), (1, Some(false)), "{}", ran.out);
+}
+
+#[test]
+fn a_capture_that_is_none_and_a_component_that_is_none_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    with_component(folder.path(), "kuaishou");
+    fs::write(folder.path().join("push.json"), "").unwrap();
+    for (arguments, code, words) in [
+        (&["diagnose", "push.json"][..], 1, "the file is empty"),
+        (&["diagnose", "none.json"], 1, "none.json cannot be read"),
+        (&["diagnose", "push.json", "--component", "yours"], 2, "components: mine"),
+        (&["diagnose", "push.json", "--header", "nonsense"], 2, "Name: value"),
+    ] {
+        let ran = run(folder.path(), arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (code, ""), "{arguments:?}");
+        assert!(ran.err.contains(words), "{}", ran.err);
+    }
+}
