@@ -180,6 +180,13 @@ impl Settings {
         self.problems.push(Problem { at: self.at(key), line, message: message.into(), hint: hint.into() });
     }
 
+    /// Whether a problem with a key of this table was recorded already.
+    #[must_use]
+    pub fn is_faulty(&self, key: &str) -> bool {
+        let at = self.at(key);
+        self.problems.iter().any(|problem| problem.at == at)
+    }
+
     /// Takes over problems found elsewhere.
     pub fn problems(&mut self, problems: impl IntoIterator<Item = Problem>) {
         self.problems.extend(problems);

@@ -13,6 +13,9 @@ use super::events::tail::{From, summary, until_ctrl_c};
 use super::failure::Failure;
 use super::stream::Live;
 use super::terminal::{Look, Terminal};
+use crate::clock::{Clock, SystemClock};
+use crate::fanout::signature::Signer;
+use crate::secret::Secret;
 
 /// Bring live events to a handler on this machine.
 #[derive(Debug, clap::Args)]
@@ -23,6 +26,9 @@ pub struct Listen {
     /// Where to post events, as in http://127.0.0.1:3000/hooks.
     #[arg(long, value_name = "URL")]
     forward_to: String,
+    /// Sign as this secret's subscription would (whsec_…), for handlers that verify.
+    #[arg(long, env = "YIZHAN_LISTEN_SECRET", hide_env_values = true, value_name = "SECRET")]
+    secret: Option<String>,
     /// Time that the handler has to answer, in seconds.
     #[arg(long, default_value_t = 15, value_name = "SECONDS")]
     timeout: u64,
@@ -44,8 +50,10 @@ impl Listen {
                 "write http://127.0.0.1:3000/hooks",
             )
         })?;
+        let signer = self.secret.map(|secret| Signer::new(&Secret::new(secret))).transpose();
+        let signer = signer.map_err(|error| Failure::usage(format!("--secret {error}"), "write the subscription's secret: whsec_…"))?;
         let client = self.remote.client()?;
-        let handler = Handler::new(target, Duration::from_secs(self.timeout.max(1)))?;
+        let handler = Handler::new(target, signer, Duration::from_secs(self.timeout.max(1)))?;
         let mut live = Live::open(&client, terminal, self.kinds.query(), self.from.after).await?;
         terminal.say(terminal.paint_talk(Look::Faint, &format!("forwarding events to {}; Ctrl-C ends", self.forward_to)));
 
@@ -79,18 +87,25 @@ impl Listen {
 struct Handler {
     http: reqwest::Client,
     url: Url,
+    /// Signs what is posted, where the person gave a secret.
+    signer: Option<Signer>,
 }
 
 impl Handler {
-    fn new(url: Url, timeout: Duration) -> anyhow::Result<Self> {
+    fn new(url: Url, signer: Option<Signer>, timeout: Duration) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().timeout(timeout).redirect(reqwest::redirect::Policy::none()).build()?;
-        Ok(Self { http, url })
+        Ok(Self { http, url, signer })
     }
 
     /// One try: the status, or what went wrong in words.
     async fn post(&self, event: &str, body: String) -> Result<StatusCode, String> {
         let request = self.http.post(self.url.clone()).header(header::CONTENT_TYPE, "application/cloudevents+json");
-        let request = request.header("webhook-id", event).header("yizhan-attempt", "1").header("yizhan-subscription", "listen");
+        let mut request = request.header("webhook-id", event).header("yizhan-attempt", "1").header("yizhan-subscription", "listen");
+        if let Some(signer) = &self.signer {
+            let timestamp = SystemClock.now().as_second().to_string();
+            let signature = signer.sign(event, &timestamp, body.as_bytes());
+            request = request.header("webhook-timestamp", timestamp).header("webhook-signature", signature);
+        }
         match request.body(body).send().await {
             Ok(answer) => Ok(answer.status()),
             Err(error) if error.is_timeout() => Err(String::from("no answer in time")),

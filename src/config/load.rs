@@ -53,11 +53,11 @@ impl Config {
         let log = sections::log(&mut root);
         let (components, names) = components::read(&mut root);
         let api_keys = api_keys::read(&mut root, &names);
-        let subscriptions = subscriptions::read(&mut root, &names, fanout.as_ref().map_or(1, |fanout| fanout.concurrency));
+        let subscriptions = subscriptions::read(&mut root, &names, &fanout);
 
         let problems = root.finish();
-        match (server, store, fanout, log) {
-            (Some(server), Some(store), Some(fanout), Some(log)) if problems.is_empty() => {
+        match (server, store, log) {
+            (Some(server), Some(store), Some(log)) if problems.is_empty() => {
                 Ok(Self { server, store, fanout, log, api_keys, components: Components::new(components), subscriptions })
             }
             _ => {

@@ -110,22 +110,17 @@ fn is_master_key(key: &Secret) -> bool {
 }
 
 /// `[fanout]`.
-pub(super) fn fanout(root: &mut Settings) -> Option<Fanout> {
+pub(super) fn fanout(root: &mut Settings) -> Fanout {
     let mut table = root.table("fanout");
     let fanout = Fanout {
         retry: spans(&mut table, "retry"),
-        timeout: span(&mut table, "timeout", ATTEMPT),
-        concurrency: count(&mut table, "concurrency", CONCURRENCY),
+        timeout: span(&mut table, "timeout", Duration::from_millis(50)..=2 * MINUTE),
+        concurrency: u32::try_from(table.number_or("concurrency", 1, 1..=256)).unwrap_or_default(),
         allow_private: networks(&mut table, "allow_private"),
     };
     root.problems(table.finish());
-    Some(fanout)
+    fanout
 }
-
-/// How long one attempt may take.
-pub(super) const ATTEMPT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
-/// How many attempts may be under way at a time.
-pub(super) const CONCURRENCY: RangeInclusive<i64> = 1..=1000;
 
 fn networks(table: &mut Settings, key: &str) -> Vec<IpNet> {
     let mut networks = Vec::new();
@@ -157,13 +152,13 @@ fn size(table: &mut Settings, key: &str, range: RangeInclusive<i64>) -> usize {
     usize::try_from(table.number_or(key, *range.start(), range)).unwrap_or_default()
 }
 
-/// A number that fits an `u32`; `range` has to.
-pub(super) fn count(table: &mut Settings, key: &str, range: RangeInclusive<i64>) -> u32 {
-    u32::try_from(table.number_or(key, *range.start(), range)).unwrap_or_default()
+/// A number; whether it is in range is for others to say.
+pub(super) fn count(table: &mut Settings, key: &str) -> u32 {
+    u32::try_from(table.number_or(key, 1, 0..=i64::from(u32::MAX))).unwrap_or_default()
 }
 
 /// A span of time within bounds.
-pub(super) fn span(table: &mut Settings, key: &str, range: RangeInclusive<Duration>) -> Duration {
+fn span(table: &mut Settings, key: &str, range: RangeInclusive<Duration>) -> Duration {
     let span = table.duration_or(key, *range.start());
     if !range.contains(&span) {
         table.problem(key, "is out of range", format!("write a span of time from {:?} to {:?}", range.start(), range.end()));
@@ -171,12 +166,12 @@ pub(super) fn span(table: &mut Settings, key: &str, range: RangeInclusive<Durati
     span
 }
 
-/// A retry table: at most 100 waits of at most 30 days.
+/// A retry table: at most 32 waits of at most a week.
 pub(super) fn spans(table: &mut Settings, key: &str) -> Vec<Duration> {
     let texts = table.texts(key);
-    let spans: Vec<Duration> = texts.iter().filter_map(|text| duration(text)).filter(|span| *span <= 30 * DAY).collect();
-    if spans.len() != texts.len() || spans.len() > 100 {
-        table.problem(key, "is not a list of waits", "write at most 100 spans of time of at most 30d: [\"5s\", \"2m\", \"1h\"]");
+    let spans: Vec<Duration> = texts.iter().filter_map(|text| duration(text)).filter(|span| *span <= 7 * DAY).collect();
+    if spans.len() != texts.len() || spans.len() > 32 {
+        table.problem(key, "is not a list of waits", "write at most 32 spans of time of at most 7d: [\"5s\", \"2m\", \"1h\"]");
     }
     spans
 }

@@ -1,106 +1,86 @@
-//! `[[subscriptions]]` of the file.
+//! `[[subscriptions]]` of the file. What a subscription must be is `fanout`'s to say ([`Rules`]); the hints for people who write files are ours.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use base64::Engine;
-
+use super::Fanout;
 use super::api_keys::known;
-use super::sections::{ATTEMPT, CONCURRENCY, count, span, spans};
+use super::sections::{count, spans};
 use crate::clock::Timestamp;
 use crate::event_type::{EventType, Glob};
 use crate::fanout::Subscription;
+use crate::fanout::rules::Rules;
 use crate::fanout::subscription::{Ordering, Origin, SigningKey, State};
-use crate::secret::Secret;
+use crate::outbound::Guard;
 use crate::settings::Settings;
 
-/// Reads all of them. `components` are the names that may be chosen, `concurrency` is that of `[fanout]`.
-pub(super) fn read(root: &mut Settings, components: &BTreeSet<String>, concurrency: u32) -> Vec<Subscription> {
+/// Reads all of them. `components` are the names that may be chosen.
+pub(super) fn read(root: &mut Settings, components: &BTreeSet<String>, fanout: &Fanout) -> Vec<Subscription> {
+    let names: Vec<String> = components.iter().cloned().collect();
+    let guard = Guard::allowing(&fanout.allow_private);
+    let rules = Rules { components: &names, guard: &guard };
     let mut subscriptions: Vec<Subscription> = Vec::new();
     for mut table in root.tables("subscriptions") {
-        let name = name(&mut table, &subscriptions).unwrap_or_default();
-        let subscription = Subscription {
-            name,
-            origin: Origin::File,
-            url: url(&mut table).unwrap_or_default(),
-            keys: signing_key(&mut table).into_iter().collect(),
-            events: events(&mut table),
-            components: chosen(&mut table, components),
-            ordering: match table.choice_or("ordering", "none", &["none", "authorizer"]) {
-                "authorizer" => Ordering::Authorizer,
-                _ => Ordering::None,
-            },
-            concurrency: if table.has("concurrency") { count(&mut table, "concurrency", CONCURRENCY) } else { concurrency },
-            rate: table.has("rate").then(|| count(&mut table, "rate", 1..=100_000)),
-            retry: table.has("retry").then(|| spans(&mut table, "retry")),
-            timeout: table.has("timeout").then(|| span(&mut table, "timeout", ATTEMPT)),
-            state: State::Active,
-            created_at: Timestamp::UNIX_EPOCH,
-        };
+        let subscription = one(&mut table, fanout.concurrency);
+        if subscriptions.iter().any(|earlier| !earlier.name.is_empty() && earlier.name == subscription.name) {
+            table.problem("name", "is the name of another subscription too", "give each subscription a name of its own");
+        }
+        for (member, why) in rules.problems(&subscription) {
+            // What was missing, or could not be read at all, is told already.
+            if !table.is_faulty(&member) {
+                table.problem(&member, why, hint(&member, &subscription, components));
+            }
+        }
         root.problems(table.finish());
         subscriptions.push(subscription);
     }
     subscriptions
 }
 
-fn name(table: &mut Settings, earlier: &[Subscription]) -> Option<String> {
-    let name = table.text("name")?;
-    table.rename(&format!("subscriptions.{name}"));
-    let fits = name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    if !fits {
-        table.problem("name", "is not a subscription's name", "write 1 to 64 letters, digits, -, _ or .");
-    } else if name.starts_with("yizhan-") {
-        table.problem("name", "begins with yizhan-, as only our own do", "choose another name");
-    } else if earlier.iter().any(|subscription| subscription.name == name) {
-        table.problem("name", "is the name of another subscription too", "give each subscription a name of its own");
+/// What the table says; members that cannot be read get a stand-in beside their problem.
+fn one(table: &mut Settings, concurrency: u32) -> Subscription {
+    let name = table.text("name");
+    if let Some(name) = &name {
+        table.rename(&format!("subscriptions.{name}"));
     }
-    Some(name)
+    Subscription {
+        name: name.unwrap_or_default(),
+        origin: Origin::File,
+        url: table.text("url").unwrap_or_default(),
+        keys: table.secret("secret").map(|secret| SigningKey { secret, until: None }).into_iter().collect(),
+        events: table.texts("events").into_iter().map(Glob::new).collect(),
+        components: table.texts("components"),
+        ordering: match table.choice_or("ordering", "none", &["none", "authorizer"]) {
+            "authorizer" => Ordering::Authorizer,
+            _ => Ordering::None,
+        },
+        concurrency: if table.has("concurrency") { count(table, "concurrency") } else { concurrency },
+        rate: table.has("rate").then(|| count(table, "rate")),
+        retry: table.has("retry").then(|| spans(table, "retry")),
+        timeout: table.has("timeout").then(|| table.duration_or("timeout", Duration::from_secs(1))),
+        state: State::Active,
+        created_at: Timestamp::UNIX_EPOCH,
+    }
 }
 
-fn url(table: &mut Settings) -> Option<String> {
-    let text = table.text("url")?;
-    match url::Url::parse(&text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(text),
-        _ => {
-            table.problem("url", "is not an http or https address", "write it in full, as in https://bot.example.com/hooks/yizhan");
-            None
+/// What to do about a member that the rules refuse.
+fn hint(member: &str, subscription: &Subscription, components: &BTreeSet<String>) -> String {
+    match member {
+        "name" => String::from("write 1 to 64 letters, digits, -, _ or ."),
+        "url" => {
+            String::from("write it in full, as in https://bot.example.com/hooks; private networks must be named in [fanout] allow_private")
         }
-    }
-}
-
-fn signing_key(table: &mut Settings) -> Option<SigningKey> {
-    let secret = table.secret("secret")?;
-    let bytes = secret.expose().strip_prefix("whsec_").map(|text| base64::engine::general_purpose::STANDARD.decode(text));
-    if !matches!(bytes, Some(Ok(bytes)) if (24..=64).contains(&bytes.len())) {
-        let hint = "make one with: echo whsec_$(openssl rand -base64 32)";
-        table.problem("secret", "is not `whsec_` and 24 to 64 bytes in base64", hint);
-    }
-    Some(SigningKey { secret: Secret::new(secret.expose()), until: None })
-}
-
-fn events(table: &mut Settings) -> Vec<Glob> {
-    let globs: Vec<Glob> = table.texts("events").into_iter().map(Glob::new).collect();
-    if globs.is_empty() {
-        table.problem("events", "is missing or empty", "write which events are wanted: [\"audit.*\"], or [\"*\"] for all");
-    }
-    for glob in &globs {
-        if !glob.wants_any() {
-            let nearest = EventType::ALL.iter().min_by_key(|kind| strsim::damerau_levenshtein(kind.as_str(), glob.as_str()));
-            let hint = match nearest {
-                Some(kind) if !glob.as_str().contains('*') => format!("did you mean `{kind}`?"),
-                _ => String::from("types look like audit.passed; * stands for anything"),
-            };
-            table.problem("events", format!("`{}` fits no event type", glob.as_str()), hint);
+        "secret" => String::from("make one with: echo whsec_$(openssl rand -base64 32)"),
+        "components" => known(components),
+        "events" => {
+            let misspelt = subscription.events.iter().find(|glob| !glob.wants_any() && !glob.as_str().contains('*'));
+            let nearest = misspelt
+                .and_then(|glob| EventType::ALL.iter().min_by_key(|kind| strsim::damerau_levenshtein(kind.as_str(), glob.as_str())));
+            nearest.map_or_else(
+                || String::from("types look like audit.passed; * stands for anything: [\"audit.*\"], or [\"*\"] for all"),
+                |kind| format!("did you mean `{kind}`?"),
+            )
         }
+        _ => String::from("write a value in that range, or take the key out to use that of [fanout]"),
     }
-    globs
-}
-
-fn chosen(table: &mut Settings, components: &BTreeSet<String>) -> Vec<String> {
-    let names = table.texts("components");
-    for name in &names {
-        if !components.contains(name) {
-            table.problem("components", format!("`{name}` is no component"), known(components));
-        }
-    }
-    names
 }

@@ -1,7 +1,5 @@
 //! What is valid and yet probably not meant. Shown by `yizhan check` and at start; never a reason to refuse.
 
-use std::net::IpAddr;
-
 use url::{Host, Url};
 
 use super::Config;
@@ -28,22 +26,6 @@ impl Config {
         if self.api_keys.is_empty() {
             warn("api_keys", "there are none, so nobody can use the service API", "`yizhan keys new` makes a key and prints the lines");
         }
-        for subscription in &self.subscriptions {
-            let Ok(url) = Url::parse(&subscription.url) else { continue };
-            let address = match url.host() {
-                Some(Host::Ipv4(address)) => IpAddr::from(address),
-                Some(Host::Ipv6(address)) => IpAddr::from(address),
-                Some(Host::Domain("localhost")) => IpAddr::from([127, 0, 0, 1]),
-                _ => continue,
-            };
-            if is_private(address) && !self.fanout.allow_private.iter().any(|network| network.contains(&address)) {
-                warn(
-                    &format!("subscriptions.{}.url", subscription.name),
-                    "is in a private network, where nothing is delivered",
-                    "name the network in [fanout] allow_private if that is meant",
-                );
-            }
-        }
         warnings
     }
 }
@@ -54,12 +36,5 @@ fn is_local(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback() || address.is_unspecified(),
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         None => false,
-    }
-}
-
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
     }
 }

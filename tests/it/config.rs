@@ -235,15 +235,15 @@ fn a_subscription_of_the_file_is_complete() {
 fn subscriptions_are_checked_member_by_member() {
     let with = |lines: &str| subscription(&format!("events = [\"*\"]\n{lines}\n"));
     assert!(read(&with("")).is_ok());
-    is_refused(&subscription(""), &["subscriptions.bot.events", "empty"]);
-    is_refused(&subscription("events = [\"audit.pased\"]\n"), &["`audit.pased` fits no event type", "`audit.passed`"]);
-    is_refused(&subscription("events = [\"tickets.*\"]\n"), &["fits no event type"]);
-    is_refused(&with("components = [\"baido\"]"), &["subscriptions.bot.components", "`baido` is no component"]);
+    is_refused(&subscription(""), &["subscriptions.bot.events", "[\"*\"]"]);
+    is_refused(&subscription("events = [\"audit.pased\"]\n"), &["\"audit.pased\" matches no event type", "did you mean `audit.passed`?"]);
+    is_refused(&subscription("events = [\"tickets.*\"]\n"), &["matches no event type", "audit.*"]);
+    is_refused(&with("components = [\"baido\"]"), &["subscriptions.bot.components", "no component \"baido\""]);
     is_refused(&with("ordering = \"strict\""), &["subscriptions.bot.ordering", "none, authorizer"]);
-    is_refused(&with("concurrency = 0"), &["subscriptions.bot.concurrency", "1 to 1000"]);
+    is_refused(&with("concurrency = 0"), &["subscriptions.bot.concurrency", "between 1 and 256"]);
     is_refused(&with("rate = -1"), &["subscriptions.bot.rate"]);
     is_refused(&with("retry = [\"soon\"]"), &["subscriptions.bot.retry"]);
-    is_refused(&with("timeout = \"1h\""), &["subscriptions.bot.timeout", "out of range"]);
+    is_refused(&with("timeout = \"1h\""), &["subscriptions.bot.timeout", "120s"]);
     is_refused(&with("urls = 1"), &["subscriptions.bot.urls", "did you mean `url`?"]);
     let renamed = |name: &str| with("").replace("\"bot\"", &format!("\"{name}\""));
     is_refused(&renamed("yizhan-vault"), &["yizhan-"]);
@@ -253,8 +253,8 @@ fn subscriptions_are_checked_member_by_member() {
     for url in ["ftp://bot.example.com", "bot.example.com", "http://"] {
         is_refused(&with("").replace("https://bot.example.com/hook/", url), &["subscriptions.bot.url", "http"]);
     }
-    for secret in ["whsec_", "whsec_AAEC", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX", "whsec_%%%"] {
-        is_refused(&with("").replace("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX", secret), &["subscriptions.bot.secret", "24 to 64 bytes"]);
+    for secret in ["whsec_", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX", "whsec_%%%"] {
+        is_refused(&with("").replace("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX", secret), &["subscriptions.bot.secret", "whsec_$("]);
     }
 }
 
@@ -278,9 +278,13 @@ fn numbers_and_spans_have_bounds() {
 fn what_is_valid_and_probably_not_meant_is_a_warning() {
     let at = |text: &str| -> Vec<String> { read(text).unwrap().warnings().into_iter().map(|warning| warning.at).collect() };
     assert_eq!(at(""), ["components", "api_keys"]);
+}
+
+#[test]
+fn a_handler_in_a_private_network_needs_leave() {
     let local = subscription("events = [\"*\"]\n").replace("bot.example.com", "127.0.0.1:3000");
-    assert!(at(&local).contains(&String::from("subscriptions.bot.url")));
-    assert!(!at(&format!("{local}[fanout]\nallow_private = [\"127.0.0.0/8\"]\n")).contains(&String::from("subscriptions.bot.url")));
+    is_refused(&local, &["subscriptions.bot.url", "allow_private"]);
+    assert!(read(&format!("{local}[fanout]\nallow_private = [\"127.0.0.0/8\"]\n")).is_ok());
 }
 
 #[test]

@@ -249,6 +249,21 @@ fn listening_forwards_the_body_as_it_came_and_shows_what_the_handler_said() {
 }
 
 #[test]
+fn listening_signs_for_handlers_that_verify() {
+    use yizhan::clock::{Clock, SystemClock};
+    use yizhan::fanout::signature::{Headers, verify};
+    let secret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
+    let service = StandIn::answering([frames(&[1])]);
+    let handler = StandIn::answering([(204, "text/plain", Vec::new())]);
+    let ran = service.run(&["listen", "--forward-to", &handler.url, "--count", "1", "--secret", secret]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let asked = handler.asked().remove(0);
+    let headers = Headers::pick(asked.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))).unwrap();
+    verify(&[secret.into()], headers, asked.body.as_bytes(), SystemClock.now()).unwrap();
+    assert_eq!(service.run(&["listen", "--forward-to", &handler.url, "--secret", "nonsense"]).code, 2);
+}
+
+#[test]
 fn a_handler_that_is_not_there_is_shown_and_listening_goes_on() {
     let service = StandIn::answering([frames(&[1])]);
     let ran = service.run(&["listen", "--forward-to", "http://127.0.0.1:1/", "--count", "1", "--json"]);
