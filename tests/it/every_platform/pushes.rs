@@ -109,16 +109,17 @@ fn what_nobody_knows_is_kept_whole() {
     }
 }
 
+/// Vendors whose retries are the same to the letter: nothing in their envelope is random (Alipay 2.2).
+const SAME_TO_THE_LETTER: [&str; 1] = ["alipay"];
+
 #[test]
 fn a_repeat_has_other_bytes_and_the_same_key_and_meaning() {
     for mut stage in stages() {
         for push in stage.every_push() {
-            let mut seen = vec![push.body.clone()];
             let first = stage.open(&push);
             for _ in 0..3 {
                 let again = stage.twin.reseal(&push, now());
-                assert_ne!(again.body, push.body, "{}", stage.name);
-                seen.push(again.body.clone());
+                assert_eq!(again.body == push.body, SAME_TO_THE_LETTER.contains(&stage.name), "{}", stage.name);
                 let opened = stage.open(&again);
                 assert_eq!(opened.dedupe_key, first.dedupe_key, "{}", stage.name);
                 assert_eq!(opened.vendor_type, first.vendor_type, "{}", stage.name);
