@@ -4,6 +4,7 @@
 //! object in the order of the body, with `biz_content` as an object where it is one (JSON, decrypted JSON, or the elements of XML),
 //! as text otherwise; tokens, codes and order tickets are sealed in it.
 
+use encoding_rs::Encoding;
 use serde_json::{Map, Value};
 
 use super::catalogue::{self, NamedBy};
@@ -76,8 +77,7 @@ impl Application {
     /// Reads a form whose signature holds.
     pub(super) fn read(&self, form: &Form, received_at: Timestamp) -> Result<Verified, PushError> {
         let malformed = |what: &str| PushError::Malformed(what.to_owned());
-        let named = form.get("charset").map(String::from_utf8_lossy);
-        let charset = form::charset(named.as_deref()).ok_or_else(|| malformed("charset is neither UTF-8 nor of the GBK family"))?;
+        let charset = charset(form)?;
         let texts = form.texts(charset).ok_or_else(|| malformed("a field is not text of the charset that the form names"))?;
         let mut fields: Map<String, Value> = texts.into_iter().map(|(name, value)| (name, Value::String(value))).collect();
 
@@ -133,6 +133,17 @@ impl Application {
             Some(_) => Err(PushError::WrongAppId(String::from("app_id is another application's"))),
             None => Err(PushError::WrongAppId(String::from("there is no app_id"))),
         }
+    }
+}
+
+/// The charset that the form names. Where it names none it is UTF-8, or GBK when that does not fit (Alipay 2.2).
+fn charset(form: &Form) -> Result<&'static Encoding, PushError> {
+    let named = form.get("charset").map(String::from_utf8_lossy);
+    let is_named = named.as_ref().is_some_and(|name| !name.trim().is_empty());
+    match form::charset(named.as_deref()) {
+        Some(charset) if is_named || form.texts(charset).is_some() => Ok(charset),
+        Some(_) => Ok(encoding_rs::GBK),
+        None => Err(PushError::Malformed(String::from("charset is neither UTF-8 nor of the GBK family"))),
     }
 }
 

@@ -62,8 +62,7 @@ fn every_vector_opens_to_what_it_says() {
 
 #[test]
 fn one_changed_bit_anywhere_in_a_body_is_refused() {
-    // All of them in one test would take long; the real order and the one with an uncovered empty field are the hard cases.
-    for name in ["order-v2-real", "rejected-empty-dropped", "gateway-check", "rejected-encrypted"] {
+    for name in PUSHES {
         let fixture = fixture(&format!("push/{name}.json"));
         let component = opener(&fixture);
         let body = body(&fixture).into_bytes();
@@ -207,6 +206,16 @@ fn bytes_that_are_not_of_the_charset_are_malformed() {
     form.set("charset", "EBCDIC");
     let refused = component(&sample()).open(&post(resigned(form))).unwrap_err();
     assert!(matches!(refused, PushError::Malformed(_)), "{refused}");
+}
+
+#[test]
+fn without_a_charset_gbk_is_read_where_utf_8_does_not_fit() {
+    for charset in ["GBK", "UTF-8"] {
+        let fields = json!({"msg_method": "alipay.x", "charset": charset, "biz_content": {"name": "驿站"}});
+        let mut form = Form::decode(&twin(&sample()).say(Door::Message, &fields.to_string(), now()).body).unwrap();
+        form.set("charset", "");
+        assert_eq!(opened(&*component(&sample()), &post(resigned(form))).vendor["biz_content"]["name"], "驿站");
+    }
 }
 
 fn resigned(mut form: Form) -> Vec<u8> {
