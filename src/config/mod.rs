@@ -64,6 +64,8 @@ pub struct Server {
     pub rejected_keep: usize,
     /// How long refused pushes are kept.
     pub rejected_retention: Duration,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// `[store]`.

@@ -43,6 +43,7 @@ pub(super) fn server(root: &mut Settings) -> Option<Server> {
         shutdown_grace: span(&mut table, "shutdown_grace", Duration::ZERO..=10 * MINUTE),
         rejected_keep: size(&mut table, "rejected_keep", 0..=1_000_000),
         rejected_retention: span(&mut table, "rejected_retention", MINUTE..=3650 * DAY),
+        trusted_proxies: networks(&mut table, "trusted_proxies"),
     };
     root.problems(table.finish());
     listen.map(|_| server)

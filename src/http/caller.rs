@@ -5,12 +5,13 @@
 use std::collections::HashMap;
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use ipnet::IpNet;
 
 use super::Face;
 use super::problem::{Kind, Problem};
@@ -168,7 +169,7 @@ pub(super) struct KeyName(pub Arc<ApiKey>);
 
 fn admit<P: Permission>(request: &HttpRequest) -> Result<Caller<P>, Problem> {
     let face = request.app_data::<web::Data<Face>>().ok_or_else(|| Problem::internal("the face is not registered"))?;
-    let remote = remote(request);
+    let remote = remote(request, &face.app.config.server.trusted_proxies);
     let authorization = request.headers().get(header::AUTHORIZATION).ok_or_else(|| {
         Problem::new(Kind::Unauthenticated, "the request has no API key")
             .hint("send `Authorization: Bearer yzk_…`; `yizhan keys new` makes a key")
@@ -200,14 +201,25 @@ fn bearer(value: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(credentials.trim())
 }
 
-/// The caller's address. A peer on this machine is taken for the reverse proxy: then the last entry of `X-Forwarded-For`, which that proxy wrote,
-/// is the caller. From anywhere else the header is the caller's own word and counts for nothing.
+/// The caller's address. Where the peer is a trusted proxy, it is the last entry of `X-Forwarded-For` that no trusted proxy accounts for:
+/// what stands before that one is the caller's own word and counts for nothing.
 #[must_use]
-pub(super) fn remote(request: &HttpRequest) -> IpAddr {
-    let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
-    if !peer.to_canonical().is_loopback() {
-        return peer;
+pub(super) fn remote(request: &HttpRequest, proxies: &[IpNet]) -> IpAddr {
+    let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(address));
+    let mut remote = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip().to_canonical());
+    let headers: Vec<&str> = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok()).collect();
+    for entry in headers.iter().rev().flat_map(|list| list.rsplit(',')) {
+        if !is_proxy(&remote) {
+            break;
+        }
+        let Some(address) = address(entry.trim()) else { break };
+        remote = address;
     }
-    let forwarded = request.headers().get_all("x-forwarded-for").last().and_then(|value| value.to_str().ok());
-    forwarded.and_then(|list| list.rsplit(',').next()).and_then(|entry| entry.trim().parse().ok()).unwrap_or(peer)
+    remote
+}
+
+/// An entry, which some proxies write with a port.
+fn address(entry: &str) -> Option<IpAddr> {
+    let address = entry.parse().ok().or_else(|| entry.parse::<SocketAddr>().ok().map(|address| address.ip()));
+    address.map(|address| address.to_canonical())
 }

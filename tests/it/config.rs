@@ -262,6 +262,8 @@ fn subscriptions_are_checked_member_by_member() {
 fn networks_are_cidrs_or_single_addresses() {
     let config = read("[fanout]\nallow_private = [\"10.0.0.0/8\", \"127.0.0.1\"]\n").unwrap();
     assert_eq!(config.fanout.allow_private[1].to_string(), "127.0.0.1/32");
+    assert!(config.server.trusted_proxies.contains(&"127.0.0.0/8".parse().unwrap()), "a proxy on the same machine");
+    is_refused("[server]\ntrusted_proxies = [\"proxy.internal\"]\n", &["server.trusted_proxies", "`proxy.internal`", "CIDR"]);
     is_refused("[fanout]\nallow_private = [\"10.0.0.0/40\"]\n", &["fanout.allow_private", "`10.0.0.0/40`", "CIDR"]);
 }
 
