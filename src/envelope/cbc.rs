@@ -47,18 +47,28 @@ pub fn key(text: &str) -> Result<Vec<u8>, CbcError> {
 /// # Errors
 /// Lengths that do not fit.
 pub fn decrypt(key: &[u8], iv: &[u8], ciphertext: &[u8]) -> Result<Vec<u8>, CbcError> {
-    if ciphertext.is_empty() || !ciphertext.len().is_multiple_of(BLOCK) {
-        return Err(CbcError::CiphertextLength(ciphertext.len()));
+    let mut plain = ciphertext.to_vec();
+    decrypt_in_place(key, iv, &mut plain)?;
+    Ok(plain)
+}
+
+/// As [`decrypt`], over the ciphertext itself.
+///
+/// # Errors
+/// Lengths that do not fit; the data is then of no use.
+pub fn decrypt_in_place(key: &[u8], iv: &[u8], data: &mut [u8]) -> Result<(), CbcError> {
+    let length = data.len();
+    if data.is_empty() || !length.is_multiple_of(BLOCK) {
+        return Err(CbcError::CiphertextLength(length));
     }
     let wrong = |_| CbcError::KeyLength(key.len());
-    let mut plain = ciphertext.to_vec();
     let done = match key.len() {
-        16 => cbc::Decryptor::<aes::Aes128>::new_from_slices(key, iv).map_err(wrong)?.decrypt_padded::<NoPadding>(&mut plain).is_ok(),
-        24 => cbc::Decryptor::<aes::Aes192>::new_from_slices(key, iv).map_err(wrong)?.decrypt_padded::<NoPadding>(&mut plain).is_ok(),
-        32 => cbc::Decryptor::<aes::Aes256>::new_from_slices(key, iv).map_err(wrong)?.decrypt_padded::<NoPadding>(&mut plain).is_ok(),
+        16 => cbc::Decryptor::<aes::Aes128>::new_from_slices(key, iv).map_err(wrong)?.decrypt_padded::<NoPadding>(data).is_ok(),
+        24 => cbc::Decryptor::<aes::Aes192>::new_from_slices(key, iv).map_err(wrong)?.decrypt_padded::<NoPadding>(data).is_ok(),
+        32 => cbc::Decryptor::<aes::Aes256>::new_from_slices(key, iv).map_err(wrong)?.decrypt_padded::<NoPadding>(data).is_ok(),
         other => return Err(CbcError::KeyLength(other)),
     };
-    if done { Ok(plain) } else { Err(CbcError::CiphertextLength(ciphertext.len())) }
+    if done { Ok(()) } else { Err(CbcError::CiphertextLength(length)) }
 }
 
 /// Encrypts after padding with `n` bytes of value `n` up to a multiple of `pad_to` (16 or 32). For twins, tests and Alipay.

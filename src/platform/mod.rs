@@ -10,8 +10,12 @@ pub mod call;
 pub mod capture;
 pub mod diagnose;
 pub mod douyin;
+pub mod issued;
 pub mod kuaishou;
+pub mod loose;
 pub mod push;
+pub mod redirect;
+pub mod sorted_envelope;
 pub mod token;
 pub mod twin;
 

@@ -96,6 +96,15 @@ pub struct Answer {
     pub accepted: bool,
 }
 
+impl Answer {
+    /// A JSON answer without pushes.
+    #[must_use]
+    pub fn json(deed: &'static str, accepted: bool, status: u16, body: &serde_json::Value) -> Self {
+        let reply = Reply { status, content_type: String::from("application/json"), body: body.to_string().into() };
+        Self { reply, pushes: Vec::new(), deed, accepted }
+    }
+}
+
 /// The vendor, pretended. Lifetimes, single use and error codes are the vendor's own (each protocol's sections 4 and 6).
 pub trait Twin: Send {
     /// Makes a new ticket and its push; `None` where there are no tickets.

@@ -26,5 +26,6 @@ mod layers;
 mod log;
 mod outbound;
 mod settings;
+mod sorted_envelope;
 mod telemetry;
 mod vault;

@@ -1,8 +1,19 @@
-//! Douyin (抖音).
+//! Douyin (抖音): one third-party mini program application ("component"). The README beside this file lists sources and quirks.
+//!
+//! Section numbers in this folder are those of the protocol reference that the README summarises. "V1" and "V2" are the vendor's two generations.
+
+mod catalogue;
+mod diagnose;
+mod errors;
+mod push;
+mod tokens;
+mod twin;
 
 use std::sync::Arc;
 
-use super::{Component, Platform, Title, Twin};
+use super::sorted_envelope::{Layout, Sealing};
+use super::{Component, Platform, Title, Twin, redirect};
+use crate::secret::Secret;
 use crate::settings::{Problem, Settings};
 
 /// The platform.
@@ -18,15 +29,88 @@ impl Platform for Douyin {
         Title { zh: "抖音", en: "Douyin" }
     }
 
-    fn component(&self, _name: &str, _settings: Settings) -> Result<Arc<dyn Component>, Vec<Problem>> {
-        Err(Vec::new())
+    fn component(&self, name: &str, settings: Settings) -> Result<Arc<dyn Component>, Vec<Problem>> {
+        Ok(Arc::new(Application { name: name.to_owned(), of: read(settings)? }))
     }
 
-    fn sample_settings(&self, _vendor: &str) -> String {
-        String::new()
+    fn sample_settings(&self, vendor: &str) -> String {
+        format!(
+            r#"component_appid = "tt0123456789abcdef"
+component_appsecret = "0123456789abcdef0123456789abcdef01234567"
+token = "SampleDouyinToken"
+encoding_aes_key = "abcdefghijklmnopqrstuvwxyz0123456789DOUYINa"
+base_url = "{vendor}"
+base_url_v1 = "{vendor}"
+"#
+        )
     }
 
-    fn twin(&self, _settings: Settings) -> Result<Box<dyn Twin>, Vec<Problem>> {
-        Err(Vec::new())
+    fn twin(&self, settings: Settings) -> Result<Box<dyn Twin>, Vec<Problem>> {
+        Ok(Box::new(twin::DouyinTwin::new(read(settings)?)))
+    }
+}
+
+/// A component at Douyin.
+struct Application {
+    name: String,
+    of: Own,
+}
+
+impl Component for Application {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn platform(&self) -> &'static dyn Platform {
+        &Douyin
+    }
+
+    fn app_id(&self) -> &str {
+        &self.of.component_appid
+    }
+}
+
+/// How a merchant is brought to the authorization page (4.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    /// The vendor makes the link.
+    GenLink,
+    /// We build it around a pre-authorization code.
+    Built,
+}
+
+/// What its settings say.
+struct Own {
+    /// Id of the component: behind every frame, `TpAppId` in events.
+    component_appid: String,
+    component_appsecret: Secret,
+    sealing: Sealing,
+    base_url: String,
+    base_url_v1: String,
+    style: Style,
+    /// Overrides the service's own callback.
+    redirect_uri: Option<String>,
+}
+
+fn read(mut settings: Settings) -> Result<Own, Vec<Problem>> {
+    // Read by the configuration already; known here so that a table from anywhere is accepted.
+    settings.has("name");
+    settings.has("platform");
+    let component_appid = settings.text("component_appid").map(|id| id.trim().to_owned());
+    let component_appsecret = settings.secret("component_appsecret");
+    let sealing = Sealing::from_settings(&mut settings, Layout::Leading);
+    let base_url = settings.url_or("base_url", "https://open.douyin.com");
+    let base_url_v1 = settings.url_or("base_url_v1", "https://open.microapp.bytedance.com");
+    let style = match settings.choice_or("authorization_link", "gen_link", &["gen_link", "built"]) {
+        "built" => Style::Built,
+        _ => Style::GenLink,
+    };
+    let redirect_uri = redirect::setting(&mut settings);
+    let problems = settings.finish();
+    match (component_appid, component_appsecret, sealing) {
+        (Some(component_appid), Some(component_appsecret), Some(sealing)) if problems.is_empty() => {
+            Ok(Own { component_appid, component_appsecret, sealing, base_url, base_url_v1, style, redirect_uri })
+        }
+        _ => Err(problems),
     }
 }

@@ -1,0 +1,108 @@
+//! Baidu's three ways of saying no (6): platform (`errno`), OAuth (`error`) and gateway (`error_code`), and what one can do about each.
+//!
+//! The numbers are read as they are meant on token calls: the same number can mean something else elsewhere.
+
+use serde_json::{Map, Value};
+
+use crate::platform::call::{ApiError, Class, Reply};
+use crate::platform::loose;
+
+/// Whose token the call carried: what "invalid token" asks us to renew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bearer {
+    /// The TP's, or none.
+    Component,
+    /// An app's.
+    Authorizer,
+}
+
+type Row<T> = (T, Class, Option<&'static str>);
+
+const IP: Option<&str> = Some("add this service's public address to the IP whitelist in the TP's console");
+const TICKET: Option<&str> = Some("wait for the next ticket; if it is refused too, compare `client_id` with the TP key in the console");
+const CLIENT: Option<&str> = Some("compare `client_id` with the TP key in the console");
+const PERMISSION: Option<&str> = Some("the merchant has not granted this permission set; ask for a new authorization");
+
+/// Platform envelope (6.4 to 6.6).
+const PLATFORM: &[Row<i64>] = &[
+    (-1, Class::Retry, None),
+    (500, Class::Retry, None),
+    (501, Class::Retry, None),
+    // A practitioner saw it for a wrong key and for a stale ticket.
+    (502, Class::TicketInvalid, TICKET),
+    (1000, Class::Retry, None),
+    (5000, Class::Retry, None),
+    (6002, Class::Retry, None),
+    (40007, Class::Refuse, PERMISSION),
+    (40008, Class::Configuration, IP),
+    (45001, Class::Refuse, PERMISSION),
+    (45002, Class::Refuse, PERMISSION),
+    (50001, Class::TicketInvalid, TICKET),
+    (50002, Class::Configuration, CLIENT),
+    (50003, Class::TicketInvalid, TICKET),
+    (50015, Class::Retry, None),
+    (50029, Class::RateLimited, None),
+    (50031, Class::Retry, None),
+    (50032, Class::GrantGone, Some("the merchant has withdrawn its grant; ask for a new authorization")),
+    (50050, Class::Retry, None),
+    (50053, Class::Refuse, PERMISSION),
+    (50057, Class::Refuse, PERMISSION),
+    (69009, Class::Retry, None),
+    (69011, Class::Retry, None),
+    (69012, Class::Retry, None),
+    (110_001, Class::Retry, None),
+    (470_022, Class::Retry, None),
+];
+
+/// Gateway envelope (6.3).
+const GATEWAY: &[Row<i64>] = &[
+    (1, Class::Retry, None),
+    (2, Class::Retry, None),
+    (4, Class::RateLimited, None),
+    (5, Class::Configuration, IP),
+    (17, Class::RateLimited, None),
+    (18, Class::RateLimited, None),
+    (19, Class::RateLimited, None),
+    (101, Class::Configuration, CLIENT),
+];
+
+/// OAuth envelope (6.2). Which of these the TP grants return is not documented one by one: every other code
+/// on a code or refresh token means that it is of no use any more. The answer does not tell which of the two was sent.
+const OAUTH: &[Row<&str>] = &[
+    ("invalid_client", Class::Configuration, CLIENT),
+    ("unauthorized_client", Class::Configuration, CLIENT),
+    ("unsupported_grant_type", Class::Refuse, None),
+    ("slow_down", Class::RateLimited, None),
+];
+
+/// The object of a successful answer.
+///
+/// # Errors
+/// The vendor's no, or [`ApiError::unreadable`].
+pub(super) fn read(reply: &Reply, bearer: Bearer) -> Result<Map<String, Value>, ApiError> {
+    let Some(map) = loose::object(&reply.body) else { return Err(ApiError::unreadable(reply, "JSON object")) };
+    let said = loose::text_of(&map, &["error_description", "error_msg", "msg", "errMsg"]).unwrap_or_default();
+    let no = |class, code: String, advice| Err(ApiError { class, code, message: loose::message(&said), advice });
+    if let Some(error) = map.get("error").and_then(Value::as_str) {
+        let known = OAUTH.iter().find(|(code, ..)| *code == error);
+        let (class, advice) = known.map_or((Class::RefreshTokenInvalid, None), |(_, class, advice)| (*class, *advice));
+        return no(class, loose::message(error), advice);
+    }
+    let renew = match bearer {
+        Bearer::Component => Class::RenewComponentToken,
+        Bearer::Authorizer => Class::RenewAuthorizerToken,
+    };
+    if let Some(code) = loose::integer_of(&map, &["error_code"]).filter(|code| *code != 0) {
+        let (class, advice) = if matches!(code, 110 | 111) { (renew, None) } else { class(GATEWAY, code) };
+        return no(class, code.to_string(), advice);
+    }
+    if let Some(code) = loose::integer_of(&map, &["errno"]).filter(|code| *code != 0) {
+        let (class, advice) = if (44001..=44004).contains(&code) { (renew, None) } else { class(PLATFORM, code) };
+        return no(class, code.to_string(), advice);
+    }
+    if reply.status >= 500 { Err(ApiError::unreadable(reply, "result")) } else { Ok(map) }
+}
+
+fn class(rows: &[Row<i64>], code: i64) -> (Class, Option<&'static str>) {
+    rows.iter().find(|(known, ..)| *known == code).map_or((Class::Refuse, None), |(_, class, advice)| (*class, *advice))
+}

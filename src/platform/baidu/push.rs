@@ -1,0 +1,74 @@
+//! Opening Baidu's pushes (2, 3, 7.2): tickets, grants, results, customer messages, and the console's echo request.
+
+use serde_json::{Map, Value};
+
+use super::catalogue::{self, Meaning};
+use super::{Application, Own};
+use crate::platform::push::{Acknowledgement, Opened, PushError, Pushes, RawPush};
+use crate::platform::sorted_envelope::dialect::{Dialect, Meant, filled};
+use crate::platform::sorted_envelope::{Fields, Plain};
+
+/// Member names of Baidu's events (3.0). Values are trimmed: two published samples of `event` begin with a space.
+const DIALECT: Dialect = Dialect {
+    authorizer: "appId",
+    component: "tpAppId",
+    event: &["event", "Event"],
+    time: &["eventTime", "CreateTime"],
+    code: "authorizationCode",
+    code_expires_in: "authorizationCodeExpiresIn",
+    // The shortest that any sample shows (3.1).
+    code_seconds: 60,
+};
+
+impl Pushes for Application {
+    fn open(&self, raw: &RawPush) -> Result<Opened, PushError> {
+        let own = &self.of;
+        // Where the echo parameters travel is not stated (7.2): the query comes first, a form or JSON body after it.
+        if !raw.query.is_empty()
+            && let Some(echo) = Fields::of_form(raw.query.as_bytes()).echo
+        {
+            return Ok(Opened::Check(Acknowledgement::text(own.sealing.echoed(&echo)?)));
+        }
+        if raw.is_get {
+            return Ok(Opened::Check(Acknowledgement::success()));
+        }
+        let fields = Fields::of_body(&raw.body)?;
+        if let Some(echo) = &fields.echo {
+            return Ok(Opened::Check(Acknowledgement::text(own.sealing.echoed(echo)?)));
+        }
+        let encrypt = own.sealing.verified(&fields)?;
+        let push = own.sealing.open(encrypt, |plain| {
+            own.check_tail(plain)?;
+            DIALECT.push(plain, &own.tp_id, raw.received_at, meaning)
+        })?;
+        Ok(Opened::Push(Box::new(push)))
+    }
+}
+
+impl Own {
+    fn check_tail(&self, plain: &Plain) -> Result<(), PushError> {
+        if plain.tail() == self.tp_id.as_bytes() {
+            return Ok(());
+        }
+        if self.strict_tail {
+            return Err(PushError::WrongAppId(String::from("the id behind the frame is not `tp_id`")));
+        }
+        tracing::debug!(tp_id = %self.tp_id, bytes = plain.tail().len(), "the id behind the frame is not `tp_id`");
+        Ok(())
+    }
+}
+
+/// What a platform event means, by its row.
+fn meaning(vendor: &Map<String, Value>, event: &str) -> Meant {
+    match catalogue::named(event).map(|row| &row.meaning) {
+        Some(Meaning::Granted) => Meant::Granted,
+        Some(Meaning::Updated) => Meant::Updated,
+        Some(Meaning::Revoked) => Meant::Revoked,
+        Some(Meaning::Fact(kind, fields)) => Meant::Fact(*kind, filled(vendor, fields)),
+        Some(Meaning::ByReason { without, with, fields }) => {
+            let data = filled(vendor, fields);
+            Meant::Fact(if data.contains_key("reason") { *with } else { *without }, data)
+        }
+        None => Meant::other(),
+    }
+}

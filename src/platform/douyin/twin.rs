@@ -1,0 +1,113 @@
+//! Douyin, pretended, in both generations: issues tickets, pushes grants and results, and keeps what its [`ledger`] has handed out.
+
+mod desk;
+mod ledger;
+
+use serde_json::{Value, json};
+
+use super::Own;
+use crate::clock::{Timestamp, china_text};
+use crate::platform::push::Door;
+use crate::platform::sorted_envelope::{self, Sealing};
+use crate::platform::token::Family;
+use crate::platform::twin::{Answer, GrantStory, Outgoing, Request, Twin, Verdict};
+use ledger::Ledger;
+
+/// Production pads to one AES block (2.4).
+const PAD_TO: u8 = 16;
+
+/// Douyin's side of one component.
+pub(super) struct DouyinTwin {
+    of: Own,
+    ledger: Ledger,
+}
+
+impl DouyinTwin {
+    pub(super) fn new(of: Own) -> Self {
+        Self { of, ledger: Ledger::default() }
+    }
+
+    /// An event about an authorizer, with these members more; keys in alphabetical order, as in production (3).
+    fn event(&mut self, door: Door, app_id: &str, event: &str, more: Value, now: Timestamp) -> Outgoing {
+        let mut body = json!({"AppId": app_id, "Event": event, "EventTime": china_text(now), "TpAppId": self.of.component_appid});
+        if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
+            body.extend(more);
+            body.sort_keys();
+        }
+        self.say(door, &body.to_string(), now)
+    }
+
+    fn code_event(&mut self, app_id: &str, event: &str, code: &str, now: Timestamp) -> Outgoing {
+        let more = json!({"AuthorizationCode": code, "AuthorizationCodeExpiresIn": ledger::CODE_SECONDS});
+        self.event(Door::Authorization, app_id, event, more, now)
+    }
+}
+
+impl Twin for DouyinTwin {
+    fn ticket(&mut self, now: Timestamp) -> Option<Outgoing> {
+        let body = json!({
+            "CreateTime": china_text(now), "Event": "PUSH", "FromUserName": "ByteDanceMicroApp", "MsgType": "Ticket",
+            "Ticket": self.ledger.ticket(now),
+        });
+        Some(self.say(Door::Authorization, &body.to_string(), now))
+    }
+
+    /// The redirect and the push carry the same code (4.3).
+    fn grant(&mut self, app_id: &str, now: Timestamp) -> GrantStory {
+        let event = if self.ledger.stands(app_id) { "UPDATE_AUTHORIZED" } else { "AUTHORIZED" };
+        self.ledger.grant(app_id, now);
+        let code = self.ledger.code(app_id, Family::Current, now);
+        let push = self.code_event(app_id, event, &code, now);
+        let redirect_query = format!("authorization_code={code}&expires_in={}", ledger::CODE_SECONDS);
+        GrantStory { push: Some(push), redirect_query }
+    }
+
+    fn revoke(&mut self, app_id: &str, now: Timestamp) -> Option<Outgoing> {
+        if !self.ledger.revoke(app_id) {
+            return None;
+        }
+        Some(self.event(Door::Authorization, app_id, "UNAUTHORIZED", json!({}), now))
+    }
+
+    fn audit(&mut self, app_id: &str, _version: &str, verdict: &Verdict, now: Timestamp) -> Outgoing {
+        // The event names no version (3.2).
+        let results: Vec<Value> = ["douyin", "toutiao"]
+            .iter()
+            .map(|host| match verdict {
+                Verdict::Passed => json!({"hostName": host, "status": 1, "reason": null, "auditDetail": null}),
+                Verdict::Failed(reason) => json!({
+                    "hostName": host, "status": 0, "reason": [reason], "auditDetail": [{"reason": reason, "modifyGuide": null}],
+                }),
+            })
+            .collect();
+        self.event(Door::Message, app_id, "PACKAGE_AUDIT", json!({"AuditResults": results}), now)
+    }
+
+    fn say(&mut self, door: Door, plain: &str, now: Timestamp) -> Outgoing {
+        self.of.sealing.seal(door, plain, &self.of.component_appid, PAD_TO, now)
+    }
+
+    fn reseal(&mut self, push: &Outgoing, now: Timestamp) -> Outgoing {
+        self.say(push.door, &String::from_utf8_lossy(&push.plain), now)
+    }
+
+    fn forge(&mut self, push: &Outgoing) -> Outgoing {
+        Sealing::forge(push)
+    }
+
+    fn acknowledged(&self, _push: &Outgoing, status: u16, body: &[u8]) -> bool {
+        sorted_envelope::acknowledged(status, body)
+    }
+
+    fn answer(&mut self, request: &Request, now: Timestamp) -> Answer {
+        self.serve(request, now)
+    }
+
+    fn expire_tokens(&mut self, app_id: Option<&str>) {
+        self.ledger.expire_tokens(app_id);
+    }
+
+    fn accepts(&self, app_id: Option<&str>, token: &str, now: Timestamp) -> bool {
+        self.ledger.accepts(app_id, token, now)
+    }
+}
