@@ -291,7 +291,7 @@ fn every_kind_of_no_says_what_can_be_done() {
     let gateway = |code: i64| json!({"error_code": code, "error_msg": "words"});
     let platform = |code: Value| json!({"errno": code, "msg": "words"});
     let table = [
-        (oauth("invalid_grant"), Class::RefreshTokenInvalid, "invalid_grant"),
+        (oauth("invalid_grant"), Class::CodeInvalid, "invalid_grant"),
         (oauth("expired_token"), Class::RefreshTokenInvalid, "expired_token"),
         (oauth("invalid_request"), Class::RefreshTokenInvalid, "invalid_request"),
         (oauth("invalid_client"), Class::Configuration, "invalid_client"),
@@ -370,7 +370,7 @@ fn the_whole_story_of_a_merchant() {
     let exchange = component.exchange(standing, &code.value);
     let first = component.read_tokens(Family::Current, &ask(twin, &exchange, now).reply, now).unwrap().remove(0);
     let spent = component.read_tokens(Family::Current, &ask(twin, &exchange, now).reply, now).unwrap_err();
-    assert_eq!(spent.class, Class::RefreshTokenInvalid, "a code works once");
+    assert_eq!(spent.class, Class::CodeInvalid, "a code works once");
     let info = ask(twin, &component.identify(standing, &first.access.value).unwrap(), now);
     let identity = component.read_identity(&info.reply).unwrap();
     assert_eq!((identity.app_id.as_str(), identity.permissions.unwrap().len()), ("1452365", 2));

@@ -66,9 +66,10 @@ const GATEWAY: &[Row<i64>] = &[
     (101, Class::Configuration, CLIENT),
 ];
 
-/// OAuth envelope (6.2). Which of these the TP grants return is not documented one by one: every other code
-/// on a code or refresh token means that it is of no use any more. The answer does not tell which of the two was sent.
+/// OAuth envelope (6.2). Which of these the TP grants return is not documented one by one: `invalid_grant` and every code that is not here
+/// mean that the code or the refresh token is of no use any more. The answer does not tell which of the two was sent; the caller knows.
 const OAUTH: &[Row<&str>] = &[
+    ("invalid_grant", Class::CodeInvalid, None),
     ("invalid_client", Class::Configuration, CLIENT),
     ("unauthorized_client", Class::Configuration, CLIENT),
     ("unsupported_grant_type", Class::Refuse, None),

@@ -39,6 +39,7 @@ impl Platform for Baidu {
 client_id = "sampleTpKey0123456789abcdefghijk"
 token = "SampleBaiduToken"
 encoding_aes_key = "abcdefghijklmnopqrstuvwxyz0123456789BAIDUab"
+strict_tail = true
 base_url = "{vendor}"
 console_url = "{vendor}"
 "#

@@ -155,8 +155,7 @@ impl BaiduTwin {
         let token = request.query_value("refresh_token").ok_or_else(|| oauth("invalid_request", "refresh_token is missing"))?;
         let app_id = match self.refresh.good(&token, now) {
             Ok(app_id) => app_id.clone(),
-            Err(State::Used | State::Expired) => return Err(oauth("expired_token", "refresh token has been used")),
-            Err(_) => return Err(oauth("invalid_grant", "Invalid refresh token")),
+            Err(_) => return Err(oauth("expired_token", "refresh token has been used")),
         };
         self.refresh.spend(&token);
         Ok(self.pair(&app_id, now))

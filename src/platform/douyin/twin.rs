@@ -9,7 +9,6 @@ use super::Own;
 use crate::clock::{Timestamp, china_text};
 use crate::platform::push::Door;
 use crate::platform::sorted_envelope::{self, Sealing};
-use crate::platform::token::Family;
 use crate::platform::twin::{Answer, GrantStory, Outgoing, Request, Twin, Verdict};
 use ledger::Ledger;
 
@@ -56,7 +55,7 @@ impl Twin for DouyinTwin {
     fn grant(&mut self, app_id: &str, now: Timestamp) -> GrantStory {
         let event = if self.ledger.stands(app_id) { "UPDATE_AUTHORIZED" } else { "AUTHORIZED" };
         self.ledger.grant(app_id, now);
-        let code = self.ledger.code(app_id, Family::Current, now);
+        let code = self.ledger.code(app_id, None, now);
         let push = self.code_event(app_id, event, &code, now);
         let redirect_query = format!("authorization_code={code}&expires_in={}", ledger::CODE_SECONDS);
         GrantStory { push: Some(push), redirect_query }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{Fields, Layout, Plain, Sealing};
 use crate::platform::diagnose::{Diagnosis, Step};
 use crate::platform::loose;
-use crate::platform::push::{Opened, PushError, RawPush};
+use crate::platform::push::{Acknowledgement, Opened, PushError, RawPush};
 
 /// What one platform's component tells about itself.
 pub struct Subject<'a> {
@@ -43,8 +43,11 @@ impl Steps {
 pub fn diagnose(raw: &RawPush, subject: &Subject<'_>, opened: Result<Opened, PushError>) -> Diagnosis {
     let mut steps = Steps::default();
     if let Ok(Opened::Check(answer)) = &opened {
-        steps.note("check of the address", true, format!("answered with {} bytes; nothing is stored", answer.body.len()));
-        return steps.end(true, Vec::new(), None);
+        // A bare GET is answered without being verified: that proves nothing.
+        let verified = answer.body != Acknowledgement::success().body;
+        let detail = if verified { "an echo request whose signature holds" } else { "answered, but nothing in it can be verified" };
+        steps.note("check of the address", verified, detail);
+        return steps.end(verified, Vec::new(), None);
     }
     let fields = match Fields::of_body(&raw.body) {
         Ok(fields) => fields,

@@ -100,7 +100,10 @@ impl Dialect {
 
         let (notice, vendor_type, authorizer) = match (&kind, event) {
             (Some(kind), _) if is("ticket") => (ticket(&mut vendor, time)?, kind.clone(), None),
-            (Some(kind), _) if !is("event") => (message(&vendor, kind), kind.clone(), authorizer.or(addressee)),
+            // Only a customer's message has a sender and a type of its own.
+            (Some(kind), _) if !is("event") && vendor.contains_key("FromUserName") => {
+                (message(&vendor, kind), kind.clone(), authorizer.or(addressee))
+            }
             (_, Some(event)) => {
                 let notice = match meaning(&vendor, &event) {
                     Meant::Granted => Notice::Granted(self.grant(&mut vendor, time, received_at)),

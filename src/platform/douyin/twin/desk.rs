@@ -129,7 +129,7 @@ impl DouyinTwin {
         if !self.ledger.stands(app_id) {
             return Err(No(40_022, "mini program not authorized"));
         }
-        let code = self.ledger.code(app_id, family, now);
+        let code = self.ledger.code(app_id, Some(family), now);
         pushes.push(self.code_event(app_id, "UPDATE_AUTHORIZED", &code, now));
         Ok(json!({"authorization_code": code, "expires_in": CODE_SECONDS}))
     }

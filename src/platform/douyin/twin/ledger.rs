@@ -43,7 +43,8 @@ pub(super) struct Ledger {
     /// V1's component token and its end.
     v1: Option<(String, Timestamp)>,
     pre_auth_codes: Issued<()>,
-    codes: Issued<For>,
+    /// Codes with the app they are for and the generation they work in; both for those of a grant.
+    codes: Issued<(String, Option<Family>)>,
     access: Issued<For>,
     refresh: Issued<For>,
     pairs: HashMap<For, Pair>,
@@ -141,19 +142,24 @@ impl Ledger {
                 self.refresh.withdraw(&pair.refresh);
             }
         }
-        self.codes.withdraw_all(|code| code.app_id == app_id);
+        self.codes.withdraw_all(|(of, _)| of == app_id);
         self.grants.remove(app_id).is_some()
     }
 
-    pub(super) fn code(&mut self, app_id: &str, family: Family, now: Timestamp) -> String {
+    /// A code that works in that generation, or in either.
+    pub(super) fn code(&mut self, app_id: &str, family: Option<Family>, now: Timestamp) -> String {
         let code = hex32();
-        self.codes.issue(code.clone(), For { app_id: app_id.to_owned(), family }, after(now, CODE_SECONDS), now);
+        self.codes.issue(code.clone(), (app_id.to_owned(), family), after(now, CODE_SECONDS), now);
         code
     }
 
-    /// Uses a code of that generation up. One of the other generation is refused and stays as it is (4.4).
+    /// Uses a code of that generation up. One that was retrieved in the other generation is refused and stays as it is (4.4).
     pub(super) fn exchange(&mut self, code: &str, family: Family, now: Timestamp) -> Option<(For, Pair)> {
-        let of = self.codes.good(code, now).ok().filter(|of| of.family == family)?.clone();
+        let (app_id, only) = self.codes.good(code, now).ok()?;
+        if only.is_some_and(|only| only != family) {
+            return None;
+        }
+        let of = For { app_id: app_id.clone(), family };
         self.codes.spend(code);
         let pair = self.pair(&of, now);
         Some((of, pair))
