@@ -201,3 +201,15 @@ fn a_capture_that_is_none_and_a_component_that_is_none_are_told() {
         assert!(ran.err.contains(words), "{}", ran.err);
     }
 }
+
+#[test]
+fn check_prints_what_to_type_into_the_consoles() {
+    let folder = tempfile::tempdir().unwrap();
+    with_component(folder.path(), "kuaishou");
+    let ran = run(folder.path(), &["check"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("mine (kuaishou)") && ran.out.contains("http://127.0.0.1:8080/callback/mine/authorization\n"), "{}", ran.out);
+    assert!(ran.err.contains("where platforms cannot reach it"), "{}", ran.err);
+    let report = run(folder.path(), &["check", "--json"]).json();
+    assert_eq!(report["components"][0]["message"], "http://127.0.0.1:8080/callback/mine/message");
+}
