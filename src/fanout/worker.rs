@@ -21,7 +21,9 @@ use crate::clock::Timestamp;
 use crate::inbox::log::LogError;
 use crate::shutdown::Shutdown;
 
-/// When something is due but cannot be claimed (an older one of its authorizer is under way, or a claim raced), it is looked again after this.
+/// When something is due but was not handed out (a claim looks at so many and no more, an older one of its authorizer is under way), it is
+/// looked again after this, then after twice as long, up to [`LOOK_AGAIN`].
+const LOOK_AGAIN_FIRST: Duration = Duration::from_millis(2);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Settlements that may wait for the store beside the tries.
@@ -45,6 +47,8 @@ struct Mind {
     pass: u32,
     /// Lanes that had nothing more to claim when last asked.
     empty: [bool; 2],
+    /// Wait before the next look at what is due but was not handed out.
+    patience: Duration,
     /// When the outbox will have something due, as it said when both lanes were empty.
     due: Option<Timestamp>,
     /// Retries that this worker decided on; the outbox cannot tell them from what an older delivery holds back.
@@ -78,6 +82,7 @@ pub(super) async fn work(fanout: Arc<Fanout>, name: String, bell: Arc<Bell>, sin
         pace: Pace::new(None, now),
         pass: 0,
         empty: [false; 2],
+        patience: LOOK_AGAIN_FIRST,
         due: None,
         retries: BTreeSet::new(),
     };
@@ -187,12 +192,20 @@ async fn claim(
     }
     if started > 0 {
         mind.pass = mind.pass.wrapping_add(1);
+        mind.patience = LOOK_AGAIN_FIRST;
     }
     if mind.empty == [true; 2] {
         // Claims asked with the same `now` have found all that was due; what is due later is worth a timer.
         if mind.due.is_none() {
             let due = fanout.outbox.next_due(&subscription.name).await?;
-            mind.due = due.map(|due| if due > now { due } else { schedule::later(now, LOOK_AGAIN) });
+            mind.due = match due {
+                Some(due) if due <= now => {
+                    let again = schedule::later(now, mind.patience);
+                    mind.patience = mind.patience.saturating_mul(2).min(LOOK_AGAIN);
+                    Some(again)
+                }
+                due => due,
+            };
         }
         return Ok(mind.due.into_iter().chain(mind.retries.first().copied()).min());
     }
