@@ -168,17 +168,22 @@ async fn claim(
     mut start: impl FnMut(Claimed, Lane),
 ) -> Result<Option<Timestamp>, LogError> {
     let now = fanout.clock.now();
-    let due_again = mind.retries.first().is_some_and(|at| *at <= now);
-    if due_again {
+    if mind.retries.first().is_some_and(|at| *at <= now) {
         mind.retries = mind.retries.split_off(&now);
         mind.retries.remove(&now);
         *mind.lane(Lane::Retry) = false;
         mind.due = None;
     }
+    let turns = schedule::turns(mind.pass);
+    if let Some((Lane::Retry, _)) = turns.first() {
+        // Retries decided before the last start become due without anybody ringing, and while the first lane is full nobody asks the
+        // outbox when.
+        *mind.lane(Lane::Retry) = false;
+    }
     let concurrency = usize::try_from(subscription.concurrency).unwrap_or(1);
     let ordered = subscription.ordering == Ordering::Authorizer;
     let mut started = 0;
-    for (lane, most) in schedule::turns(mind.pass) {
+    for (lane, most) in turns {
         let limit = schedule::room(*lane, concurrency, mind.under_way, mind.pace.allowed(now)).min(*most);
         if limit == 0 || *mind.lane(*lane) {
             continue;
@@ -209,8 +214,9 @@ async fn claim(
         }
         return Ok(mind.due.into_iter().chain(mind.retries.first().copied()).min());
     }
-    // A lane has more: a slot that gets free wakes the worker; a rate does not.
-    Ok(if mind.pace.allowed(now) == 0 { Some(mind.pace.next()) } else { None })
+    // A lane has more: a slot that gets free wakes the worker; a rate does not, nor does a retry, which has a slot of its own.
+    let paced = if mind.pace.allowed(now) == 0 { Some(mind.pace.next()) } else { None };
+    Ok(paced.or_else(|| mind.retries.first().copied()))
 }
 
 /// A claim lasts longer than any try and its settlement; after a crash it gives the delivery back.

@@ -147,6 +147,48 @@ async fn hanging_first_attempts_do_not_starve_retries() {
 }
 
 #[tokio::test]
+async fn a_retry_that_comes_due_while_first_attempts_hang_is_tried() {
+    let mut world = World::new(vec![subscription("bot")], |_, claimed| match (claimed.event.sequence, claimed.delivery.attempts.len()) {
+        (1, 0) => Deed::Fail,
+        (1, _) => Deed::Take,
+        _ => Deed::Hang,
+    })
+    .await;
+    world.push("bot", "tt1");
+    world.next_try().await;
+    world.memory.until(|rows| rows[0].delivery.attempts.len() == 1).await;
+    for _ in 0..10 {
+        world.push("bot", "tt2");
+    }
+    world.next_tries(3).await;
+    world.nothing_is_tried().await;
+    world.advance(seconds(12));
+    assert_eq!(world.next_try().await.sequence, 1);
+    world.memory.until(|rows| rows[0].delivery.status == Status::Delivered).await;
+}
+
+#[tokio::test]
+async fn a_retry_of_before_the_start_is_tried_in_the_middle_of_a_backlog() {
+    let narrow = Subscription { rate: Some(1), ..subscription("bot") };
+    let mut world = World::still(Arc::default(), vec![narrow], |_, _| Deed::Take).await;
+    let old = world.memory.event("douyin", "tt1", yizhan::event_type::EventType::AuditPassed, start_of_time());
+    world.memory.put(&old, "bot", start_of_time() + jiff::SignedDuration::from_secs(20), 1);
+    for _ in 0..100 {
+        world.push("bot", "tt2");
+    }
+    world.run();
+    let mut retried_at = None;
+    for second in 0..30 {
+        if world.next_try().await.attempt == 2 {
+            retried_at = Some(second);
+        }
+        world.nothing_is_tried().await;
+        world.advance(seconds(1));
+    }
+    assert!(retried_at.is_some_and(|second| (20..25).contains(&second)), "{retried_at:?}");
+}
+
+#[tokio::test]
 async fn one_slot_and_a_narrow_rate_are_shared() {
     let narrow = Subscription { concurrency: 1, rate: Some(1), ..subscription("bot") };
     let mut world = World::still(Arc::default(), vec![narrow], |_, _| Deed::Take).await;
