@@ -83,12 +83,13 @@ mod pushes {
     }
 
     fn owner(fixture: &Value, lines: &str) -> Arc<dyn Component> {
-        let text = format!("{}\n{lines}", fixture["settings"].as_str().unwrap());
+        let text = format!("{}\n{lines}", toml::to_string(&fixture["settings"]).unwrap());
         kuaishou().component("kuaishou", settings(&text)).unwrap()
     }
 
+    /// `every_platform` holds each sample to all that it says, under the default signature.
     #[test]
-    fn every_sample_opens_to_its_plaintext_under_each_signature() {
+    fn a_sample_opens_under_each_signature_that_is_known_of_it() {
         for name in ["component-ticket", "authorized"] {
             let fixture = fixture(name);
             for (mode, signature) in fixture["signatures"].as_object().unwrap() {
@@ -96,26 +97,10 @@ mod pushes {
                 let mut raw = request(&fixture);
                 raw.headers = vec![(String::from("kwaisign"), signature.as_str().unwrap().as_bytes().to_vec())];
                 let Ok(Opened::Push(push)) = component.open(&raw) else { panic!("{name} under {mode}") };
-                let plain = &fixture["expect"]["plaintext"];
-                for (member, value) in plain.as_object().unwrap() {
-                    let sealed = ["componentTicket", "authorizationCode"].contains(&member.as_str());
-                    assert_eq!(push.vendor[member], if sealed { json!("[sealed]") } else { value.clone() }, "{member}");
-                }
-                let answer: Value = serde_json::from_slice(&push.acknowledgement.body).unwrap();
-                assert_eq!(answer, fixture["expect"]["answer"]);
+                assert_eq!(push.vendor, fixture["expect"]["vendor"]);
                 assert_eq!((push.acknowledgement.status, push.acknowledgement.content_type), (200, "application/json"));
-                match push.notice {
-                    Notice::Ticket(ticket) => {
-                        assert_eq!(ticket.value.expose(), plain["componentTicket"]);
-                        assert_eq!(json!(ticket.created_at.as_millisecond()), plain["eventTime"]);
-                    }
-                    Notice::Granted(grant) => {
-                        let code = grant.code.unwrap();
-                        assert_eq!(code.value.expose(), plain["authorizationCode"]);
-                        assert_eq!(code.expires_at.duration_since(grant.granted_at).as_secs(), 3600);
-                        assert_eq!(push.authorizer.as_deref(), plain["appId"].as_str());
-                    }
-                    other => panic!("{other:?}"),
+                if let Notice::Granted(grant) = push.notice {
+                    assert_eq!(grant.code.unwrap().expires_at.duration_since(grant.granted_at).as_secs(), 3600);
                 }
             }
         }

@@ -4,6 +4,7 @@ mod forgery;
 mod pushes;
 mod secrecy;
 mod story;
+mod vectors;
 
 use std::sync::Arc;
 
