@@ -3,14 +3,27 @@
 //!
 //! Called by `http` for pushes and by `reconcile` for facts found by polling. Never sends anything to anybody.
 
+mod body;
 pub mod event;
 pub mod log;
+mod meters;
 pub mod replay;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 pub use event::{Event, EventFilter, EventId};
 pub use log::{Accepted, Arrival, EventLog, LogError, Page, Position, Rejections};
 
-use crate::platform::{Acknowledgement, Component, PushError, RawPush};
+use crate::clock::{Clock, Timestamp};
+use crate::platform::push::{Grant, Notice};
+use crate::platform::{Acknowledgement, Component, Components, Opened, Push, PushError, RawPush};
+use crate::secret::Secret;
+use log::{Audience, Rejected, Tickets};
+use meters::{Meters, Outcome, Phase};
 
 /// Why a push is not acknowledged.
 #[derive(Debug, thiserror::Error)]
@@ -32,22 +45,196 @@ pub struct Reprocessed {
     pub still_refused: u64,
 }
 
+/// Refused pushes on their way into the store. More at a time are not kept: a flood of forgeries must not cost memory.
+const KEEPING: usize = 64;
+
 /// The door.
-pub struct Inbox {}
+pub struct Inbox {
+    log: Arc<dyn EventLog>,
+    rejections: Arc<dyn Rejections>,
+    audience: Arc<dyn Audience>,
+    tickets: Arc<dyn Tickets>,
+    clock: Arc<dyn Clock>,
+    components: Components,
+    keeping: Arc<Semaphore>,
+    meters: Meters,
+}
 
 impl Inbox {
+    /// An inbox of these components over these ports.
+    pub fn new(
+        log: Arc<dyn EventLog>,
+        rejections: Arc<dyn Rejections>,
+        audience: Arc<dyn Audience>,
+        tickets: Arc<dyn Tickets>,
+        clock: Arc<dyn Clock>,
+        components: Components,
+    ) -> Self {
+        let keeping = Arc::new(Semaphore::new(KEEPING));
+        let meters = Meters::new(components.iter().map(|component| component.name()));
+        Self { log, rejections, audience, tickets, clock, components, keeping, meters }
+    }
+
     /// Opens a push, makes it durable, and says what to answer.
+    ///
+    /// # Errors
+    /// It is not a push of this component, or the store does not take it.
     pub async fn accept(&self, component: &dyn Component, raw: RawPush) -> Result<Acknowledgement, Refusal> {
-        unimplemented!()
+        let began = Instant::now();
+        let name = component.name();
+        let opened = component.open(&raw);
+        let open = began.elapsed();
+        let outcome = match opened {
+            Ok(Opened::Push(push)) => {
+                let acknowledgement = push.acknowledgement.clone();
+                match self.store(component, *push, raw.received_at).await {
+                    Ok(outcome) => Ok((outcome, acknowledgement)),
+                    Err(error) => {
+                        tracing::error!(component = name, %error, "a push could not be stored and was not acknowledged");
+                        Err((Outcome::Unavailable, Refusal::Unavailable(error)))
+                    }
+                }
+            }
+            Ok(Opened::Check(answer)) => {
+                tracing::info!(component = name, door = ?raw.door, "the address was checked");
+                Ok((Outcome::Check, answer))
+            }
+            Err(error) => {
+                let answer = component.refusal(&raw, &error);
+                self.reject(component, error.reason(), error.to_string(), Some(raw));
+                Err((Outcome::Refused, Refusal::Refused(error, answer)))
+            }
+        };
+        let total = began.elapsed();
+        self.meters.phase(Phase::Open, open);
+        self.meters.phase(Phase::Total, total);
+        match outcome {
+            Ok((outcome, answer)) => {
+                self.meters.push(name, outcome);
+                if matches!(outcome, Outcome::Fresh | Outcome::Duplicate) {
+                    self.meters.phase(Phase::Store, total.saturating_sub(open));
+                }
+                Ok(answer)
+            }
+            Err((outcome, refusal)) => {
+                self.meters.push(name, outcome);
+                Err(refusal)
+            }
+        }
     }
 
     /// A push over the size limit: remembered among the rejected without its body.
+    #[expect(clippy::unused_async, reason = "the port of `http` awaits it, and another inbox may have to wait")]
     pub async fn too_large(&self, component: &dyn Component) {
-        unimplemented!()
+        self.reject(component, "too-large", String::from("the body is larger than `server.max_push_bytes`"), None);
+        self.meters.push(component.name(), Outcome::Refused);
     }
 
     /// Opens rejected pushes again: those of `ids`, or of a component, or all.
+    ///
+    /// # Errors
+    /// The store does not answer. What was accepted until then is stored and gone from the rejected; asking again is safe.
     pub async fn reprocess(&self, component: Option<&str>, ids: Option<&[String]>) -> Result<Reprocessed, LogError> {
-        unimplemented!()
+        let ids = match ids {
+            Some(ids) => ids.to_vec(),
+            None => self.rejections.ids(component).await?,
+        };
+        let mut reprocessed = Reprocessed::default();
+        for id in ids {
+            let Some((rejected, raw)) = self.rejections.open(&id).await? else {
+                reprocessed.still_refused += 1;
+                continue;
+            };
+            if component.is_some_and(|component| component != rejected.component) {
+                continue;
+            }
+            let opened = self.components.named(&rejected.component).map(|component| (component, component.open(&raw)));
+            let Some((component, Ok(opened))) = opened else {
+                reprocessed.still_refused += 1;
+                continue;
+            };
+            if let Opened::Push(push) = opened {
+                let outcome = self.store(component.as_ref(), *push, raw.received_at).await?;
+                self.meters.push(component.name(), outcome);
+            }
+            self.rejections.remove(&id).await?;
+            reprocessed.accepted += 1;
+        }
+        Ok(reprocessed)
     }
+
+    /// The durable part: a ticket first, then event and deliveries; then whoever waits for them is woken.
+    async fn store(&self, component: &dyn Component, push: Push, received_at: Timestamp) -> Result<Outcome, LogError> {
+        let name = component.name();
+        if let Notice::Ticket(ticket) = &push.notice {
+            // Before its event: a crash between the two leaves the push unacknowledged, and the platform sends it again.
+            self.tickets.keep(name, ticket, received_at).await?;
+        }
+        let kind = push.notice.kind();
+        let platform = component.platform().name();
+        let id = EventId(uuid_at(received_at));
+        let body = body::write(name, platform, id, &push, received_at).map_err(|error| LogError::Failed(error.to_string()))?;
+        let sealed = match &push.notice {
+            Notice::Granted(grant) | Notice::Updated(grant) => Some(sealed(grant)?),
+            Notice::Ticket(_) | Notice::Revoked { .. } | Notice::Fact { .. } => None,
+        };
+        let subscribers = self.audience.subscribers(name, kind);
+        let event = Event {
+            sequence: 0,
+            id,
+            component: name.to_owned(),
+            platform: platform.to_owned(),
+            authorizer: push.authorizer,
+            kind,
+            time: push.time,
+            received_at,
+            body: Bytes::from(body),
+        };
+        let dedupe_key = format!("{name}\n{}", push.dedupe_key);
+        let arrival = Arrival { event, dedupe_key, sealed, subscribers: subscribers.clone() };
+        match self.log.accept(arrival).await? {
+            Accepted::Fresh(sequence) => {
+                self.audience.nudge(&subscribers);
+                self.meters.event(name, kind);
+                tracing::info!(component = name, event.id = %id, event.sequence = sequence, r#type = %kind, "a push was stored");
+                Ok(Outcome::Fresh)
+            }
+            Accepted::Seen => {
+                tracing::info!(component = name, r#type = %kind, "a push seen before was acknowledged again");
+                Ok(Outcome::Duplicate)
+            }
+        }
+    }
+
+    /// Keeps a refused push, without making the answer wait.
+    fn reject(&self, component: &dyn Component, reason: &str, detail: String, raw: Option<RawPush>) {
+        let received_at = raw.as_ref().map_or_else(|| self.clock.now(), |raw| raw.received_at);
+        let id = format!("rej_{}", uuid_at(received_at).as_simple());
+        tracing::warn!(component = component.name(), rejected.id = %id, reason, detail, "a push was refused");
+        let rejected = Rejected { id, component: component.name().to_owned(), received_at, reason: reason.to_owned(), detail };
+        let Ok(room) = self.keeping.clone().try_acquire_owned() else {
+            tracing::warn!(component = component.name(), "too many refused pushes at once: this one is not kept");
+            return;
+        };
+        let rejections = self.rejections.clone();
+        tokio::spawn(async move {
+            if let Err(error) = rejections.keep(rejected, raw).await {
+                tracing::warn!(%error, "a refused push could not be kept");
+            }
+            drop(room);
+        });
+    }
+}
+
+/// What travels sealed beside the event: the grant as JSON, for the vault's exchange only.
+fn sealed(grant: &Grant) -> Result<Secret, LogError> {
+    serde_json::to_string(grant).map(Secret::from).map_err(|error| LogError::Failed(error.to_string()))
+}
+
+/// A UUIDv7 of that moment.
+fn uuid_at(at: Timestamp) -> uuid::Uuid {
+    let milliseconds = u64::try_from(at.as_millisecond()).unwrap_or_default();
+    let mut rest = [0; 10];
+    rest.iter_mut().zip(uuid::Uuid::new_v4().into_bytes()).for_each(|(to, from)| *to = from);
+    uuid::Builder::from_unix_timestamp_millis(milliseconds, &rest).into_uuid()
 }

@@ -4,3 +4,5 @@
 
 pub mod archive;
 pub mod at_rest;
+pub mod commit;
+pub mod fjall;

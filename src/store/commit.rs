@@ -1,0 +1,176 @@
+//! The committing thread: takes everything that waits in a bounded queue, makes it durable as one group, answers all.
+//!
+//! There is no timer: under no load a single write commits at once, under load groups form by themselves while the disk syncs.
+//! A failed commit is final for the process: the kernel may have dropped the pages, so nobody can say what is on the disk. The queue closes,
+//! everybody who waits or comes later hears [`LogError::Failed`], and [`Committer::failed`] tells the app to exit, so that a restart verifies.
+//!
+//! Knows nothing of what is written; the stores implement [`Commit`].
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::inbox::LogError;
+
+/// What the thread does with a group.
+pub trait Commit: Send + 'static {
+    /// One write, with the means to answer whoever asked for it.
+    type Job: Send + 'static;
+
+    /// About how many bytes it writes.
+    fn weight(job: &Self::Job) -> usize;
+
+    /// Makes the whole group durable, then answers each; a job may be dropped unanswered only on failure.
+    ///
+    /// # Errors
+    /// What failed; nothing is committed after that.
+    fn commit(&mut self, group: Vec<Self::Job>) -> Result<(), String>;
+}
+
+/// Bounds of the queue and of a group.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Jobs that may wait.
+    pub queue: usize,
+    /// Jobs in one group.
+    pub group: usize,
+    /// Bytes in one group, reached or passed by its last job.
+    pub group_bytes: usize,
+}
+
+/// The door to the thread. Dropping it finishes what waits and ends the thread.
+pub struct Committer<J> {
+    queue: Option<mpsc::Sender<J>>,
+    thread: Option<JoinHandle<()>>,
+    failure: watch::Receiver<Option<String>>,
+}
+
+impl<J: Send + 'static> Committer<J> {
+    /// Starts the thread. `store` is its name in metrics (`log`, `vault`).
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start<C: Commit<Job = J>>(store: &'static str, limits: Limits, commit: C) -> std::io::Result<Self> {
+        let (queue, jobs) = mpsc::channel(limits.queue.max(1));
+        let (failed, failure) = watch::channel(None);
+        let run = move || {
+            if let Err(why) = work(store, limits, commit, jobs, &failed) {
+                tracing::error!(store, error = %why, "a commit failed: nothing is written any more, the service must be restarted");
+            }
+        };
+        let thread = std::thread::Builder::new().name(format!("{store}-commit")).spawn(run)?;
+        Ok(Self { queue: Some(queue), thread: Some(thread), failure })
+    }
+
+    /// What went wrong, once something did.
+    #[must_use]
+    pub fn failed(&self) -> watch::Receiver<Option<String>> {
+        self.failure.clone()
+    }
+
+    /// Puts a job into the queue if there is room, without waiting for it.
+    ///
+    /// # Errors
+    /// [`LogError::Full`] or [`LogError::Failed`].
+    pub fn put(&self, job: J) -> Result<(), LogError> {
+        match self.queue.as_ref().map(|queue| queue.try_send(job)) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(mpsc::error::TrySendError::Full(_))) => Err(LogError::Full),
+            Some(Err(mpsc::error::TrySendError::Closed(_))) | None => Err(self.gone()),
+        }
+    }
+
+    /// Puts a job into the queue if there is room and waits for its answer.
+    ///
+    /// # Errors
+    /// [`LogError::Full`] or [`LogError::Failed`].
+    pub async fn ask_now<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> J) -> Result<T, LogError> {
+        let (answer, answered) = oneshot::channel();
+        self.put(job(answer))?;
+        match answered.await {
+            Ok(answer) => Ok(answer),
+            Err(_) => Err(self.ended().await),
+        }
+    }
+
+    /// Waits for room in the queue, then for the answer. For our own workers, which are few.
+    ///
+    /// # Errors
+    /// [`LogError::Failed`].
+    pub async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> J) -> Result<T, LogError> {
+        let (answer, answered) = oneshot::channel();
+        match &self.queue {
+            Some(queue) => queue.send(job(answer)).await.map_err(|_| self.gone())?,
+            None => return Err(self.gone()),
+        }
+        match answered.await {
+            Ok(answer) => Ok(answer),
+            Err(_) => Err(self.ended().await),
+        }
+    }
+
+    /// A job was dropped unanswered: the thread is ending, and tells why before it has ended.
+    async fn ended(&self) -> LogError {
+        // An error means that it ended without a failure.
+        let _ = self.failure.clone().wait_for(Option::is_some).await;
+        self.gone()
+    }
+
+    fn gone(&self) -> LogError {
+        LogError::Failed(self.failure.borrow().clone().unwrap_or_else(|| String::from("the committing thread has ended")))
+    }
+}
+
+impl<J> Drop for Committer<J> {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic was caught and told inside the thread.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn work<C: Commit>(
+    store: &'static str,
+    limits: Limits,
+    mut commit: C,
+    mut jobs: mpsc::Receiver<C::Job>,
+    failed: &watch::Sender<Option<String>>,
+) -> Result<(), String> {
+    let depth = metrics::gauge!("yizhan_queue_depth", "queue" => store);
+    let seconds = metrics::histogram!("yizhan_commit_seconds", "store" => store);
+    let sizes = metrics::histogram!("yizhan_commit_group", "store" => store);
+    while let Some(first) = jobs.blocking_recv() {
+        let mut bytes = C::weight(&first);
+        let mut group = vec![first];
+        while group.len() < limits.group && bytes < limits.group_bytes {
+            let Ok(job) = jobs.try_recv() else { break };
+            bytes = bytes.saturating_add(C::weight(&job));
+            group.push(job);
+        }
+        depth.set(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
+        sizes.record(u32::try_from(group.len()).unwrap_or(u32::MAX));
+        let began = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| commit.commit(group)));
+        seconds.record(began.elapsed());
+        let why = match outcome {
+            Ok(Ok(())) => continue,
+            Ok(Err(why)) => why,
+            Err(panic) => format!("panic while committing: {}", panic_text(&*panic)),
+        };
+        // Before the queue closes, so that whoever is turned away finds the reason.
+        failed.send_replace(Some(why.clone()));
+        return Err(why);
+    }
+    Ok(())
+}
+
+/// What a panic said.
+#[must_use]
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}

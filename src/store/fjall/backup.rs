@@ -1,0 +1,106 @@
+//! Backup of the log while it runs, and its restoration into an empty folder. Keyspace by keyspace, in the form of [`crate::store::archive`];
+//! sections are called `log/` and the keyspace's name. What is sealed stays sealed.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Readable};
+
+use super::{FjallLog, OpenError, Store, database, days, guarded};
+use crate::store::archive::ArchiveWriter;
+
+/// Prefix of the log's sections.
+const SECTION: &str = "log/";
+/// Bytes restored in one batch.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// First words of the names of our keyspaces.
+const KINDS: [&str; 8] = ["meta", "waiting", "dead", "rejected", "event", "index", "delivery", "seen"];
+
+impl FjallLog {
+    /// Writes everything, as it is at one moment, while pushes go on arriving. Blocks: call it from a thread that may.
+    ///
+    /// # Errors
+    /// Of reading or writing.
+    pub fn backup<W: Write>(&self, archive: &mut ArchiveWriter<W>) -> std::io::Result<()> {
+        let store: &Store = &self.store;
+        // Days first, moment second: a day that is dropped meanwhile is kept alive by its handle.
+        let mut names: Vec<String> = store.db.list_keyspace_names().iter().map(ToString::to_string).collect();
+        names.sort_unstable();
+        let open = |name: &String| days::keyspace(&store.db, name).map(|keyspace| (name.clone(), keyspace));
+        let keyspaces: Vec<_> = names.iter().map(open).collect::<Result<_, _>>().map_err(std::io::Error::other)?;
+        let snapshot = store.db.snapshot();
+        for (name, keyspace) in keyspaces {
+            archive.section(&format!("{SECTION}{name}"))?;
+            for guard in snapshot.iter(&keyspace) {
+                let (key, value) = guard.into_inner().map_err(std::io::Error::other)?;
+                archive.record(&key, &value)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A log being restored.
+pub struct LogRestore {
+    folder: PathBuf,
+    db: Database,
+    keyspaces: HashMap<String, Keyspace>,
+    batch: OwnedWriteBatch,
+    bytes: usize,
+}
+
+impl LogRestore {
+    /// Begins to restore into that folder, which must be empty or not exist.
+    ///
+    /// # Errors
+    /// [`OpenError::NotEmpty`], or what opening an empty log can meet.
+    pub fn begin(folder: &Path) -> Result<Self, OpenError> {
+        let io = |error| OpenError::Io { path: folder.to_path_buf(), error };
+        std::fs::create_dir_all(folder).map_err(io)?;
+        if std::fs::read_dir(folder).map_err(io)?.next().is_some() {
+            return Err(OpenError::NotEmpty(folder.to_path_buf()));
+        }
+        let db = guarded(folder, || database(folder, super::LogOptions::default().cache_bytes))?;
+        let batch = db.batch();
+        Ok(Self { folder: folder.to_path_buf(), db, keyspaces: HashMap::new(), batch, bytes: 0 })
+    }
+
+    /// Puts in one record of an archive; `false` when its section is not one of the log's.
+    ///
+    /// # Errors
+    /// Of writing.
+    pub fn put(&mut self, section: &str, key: &[u8], value: &[u8]) -> Result<bool, OpenError> {
+        let Some(name) = section.strip_prefix(SECTION).filter(|name| KINDS.contains(&name.split('.').next().unwrap_or_default())) else {
+            return Ok(false);
+        };
+        let keyspace = match self.keyspaces.get(name) {
+            Some(keyspace) => keyspace.clone(),
+            None => {
+                let keyspace = guarded(&self.folder, || days::keyspace(&self.db, name))?;
+                self.keyspaces.insert(name.to_owned(), keyspace.clone());
+                keyspace
+            }
+        };
+        self.batch.insert(&keyspace, key, value);
+        self.bytes += key.len() + value.len();
+        if self.bytes >= BATCH_BYTES {
+            self.bytes = 0;
+            let batch = std::mem::replace(&mut self.batch, self.db.batch());
+            guarded(&self.folder, || batch.commit())?;
+        }
+        Ok(true)
+    }
+
+    /// Makes it durable. Without this the folder is to be thrown away.
+    ///
+    /// # Errors
+    /// Of writing.
+    pub fn finish(self) -> Result<(), OpenError> {
+        let Self { folder, db, batch, .. } = self;
+        guarded(&folder, || {
+            batch.commit()?;
+            db.persist(PersistMode::SyncAll)
+        })
+    }
+}

@@ -1,0 +1,213 @@
+//! Keyspaces by day. A day holds events, their index keys and the deliveries made on it, each in a keyspace of its own, so that retention drops
+//! three keyspaces instead of deleting a million keys. Sequences run through the days without going back: a day holds one unbroken range of them.
+//!
+//! The first of all days is *kept*: what retention found still waiting for its handler moves there.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use fjall::config::{BlockSizePolicy, CompressionPolicy};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
+
+use super::record::{self, StoredDelivery};
+use crate::clock::Timestamp;
+use crate::fanout::delivery::DeliveryId;
+use crate::inbox::EventId;
+
+/// Label of the day that holds what outlived its own.
+pub const KEPT: u32 = 0;
+const SECONDS: i64 = 86_400;
+
+/// Prefixes of a day's index keyspace. Each key ends in the event's sequence unless it says otherwise.
+pub mod index {
+    /// `id` → sequence.
+    pub const ID: u8 = b'i';
+    /// Authorizer's app id.
+    pub const AUTHORIZER: u8 = b'a';
+    /// Component.
+    pub const COMPONENT: u8 = b'c';
+    /// Type.
+    pub const KIND: u8 = b't';
+    /// `sequence ‖ delivery id`: deliveries that a replay made.
+    pub const REPLAYED: u8 = b'd';
+    /// Events received long before the newest one that was received before them.
+    pub const LATE: u8 = b'l';
+    /// `minute` → first sequence received in it or later.
+    pub const MINUTE: u8 = b'm';
+    /// `moment ‖ number` → a read of a token.
+    pub const READ: u8 = b'u';
+}
+
+/// One day.
+pub struct Day {
+    /// Days since 1970 of the newest event in it; [`KEPT`] for the first.
+    pub label: u32,
+    /// Its first sequence.
+    pub first: u64,
+    /// `sequence` → event.
+    pub events: Keyspace,
+    /// See [`index`].
+    pub index: Keyspace,
+    /// `id` → delivery.
+    pub deliveries: Keyspace,
+}
+
+/// The day of a moment.
+pub fn label(at: Timestamp) -> u32 {
+    u32::try_from(at.as_second().div_euclid(SECONDS)).unwrap_or_default().max(KEPT + 1)
+}
+
+/// The end of the day of that label: every event in it was received before.
+pub fn end(label: u32) -> Timestamp {
+    Timestamp::from_second((i64::from(label) + 1) * SECONDS).unwrap_or(Timestamp::MAX)
+}
+
+/// How each kind of keyspace is laid out on the disk. Memory for writes is small on purpose: what is not flushed must be replayed after a crash.
+pub fn options(keyspace: &str) -> KeyspaceCreateOptions {
+    const MIB: u64 = 1024 * 1024;
+    let options = KeyspaceCreateOptions::default();
+    match keyspace.split('.').next().unwrap_or_default() {
+        // Bodies of one vendor resemble each other: a block holds several. They are only asked for when they are there.
+        "event" => options
+            .max_memtable_size(16 * MIB)
+            .data_block_size_policy(BlockSizePolicy::all(8 * 1024))
+            .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
+            .expect_point_read_hits(true),
+        "index" | "delivery" => {
+            options.max_memtable_size(8 * MIB).data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
+        }
+        _ => options.max_memtable_size(8 * MIB),
+    }
+}
+
+/// Opens or makes a keyspace.
+pub fn keyspace(db: &Database, name: &str) -> fjall::Result<Keyspace> {
+    db.keyspace(name, || options(name))
+}
+
+impl Day {
+    /// Opens or makes the day of that label.
+    pub fn open(db: &Database, label: u32, first: u64) -> fjall::Result<Arc<Self>> {
+        let part = |kind: &str| keyspace(db, &format!("{kind}.{label}"));
+        Ok(Arc::new(Self { label, first, events: part("event")?, index: part("index")?, deliveries: part("delivery")? }))
+    }
+
+    /// The event of that sequence as stored.
+    pub fn event(&self, sequence: u64) -> fjall::Result<Option<Bytes>> {
+        Ok(self.events.get(sequence.to_be_bytes())?.map(Bytes::from))
+    }
+
+    fn sequence_of(&self, id: EventId) -> fjall::Result<Option<u64>> {
+        let mut key = [0; 17];
+        if let Some((kind, rest)) = key.split_first_mut() {
+            *kind = index::ID;
+            rest.copy_from_slice(id.0.as_bytes());
+        }
+        Ok(self.index.get(key)?.and_then(|value| record::last_number(&value)))
+    }
+}
+
+/// All days, oldest first; the kept one is always there.
+pub struct Days(RwLock<Arc<Vec<Arc<Day>>>>);
+
+impl Days {
+    /// Opens every day of the store. Returns the newest sequence too.
+    pub fn open(db: &Database) -> fjall::Result<(Self, u64)> {
+        let labels = |name: &str| name.strip_prefix("event.").and_then(|label| label.parse().ok());
+        let mut labels: Vec<u32> = db.list_keyspace_names().iter().filter_map(|name| labels(name)).filter(|label| *label != KEPT).collect();
+        labels.sort_unstable();
+        let (mut days, mut newest, mut next) = (Vec::new(), 0, None);
+        for label in labels.into_iter().rev() {
+            let probe = keyspace(db, &format!("event.{label}"))?;
+            let number = |guard: Option<fjall::Guard>| {
+                guard.map(fjall::Guard::key).transpose().map(|key| key.and_then(|key| record::last_number(&key)))
+            };
+            newest = newest.max(number(probe.last_key_value())?.unwrap_or_default());
+            // A day without events begins where the next one begins, so that no sequence is looked for in it.
+            let first = number(probe.first_key_value())?.or(next).unwrap_or(newest + 1);
+            next = Some(first);
+            days.push(Day::open(db, label, first)?);
+        }
+        days.push(Day::open(db, KEPT, 0)?);
+        days.reverse();
+        Ok((Self(RwLock::new(Arc::new(days))), newest))
+    }
+
+    /// All of them as of now.
+    pub fn all(&self) -> Arc<Vec<Arc<Day>>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The newest, unless it is the kept one.
+    pub fn current(&self) -> Option<Arc<Day>> {
+        self.all().last().filter(|day| day.label != KEPT).cloned()
+    }
+
+    /// The kept one.
+    pub fn kept(&self) -> Option<Arc<Day>> {
+        self.all().first().cloned()
+    }
+
+    /// The day that holds that sequence, if it still exists.
+    pub fn of(&self, sequence: u64) -> Option<Arc<Day>> {
+        let all = self.all();
+        let after = all.partition_point(|day| day.first <= sequence);
+        after.checked_sub(1).and_then(|at| all.get(at)).cloned()
+    }
+
+    /// Appends a new day.
+    pub fn push(&self, day: Arc<Day>) {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Vec::clone(&all);
+        next.push(day);
+        *all = Arc::new(next);
+    }
+
+    /// Takes a day out.
+    pub fn remove(&self, label: u32) -> Option<Arc<Day>> {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Vec::clone(&all);
+        let at = next.iter().position(|day| day.label == label)?;
+        let day = next.remove(at);
+        *all = Arc::new(next);
+        Some(day)
+    }
+
+    /// The event of that sequence as stored. What moved to the kept day is found there.
+    pub fn event(&self, sequence: u64) -> fjall::Result<Option<Bytes>> {
+        let Some(day) = self.of(sequence) else { return Ok(None) };
+        match day.event(sequence)? {
+            None if day.label != KEPT => self.kept().map_or(Ok(None), |kept| kept.event(sequence)),
+            found => Ok(found),
+        }
+    }
+
+    /// Days in the order in which something of that moment is most likely found: its own and later ones, then older ones, newest first.
+    fn likely(&self, milliseconds: u64) -> Vec<Arc<Day>> {
+        let all = self.all();
+        let label = i64::try_from(milliseconds / 1000).ok().and_then(|second| Timestamp::from_second(second).ok()).map_or(KEPT, label);
+        let at = all.partition_point(|day| day.label < label);
+        let (older, newer) = all.split_at(at);
+        newer.iter().chain(older.iter().rev()).cloned().collect()
+    }
+
+    /// The sequence of an event.
+    pub fn sequence_of(&self, id: EventId) -> fjall::Result<Option<u64>> {
+        for day in self.likely(record::milliseconds(id.0)) {
+            if let Some(sequence) = day.sequence_of(id)? {
+                return Ok(Some(sequence));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A delivery with the day that holds it.
+    pub fn delivery(&self, id: DeliveryId) -> fjall::Result<Option<(Arc<Day>, StoredDelivery)>> {
+        for day in self.likely(record::milliseconds(id.0)) {
+            if let Some(stored) = day.deliveries.get(id.0.as_bytes())?.and_then(|value| record::read_delivery(id, &value)) {
+                return Ok(Some((day, stored)));
+            }
+        }
+        Ok(None)
+    }
+}

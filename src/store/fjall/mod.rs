@@ -1,0 +1,268 @@
+//! The log in fjall: events, deliveries, refused pushes, replay jobs and the read audit, behind the ports of `inbox`, `fanout` and `vault`.
+//!
+//! Opened by `app`. One thread writes (`writer`, through [`crate::store::commit`]); everybody reads. Keyspaces by day (`days`) make retention
+//! cheap; what waits for its handler is on disk, not in memory (`waiting`). Never decides what happens to a delivery, and knows no vendor.
+//!
+//! Keyspaces: `event.D`, `index.D`, `delivery.D` for each day D, `seen.D.E` for the dedupe keys of days D to E, and `meta`, `waiting`, `dead`, `rejected`.
+
+mod backup;
+mod days;
+mod deliveries;
+mod events;
+mod meta;
+mod outbox;
+mod reads;
+mod record;
+mod rejected;
+mod replays;
+mod retention;
+mod seen;
+mod settle;
+mod waiting;
+mod writer;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fjall::{Database, Keyspace};
+use tokio::sync::watch;
+
+pub use backup::LogRestore;
+
+use crate::clock::{Clock, Timestamp};
+use crate::inbox::LogError;
+use crate::store::at_rest::AtRest;
+use crate::store::commit::{Committer, Limits, panic_text};
+
+/// How the log is opened.
+#[derive(Debug, Clone)]
+pub struct LogOptions {
+    /// Memory for caches, in bytes.
+    pub cache_bytes: u64,
+    /// How long a message is remembered at least, so that its repetition is not a new event.
+    pub dedupe_retention: Duration,
+    /// Refused pushes kept at most.
+    pub rejected_keep: usize,
+    /// How long refused pushes are kept.
+    pub rejected_retention: Duration,
+    /// Writes that may wait; one more is answered 503.
+    pub queue: usize,
+    /// Writes in one group.
+    pub group: usize,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(86_400);
+        Self {
+            cache_bytes: 32 * 1024 * 1024,
+            dedupe_retention: 7 * DAY,
+            rejected_keep: 10_000,
+            rejected_retention: 7 * DAY,
+            queue: 4096,
+            group: 1024,
+        }
+    }
+}
+
+/// Bytes in one group.
+const GROUP_BYTES: usize = 8 * 1024 * 1024;
+/// Room for the journal: what is in it must be replayed after a crash.
+const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Why the log could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("the log at {} is in use by another process: stop that one first", .0.display())]
+    Locked(PathBuf),
+    /// Its content is damaged.
+    #[error(
+        "the log at {} is damaged ({detail}): move that folder away and restore the newest backup with `yizhan restore`, or start with an empty one; \
+         platforms send unacknowledged pushes again, and Baidu can repeat older ones",
+        .path.display()
+    )]
+    Damaged {
+        /// Its folder.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// Made by another version.
+    #[error("the log at {} has a form that this build does not know: run the version that wrote it", .0.display())]
+    Version(PathBuf),
+    /// A folder or file cannot be used.
+    #[error("the log at {} cannot be opened: {error}", .path.display())]
+    Io {
+        /// Its folder.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A restore was asked for where something is.
+    #[error("there is a log at {} already: restore into an empty folder", .0.display())]
+    NotEmpty(PathBuf),
+}
+
+/// What all parts of the log share.
+struct Store {
+    db: Database,
+    meta: Keyspace,
+    waiting: Keyspace,
+    dead: Keyspace,
+    rejected: Keyspace,
+    days: days::Days,
+    lines: waiting::Lines,
+    newest: watch::Sender<u64>,
+    at_rest: Arc<AtRest>,
+    clock: Arc<dyn Clock>,
+    options: LogOptions,
+}
+
+/// The log. Implements [`crate::inbox::EventLog`], [`crate::fanout::Outbox`], [`crate::inbox::Rejections`],
+/// [`crate::inbox::replay::ReplayLog`] and [`crate::vault::audit::ReadLog`].
+pub struct FjallLog {
+    store: Arc<Store>,
+    committer: Committer<writer::Job>,
+    rejected: std::sync::Mutex<rejected::Kept>,
+}
+
+/// Events that damage took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// How many.
+    pub events: u64,
+    /// The last sequence that is still there; everything behind it up to the mark is gone.
+    pub after: u64,
+}
+
+/// Holds the newest stored sequence against the high-water mark that the vault remembers of acknowledged ones.
+#[must_use]
+pub fn missing_since(last: u64, mark: u64) -> Option<Lost> {
+    mark.checked_sub(last).filter(|events| *events > 0).map(|events| Lost { events, after: last })
+}
+
+/// Opens a database, with panics of the engine caught: it panics on some kinds of damage.
+fn guarded<T>(folder: &Path, open: impl FnOnce() -> Result<T, fjall::Error>) -> Result<T, OpenError> {
+    let path = folder.to_path_buf();
+    match catch_unwind(AssertUnwindSafe(open)) {
+        Ok(Ok(opened)) => Ok(opened),
+        Ok(Err(fjall::Error::Locked)) => Err(OpenError::Locked(path)),
+        Ok(Err(fjall::Error::InvalidVersion(_))) => Err(OpenError::Version(path)),
+        Ok(Err(fjall::Error::Io(error))) if error.kind() != std::io::ErrorKind::UnexpectedEof => Err(OpenError::Io { path, error }),
+        Ok(Err(error)) => Err(OpenError::Damaged { path, detail: error.to_string() }),
+        Err(panic) => Err(OpenError::Damaged { path, detail: panic_text(&*panic).to_owned() }),
+    }
+}
+
+fn database(folder: &Path, cache_bytes: u64) -> fjall::Result<Database> {
+    Database::builder(folder).cache_size(cache_bytes).max_journaling_size(JOURNAL_BYTES).open()
+}
+
+impl FjallLog {
+    /// Opens the log in that folder, or makes it.
+    ///
+    /// # Errors
+    /// In use, damaged, of another version or unreadable; each says what to do.
+    pub fn open(folder: &Path, at_rest: Arc<AtRest>, options: LogOptions, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
+        let opened = guarded(folder, || Self::read(folder, at_rest, options, clock))?;
+        let (store, writer) = opened.ok_or_else(|| OpenError::Version(folder.to_path_buf()))?;
+        let limits = Limits { queue: store.options.queue, group: store.options.group, group_bytes: GROUP_BYTES };
+        let rejected = guarded(folder, || rejected::Kept::open(&store))?;
+        let committer = Committer::start("log", limits, writer).map_err(|error| OpenError::Io { path: folder.to_path_buf(), error })?;
+        Ok(Arc::new(Self { store, committer, rejected: std::sync::Mutex::new(rejected) }))
+    }
+
+    fn read(
+        folder: &Path,
+        at_rest: Arc<AtRest>,
+        options: LogOptions,
+        clock: Arc<dyn Clock>,
+    ) -> fjall::Result<Option<(Arc<Store>, writer::Writer)>> {
+        std::fs::create_dir_all(folder)?;
+        let db = database(folder, options.cache_bytes)?;
+        let part = |name: &str| days::keyspace(&db, name);
+        let (meta, waiting, dead, rejected) = (part("meta")?, part("waiting")?, part("dead")?, part("rejected")?);
+        match meta.get(meta::FORMAT)? {
+            Some(format) if *format == [meta::FORMAT_NOW] => {}
+            Some(_) => return Ok(None),
+            None => meta.insert(meta::FORMAT, [meta::FORMAT_NOW])?,
+        }
+        let (days, newest) = days::Days::open(&db)?;
+        let remembered = meta.get(meta::SEQUENCE)?.and_then(|value| record::last_number(&value)).unwrap_or_default();
+        let sequence = newest.max(remembered);
+        let lines = waiting::Lines::open(&db, &meta, &waiting)?;
+        let seen = seen::Seen::open(&db, options.dedupe_retention)?;
+        let newest = watch::Sender::new(sequence);
+        let store = Arc::new(Store { db, meta, waiting, dead, rejected, days, lines, newest, at_rest, clock, options });
+        let writer = writer::Writer::new(store.clone(), seen, sequence)?;
+        Ok(Some((store, writer)))
+    }
+
+    /// The newest sequence: of an event that is on the disk.
+    #[must_use]
+    pub fn last_sequence(&self) -> u64 {
+        *self.store.newest.borrow()
+    }
+
+    /// The newest event that is still there: its sequence and when it was received.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn last_event(&self) -> Result<Option<(u64, Timestamp)>, LogError> {
+        for day in self.store.days.all().iter().rev() {
+            let Some(last) = day.events.last_key_value() else { continue };
+            let (key, value) = last.into_inner().map_err(damaged)?;
+            let sequence = record::last_number(&key).unwrap_or_default();
+            return Ok(record::read_event(sequence, &value.into()).map(|(event, _)| (sequence, event.received_at)));
+        }
+        Ok(None)
+    }
+
+    /// Gives later events sequences above that one: after a loss, so that no sequence stands for two events.
+    ///
+    /// # Errors
+    /// The log cannot write.
+    pub async fn continue_after(&self, sequence: u64) -> Result<(), LogError> {
+        self.committer.ask(|answer| writer::Job::ContinueAfter(sequence, answer)).await
+    }
+
+    /// Why the log cannot write any more, once it cannot: the app exits then, so that a supervisor restarts and start-up verifies.
+    #[must_use]
+    pub fn failed(&self) -> watch::Receiver<Option<String>> {
+        self.committer.failed()
+    }
+
+    /// Bytes on disk.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        self.store.db.disk_space().unwrap_or_default()
+    }
+}
+
+/// A failed read.
+fn damaged(error: fjall::Error) -> LogError {
+    match error {
+        fjall::Error::Poisoned => LogError::Failed(error.to_string()),
+        error => LogError::Damaged(error.to_string()),
+    }
+}
+
+/// A stored record that does not have its form.
+fn malformed(what: &str) -> LogError {
+    LogError::Damaged(format!("{what} does not have its form"))
+}
+
+/// Reads much, away from the threads that serve requests.
+async fn aside<T: Send + 'static>(
+    store: &Arc<Store>,
+    read: impl FnOnce(&Store) -> Result<T, LogError> + Send + 'static,
+) -> Result<T, LogError> {
+    let store = store.clone();
+    match tokio::task::spawn_blocking(move || read(&store)).await {
+        Ok(done) => done,
+        Err(error) => Err(LogError::Damaged(format!("reading failed: {error}"))),
+    }
+}

@@ -1,0 +1,168 @@
+//! The outbox: claims from memory and disk, everything that changes through the committing thread.
+
+use std::time::Duration;
+
+use super::record;
+use super::settle::Verdict;
+use super::waiting::{View, Wish, lock};
+use super::writer::Job;
+use super::{FjallLog, aside, damaged};
+use crate::clock::Timestamp;
+use crate::fanout::Outbox;
+use crate::fanout::delivery::{Claimed, Delivery, DeliveryFilter, DeliveryId, Depth, Lane, Settlement};
+use crate::inbox::{EventId, LogError, Page, Position};
+
+/// Events enqueued in one batch: pushes wait no longer for it.
+const ENQUEUED: usize = 128;
+/// Names of our own subscribers begin so; only they are given what travels sealed.
+const OURS: &str = "yizhan-";
+
+#[async_trait::async_trait]
+impl Outbox for FjallLog {
+    async fn claim(
+        &self,
+        subscription: &str,
+        lane: Lane,
+        now: Timestamp,
+        lease: Duration,
+        limit: usize,
+        ordered: bool,
+    ) -> Result<Vec<Claimed>, LogError> {
+        let Some(line) = self.store.lines.named(subscription) else { return Ok(Vec::new()) };
+        if ordered && !lock(&line).ordered_whole {
+            self.put_in_order(subscription).await?;
+        }
+        let until = now.checked_add(lease).unwrap_or(Timestamp::MAX);
+        let wish = Wish { subscription, now, until, limit, ordered };
+        let taken = {
+            let mut line = lock(&line);
+            // Taken under the lock, so that no commit is both missed here and told to the line before.
+            let snapshot = self.store.db.snapshot();
+            let view = View { snapshot: &snapshot, waiting: &self.store.waiting };
+            line.claim(&view, lane, &wish).map_err(damaged)?
+        };
+        let mut claimed = Vec::with_capacity(taken.len());
+        for (sequence, id) in taken {
+            match self.load(id, sequence) {
+                Ok(Some(one)) => claimed.push(one),
+                Ok(None) => {
+                    tracing::warn!(subscription, delivery = %id, "a waiting delivery has no event any more and is cancelled");
+                    self.committer.put(Job::Forget { subscription: subscription.to_owned(), sequence })?;
+                }
+                Err(error) => {
+                    // Damage of one record does not stop the others: the claim runs out, and it is tried again.
+                    tracing::error!(subscription, delivery = %id, %error, "a waiting delivery cannot be read");
+                }
+            }
+        }
+        Ok(claimed)
+    }
+
+    async fn settle(&self, id: DeliveryId, settlement: Settlement) -> Result<(), LogError> {
+        let (attempt, verdict) = match settlement {
+            Settlement::Delivered(attempt) => (attempt, Verdict::Delivered),
+            Settlement::Retry(attempt, at) => (attempt, Verdict::Retry(at)),
+            Settlement::Dead(attempt) => (attempt, Verdict::Dead),
+            Settlement::Released => {
+                // Claims live in memory, so there is nothing to write.
+                if let Some(stored) = self.store.delivery(id)?
+                    && let Some(line) = self.store.lines.named(&stored.delivery.subscription)
+                {
+                    lock(&line).release(stored.delivery.event_sequence, id);
+                }
+                return Ok(());
+            }
+        };
+        self.committer.ask(|answer| Job::Settle(id, attempt, verdict, answer)).await
+    }
+
+    async fn enqueue(
+        &self,
+        events: &[EventId],
+        subscription: &str,
+        replay: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Vec<DeliveryId>, LogError> {
+        let mut ids = Vec::with_capacity(events.len());
+        for some in events.chunks(ENQUEUED) {
+            let (events, subscription, replay) = (some.to_vec(), subscription.to_owned(), replay.map(str::to_owned));
+            ids.extend(self.committer.ask(|answer| Job::Enqueue { events, subscription, replay, now, answer }).await?);
+        }
+        Ok(ids)
+    }
+
+    async fn next_due(&self, subscription: &str) -> Result<Option<Timestamp>, LogError> {
+        let Some(line) = self.store.lines.named(subscription) else { return Ok(None) };
+        let mut line = lock(&line);
+        if line.pending == 0 {
+            return Ok(None);
+        }
+        let snapshot = self.store.db.snapshot();
+        let view = View { snapshot: &snapshot, waiting: &self.store.waiting };
+        Ok(line.next_due(&view, subscription).map_err(damaged)?.map(record::moment))
+    }
+
+    async fn depth(&self, subscription: &str) -> Result<Depth, LogError> {
+        let Some(line) = self.store.lines.named(subscription) else { return Ok(Depth::default()) };
+        let mut line = lock(&line);
+        let (pending, dead) = (line.pending, line.dead);
+        if pending == 0 {
+            return Ok(Depth { pending, oldest_at: None, dead });
+        }
+        let snapshot = self.store.db.snapshot();
+        let view = View { snapshot: &snapshot, waiting: &self.store.waiting };
+        let oldest = line.oldest(&view, subscription).map_err(damaged)?;
+        Ok(Depth { pending, oldest_at: oldest.map(|entry| record::created(entry.id)), dead })
+    }
+
+    async fn retry(&self, id: DeliveryId, now: Timestamp) -> Result<Option<Delivery>, LogError> {
+        self.committer.ask(|answer| Job::Retry(id, now, answer)).await
+    }
+
+    async fn cancel_all(&self, subscription: &str) -> Result<u64, LogError> {
+        let (mut cancelled, mut next) = (0, Some(0));
+        while let Some(from) = next {
+            let subscription = subscription.to_owned();
+            let (some, rest) = self.committer.ask(|answer| Job::Cancel { subscription, from, answer }).await?;
+            cancelled += some;
+            next = rest;
+        }
+        Ok(cancelled)
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, LogError> {
+        Ok(self.store.delivery(id)?.map(|stored| stored.delivery))
+    }
+
+    async fn deliveries(&self, filter: &DeliveryFilter, after: Option<&Position>, limit: usize) -> Result<Page<Delivery>, LogError> {
+        let (filter, after) = (filter.clone(), after.cloned());
+        aside(&self.store, move |store| store.delivery_page(&filter, after.as_ref(), limit)).await
+    }
+}
+
+impl FjallLog {
+    /// Builds the order keys of a subscription that is claimed in order for the first time.
+    async fn put_in_order(&self, subscription: &str) -> Result<(), LogError> {
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let subscription = subscription.to_owned();
+            next = self.committer.ask(|answer| Job::Order { subscription, from, answer }).await?;
+        }
+        Ok(())
+    }
+
+    fn load(&self, id: DeliveryId, sequence: u64) -> Result<Option<Claimed>, LogError> {
+        let Some(stored) = self.store.delivery(id)? else { return Ok(None) };
+        let Some((event, sealed)) = self.store.event(sequence)? else { return Ok(None) };
+        let delivery = stored.for_worker();
+        let sealed = match sealed.is_empty() || !delivery.subscription.starts_with(OURS) {
+            true => None,
+            false => self
+                .store
+                .unseal(event.id, &sealed)
+                .inspect_err(|error| tracing::error!(event.id = %event.id, %error, "the sealed part of an event cannot be opened"))
+                .ok(),
+        };
+        Ok(Some(Claimed { delivery, event, sealed }))
+    }
+}

@@ -1,0 +1,160 @@
+//! Refused pushes, sealed, bounded in number and time. Written by the committing thread like everything else, but nobody waits for it.
+
+use std::collections::VecDeque;
+use std::sync::PoisonError;
+
+use bytes::Bytes;
+use fjall::Readable;
+
+use super::writer::{Job, Put};
+use super::{FjallLog, Store, aside, damaged, malformed, record};
+use crate::clock::Timestamp;
+use crate::inbox::log::Rejected;
+use crate::inbox::{LogError, Page, Position, Rejections};
+use crate::platform::RawPush;
+
+/// `id` → what people see.
+const SHOWN: u8 = b'm';
+/// `id` → the push, sealed.
+const RAW: u8 = b'b';
+/// Kind of record under which a refused push is sealed.
+const SEALED: &str = "rejected";
+/// Refused pushes looked at for one page.
+const LOOKED_AT: usize = 20_000;
+
+fn key(kind: u8, id: &str) -> Vec<u8> {
+    [&[kind], id.as_bytes()].concat()
+}
+
+/// Which are kept, oldest first: so that the oldest goes without being looked for.
+pub struct Kept(VecDeque<(String, Timestamp)>);
+
+impl Kept {
+    /// Reads which are kept.
+    pub fn open(store: &Store) -> fjall::Result<Self> {
+        let mut kept = VecDeque::new();
+        for guard in store.rejected.prefix([SHOWN]) {
+            let value = guard.value()?;
+            if let Ok(rejected) = serde_json::from_slice::<Rejected>(&value) {
+                kept.push_back((rejected.id, rejected.received_at));
+            }
+        }
+        Ok(Self(kept))
+    }
+
+    /// Takes out what is too many or too old.
+    fn surplus(&mut self, keep: usize, before: Timestamp) -> Vec<String> {
+        let mut gone = Vec::new();
+        while self.0.len() > keep || self.0.front().is_some_and(|(_, received_at)| *received_at < before) {
+            let Some((id, _)) = self.0.pop_front() else { break };
+            gone.push(id);
+        }
+        gone
+    }
+}
+
+#[async_trait::async_trait]
+impl Rejections for FjallLog {
+    async fn keep(&self, rejected: Rejected, raw: Option<RawPush>) -> Result<(), LogError> {
+        // Times and texts: writing them as JSON cannot fail.
+        let shown = serde_json::to_vec(&rejected).unwrap_or_default();
+        let mut puts: Vec<Put> = vec![(self.store.rejected.clone(), key(SHOWN, &rejected.id), Some(shown.into()))];
+        if let Some(raw) = raw {
+            let sealed = self
+                .store
+                .at_rest
+                .seal(SEALED, rejected.id.as_bytes(), &record::write_push(&raw))
+                .map_err(|error| LogError::Failed(format!("a refused push: {error}")))?;
+            puts.push((self.store.rejected.clone(), key(RAW, &rejected.id), Some(Bytes::from(sealed))));
+        }
+        let gone = {
+            let mut kept = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.0.push_back((rejected.id, rejected.received_at));
+            kept.surplus(self.store.options.rejected_keep, self.rejected_before())
+        };
+        puts.extend(gone.iter().flat_map(|id| self.removal(id)));
+        self.committer.ask_now(|answer| Job::Put(puts, answer)).await
+    }
+
+    async fn page(&self, component: Option<&str>, after: Option<&Position>, limit: usize) -> Result<Page<Rejected>, LogError> {
+        let (component, below) = (component.map(str::to_owned), after.map(|position| position.0.clone()));
+        aside(&self.store, move |store| store.rejected_page(component.as_deref(), below.as_deref(), limit.max(1))).await
+    }
+
+    async fn open(&self, id: &str) -> Result<Option<(Rejected, RawPush)>, LogError> {
+        let read = |kind| self.store.rejected.get(key(kind, id)).map_err(damaged);
+        let (Some(shown), Some(sealed)) = (read(SHOWN)?, read(RAW)?) else { return Ok(None) };
+        let rejected = serde_json::from_slice(&shown).map_err(|_| malformed("a refused push"))?;
+        let opened = self.store.at_rest.open(SEALED, id.as_bytes(), &sealed);
+        let opened = opened.map_err(|error| LogError::Damaged(format!("a refused push: {error}")))?;
+        Ok(Some((rejected, record::read_push(&opened).ok_or_else(|| malformed("a refused push"))?)))
+    }
+
+    async fn ids(&self, component: Option<&str>) -> Result<Vec<String>, LogError> {
+        let component = component.map(str::to_owned);
+        aside(&self.store, move |store| {
+            let mut ids = Vec::new();
+            for guard in store.db.snapshot().prefix(&store.rejected, [SHOWN]) {
+                let value = guard.value().map_err(damaged)?;
+                let rejected: Rejected = serde_json::from_slice(&value).map_err(|_| malformed("a refused push"))?;
+                if component.as_ref().is_none_or(|component| *component == rejected.component) {
+                    ids.push(rejected.id);
+                }
+            }
+            Ok(ids)
+        })
+        .await
+    }
+
+    async fn remove(&self, id: &str) -> Result<(), LogError> {
+        self.rejected.lock().unwrap_or_else(PoisonError::into_inner).0.retain(|(kept, _)| kept != id);
+        let puts = self.removal(id).into();
+        self.committer.ask(|answer| Job::Put(puts, answer)).await
+    }
+}
+
+impl FjallLog {
+    fn removal(&self, id: &str) -> [Put; 2] {
+        [SHOWN, RAW].map(|kind| (self.store.rejected.clone(), key(kind, id), None))
+    }
+
+    fn rejected_before(&self) -> Timestamp {
+        self.store.clock.now().checked_sub(self.store.options.rejected_retention).unwrap_or(Timestamp::MIN)
+    }
+
+    /// Removes refused pushes that have been kept long enough.
+    pub(super) async fn expunge_rejected(&self) -> Result<(), LogError> {
+        let gone = {
+            let mut kept = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.surplus(self.store.options.rejected_keep, self.rejected_before())
+        };
+        let puts: Vec<Put> = gone.iter().flat_map(|id| self.removal(id)).collect();
+        if puts.is_empty() {
+            return Ok(());
+        }
+        self.committer.ask(|answer| Job::Put(puts, answer)).await
+    }
+}
+
+impl Store {
+    fn rejected_page(&self, component: Option<&str>, below: Option<&str>, limit: usize) -> Result<Page<Rejected>, LogError> {
+        let (mut items, mut next): (Vec<Rejected>, _) = (Vec::new(), None);
+        let end = below.map_or_else(|| vec![SHOWN + 1], |id| key(SHOWN, id));
+        for (looked_at, guard) in self.db.snapshot().range(&self.rejected, vec![SHOWN]..end).rev().enumerate() {
+            let value = guard.value().map_err(damaged)?;
+            let rejected: Rejected = serde_json::from_slice(&value).map_err(|_| malformed("a refused push"))?;
+            if looked_at >= LOOKED_AT.max(limit) {
+                next = Some(Position(rejected.id));
+                break;
+            }
+            if component.is_none_or(|component| component == rejected.component) {
+                if items.len() >= limit {
+                    next = items.last().map(|last: &Rejected| Position(last.id.clone()));
+                    break;
+                }
+                items.push(rejected);
+            }
+        }
+        Ok(Page { items, next })
+    }
+}

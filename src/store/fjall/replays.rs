@@ -1,0 +1,57 @@
+//! Replay jobs, and how their deliveries ended.
+
+use super::writer::Job;
+use super::{FjallLog, damaged, malformed, meta, record};
+use crate::inbox::LogError;
+use crate::inbox::replay::{Replay, ReplayLog, ReplayState};
+
+/// Jobs listed at most.
+const LISTED: usize = 200;
+
+#[async_trait::async_trait]
+impl ReplayLog for FjallLog {
+    async fn save(&self, replay: &Replay) -> Result<(), LogError> {
+        let job = serde_json::to_vec(replay).map_err(|error| LogError::Failed(format!("a replay cannot be written: {error}")))?;
+        let put = (self.store.meta.clone(), record::named(meta::REPLAY, &replay.id), Some(job.into()));
+        self.committer.ask(|answer| Job::Put(vec![put], answer)).await
+    }
+
+    async fn replay(&self, id: &str) -> Result<Option<Replay>, LogError> {
+        match self.store.meta.get(record::named(meta::REPLAY, id)).map_err(damaged)? {
+            Some(job) => serde_json::from_slice(&job).map(Some).map_err(|_| malformed("a replay")),
+            None => Ok(None),
+        }
+    }
+
+    async fn replays(&self) -> Result<Vec<Replay>, LogError> {
+        let mut all = self.all_replays()?;
+        all.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
+        all.truncate(LISTED);
+        Ok(all)
+    }
+
+    async fn outcome(&self, id: &str) -> Result<(u64, u64), LogError> {
+        let stored = self.store.meta.get(record::named(meta::OUTCOME, id)).map_err(damaged)?;
+        Ok(stored.and_then(|value| meta::read_outcome(&value)).unwrap_or_default())
+    }
+}
+
+impl FjallLog {
+    fn all_replays(&self) -> Result<Vec<Replay>, LogError> {
+        let guards = self.store.meta.prefix([meta::REPLAY]);
+        guards.map(|guard| serde_json::from_slice(&guard.value().map_err(damaged)?).map_err(|_| malformed("a replay"))).collect()
+    }
+
+    /// Forgets jobs that ended and were made before.
+    pub(super) async fn expunge_replays(&self, before: crate::clock::Timestamp) -> Result<(), LogError> {
+        let over = |replay: &Replay| replay.created_at < before && matches!(replay.state, ReplayState::Done | ReplayState::Cancelled);
+        let mut puts = Vec::new();
+        for replay in self.all_replays()?.iter().filter(|replay| over(replay)) {
+            puts.extend([meta::REPLAY, meta::OUTCOME].map(|kind| (self.store.meta.clone(), record::named(kind, &replay.id), None)));
+        }
+        if puts.is_empty() {
+            return Ok(());
+        }
+        self.committer.ask(|answer| Job::Put(puts, answer)).await
+    }
+}

@@ -1,0 +1,317 @@
+//! Retention: days that are over are dropped as a whole, after what still waits for its handler has moved to the kept day.
+//!
+//! In small steps, each a batch of its own between the pushes. While a day is being emptied nothing new is enqueued of it.
+
+use bytes::Bytes;
+use fjall::{Keyspace, Readable};
+
+use super::days::{self, Day, KEPT, index};
+use super::record;
+use super::waiting::{self, Entry};
+use super::writer::{Group, Job, Writer};
+use super::{FjallLog, Store, aside, damaged};
+use crate::clock::Timestamp;
+use crate::fanout::delivery::{DeliveryId, Status};
+use crate::inbox::log::Expunged;
+use crate::inbox::{Event, LogError};
+
+/// Waiting deliveries looked at, and kept events looked at, in one step.
+const STRIDE: usize = 512;
+
+/// One step.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// Closes a day and moves what still waits of it, from that key of `waiting` on.
+    Move {
+        /// The day.
+        label: u32,
+        /// Where to go on.
+        from: Vec<u8>,
+    },
+    /// Takes the dead letters of a day out of their index, from that one on.
+    Bury {
+        /// The day.
+        label: u32,
+        /// Where to go on.
+        from: Vec<u8>,
+    },
+    /// Removes what replays delivered of a day's events, from that key of its index on.
+    Replayed {
+        /// The day.
+        label: u32,
+        /// Where to go on.
+        from: Vec<u8>,
+    },
+    /// Drops a day.
+    Drop {
+        /// The day.
+        label: u32,
+    },
+    /// Removes kept events for which nobody waits any more, from that sequence on.
+    Sweep {
+        /// Where to go on.
+        from: u64,
+    },
+    /// Drops dedupe keys that are old enough.
+    Marks {
+        /// The present moment.
+        now: Timestamp,
+    },
+}
+
+/// What a step did.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Events moved, or removed.
+    pub events: u64,
+    /// Deliveries removed.
+    pub deliveries: u64,
+    /// The same step again, from there on.
+    pub next: Option<Step>,
+}
+
+impl FjallLog {
+    pub(super) async fn expunge_before(&self, before: Timestamp) -> Result<Expunged, LogError> {
+        let today = days::label(self.store.clock.now());
+        let mut expunged = Expunged::default();
+        for day in self.store.days.all().iter() {
+            // Today's stays whatever `before` says: pushes are being written into it.
+            if day.label == KEPT || day.label >= today || days::end(day.label) > before {
+                continue;
+            }
+            let moved = self.carry_out(Step::Move { label: day.label, from: vec![waiting::WAITING] }).await?;
+            let replayed = self.carry_out(Step::Replayed { label: day.label, from: vec![index::REPLAYED] }).await?;
+            let counted = day.clone();
+            let (events, deliveries) = aside(&self.store, move |store| {
+                let events = store.db.snapshot().iter(&counted.events).count();
+                Ok((u64::try_from(events).unwrap_or(u64::MAX), store.finished_in(&counted)?))
+            })
+            .await?;
+            self.carry_out(Step::Bury { label: day.label, from: Vec::new() }).await?;
+            // The newest sequence must be remembered before the event that carries it goes.
+            self.continue_after(0).await?;
+            self.carry_out(Step::Drop { label: day.label }).await?;
+            expunged.events += events.saturating_sub(moved.events);
+            expunged.deliveries += deliveries + replayed.deliveries;
+        }
+        let swept = self.carry_out(Step::Sweep { from: 0 }).await?;
+        expunged.events += swept.events;
+        expunged.deliveries += swept.deliveries;
+        self.carry_out(Step::Marks { now: self.store.clock.now() }).await?;
+        self.expunge_rejected().await?;
+        self.expunge_replays(before).await?;
+        if expunged.events > 0 {
+            aside(&self.store, Store::let_go).await?;
+        }
+        Ok(expunged)
+    }
+
+    async fn carry_out(&self, step: Step) -> Result<Progress, LogError> {
+        let (mut done, mut next) = (Progress::default(), Some(step));
+        while let Some(step) = next {
+            let progress = self.committer.ask(|answer| Job::Retention(step, answer)).await?;
+            done.events += progress.events;
+            done.deliveries += progress.deliveries;
+            next = progress.next;
+        }
+        Ok(done)
+    }
+}
+
+impl Store {
+    /// Lets the journals go that still hold what was dropped: a journal is deleted once every keyspace in it has written its memory out.
+    fn let_go(&self) -> Result<(), LogError> {
+        let all = self.days.all();
+        let of_days = all.iter().flat_map(|day| [&day.events, &day.index, &day.deliveries]);
+        for keyspace in of_days.chain([&self.meta, &self.waiting, &self.dead, &self.rejected]) {
+            keyspace.rotate_memtable().map_err(damaged)?;
+        }
+        Ok(())
+    }
+
+    /// Whether any subscription waits for that event.
+    fn is_awaited(&self, sequence: u64) -> fjall::Result<bool> {
+        for subscription in self.lines.names() {
+            if self.waiting.contains_key(waiting::waiting_key(&subscription, sequence))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Carries out one step in a batch of its own.
+pub fn carry_out(writer: &mut Writer, group: &mut Group, step: Step) -> fjall::Result<Progress> {
+    match step {
+        Step::Move { label, from } => {
+            writer.closed = writer.closed.max(label);
+            move_waiting(&writer.store, group, label, from)
+        }
+        Step::Bury { label, from } => bury(&writer.store, group, label, from),
+        Step::Replayed { label, from } => remove_replayed(&writer.store, group, label, from),
+        Step::Drop { label } => drop_day(&writer.store, label),
+        Step::Sweep { from } => sweep(&writer.store, group, from),
+        Step::Marks { now } => {
+            writer.seen.expunge(now)?;
+            Ok(Progress::default())
+        }
+    }
+}
+
+/// Keys of an event in a day's index, without those of replayed deliveries.
+fn index_keys(event: &Event) -> Vec<Vec<u8>> {
+    let mut keys = vec![
+        [&[index::ID], event.id.0.as_bytes().as_slice()].concat(),
+        record::numbered(index::COMPONENT, &event.component, event.sequence),
+        record::numbered(index::KIND, event.kind.as_str(), event.sequence),
+    ];
+    keys.extend(event.authorizer.iter().map(|authorizer| record::numbered(index::AUTHORIZER, authorizer, event.sequence)));
+    keys
+}
+
+fn replayed_keys(day: &Keyspace, sequence: u64) -> fjall::Result<Vec<Vec<u8>>> {
+    let prefix = [&[index::REPLAYED], sequence.to_be_bytes().as_slice()].concat();
+    day.prefix(prefix).map(|guard| guard.key().map(|key| key.to_vec())).collect()
+}
+
+fn move_waiting(store: &Store, group: &mut Group, label: u32, from: Vec<u8>) -> fjall::Result<Progress> {
+    let all = store.days.all();
+    let mut progress = Progress::default();
+    let (Some(kept), Some(at)) = (all.first(), all.iter().position(|day| day.label == label)) else { return Ok(progress) };
+    let Some(day) = all.get(at) else { return Ok(progress) };
+    let end = all.get(at + 1).map_or(u64::MAX, |next| next.first);
+    let mut moved = std::collections::HashSet::new();
+    for (looked_at, guard) in store.db.snapshot().range(&store.waiting, from..vec![waiting::WAITING + 1]).enumerate() {
+        let (key, value) = guard.into_inner()?;
+        if looked_at >= STRIDE {
+            progress.next = Some(Step::Move { label, from: key.to_vec() });
+            break;
+        }
+        let Some((sequence, entry)) = record::last_number(&key).zip(Entry::read(&value)) else { continue };
+        if let Some(delivery) = day.deliveries.get(entry.id.0.as_bytes())? {
+            // From one batch on it is there and no longer here, so that what becomes of it is written there.
+            group.batch.insert(&kept.deliveries, *entry.id.0.as_bytes(), delivery);
+            group.batch.remove(&day.deliveries, *entry.id.0.as_bytes());
+        }
+        if !(day.first..end).contains(&sequence) || !moved.insert(sequence) {
+            continue;
+        }
+        let Some(value) = day.event(sequence)? else { continue };
+        let Some((event, _)) = record::read_event(sequence, &value) else { continue };
+        for key in index_keys(&event) {
+            let number = if key.first() == Some(&index::ID) { Bytes::copy_from_slice(&sequence.to_be_bytes()) } else { Bytes::new() };
+            group.batch.insert(&kept.index, key, number);
+        }
+        for key in replayed_keys(&day.index, sequence)? {
+            group.batch.insert(&kept.index, key, Bytes::new());
+        }
+        // Two subscriptions may wait for one event; it counts once, also when they are met in different steps.
+        progress.events += u64::from(kept.event(sequence)?.is_none());
+        group.batch.insert(&kept.events, sequence.to_be_bytes(), value);
+    }
+    Ok(progress)
+}
+
+fn bury(store: &Store, group: &mut Group, label: u32, from: Vec<u8>) -> fjall::Result<Progress> {
+    let mut progress = Progress::default();
+    let Some(day) = store.days.all().iter().find(|day| day.label == label).cloned() else { return Ok(progress) };
+    for (looked_at, guard) in store.db.snapshot().range(&store.dead, from..).enumerate() {
+        let (key, value) = guard.into_inner()?;
+        if looked_at >= STRIDE {
+            progress.next = Some(Step::Bury { label, from: key.to_vec() });
+            break;
+        }
+        let Ok(id) = uuid::Uuid::from_slice(&key) else { continue };
+        if days::label(record::created(DeliveryId(id))) > label {
+            // Ids are in order of time: the rest is younger than the day.
+            break;
+        }
+        if day.deliveries.contains_key(&key)?
+            && let Some((_, subscription)) = record::read_dead(&value)
+        {
+            group.count(subscription, 0, -1);
+            group.batch.remove(&store.dead, key);
+        }
+    }
+    Ok(progress)
+}
+
+fn drop_day(store: &Store, label: u32) -> fjall::Result<Progress> {
+    if let Some(day) = store.days.remove(label) {
+        // The events last: their keyspace is what makes a day be found. If the process ends in between, the rest is dropped the next time.
+        for part in [&day.index, &day.deliveries, &day.events] {
+            store.db.delete_keyspace(Keyspace::clone(part))?;
+        }
+    }
+    Ok(Progress::default())
+}
+
+fn sweep(store: &Store, group: &mut Group, from: u64) -> fjall::Result<Progress> {
+    let mut progress = Progress::default();
+    let Some(kept) = store.days.kept() else { return Ok(progress) };
+    for (looked_at, guard) in store.db.snapshot().range(&kept.events, from.to_be_bytes()..).enumerate() {
+        let (key, value) = guard.into_inner()?;
+        let Some(sequence) = record::last_number(&key) else { continue };
+        if looked_at >= STRIDE {
+            progress.next = Some(Step::Sweep { from: sequence });
+            break;
+        }
+        if store.is_awaited(sequence)? {
+            continue;
+        }
+        let Some((event, _)) = record::read_event(sequence, &value.into()) else { continue };
+        progress.events += 1;
+        progress.deliveries += forget(store, group, &kept, &event)?;
+    }
+    Ok(progress)
+}
+
+/// Removes a kept event with all that belongs to it; returns how many deliveries that were.
+fn forget(store: &Store, group: &mut Group, kept: &Day, event: &Event) -> fjall::Result<u64> {
+    let names = store.lines.names();
+    let mut ids: Vec<DeliveryId> =
+        names.iter().map(|subscription| record::first_delivery(event.id, event.received_at, subscription)).collect();
+    for key in replayed_keys(&kept.index, event.sequence)? {
+        ids.extend(key.last_chunk().map(|id| DeliveryId(uuid::Uuid::from_bytes(*id))));
+        group.batch.remove(&kept.index, key);
+    }
+    let mut removed = 0;
+    for id in ids {
+        removed += u64::from(remove_finished(store, group, id)?);
+    }
+    for key in index_keys(event) {
+        group.batch.remove(&kept.index, key);
+    }
+    group.batch.remove(&kept.events, event.sequence.to_be_bytes());
+    Ok(removed)
+}
+
+/// Removes a finished delivery, wherever it is; `false` when there is none.
+fn remove_finished(store: &Store, group: &mut Group, id: DeliveryId) -> fjall::Result<bool> {
+    let Some((day, stored)) = store.days.delivery(id)?.filter(|(_, stored)| stored.delivery.status != Status::Pending) else {
+        return Ok(false);
+    };
+    if stored.delivery.status == Status::Dead {
+        group.count(&stored.delivery.subscription, 0, -1);
+        group.batch.remove(&store.dead, *id.0.as_bytes());
+    }
+    group.batch.remove(&day.deliveries, *id.0.as_bytes());
+    Ok(true)
+}
+
+/// Removes what replays delivered of a day's events on later days.
+fn remove_replayed(store: &Store, group: &mut Group, label: u32, from: Vec<u8>) -> fjall::Result<Progress> {
+    let mut progress = Progress::default();
+    let Some(day) = store.days.all().iter().find(|day| day.label == label).cloned() else { return Ok(progress) };
+    for (looked_at, guard) in store.db.snapshot().range(&day.index, from..vec![index::REPLAYED + 1]).enumerate() {
+        let key = guard.key()?;
+        if looked_at >= STRIDE {
+            progress.next = Some(Step::Replayed { label, from: key.to_vec() });
+            break;
+        }
+        if let Some(id) = key.last_chunk().map(|id| DeliveryId(uuid::Uuid::from_bytes(*id))) {
+            progress.deliveries += u64::from(remove_finished(store, group, id)?);
+        }
+    }
+    Ok(progress)
+}

@@ -1,0 +1,267 @@
+//! What becomes of deliveries: settled, enqueued again, retried, cancelled. Each is part of a batch of [`Writer`].
+
+use super::days::{Day, KEPT, index};
+use super::record::{self, StoredDelivery};
+use super::waiting::{self, Change, Entry, View, lock};
+use super::writer::{Group, Hindrance, Writer};
+use crate::clock::Timestamp;
+use crate::fanout::delivery::{Attempt, Delivery, DeliveryId, Lane, Status};
+use crate::inbox::EventId;
+
+/// What follows a try.
+#[derive(Debug, Clone, Copy)]
+pub enum Verdict {
+    /// The handler took it.
+    Delivered,
+    /// Again at that time.
+    Retry(Timestamp),
+    /// Never again by itself.
+    Dead,
+}
+
+/// Deliveries cancelled, or put in order, in one batch: pushes wait no longer for it.
+const STRIDE: usize = 256;
+
+/// Some of what waits for a subscription, and where the rest begins.
+type Part = (Vec<(u64, Entry)>, Option<u64>);
+
+impl Writer {
+    fn entry(&self, subscription: &str, sequence: u64) -> fjall::Result<Option<Entry>> {
+        Ok(self.store.waiting.get(waiting::waiting_key(subscription, sequence))?.and_then(|value| Entry::read(&value)))
+    }
+
+    /// Whether that event belongs to a day that retention is dropping: as good as gone. What already waits of it has moved to the kept day, or will.
+    fn is_closed(&self, sequence: u64) -> bool {
+        self.store.days.of(sequence).is_some_and(|day| day.label != KEPT && day.label <= self.closed)
+    }
+
+    fn put(group: &mut Group, day: &Day, stored: &StoredDelivery) {
+        group.batch.insert(&day.deliveries, *stored.delivery.id.0.as_bytes(), record::write_delivery(stored));
+    }
+
+    /// Records a try and what follows.
+    pub fn settle(&mut self, group: &mut Group, id: DeliveryId, attempt: Attempt, verdict: Verdict) -> Result<(), Hindrance> {
+        let Some((day, mut stored)) = self.store.days.delivery(id)? else { return Ok(()) };
+        let (subscription, sequence) = (stored.delivery.subscription.clone(), stored.delivery.event_sequence);
+        if !group.touch(&subscription, sequence) {
+            return Err(Hindrance::Conflict);
+        }
+        let entry = self.entry(&subscription, sequence)?.filter(|entry| entry.id == id && stored.delivery.status == Status::Pending);
+        stored.tried(attempt);
+        // Cancelled or replaced while it was under way: the try is recorded, and whatever waits instead is looked at again.
+        let Some(entry) = entry else {
+            Self::put(group, &day, &stored);
+            group.release(&subscription, sequence, id);
+            return Ok(());
+        };
+        match verdict {
+            Verdict::Delivered => {
+                stored.delivery.status = Status::Delivered;
+                group.outcome(stored.delivery.replay.as_deref(), 1, 0);
+                self.end(group, &day, stored, &entry);
+            }
+            Verdict::Dead => {
+                stored.delivery.status = Status::Dead;
+                group.outcome(stored.delivery.replay.as_deref(), 0, 1);
+                group.count(&subscription, 0, 1);
+                group.batch.insert(&self.store.dead, *id.0.as_bytes(), record::write_dead(sequence, &subscription));
+                self.end(group, &day, stored, &entry);
+            }
+            Verdict::Retry(at) => {
+                stored.delivery.next_attempt_at = Some(at);
+                Self::put(group, &day, &stored);
+                let next = Entry { lane: Lane::Retry, due: record::nanoseconds(at), ..entry };
+                self.put_waiting(group, &subscription, sequence, Some(&entry), next);
+                group.tell(&subscription, sequence, entry.order, Change::Retries(id, next.due));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a finished delivery and takes it out of what waits.
+    fn end(&self, group: &mut Group, day: &Day, mut stored: StoredDelivery, entry: &Entry) {
+        stored.delivery.next_attempt_at = None;
+        Self::put(group, day, &stored);
+        let Delivery { id, subscription, event_sequence, .. } = &stored.delivery;
+        self.remove_waiting(group, subscription, *event_sequence, entry);
+        group.count(subscription, -1, 0);
+        group.tell(subscription, *event_sequence, entry.order, Change::Ended(*id));
+    }
+
+    /// Puts a delivery into the first lane, due at once; `entry` is what waits already under its event and subscription.
+    fn begin(&self, group: &mut Group, day: &Day, stored: &StoredDelivery, entry: Option<&Entry>, now: Timestamp) {
+        let Delivery { id, subscription, event_sequence, ordering_key, .. } = &stored.delivery;
+        Self::put(group, day, stored);
+        if entry.is_none() {
+            group.count(subscription, 1, 0);
+        }
+        let next = Entry { lane: Lane::First, due: record::nanoseconds(now), id: *id, order: record::order_of(ordering_key) };
+        self.put_waiting(group, subscription, *event_sequence, entry, next);
+        group.tell(subscription, *event_sequence, next.order, Change::Restarted);
+    }
+
+    /// Enqueues stored events for a subscription; events that are gone are left out.
+    pub fn enqueue(
+        &mut self,
+        group: &mut Group,
+        events: &[EventId],
+        subscription: &str,
+        replay: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Vec<DeliveryId>, Hindrance> {
+        let mut found = Vec::with_capacity(events.len());
+        for id in events {
+            if let Some(sequence) = self.store.days.sequence_of(*id)?.filter(|sequence| !self.is_closed(*sequence)) {
+                found.push(sequence);
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        // All or nothing: a job is only staged twice as a whole.
+        for sequence in &found {
+            if !group.touch(subscription, *sequence) {
+                return Err(Hindrance::Conflict);
+            }
+        }
+        let mut ids = Vec::with_capacity(found.len());
+        for sequence in found {
+            let Some((event, _)) = self.store.days.event(sequence)?.and_then(|value| record::read_event(sequence, &value)) else {
+                continue;
+            };
+            let entry = self.entry(subscription, sequence)?;
+            let waiting = match &entry {
+                Some(entry) => self.store.days.delivery(entry.id)?,
+                None => None,
+            };
+            let id = match waiting {
+                Some((day, mut stored)) => {
+                    stored.restart(now);
+                    if let Some(replay) = replay {
+                        stored.delivery.replay = Some(replay.to_owned());
+                    }
+                    self.begin(group, &day, &stored, entry.as_ref(), now);
+                    stored.delivery.id
+                }
+                None => {
+                    let day = self.day(now)?;
+                    let id = DeliveryId(record::uuid_at(now, &random()));
+                    let stored = StoredDelivery::fresh(id, &event, subscription, replay, now);
+                    self.begin(group, &day, &stored, entry.as_ref(), now);
+                    if let Some(home) = self.store.days.of(sequence) {
+                        let key = [&[index::REPLAYED], sequence.to_be_bytes().as_slice(), id.0.as_bytes()].concat();
+                        group.batch.insert(&home.index, key, bytes::Bytes::new());
+                    }
+                    id
+                }
+            };
+            ids.push(id);
+        }
+        Ok(ids)
+    }
+
+    /// Makes one delivery due now, whatever its status.
+    pub fn retry(&mut self, group: &mut Group, id: DeliveryId, now: Timestamp) -> Result<Option<Delivery>, Hindrance> {
+        let Some((day, mut stored)) = self.store.days.delivery(id)? else { return Ok(None) };
+        let (subscription, sequence) = (stored.delivery.subscription.clone(), stored.delivery.event_sequence);
+        let home_goes = day.label != KEPT && day.label <= self.closed;
+        if home_goes || self.is_closed(sequence) || self.store.days.event(sequence)?.is_none() {
+            return Ok(None);
+        }
+        if !group.touch(&subscription, sequence) {
+            return Err(Hindrance::Conflict);
+        }
+        let entry = self.entry(&subscription, sequence)?;
+        if let Some(other) = entry.filter(|entry| entry.id != id) {
+            // Another delivery of the same event waits: this one takes its place.
+            if let Some((day, mut replaced)) = self.store.days.delivery(other.id)? {
+                replaced.delivery.status = Status::Cancelled;
+                replaced.delivery.next_attempt_at = None;
+                Self::put(group, &day, &replaced);
+            }
+        }
+        match stored.delivery.status {
+            Status::Dead => {
+                group.batch.remove(&self.store.dead, *id.0.as_bytes());
+                group.count(&subscription, 0, -1);
+                group.outcome(stored.delivery.replay.as_deref(), 0, -1);
+            }
+            Status::Delivered => group.outcome(stored.delivery.replay.as_deref(), -1, 0),
+            Status::Pending | Status::Held | Status::Cancelled => {}
+        }
+        stored.restart(now);
+        self.begin(group, &day, &stored, entry.as_ref(), now);
+        Ok(Some(stored.delivery))
+    }
+
+    fn waiting_from(&self, subscription: &str, from: u64) -> fjall::Result<Part> {
+        let snapshot = self.store.db.snapshot();
+        let view = View { snapshot: &snapshot, waiting: &self.store.waiting };
+        let found: Vec<_> = view.entries(subscription, from).take(STRIDE).collect::<Result<_, _>>()?;
+        let next = if found.len() == STRIDE { found.last().map(|(sequence, _)| sequence + 1) } else { None };
+        Ok((found, next))
+    }
+
+    /// Cancels some of what waits from that sequence on; how many, and where to go on.
+    pub fn cancel(&mut self, group: &mut Group, subscription: &str, from: u64) -> Result<(u64, Option<u64>), Hindrance> {
+        let (found, next) = self.waiting_from(subscription, from)?;
+        for (sequence, _) in &found {
+            if !group.touch(subscription, *sequence) {
+                return Err(Hindrance::Conflict);
+            }
+        }
+        let mut cancelled = 0;
+        for (sequence, entry) in found {
+            cancelled += 1;
+            match self.store.days.delivery(entry.id)? {
+                Some((day, mut stored)) => {
+                    stored.delivery.status = Status::Cancelled;
+                    self.end(group, &day, stored, &entry);
+                }
+                None => self.drop_waiting(group, subscription, sequence, &entry),
+            }
+        }
+        Ok((cancelled, next))
+    }
+
+    /// Takes out a waiting delivery whose event or record is gone.
+    pub fn forget(&mut self, group: &mut Group, subscription: &str, sequence: u64) -> Result<(), Hindrance> {
+        if !group.touch(subscription, sequence) {
+            return Err(Hindrance::Conflict);
+        }
+        let Some(entry) = self.entry(subscription, sequence)? else { return Ok(()) };
+        match self.store.days.delivery(entry.id)? {
+            Some((day, mut stored)) => {
+                stored.delivery.status = Status::Cancelled;
+                self.end(group, &day, stored, &entry);
+            }
+            None => self.drop_waiting(group, subscription, sequence, &entry),
+        }
+        Ok(())
+    }
+
+    fn drop_waiting(&self, group: &mut Group, subscription: &str, sequence: u64, entry: &Entry) {
+        self.remove_waiting(group, subscription, sequence, entry);
+        group.count(subscription, -1, 0);
+        group.tell(subscription, sequence, entry.order, Change::Ended(entry.id));
+    }
+
+    /// Writes order keys for what waits from that sequence on; where to go on. From the first step on new deliveries get theirs too.
+    pub fn order(&mut self, group: &mut Group, subscription: &str, from: u64) -> fjall::Result<Option<u64>> {
+        let line = self.store.lines.made(subscription);
+        lock(&line).ordered = true;
+        let (found, next) = self.waiting_from(subscription, from)?;
+        for (sequence, entry) in found {
+            group.batch.insert(&self.store.waiting, waiting::order_key(subscription, entry.order, sequence), bytes::Bytes::new());
+        }
+        // Stored as done only once all are written: after a crash in between it is done again.
+        lock(&line).ordered_whole = next.is_none();
+        group.count(subscription, 0, 0);
+        Ok(next)
+    }
+}
+
+fn random() -> [u8; 10] {
+    let mut rest = [0; 10];
+    rest.iter_mut().zip(uuid::Uuid::new_v4().into_bytes()).for_each(|(to, from)| *to = from);
+    rest
+}

@@ -1,0 +1,431 @@
+//! The one writer of the log: everything that must be durable passes through [`Writer`], which turns a group of jobs into one atomic batch.
+//!
+//! Being alone, it reads before it writes without locks: whether a message was seen, where a delivery stands, how much waits. Jobs of one group
+//! that touch the same delivery end up in two batches, so each sees what the one before it did.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fjall::{Keyspace, OwnedWriteBatch, PersistMode};
+use tokio::sync::oneshot;
+
+use super::days::{self, Day, index};
+use super::record;
+use super::seen::{Mark, Seen};
+use super::settle::Verdict;
+use super::waiting::{self, Change, Entry, lock};
+use super::{Store, meta, retention};
+use crate::clock::Timestamp;
+use crate::fanout::delivery::{Attempt, Delivery, DeliveryId, Lane};
+use crate::inbox::{Accepted, EventId};
+use crate::store::commit::Commit;
+use crate::vault::audit::Read;
+
+/// An arrival made ready outside the thread: encoded, sealed, hashed.
+pub struct Incoming {
+    pub mark: Mark,
+    pub id: EventId,
+    pub received_at: Timestamp,
+    pub component: String,
+    pub authorizer: Option<String>,
+    pub kind: &'static str,
+    /// The event as stored.
+    pub value: Vec<u8>,
+    /// What keeps its deliveries in order.
+    pub order: u64,
+    /// Per subscription the delivery as stored, its sequence still missing.
+    pub deliveries: Vec<(String, DeliveryId, Vec<u8>)>,
+}
+
+/// One put (or removal) of a generic write.
+pub type Put = (Keyspace, Vec<u8>, Option<Bytes>);
+
+/// What the thread is asked to do.
+pub enum Job {
+    /// Stores an event with everything that belongs to it.
+    Accept(Box<Incoming>, oneshot::Sender<Accepted>),
+    /// Records a try and what follows.
+    Settle(DeliveryId, Attempt, Verdict, oneshot::Sender<()>),
+    /// Enqueues stored events, few at a time.
+    Enqueue { events: Vec<EventId>, subscription: String, replay: Option<String>, now: Timestamp, answer: oneshot::Sender<Vec<DeliveryId>> },
+    /// Makes one delivery due now.
+    Retry(DeliveryId, Timestamp, oneshot::Sender<Option<Delivery>>),
+    /// Cancels some deliveries from that sequence on; answers how many and where to go on.
+    Cancel { subscription: String, from: u64, answer: oneshot::Sender<(u64, Option<u64>)> },
+    /// Takes out a waiting delivery whose event or record is gone.
+    Forget { subscription: String, sequence: u64 },
+    /// Builds the order keys of a subscription from that sequence on; answers where to go on.
+    Order { subscription: String, from: u64, answer: oneshot::Sender<Option<u64>> },
+    /// Writes as told.
+    Put(Vec<Put>, oneshot::Sender<()>),
+    /// Appends to the read audit.
+    Reads(Vec<Read>, oneshot::Sender<()>),
+    /// One step of retention, alone.
+    Retention(retention::Step, oneshot::Sender<retention::Progress>),
+    /// Later sequences are above that one.
+    ContinueAfter(u64, oneshot::Sender<()>),
+}
+
+/// What a batch does besides its puts, once it is durable.
+#[derive(Default)]
+pub struct Aftermath {
+    answers: Vec<Box<dyn FnOnce() + Send>>,
+    accepted: Vec<(oneshot::Sender<Accepted>, Accepted)>,
+    changes: Vec<(String, u64, u64, Change)>,
+    releases: Vec<(String, u64, DeliveryId)>,
+}
+
+/// A batch being filled.
+pub struct Group {
+    pub batch: OwnedWriteBatch,
+    marks: HashSet<Mark>,
+    touched: HashSet<(String, u64)>,
+    /// Per subscription: change of pending, of dead.
+    counts: HashMap<String, (i64, i64)>,
+    /// Per replay: change of delivered, of dead.
+    outcomes: HashMap<String, (i64, i64)>,
+    after: Aftermath,
+}
+
+impl Group {
+    fn new(store: &Store) -> Self {
+        Self {
+            batch: store.db.batch().durability(Some(PersistMode::SyncData)),
+            marks: HashSet::new(),
+            touched: HashSet::new(),
+            counts: HashMap::new(),
+            outcomes: HashMap::new(),
+            after: Aftermath::default(),
+        }
+    }
+
+    /// Marks a delivery as written in this batch; `false` when it was already, and the batch must be committed before it is read.
+    pub fn touch(&mut self, subscription: &str, sequence: u64) -> bool {
+        self.touched.insert((subscription.to_owned(), sequence))
+    }
+
+    /// Counts what a job changes for a subscription.
+    pub fn count(&mut self, subscription: &str, pending: i64, dead: i64) {
+        if let Some(counts) = self.counts.get_mut(subscription) {
+            counts.0 += pending;
+            counts.1 += dead;
+        } else {
+            self.counts.insert(subscription.to_owned(), (pending, dead));
+        }
+    }
+
+    /// Counts what a job changes for a replay.
+    pub fn outcome(&mut self, replay: Option<&str>, delivered: i64, dead: i64) {
+        if let Some(replay) = replay {
+            let outcome = self.outcomes.entry(replay.to_owned()).or_default();
+            outcome.0 += delivered;
+            outcome.1 += dead;
+        }
+    }
+
+    /// Tells the line of a subscription once this is durable.
+    pub fn tell(&mut self, subscription: &str, sequence: u64, order: u64, change: Change) {
+        self.after.changes.push((subscription.to_owned(), sequence, order, change));
+    }
+
+    /// Gives a claim back once this is durable.
+    pub fn release(&mut self, subscription: &str, sequence: u64, id: DeliveryId) {
+        self.after.releases.push((subscription.to_owned(), sequence, id));
+    }
+
+    /// Answers once this is durable.
+    pub fn answer<T: Send + 'static>(&mut self, to: oneshot::Sender<T>, with: T) {
+        // Whoever asked may have gone away: what was asked is done all the same.
+        self.after.answers.push(Box::new(move || drop(to.send(with))));
+    }
+}
+
+/// Why a job was not put into the batch.
+pub enum Hindrance {
+    /// It touches what the batch touches: commit first, then try again.
+    Conflict,
+    /// The store fails.
+    Store(fjall::Error),
+}
+
+impl From<fjall::Error> for Hindrance {
+    fn from(error: fjall::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// `None` when the batch must be committed first.
+fn conflict<T>(staged: Result<T, Hindrance>) -> fjall::Result<Option<T>> {
+    match staged {
+        Ok(done) => Ok(Some(done)),
+        Err(Hindrance::Conflict) => Ok(None),
+        Err(Hindrance::Store(error)) => Err(error),
+    }
+}
+
+/// The state of the thread.
+pub struct Writer {
+    pub store: Arc<Store>,
+    pub seen: Seen,
+    /// The sequence given last.
+    pub sequence: u64,
+    /// The newest time of receipt so far.
+    newest_receipt: Timestamp,
+    /// Days up to this one are being dropped: nothing new is written into them.
+    pub closed: u32,
+    /// Tells reads of the same moment apart.
+    reads: u32,
+}
+
+/// An event received this much before the newest one so far is indexed as late.
+const LATE_SECONDS: i64 = 120;
+
+impl Commit for Writer {
+    type Job = Job;
+
+    fn weight(job: &Job) -> usize {
+        match job {
+            Job::Accept(incoming, _) => incoming.value.len() + 256,
+            Job::Put(puts, _) => puts.iter().map(|(_, key, value)| key.len() + value.as_ref().map_or(0, Bytes::len)).sum(),
+            Job::Enqueue { events, .. } => events.len() * 256,
+            Job::Reads(reads, _) => reads.len() * 256,
+            _ => 512,
+        }
+    }
+
+    fn commit(&mut self, group: Vec<Job>) -> Result<(), String> {
+        self.write(group).map_err(|error| error.to_string())
+    }
+}
+
+impl Writer {
+    /// A writer that continues a store.
+    pub fn new(store: Arc<Store>, seen: Seen, sequence: u64) -> fjall::Result<Self> {
+        let newest_receipt = match store.days.event(sequence)?.and_then(|value| record::read_event(sequence, &value)) {
+            Some((event, _)) => event.received_at,
+            None => Timestamp::UNIX_EPOCH,
+        };
+        Ok(Self { store, seen, sequence, newest_receipt, closed: days::KEPT, reads: 0 })
+    }
+
+    fn write(&mut self, jobs: Vec<Job>) -> fjall::Result<()> {
+        let mut group = Group::new(&self.store);
+        for job in jobs {
+            let mut next = Some(job);
+            while let Some(job) = next.take() {
+                // These read and write whole ranges: they have a batch of their own.
+                let alone = matches!(job, Job::Order { .. } | Job::Retention(..));
+                if alone {
+                    self.commit_batch(std::mem::replace(&mut group, Group::new(&self.store)))?;
+                }
+                next = self.stage(&mut group, job)?;
+                if alone || next.is_some() {
+                    self.commit_batch(std::mem::replace(&mut group, Group::new(&self.store)))?;
+                }
+            }
+        }
+        self.commit_batch(group)
+    }
+
+    /// Puts a job into the batch; gives it back when it touches what the batch touches, which must be committed first.
+    fn stage(&mut self, group: &mut Group, job: Job) -> fjall::Result<Option<Job>> {
+        match job {
+            Job::Accept(incoming, answer) => {
+                let accepted = self.accept(group, *incoming)?;
+                group.after.accepted.push((answer, accepted));
+            }
+            Job::Settle(id, attempt, verdict, answer) => match conflict(self.settle(group, id, attempt.clone(), verdict))? {
+                Some(()) => group.answer(answer, ()),
+                None => return Ok(Some(Job::Settle(id, attempt, verdict, answer))),
+            },
+            Job::Enqueue { events, subscription, replay, now, answer } => {
+                match conflict(self.enqueue(group, &events, &subscription, replay.as_deref(), now))? {
+                    Some(ids) => group.answer(answer, ids),
+                    None => return Ok(Some(Job::Enqueue { events, subscription, replay, now, answer })),
+                }
+            }
+            Job::Retry(id, now, answer) => match conflict(self.retry(group, id, now))? {
+                Some(delivery) => group.answer(answer, delivery),
+                None => return Ok(Some(Job::Retry(id, now, answer))),
+            },
+            Job::Cancel { subscription, from, answer } => match conflict(self.cancel(group, &subscription, from))? {
+                Some(done) => group.answer(answer, done),
+                None => return Ok(Some(Job::Cancel { subscription, from, answer })),
+            },
+            Job::Forget { subscription, sequence } => {
+                if conflict(self.forget(group, &subscription, sequence))?.is_none() {
+                    return Ok(Some(Job::Forget { subscription, sequence }));
+                }
+            }
+            Job::Order { subscription, from, answer } => {
+                let next = self.order(group, &subscription, from)?;
+                group.answer(answer, next);
+            }
+            Job::Retention(step, answer) => {
+                let done = retention::carry_out(self, group, step)?;
+                group.answer(answer, done);
+            }
+            Job::Put(puts, answer) => {
+                for (keyspace, key, value) in puts {
+                    match value {
+                        Some(value) => group.batch.insert(&keyspace, key, value),
+                        None => group.batch.remove(&keyspace, key),
+                    }
+                }
+                group.answer(answer, ());
+            }
+            Job::Reads(reads, answer) => {
+                self.append_reads(group, &reads)?;
+                group.answer(answer, ());
+            }
+            Job::ContinueAfter(sequence, answer) => {
+                self.sequence = self.sequence.max(sequence);
+                group.batch.insert(&self.store.meta, meta::SEQUENCE, self.sequence.to_be_bytes());
+                group.answer(answer, ());
+            }
+        }
+        Ok(None)
+    }
+
+    fn commit_batch(&mut self, mut group: Group) -> fjall::Result<()> {
+        let counts = std::mem::take(&mut group.counts);
+        let mut totals = Vec::with_capacity(counts.len());
+        for (subscription, (pending, dead)) in counts {
+            let line = self.store.lines.made(&subscription);
+            let (pending, dead, ordered) = {
+                let line = lock(&line);
+                (line.pending.saturating_add_signed(pending), line.dead.saturating_add_signed(dead), line.ordered_whole)
+            };
+            group.batch.insert(
+                &self.store.meta,
+                record::named(meta::LINE, &subscription),
+                meta::line(&subscription, pending, dead, ordered),
+            );
+            totals.push((line, pending, dead));
+        }
+        for (replay, (delivered, dead)) in std::mem::take(&mut group.outcomes) {
+            let key = record::named(meta::OUTCOME, &replay);
+            let before = self.store.meta.get(&key)?.and_then(|value| meta::read_outcome(&value)).unwrap_or_default();
+            let outcome = meta::outcome(before.0.saturating_add_signed(delivered), before.1.saturating_add_signed(dead));
+            group.batch.insert(&self.store.meta, key, outcome);
+        }
+        group.batch.commit()?;
+
+        for (line, pending, dead) in totals {
+            let mut line = lock(&line);
+            (line.pending, line.dead) = (pending, dead);
+        }
+        for (subscription, sequence, order, change) in group.after.changes {
+            lock(&self.store.lines.made(&subscription)).change(sequence, order, change);
+        }
+        for (subscription, sequence, id) in group.after.releases {
+            lock(&self.store.lines.made(&subscription)).release(sequence, id);
+        }
+        // Before the answers: whoever hears of an event finds it announced.
+        self.store.newest.send_if_modified(|newest| std::mem::replace(newest, self.sequence) != self.sequence);
+        for (answer, accepted) in group.after.accepted {
+            // The platform may have hung up: it will send again and be told that it was seen.
+            let _ = answer.send(accepted);
+        }
+        for answer in group.after.answers {
+            answer();
+        }
+        Ok(())
+    }
+
+    /// The day for something that happens at that moment; a new one begins a new range of sequences.
+    pub fn day(&mut self, at: Timestamp) -> fjall::Result<Arc<Day>> {
+        let label = days::label(at).max(self.closed + 1);
+        if let Some(day) = self.store.days.current().filter(|day| label <= day.label) {
+            return Ok(day);
+        }
+        let day = Day::open(&self.store.db, label, self.sequence + 1)?;
+        self.store.days.push(day.clone());
+        Ok(day)
+    }
+
+    fn accept(&mut self, group: &mut Group, incoming: Incoming) -> fjall::Result<Accepted> {
+        if group.marks.contains(&incoming.mark) || self.seen.holds(&incoming.mark)? {
+            return Ok(Accepted::Seen);
+        }
+        let day = self.day(incoming.received_at)?;
+        self.sequence += 1;
+        let sequence = self.sequence;
+        let number = sequence.to_be_bytes();
+        let batch = &mut group.batch;
+        let marks = self.seen.of(days::label(incoming.received_at))?;
+        group.marks.insert(incoming.mark);
+        batch.insert(&marks, incoming.mark, number);
+        batch.insert(&day.events, number, incoming.value);
+        let id = [&[index::ID], incoming.id.0.as_bytes().as_slice()].concat();
+        batch.insert(&day.index, id, number);
+        batch.insert(&day.index, record::numbered(index::COMPONENT, &incoming.component, sequence), Bytes::new());
+        batch.insert(&day.index, record::numbered(index::KIND, incoming.kind, sequence), Bytes::new());
+        if let Some(authorizer) = &incoming.authorizer {
+            batch.insert(&day.index, record::numbered(index::AUTHORIZER, authorizer, sequence), Bytes::new());
+        }
+        let minute = |at: Timestamp| at.as_second().div_euclid(60);
+        if minute(incoming.received_at) > minute(self.newest_receipt) || day.first == sequence {
+            let minute = u64::try_from(minute(incoming.received_at.max(self.newest_receipt))).unwrap_or_default();
+            batch.insert(&day.index, [&[index::MINUTE], minute.to_be_bytes().as_slice()].concat(), number);
+        }
+        if incoming.received_at.as_second() + LATE_SECONDS < self.newest_receipt.as_second() {
+            batch.insert(&day.index, [&[index::LATE], number.as_slice()].concat(), Bytes::new());
+        }
+        self.newest_receipt = self.newest_receipt.max(incoming.received_at);
+
+        for (subscription, id, mut value) in incoming.deliveries {
+            if let Some(place) = value.get_mut(record::DELIVERY_SEQUENCE) {
+                place.copy_from_slice(&number);
+            }
+            let entry = Entry { lane: Lane::First, due: record::nanoseconds(incoming.received_at), id, order: incoming.order };
+            group.batch.insert(&day.deliveries, *id.0.as_bytes(), value);
+            self.put_waiting(group, &subscription, sequence, None, entry);
+            group.count(&subscription, 1, 0);
+        }
+        Ok(Accepted::Fresh(sequence))
+    }
+
+    /// Writes the keys of a delivery that waits; `before` is how it waited until now.
+    pub fn put_waiting(&self, group: &mut Group, subscription: &str, sequence: u64, before: Option<&Entry>, entry: Entry) {
+        let waiting = &self.store.waiting;
+        group.batch.insert(waiting, waiting::waiting_key(subscription, sequence), entry.write());
+        if let Some(before) = before.filter(|before| before.lane == Lane::Retry && (entry.lane != Lane::Retry || entry.due != before.due)) {
+            group.batch.remove(waiting, waiting::retry_key(subscription, before.due, sequence));
+        }
+        if entry.lane == Lane::Retry {
+            group.batch.insert(waiting, waiting::retry_key(subscription, entry.due, sequence), Bytes::new());
+        }
+        if self.is_ordered(subscription) {
+            group.batch.insert(waiting, waiting::order_key(subscription, entry.order, sequence), Bytes::new());
+        }
+    }
+
+    /// Removes the keys of a delivery that waited.
+    pub fn remove_waiting(&self, group: &mut Group, subscription: &str, sequence: u64, entry: &Entry) {
+        let waiting = &self.store.waiting;
+        group.batch.remove(waiting, waiting::waiting_key(subscription, sequence));
+        if entry.lane == Lane::Retry {
+            group.batch.remove(waiting, waiting::retry_key(subscription, entry.due, sequence));
+        }
+        if self.is_ordered(subscription) {
+            group.batch.remove(waiting, waiting::order_key(subscription, entry.order, sequence));
+        }
+    }
+
+    fn is_ordered(&self, subscription: &str) -> bool {
+        self.store.lines.named(subscription).is_some_and(|line| lock(&line).ordered)
+    }
+
+    fn append_reads(&mut self, group: &mut Group, reads: &[Read]) -> fjall::Result<()> {
+        for read in reads {
+            let day = self.day(read.at)?;
+            self.reads = self.reads.wrapping_add(1);
+            let key = [&[index::READ], record::nanoseconds(read.at).to_be_bytes().as_slice(), &self.reads.to_be_bytes()].concat();
+            // Names, numbers and a time: writing them as JSON cannot fail.
+            group.batch.insert(&day.index, key, serde_json::to_vec(read).unwrap_or_default());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,353 @@
+//! The log in fjall: what only a store with a folder can show. Crashes, damage, disk space, backups.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::SignedDuration;
+use yizhan::event_type::Glob;
+use yizhan::fanout::Outbox;
+use yizhan::fanout::delivery::{DeliveryFilter, Lane, Status};
+use yizhan::inbox::{Accepted, EventFilter, EventLog, LogError};
+use yizhan::secret::Secret;
+use yizhan::store::archive::{ArchiveReader, ArchiveWriter};
+use yizhan::store::fjall::{FjallLog, LogOptions, LogRestore, Lost, OpenError, missing_since};
+
+use super::world::{World, arrival, at_rest, key, keys, start};
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target)
+        } else {
+            std::fs::copy(entry.path(), target).map(|_| ()).unwrap()
+        }
+    }
+}
+
+fn disk_bytes(folder: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(data) if data.is_dir() => disk_bytes(&entry.path()),
+            Ok(data) => data.blocks() * 512,
+            // Deleted meanwhile.
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+#[tokio::test]
+async fn a_copy_of_the_folder_taken_without_shutdown_holds_everything_acknowledged() {
+    let world = World::new();
+    let log = world.open();
+    let ports = world.ports(&log);
+    let mut stored = Vec::new();
+    for number in 0..50 {
+        stored.push(ports.put(&number.to_string(), Some("tt1"), &["bot", "ordered"]).await);
+        ports.advance(3600);
+    }
+    let claimed = ports.first("bot", 4).await;
+    ports.deliver(&claimed[0]).await;
+    ports.bury(&claimed[1]).await;
+    ports.fail(&claimed[2], 5).await;
+    let ordered = ports.claim("ordered", Lane::First, 9, true).await;
+    ports.fail(&ordered[0], 5).await;
+
+    let crashed = world.folder.path().join("crashed");
+    copy(&world.folder.path().join("log"), &crashed);
+    drop((ports, log));
+    let log = world.open_at(&crashed);
+    let ports = world.ports(&log);
+    assert_eq!(log.last_sequence(), 50);
+    assert_eq!(log.last_event().unwrap(), Some((50, stored[49].received_at)));
+    assert_eq!(*log.newest().borrow(), 50);
+    assert_eq!(log.following(0, 100).await.unwrap(), stored);
+    for event in &stored {
+        assert_eq!(log.event(event.id).await.unwrap().as_ref(), Some(event));
+        let again = arrival(&key(event), None, ports.now(), &[]);
+        assert_eq!(log.accept(again).await.unwrap(), Accepted::Seen, "dedupe keys are there too");
+    }
+    let depth = log.depth("bot").await.unwrap();
+    assert_eq!((depth.pending, depth.dead), (48, 1));
+    assert_eq!(keys(&ports.first("bot", 2).await), ["3", "4"], "what was claimed at the crash is given back");
+    ports.advance(5);
+    assert_eq!(keys(&ports.claim("bot", Lane::Retry, 9, false).await), ["2"]);
+    assert!(ports.claim("ordered", Lane::First, 9, true).await.is_empty());
+    assert_eq!(keys(&ports.claim("ordered", Lane::Retry, 9, true).await), ["0"]);
+    assert_eq!(ports.put("after", None, &[]).await.sequence, 51);
+}
+
+#[tokio::test]
+async fn a_log_that_was_closed_is_opened_again_as_it_was() {
+    let world = World::new();
+    for round in 0..4 {
+        let log = world.open();
+        let ports = world.ports(&log);
+        assert_eq!(log.last_sequence(), round * 10);
+        for number in 0..10 {
+            ports.put(&format!("{round}.{number}"), Some("tt1"), &["bot"]).await;
+        }
+        let filter = EventFilter { authorizer: Some(Glob::new("tt1")), ..EventFilter::default() };
+        assert_eq!(log.count(&filter).await.unwrap(), (round + 1) * 10);
+        assert_eq!(log.depth("bot").await.unwrap().pending, (round + 1) * 10);
+        ports.advance(50_000);
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_is_told_at_once() {
+    let mut world = World::new();
+    world.options = LogOptions { queue: 1, group: 1, ..LogOptions::default() };
+    let log = world.open();
+    let pushes: Vec<_> = (0..300)
+        .map(|number| {
+            let log = log.clone();
+            tokio::spawn(async move { log.accept(arrival(&number.to_string(), None, start(), &[])).await })
+        })
+        .collect();
+    let (mut stored, mut full) = (0, 0);
+    for push in pushes {
+        match push.await.unwrap() {
+            Ok(Accepted::Fresh(_)) => stored += 1,
+            Err(LogError::Full) => full += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(full > 0 && stored > 0);
+    assert_eq!(log.count(&EventFilter::default()).await.unwrap(), stored, "what was refused is not stored");
+}
+
+#[tokio::test]
+async fn a_second_process_is_turned_away() {
+    let world = World::new();
+    let _log = world.open();
+    let second = FjallLog::open(&world.folder.path().join("log"), at_rest(7), LogOptions::default(), world.clock.clone());
+    assert!(matches!(second.err(), Some(OpenError::Locked(_))));
+}
+
+#[tokio::test]
+async fn damage_is_reported_with_what_to_do_and_never_a_panic() {
+    let world = World::new();
+    {
+        let log = world.open();
+        let ports = world.ports(&log);
+        for number in 0..50 {
+            ports.put(&number.to_string(), Some("tt1"), &["bot"]).await;
+        }
+    }
+    let whole = world.folder.path().join("log");
+    let mut files = Vec::new();
+    let mut folders = vec![whole.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() { folders.push(entry.path()) } else { files.push(entry.path()) }
+        }
+    }
+    let mut refused = 0;
+    for (number, file) in files.iter().enumerate() {
+        let damaged = world.folder.path().join(format!("damaged-{number}"));
+        copy(&whole, &damaged);
+        let target = damaged.join(file.strip_prefix(&whole).unwrap());
+        let mut bytes = std::fs::read(&target).unwrap();
+        bytes.iter_mut().take(4096).for_each(|byte| *byte ^= 0x55);
+        std::fs::write(&target, bytes).unwrap();
+        match FjallLog::open(&damaged, at_rest(7), LogOptions::default(), world.clock.clone()) {
+            Ok(_) => {}
+            Err(error) => {
+                refused += 1;
+                assert!(matches!(error, OpenError::Damaged { .. } | OpenError::Version(_) | OpenError::Io { .. }), "{error:?}");
+            }
+        }
+    }
+    assert!(refused > 0, "{} files", files.len());
+}
+
+#[test]
+fn lost_events_are_found_by_the_high_water_mark() {
+    assert_eq!(missing_since(10, 10), None);
+    assert_eq!(missing_since(11, 10), None, "the mark is written once a second: the log may be ahead");
+    assert_eq!(missing_since(7, 10), Some(Lost { events: 3, after: 7 }));
+}
+
+#[tokio::test]
+async fn after_a_loss_no_sequence_is_given_twice() {
+    let world = World::new();
+    let log = world.open();
+    let ports = world.ports(&log);
+    ports.put("a", None, &["bot"]).await;
+    log.continue_after(40).await.unwrap();
+    assert_eq!(ports.put("b", None, &["bot"]).await.sequence, 41);
+    drop((ports, log));
+    let log = world.open();
+    let ports = world.ports(&log);
+    assert_eq!(ports.put("c", None, &["bot"]).await.sequence, 42);
+    assert_eq!(keys(&ports.first("bot", 9).await), ["a", "b", "c"]);
+    assert_eq!(log.following(1, 9).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn retention_gives_disk_space_back() {
+    let world = World::new();
+    let log = world.open();
+    let ports = world.ports(&log);
+    let folder = world.folder.path().join("log");
+    // Bodies that cannot be compressed.
+    let mut noise = 1u64;
+    let mut body = |length: usize| {
+        let next = || {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (noise >> 33).to_string().into_bytes()
+        };
+        std::iter::repeat_with(next).flatten().take(length).collect::<Vec<u8>>()
+    };
+    for day in 0..3 {
+        let mut pushes = Vec::new();
+        for number in 0..500 {
+            let mut arrival = arrival(&format!("{day}.{number}"), Some("tt1"), ports.now(), &["bot"]);
+            arrival.event.body = body(100_000).into();
+            let log = log.clone();
+            pushes.push(tokio::spawn(async move { log.accept(arrival).await.unwrap() }));
+        }
+        for push in pushes {
+            assert!(matches!(push.await.unwrap(), Accepted::Fresh(_)));
+        }
+        loop {
+            let claimed = ports.first("bot", 100).await;
+            if claimed.is_empty() {
+                break;
+            }
+            let done: Vec<_> = claimed
+                .into_iter()
+                .map(|one| {
+                    let ports = ports.clone();
+                    tokio::spawn(async move { ports.deliver(&one).await })
+                })
+                .collect();
+            for one in done {
+                one.await.unwrap();
+            }
+        }
+        ports.advance(86_400);
+    }
+    let before = disk_bytes(&folder);
+    assert!(before > 100_000_000, "{before}");
+    let expunged = log.expunge(ports.now() - SignedDuration::from_hours(1)).await.unwrap();
+    assert_eq!((expunged.events, expunged.deliveries), (1500, 1500));
+    assert_eq!(log.count(&EventFilter::default()).await.unwrap(), 0);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let after = loop {
+        let after = disk_bytes(&folder);
+        // The active journal of at most 64 MiB stays.
+        if after < 70_000_000 || Instant::now() > deadline {
+            break after;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(after < 70_000_000, "{before} bytes before, {after} after");
+}
+
+#[tokio::test]
+async fn a_backup_made_while_pushes_arrive_is_restored_whole() {
+    let world = World::new();
+    let log = world.open();
+    let ports = world.ports(&log);
+    for number in 0..40 {
+        let mut arrival = arrival(&number.to_string(), Some("tt1"), ports.now(), &["bot", "yizhan-vault"]);
+        arrival.sealed = (number == 7).then(|| Secret::new("the code"));
+        ports.put_arrival(arrival).await;
+        ports.advance(7200);
+    }
+    let claimed = ports.first("bot", 3).await;
+    ports.deliver(&claimed[0]).await;
+    ports.bury(&claimed[1]).await;
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writing = {
+        let (log, stop, now) = (log.clone(), stop.clone(), ports.now());
+        tokio::spawn(async move {
+            let mut number = 0;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                log.accept(arrival(&format!("meanwhile {number}"), None, now, &["bot"])).await.unwrap();
+                number += 1;
+            }
+            number
+        })
+    };
+    let backed_up = log.clone();
+    let bytes = tokio::task::spawn_blocking(move || {
+        let mut bytes = Vec::new();
+        let mut archive = ArchiveWriter::new(&mut bytes).unwrap();
+        backed_up.backup(&mut archive).unwrap();
+        archive.finish().unwrap();
+        bytes
+    })
+    .await
+    .unwrap();
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(writing.await.unwrap() > 0);
+
+    let restored = world.folder.path().join("restored");
+    let mut restore = LogRestore::begin(&restored).unwrap();
+    let mut archive = ArchiveReader::new(bytes.as_slice()).unwrap();
+    while let Some(record) = archive.next().unwrap() {
+        assert!(restore.put(&record.section, &record.key, &record.value).unwrap());
+    }
+    assert!(!restore.put("vault/tokens", b"a", b"b").unwrap());
+    restore.finish().unwrap();
+    assert!(matches!(LogRestore::begin(&restored).err(), Some(OpenError::NotEmpty(_))));
+
+    let log = world.open_at(&restored);
+    let ports = world.ports(&log);
+    let events = log.following(0, 100_000).await.unwrap();
+    assert_eq!(events.iter().take(40).map(key).collect::<Vec<_>>(), (0..40).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert_eq!(events.len() as u64, log.last_sequence(), "one moment: no event without those before it");
+    assert_eq!(log.depth("bot").await.unwrap().pending, log.last_sequence() - 2);
+    let dead = DeliveryFilter { status: Some(Status::Dead), ..DeliveryFilter::default() };
+    assert_eq!(log.deliveries(&dead, None, 9).await.unwrap().items.len(), 1);
+    let vault = ports.first("yizhan-vault", 100).await;
+    assert_eq!(vault[7].sealed.as_ref().unwrap().expose(), "the code");
+    assert_eq!(keys(&ports.first("bot", 2).await), ["2", "3"]);
+}
+
+#[tokio::test]
+async fn nothing_secret_is_on_the_disk_in_clear() {
+    let world = World::new();
+    {
+        let log = world.open();
+        let ports = world.ports(&log);
+        let mut grant = arrival("grant", None, ports.now(), &["yizhan-vault"]);
+        grant.sealed = Some(Secret::new("a-very-secret-code"));
+        ports.put_arrival(grant).await;
+        let rejected = yizhan::inbox::log::Rejected {
+            id: String::from("rej_1"),
+            component: String::from("douyin"),
+            received_at: ports.now(),
+            reason: String::from("bad-signature"),
+            detail: String::new(),
+        };
+        let raw = yizhan::platform::RawPush {
+            door: yizhan::platform::Door::Message,
+            is_get: false,
+            headers: Vec::new(),
+            query: String::new(),
+            body: bytes::Bytes::from_static(b"a-very-secret-body"),
+            received_at: ports.now(),
+        };
+        ports.rejections.keep(rejected, Some(raw)).await.unwrap();
+    }
+    let mut folders = vec![world.folder.path().to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            let bytes = std::fs::read(entry.path()).unwrap();
+            assert!(!bytes.windows(13).any(|part| part == b"a-very-secret"), "{:?}", entry.path());
+        }
+    }
+}
