@@ -57,12 +57,13 @@ impl<'a> Live<'a> {
                 self.reconnect().await?;
                 continue;
             };
+            let frame = reader.next()?;
             if let Some(remark) = reader.remark.take() {
                 // How the service took it up: from where on, or that it does not know the event to begin after.
                 let remark = format!("stream: {}", plain(&remark));
                 self.terminal.say(self.terminal.paint_talk(Look::Faint, &remark));
             }
-            if let Some(frame) = reader.next()? {
+            if let Some(frame) = frame {
                 self.failures = 0;
                 if frame.id.is_some() {
                     self.last_seen.clone_from(&frame.id);
