@@ -6,3 +6,4 @@ pub mod archive;
 pub mod at_rest;
 pub mod commit;
 pub mod fjall;
+pub mod sled;

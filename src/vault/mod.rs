@@ -1,11 +1,36 @@
 //! What we hold for others: tickets, component tokens, authorizers and their tokens.
 //!
-//! [`Vault::fresh`] is the one door to a token. Called by `http`, `fanout`'s exchange sink and, later, operations.
+//! [`Vault::fresh`] is the one door to a token. Called by `http`, `fanout`'s exchange sink and, later, operations; the inbox keeps
+//! tickets through its own port. Never speaks HTTP itself (`outbound` does) and never writes a secret unsealed (the shelf seals).
+//!
+//! The rooms: [`shelf`] is the port to the store and `record` what is on it; `chamber` is one component's part, with `held` its tokens in
+//! memory; `fresh` hands out, `refresh` renews, `exchange` turns codes into tokens, `keep` writes them down, `authorize` makes links and
+//! hears of grants, `ticket` keeps tickets; `schedule` says what is due when and `watch` does it; [`audit`] counts who read what.
+//!
+//! Two promises. **Nothing is handed out that is not durable.** And **nothing single-use is spent without a durable word of it before,
+//! and the vendor's raw answer is durable before it is read**: whatever is interrupted where, a valid token comes back without the
+//! merchant.
 
 pub mod audit;
+mod authorize;
 pub mod authorizer;
+mod chamber;
+mod codes;
+mod exchange;
+mod flight;
+mod fresh;
+mod held;
+mod keep;
+mod load;
+mod record;
+mod refresh;
+mod schedule;
+pub mod shelf;
+mod ticket;
+mod watch;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use authorizer::{Authorizer, AuthorizerState};
@@ -18,6 +43,12 @@ use crate::platform::token::{Family, Link, TokenKey};
 use crate::platform::{ApiError, Components};
 use crate::secret::Secret;
 use crate::shutdown::Shutdown;
+
+use chamber::{Chamber, Parts, locked};
+use fresh::slot_of;
+use held::Slot;
+use record::{AuthorizerRecord, HighWaterRecord, key, put, read};
+use shelf::{Kind, ShelfError, TokenShelf};
 
 /// How fresh a token must be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -95,8 +126,17 @@ pub enum Exchanged {
     Already(Vec<String>),
 }
 
+/// How far the log had acknowledged events when the vault was last told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HighWater {
+    /// The last acknowledged sequence.
+    pub sequence: u64,
+    /// When that was.
+    pub at: Timestamp,
+}
+
 /// Why the vault has nothing to give.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum VaultError {
     /// No such component.
     #[error("there is no component of that name")]
@@ -138,70 +178,252 @@ pub enum VaultError {
     Store(String),
 }
 
+impl From<ShelfError> for VaultError {
+    fn from(error: ShelfError) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+/// Longest that a long poll waits.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Name of the note that holds the high-water mark.
+const HIGH_WATER: &str = "high-water";
+
 /// Tickets, tokens and authorizers of all components.
-pub struct Vault {}
+pub struct Vault {
+    chambers: HashMap<String, Arc<Chamber>>,
+    shelf: Arc<dyn TokenShelf>,
+    clock: Arc<dyn Clock>,
+    high_water: Mutex<Option<HighWater>>,
+}
 
 impl Vault {
+    /// A vault with what the shelf holds for these components. Nothing is renewed by itself before [`Vault::run`].
+    /// `public_url` is where platforms reach us, for hints. Renewals run on the runtime that this is called on.
+    ///
+    /// # Errors
+    /// [`VaultError::Store`] when the shelf cannot be read at all. Single damaged records are logged and named in
+    /// [`ComponentState::warnings`]; damaged tokens are won back like lost ones.
+    pub async fn open(
+        shelf: Arc<dyn TokenShelf>,
+        components: Components,
+        vendors: Arc<dyn Vendors>,
+        clock: Arc<dyn Clock>,
+        public_url: &str,
+    ) -> Result<Arc<Self>, VaultError> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|error| VaultError::Store(error.to_string()))?;
+        let holder = uuid::Uuid::new_v4();
+        let mut chambers = HashMap::new();
+        for component in components.iter() {
+            let chamber = Chamber::new(Parts {
+                component: Arc::clone(component),
+                shelf: Arc::clone(&shelf),
+                vendors: Arc::clone(&vendors),
+                clock: Arc::clone(&clock),
+                runtime: runtime.clone(),
+                public_url: public_url.to_owned(),
+                holder,
+            });
+            chamber.load().await?;
+            chambers.insert(component.name().to_owned(), Arc::new(chamber));
+        }
+        let found = shelf.get(&key(Kind::Note, "", HIGH_WATER)).await?;
+        let high_water = found.as_ref().and_then(read::<HighWaterRecord>).map(|mark| HighWater { sequence: mark.sequence, at: mark.at });
+        Ok(Arc::new(Self { chambers, shelf, clock, high_water: Mutex::new(high_water) }))
+    }
+
+    fn chamber(&self, component: &str) -> Result<&Arc<Chamber>, VaultError> {
+        self.chambers.get(component).ok_or(VaultError::UnknownComponent)
+    }
+
     /// A token, renewed first if needed. A held token that is young enough is returned without touching a disk.
+    ///
+    /// `min_ttl` is met if it can be: when a renewal fails, the held token is served as long as it is valid. It counts up to three
+    /// quarters of the token's life. With `after_generation`, waits up to `wait` (at most a minute) for a newer one and answers with the
+    /// current one if none came; it causes no renewal by itself.
     ///
     /// # Errors
     /// What is missing, by name.
     pub async fn fresh(&self, component: &str, key: &TokenKey, want: Want) -> Result<Served, VaultError> {
-        unimplemented!()
+        let chamber = self.chamber(component)?;
+        chamber.check(key)?;
+        let Some(after) = want.after_generation else {
+            let served = chamber.ensure(key, want.min_ttl).await?;
+            chamber.served.increment(1);
+            return Ok(served);
+        };
+        let deadline = schedule::later(self.clock.now(), want.wait.min(LONGEST_WAIT));
+        let mut published = chamber.published.subscribe();
+        loop {
+            let served = chamber.ensure(key, want.min_ttl).await?;
+            if served.generation > after || self.clock.now() >= deadline {
+                chamber.served.increment(1);
+                return Ok(served);
+            }
+            tokio::select! {
+                _ = published.changed() => {}
+                () = self.clock.sleep_until(deadline) => {}
+            }
+        }
     }
 
     /// A caller saw generation `generation` rejected: renews only if it is still the current one. Answers as [`Vault::fresh`].
+    ///
+    /// # Errors
+    /// As [`Vault::fresh`]; [`VaultError::RateLimited`] when the current one was forced less than 30 s ago. If the renewal fails the
+    /// reported token is not served again to this caller.
     pub async fn report_invalid(&self, component: &str, key: &TokenKey, generation: u64) -> Result<Served, VaultError> {
-        unimplemented!()
+        let chamber = self.chamber(component)?;
+        chamber.check(key)?;
+        let slot = slot_of(key);
+        let current = chamber.generation(slot.family, &slot.app_id);
+        if current == generation && chamber.held(key).is_some() {
+            tracing::info!(component, authorizer = %slot.app_id, generation, "a token was reported as rejected");
+            chamber.force(slot, generation).await?;
+        }
+        self.fresh(component, key, Want::default()).await
     }
 
-    /// Renews unconditionally; at most once per 30 s and token.
+    /// Renews unconditionally; at most once per 30 s and token. Of an authorizer that we know no grant of, the vendor is asked
+    /// for one: so a merchant that authorized before this service existed is taken over, where the platform can recover codes.
+    ///
+    /// # Errors
+    /// As [`Vault::report_invalid`].
     pub async fn refresh(&self, component: &str, key: &TokenKey) -> Result<Served, VaultError> {
-        unimplemented!()
+        let chamber = self.chamber(component)?;
+        chamber.check(key)?;
+        let slot = slot_of(key);
+        let generation = chamber.generation(slot.family, &slot.app_id);
+        chamber.force(slot, generation).await?;
+        self.fresh(component, key, Want::default()).await
     }
 
-    /// The newest ticket.
+    /// The newest ticket, however old.
+    ///
+    /// # Errors
+    /// [`VaultError::NotApplicable`] where the platform has none; [`VaultError::NoTicket`] before the first came.
     pub fn ticket(&self, component: &str) -> Result<HeldTicket, VaultError> {
-        unimplemented!()
+        let chamber = self.chamber(component)?;
+        chamber.ticket_rule()?;
+        let newest = locked(&chamber.tickets.newest).clone();
+        newest.map_or_else(|| chamber.usable_ticket(self.clock.now()), Ok)
     }
 
     /// State of a component.
+    ///
+    /// # Errors
+    /// [`VaultError::UnknownComponent`].
     pub fn component_state(&self, component: &str) -> Result<ComponentState, VaultError> {
-        unimplemented!()
+        Ok(self.chamber(component)?.state())
     }
 
     /// A page of authorizers by app id.
+    ///
+    /// # Errors
+    /// [`VaultError::UnknownComponent`], [`VaultError::Store`].
     pub async fn authorizers(&self, component: &str, after: Option<&Position>, limit: usize) -> Result<Page<Authorizer>, VaultError> {
-        unimplemented!()
+        let chamber = self.chamber(component)?;
+        let after = after.map(|position| position.0.as_str());
+        let mut found = self.shelf.page(Kind::Authorizer, component, after, limit.saturating_add(1)).await?;
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| more).map(|record| Position(record.name.clone()));
+        let mut items = Vec::with_capacity(found.len());
+        for found in &found {
+            match read::<AuthorizerRecord>(found) {
+                Some(record) => items.push(shown(component, &found.name, record)),
+                // Damaged: what memory knows is still true.
+                None => {
+                    if let (_, Some(record)) = chamber.authorizer_record(&found.name).await? {
+                        items.push(shown(component, &found.name, record));
+                    }
+                }
+            }
+        }
+        Ok(Page { items, next })
     }
 
     /// One authorizer with the state of its tokens.
+    ///
+    /// # Errors
+    /// [`VaultError::NotAuthorized`] when we know nothing of it.
     pub async fn authorizer(&self, component: &str, app_id: &str) -> Result<(Authorizer, Vec<TokenState>), VaultError> {
-        unimplemented!()
+        let chamber = self.chamber(component)?;
+        let (_, Some(record)) = chamber.authorizer_record(app_id).await? else {
+            return Err(VaultError::NotAuthorized(format!("no authorizer `{app_id}` is known")));
+        };
+        Ok((shown(component, app_id, record), chamber.token_states(app_id)))
     }
 
     /// A link for one merchant; `redirect_uri` is ours unless the component's settings name another.
+    ///
+    /// # Errors
+    /// What is missing for it; [`VaultError::VendorRefused`] with [`crate::platform::Class::Configuration`] names a missing setting.
     pub async fn link(&self, component: &str, redirect_uri: &str) -> Result<Link, VaultError> {
-        unimplemented!()
+        self.chamber(component)?.link(redirect_uri).await
     }
 
-    /// A browser came back with this query: exchanges the code.
+    /// A browser came back with this query: exchanges the code. If that fails for now, the code is kept and tried again by itself.
+    ///
+    /// # Errors
+    /// [`VaultError::UnknownState`]; [`VaultError::VendorRefused`] when no code is in it; why the exchange failed.
     pub async fn returned(&self, component: &str, query: &str) -> Result<Exchanged, VaultError> {
-        unimplemented!()
+        self.chamber(component)?.returned(query).await
     }
 
     /// A grant came by push (its sealed part): exchanges its code or keeps its tokens. Idempotent; safe to repeat after a crash.
+    ///
+    /// # Errors
+    /// Why it could not be done yet; the code is kept by then, and tried again by itself.
     pub async fn granted(&self, component: &str, app_id: Option<&str>, grant: &Grant) -> Result<Exchanged, VaultError> {
-        unimplemented!()
+        self.chamber(component)?.granted(app_id, grant).await
     }
 
     /// A merchant withdrew at `at` by the vendor's clock; ignored when a newer grant is known.
+    ///
+    /// # Errors
+    /// [`VaultError::Store`].
     pub async fn revoked(&self, component: &str, app_id: &str, at: Timestamp) -> Result<(), VaultError> {
-        unimplemented!()
+        let chamber = self.chamber(component)?;
+        chamber.carry_out(Arc::clone(chamber).withdraw(app_id.to_owned(), at)).await
     }
 
-    /// Finishes what a crash interrupted, then renews ahead of expiry until shutdown.
+    /// Remembers durably how far the log has acknowledged events. Never goes back; nothing is written when nothing changed.
+    ///
+    /// # Errors
+    /// [`VaultError::Store`].
+    pub async fn remember_high_water(&self, sequence: u64) -> Result<(), VaultError> {
+        if self.high_water().is_some_and(|mark| mark.sequence >= sequence) {
+            return Ok(());
+        }
+        let at = self.clock.now();
+        self.shelf.commit(vec![put(key(Kind::Note, "", HIGH_WATER), &HighWaterRecord { sequence, at })?]).await?;
+        *locked(&self.high_water) = Some(HighWater { sequence, at });
+        Ok(())
+    }
+
+    /// How far the log had acknowledged events when it was last remembered.
+    #[must_use]
+    pub fn high_water(&self) -> Option<HighWater> {
+        *locked(&self.high_water)
+    }
+
+    /// Finishes what a crash interrupted, then renews ahead of expiry until shutdown, and lets what is under way finish.
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
-        unimplemented!()
+        watch::run(self.chambers.values().map(Arc::clone).collect(), shutdown).await;
+    }
+}
+
+fn shown(component: &str, app_id: &str, record: AuthorizerRecord) -> Authorizer {
+    Authorizer {
+        component: component.to_owned(),
+        app_id: app_id.to_owned(),
+        name: record.name,
+        state: record.state,
+        permissions: record.permissions,
+        granted_at: record.granted_at,
+        revoked_at: record.revoked_at,
+        updated_at: record.updated_at,
     }
 }

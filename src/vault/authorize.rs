@@ -1,0 +1,109 @@
+//! Grants: the link a merchant opens, the browser that comes back, the push that says so, the withdrawal.
+//!
+//! A link carries a `state`: unguessable, kept durably for 24 hours, good for one return. A return with an unknown one is refused.
+//! A return without one is exchanged: some platforms cannot carry it, and Alipay's service market sends browsers that never saw our link.
+//! Nothing is believed of such a return but what the vendor answers to its code.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::envelope::digest;
+use crate::platform::Class;
+use crate::platform::push::Grant;
+use crate::platform::token::{Family, Link, LinkRequest};
+
+use super::chamber::{Chamber, locked};
+use super::codes::hash_of;
+use super::record::{Origin, StateRecord, put};
+use super::shelf::{Change, Kind};
+use super::{Exchanged, VaultError};
+
+/// Longest app id that is taken from a vendor; all known ones are below 40 characters.
+const LONGEST_APP_ID: usize = 128;
+
+impl Chamber {
+    /// A link for one merchant.
+    pub async fn link(self: &Arc<Self>, redirect_uri: &str) -> Result<Link, VaultError> {
+        let request = LinkRequest { redirect_uri: redirect_uri.to_owned(), state: fresh_state()? };
+        let mut pass_renewed = false;
+        let link = loop {
+            let pass = self.pass(Family::Current).await?;
+            let prepared = match self.component.prepare_link(self.standing(Family::Current, &pass), &request) {
+                Some(call) => Some(self.send(&call).await?),
+                None => None,
+            };
+            match self.component.link(&request, prepared.as_ref(), self.clock.now()) {
+                Ok(link) => break link,
+                Err(error) if error.class == Class::RenewComponentToken && !pass_renewed => {
+                    pass_renewed = true;
+                    self.renew_pass(Family::Current, &pass, error).await?;
+                }
+                Err(error) => return Err(VaultError::VendorRefused(error)),
+            }
+        };
+        let now = self.clock.now();
+        let (name, whole) = (hash_of(&self.name, &request.state), digest::sha256(&[request.state.as_bytes()]));
+        let record = StateRecord { hash: hex::encode(whole), created_at: now };
+        self.commit(vec![put(self.key(Kind::State, &hex::encode(name)), &record)?]).await?;
+        locked(&self.states).insert(name, whole, now);
+        tracing::info!(component = self.name, "authorization link made");
+        Ok(link)
+    }
+
+    /// A browser came back.
+    pub async fn returned(self: &Arc<Self>, query: &str) -> Result<Exchanged, VaultError> {
+        let now = self.clock.now();
+        let returned = self.component.returned(query, now).map_err(VaultError::VendorRefused)?;
+        // A page loaded again brings the same code: it shows what became of it.
+        let used = locked(&self.used).get(&hash_of(&self.name, returned.code.value.expose())).cloned();
+        if let Some(used) = used {
+            return Ok(Exchanged::Already(used.authorizers));
+        }
+        let mut also = Vec::new();
+        if let Some(state) = &returned.state {
+            let name = locked(&self.states).take(&self.name, state, now).ok_or(VaultError::UnknownState)?;
+            // The state goes and the code stays in one transaction: a crash loses neither.
+            also.push(Change::remove(self.key(Kind::State, &hex::encode(name))));
+        }
+        let me = Arc::clone(self);
+        self.carry_out(async move { me.take_code(returned.code, Origin::Redirect, None, now, &[], also).await }).await
+    }
+
+    /// A grant came by push.
+    pub async fn granted(self: &Arc<Self>, app_id: Option<&str>, grant: &Grant) -> Result<Exchanged, VaultError> {
+        let named = grant.tokens.as_ref().and_then(|tokens| tokens.app_id.as_deref());
+        if [app_id, named].into_iter().flatten().any(|app_id| app_id.is_empty() || app_id.len() > LONGEST_APP_ID || app_id.contains('\0')) {
+            return Err(VaultError::NotAuthorized(String::from("the grant names an app id that cannot be one")));
+        }
+        let (me, app_id, grant) = (Arc::clone(self), app_id.map(str::to_owned), grant.clone());
+        self.carry_out(async move {
+            match (grant.tokens.is_some(), &grant.code, app_id) {
+                (true, _, app_id) => me.keep_sent(app_id, grant).await,
+                (false, Some(code), app_id) => {
+                    let code = code.clone();
+                    me.take_code(code, Origin::Push, app_id.as_deref(), grant.granted_at, &grant.permissions, Vec::new()).await
+                }
+                (false, None, Some(app_id)) => me.keep_permissions(app_id, grant).await,
+                (false, None, None) => Err(VaultError::NotAuthorized(String::from("the grant names neither a code nor an app id"))),
+            }
+        })
+        .await
+    }
+
+    /// As a task of its own: what was begun is finished even if the caller goes away, so that memory follows the shelf.
+    pub async fn carry_out<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, VaultError>> + Send + 'static,
+    ) -> Result<T, VaultError> {
+        self.runtime.spawn(work).await.unwrap_or_else(|_| Err(VaultError::Store(String::from("the work was interrupted"))))
+    }
+}
+
+/// 32 random bytes as base64url text.
+fn fresh_state() -> Result<String, VaultError> {
+    let mut bytes = [0_u8; 32];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| VaultError::Store(String::from("the system gave no randomness")))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}

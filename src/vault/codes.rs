@@ -1,0 +1,123 @@
+//! Codes and states in memory: what waits, what was used, which links are open. Bounded, because strangers can make them.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::envelope::{digest, equal};
+use crate::platform::token::Family;
+
+use super::record::{Origin, UsedRecord};
+use super::schedule::{CodeHash, later};
+
+/// Used codes remembered per component.
+const USED_KEPT: usize = 10_000;
+
+/// How long a used code is remembered: longer than any code lives.
+const USED_FOR: Duration = Duration::from_secs(26 * 3600);
+
+/// Open links per component.
+const STATES_KEPT: usize = 10_000;
+
+/// How long a link's state is good.
+pub(super) const STATE_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// A code that waits for its tokens, as memory knows it.
+#[derive(Clone)]
+pub(super) struct WaitingCode {
+    pub app_id: Option<Arc<str>>,
+    pub family: Family,
+    pub origin: Origin,
+    pub granted_at: Timestamp,
+    pub received_at: Timestamp,
+    pub expires_at: Timestamp,
+    /// Whether the alarm before its expiry was given.
+    pub warned: bool,
+}
+
+/// The name of a code or state.
+pub(super) fn hash_of(component: &str, text: &str) -> CodeHash {
+    let mut hash = CodeHash::default();
+    let whole = digest::sha256(&[component.as_bytes(), &[0], text.as_bytes()]);
+    hash.iter_mut().zip(whole).for_each(|(to, from)| *to = from);
+    hash
+}
+
+/// Codes that were exchanged, newest last.
+#[derive(Default)]
+pub(super) struct UsedCodes {
+    by_hash: HashMap<CodeHash, UsedRecord>,
+    order: VecDeque<(Timestamp, CodeHash)>,
+}
+
+impl UsedCodes {
+    /// What is known of a code.
+    pub fn get(&self, hash: &CodeHash) -> Option<&UsedRecord> {
+        self.by_hash.get(hash)
+    }
+
+    /// Remembers one.
+    pub fn insert(&mut self, hash: CodeHash, used: UsedRecord) {
+        self.order.push_back((used.at, hash));
+        self.by_hash.insert(hash, used);
+    }
+
+    /// Forgets those that are too old or too many; their hashes.
+    pub fn expunge(&mut self, now: Timestamp) -> Vec<CodeHash> {
+        let mut gone = Vec::new();
+        while let Some((at, hash)) = self.order.front().copied() {
+            if self.order.len() <= USED_KEPT && later(at, USED_FOR) > now {
+                break;
+            }
+            self.order.pop_front();
+            // Remembered again since: a later entry of the order stands for it.
+            if self.by_hash.get(&hash).is_some_and(|used| used.at == at) {
+                self.by_hash.remove(&hash);
+                gone.push(hash);
+            }
+        }
+        gone
+    }
+}
+
+/// Open links: the SHA-256 of each state, and when it was made.
+#[derive(Default)]
+pub(super) struct States {
+    by_hash: HashMap<CodeHash, ([u8; 32], Timestamp)>,
+    order: VecDeque<(Timestamp, CodeHash)>,
+}
+
+impl States {
+    /// Remembers one.
+    pub fn insert(&mut self, name: CodeHash, whole: [u8; 32], created_at: Timestamp) {
+        self.order.push_back((created_at, name));
+        self.by_hash.insert(name, (whole, created_at));
+    }
+
+    /// Takes a state away if it is known and young enough: whoever comes second finds nothing.
+    pub fn take(&mut self, component: &str, text: &str, now: Timestamp) -> Option<CodeHash> {
+        let name = hash_of(component, text);
+        let (whole, created_at) = self.by_hash.get(&name)?;
+        if !equal::bytes(whole, &digest::sha256(&[text.as_bytes()])) {
+            return None;
+        }
+        let young = later(*created_at, STATE_FOR) > now;
+        self.by_hash.remove(&name);
+        young.then_some(name)
+    }
+
+    /// Forgets those that are too old or too many; their names.
+    pub fn expunge(&mut self, now: Timestamp) -> Vec<CodeHash> {
+        let mut gone = Vec::new();
+        while let Some((at, name)) = self.order.front().copied() {
+            if self.order.len() <= STATES_KEPT && later(at, STATE_FOR) > now {
+                break;
+            }
+            self.order.pop_front();
+            self.by_hash.remove(&name);
+            gone.push(name);
+        }
+        gone
+    }
+}

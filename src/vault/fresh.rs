@@ -1,0 +1,249 @@
+//! Handing out: what is held, whether it is good enough, and whom to wait for when it is not.
+//!
+//! A held token that is young enough is answered from memory. Everything else ends in [`Chamber::renew`], which all who want the same
+//! token share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use crate::clock::Timestamp;
+use crate::platform::ApiError;
+use crate::platform::token::{Family, TokenKey};
+
+use super::authorizer::AuthorizerState;
+use super::chamber::{Chamber, FORCED_APART, Pass, locked, token_key};
+use super::held::{Held, Slot};
+use super::record::token_name;
+use super::schedule::{Item, between, later};
+use super::{Served, VaultError};
+
+/// A token with less than this left is renewed before it is handed out, if it can be: a caller must have time to use it.
+const FLOOR: Duration = Duration::from_secs(60);
+
+/// Why a renewal is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Urge {
+    /// Somebody asks for the token.
+    Asked,
+    /// It is due.
+    Due,
+    /// Somebody insists: also authorizers that we do not know yet are asked for at the vendor.
+    Forced,
+}
+
+/// What memory says about a slot.
+enum Look {
+    /// Good. `true`: but due for renewal, which the answer need not wait for.
+    Good(Served, bool),
+    /// Not good enough.
+    Wanting,
+    /// Cannot be had.
+    Missing(VaultError),
+}
+
+impl Chamber {
+    /// Whether this component has such a token at all.
+    pub fn check(&self, key: &TokenKey) -> Result<(), VaultError> {
+        if !self.component.families().contains(&key.family()) {
+            return Err(VaultError::NotApplicable(format!("{} keeps one family of tokens only; leave `family` out", self.title())));
+        }
+        if matches!(key, TokenKey::Component(_)) && !self.component.needs_component_token() {
+            return Err(VaultError::NotApplicable(format!(
+                "{} has no component token: its calls are signed with the application's own key",
+                self.title()
+            )));
+        }
+        Ok(())
+    }
+
+    /// A token with at least `min_ttl` left, if it can be had; else the one held, as long as that is valid.
+    pub async fn ensure(self: &Arc<Self>, key: &TokenKey, min_ttl: Duration) -> Result<Served, VaultError> {
+        let (family, app_id) = names(key);
+        match self.look(key, min_ttl) {
+            Look::Good(served, aging) => {
+                if aging {
+                    self.renew_aside(Slot::authorizer(family, app_id), served.generation);
+                }
+                return Ok(served);
+            }
+            Look::Missing(error) => return Err(error),
+            Look::Wanting => {}
+        }
+        let seen = self.generation(family, app_id);
+        let renewed = self.renew(Slot::authorizer(family, app_id), seen, Urge::Asked).await;
+        // Whether or not it was renewed: what is held and valid now is what there is to give.
+        match (self.held(key), renewed) {
+            (Some(served), _) => Ok(served),
+            (None, Err(error)) => Err(error),
+            (None, Ok(())) => Err(VaultError::NotAuthorized(String::from("the token was withdrawn while it was renewed"))),
+        }
+    }
+
+    fn look(&self, key: &TokenKey, min_ttl: Duration) -> Look {
+        let (family, app_id) = names(key);
+        let now = self.clock.now();
+        if !app_id.is_empty() {
+            let standing = self.board.read(Family::Current, app_id, |held| (held.state, held.revoked_at));
+            match standing {
+                Some((AuthorizerState::Granted, _)) => {}
+                Some((AuthorizerState::Revoked, at)) => return Look::Missing(VaultError::Revoked { at }),
+                Some((AuthorizerState::Pending, _)) => return Look::Missing(pending(app_id)),
+                None => return Look::Missing(self.unknown(app_id)),
+            }
+        }
+        let looked = self.board.read(family, app_id, |held| {
+            if held.doubtful || !held.is_valid(now) || held.expires_at.is_some_and(|at| between(now, at) < needed(held, min_ttl)) {
+                return Look::Wanting;
+            }
+            let aging = held.renew_at.is_some_and(|at| at <= now);
+            self.serve(key, held, now).map_or(Look::Wanting, |served| Look::Good(served, aging))
+        });
+        looked.unwrap_or(Look::Wanting)
+    }
+
+    /// What is held and valid, however little is left.
+    pub fn held(&self, key: &TokenKey) -> Option<Served> {
+        let (family, app_id) = names(key);
+        let now = self.clock.now();
+        if !app_id.is_empty() && self.state_of(app_id) != Some(AuthorizerState::Granted) {
+            return None;
+        }
+        self.board.read(family, app_id, |held| held.is_valid(now).then(|| self.serve(key, held, now)).flatten())?
+    }
+
+    fn serve(&self, key: &TokenKey, held: &Held, now: Timestamp) -> Option<Served> {
+        let overlap = self.component.renewal(key).overlap;
+        let left = held.expires_at.map_or(overlap, |at| between(now, at));
+        Some(Served {
+            token: held.token.clone()?,
+            generation: held.generation,
+            expires_at: held.expires_at,
+            cache_for: overlap.min(left).saturating_sub(Duration::from_secs(1)),
+        })
+    }
+
+    /// The generation held, 0 where there is none.
+    pub fn generation(&self, family: Family, app_id: &str) -> u64 {
+        self.board.read(family, app_id, |held| held.generation).unwrap_or(0)
+    }
+
+    /// Renews a token that is not newer than generation `seen`, together with all others who want that.
+    pub async fn renew(self: &Arc<Self>, slot: Slot, seen: u64, urge: Urge) -> Result<(), VaultError> {
+        let item = Item::Token(slot.clone());
+        if urge == Urge::Asked
+            && !self.renewals.is_under_way(&slot)
+            && let Some(error) = self.cooling(&item)
+        {
+            return Err(error);
+        }
+        let me = Arc::clone(self);
+        let flown = self.renewals.join(&self.runtime, slot.clone(), || me.renewed(slot, seen, urge)).await;
+        flown.unwrap_or_else(|| {
+            let lost = Err(VaultError::Store(String::from("the renewal was interrupted")));
+            self.note(&item, &lost);
+            lost
+        })
+    }
+
+    /// Renews without anybody waiting.
+    fn renew_aside(self: &Arc<Self>, slot: Slot, seen: u64) {
+        if self.cooling(&Item::Token(slot.clone())).is_none() {
+            let me = Arc::clone(self);
+            drop(self.renewals.start(&self.runtime, slot.clone(), || me.renewed(slot, seen, Urge::Due)));
+        }
+    }
+
+    /// The work itself. Boxed: renewing an authorizer's token may need the component's, which is renewed the same way.
+    fn renewed(self: Arc<Self>, slot: Slot, seen: u64, urge: Urge) -> BoxFuture<'static, Result<(), VaultError>> {
+        async move {
+            let result = if slot.is_component() {
+                self.leased(&token_name(slot.family, ""), self.renew_component(&slot, seen)).await
+            } else {
+                self.renew_authorizer(&slot, seen, urge).await
+            };
+            self.note(&Item::Token(slot), &result);
+            result
+        }
+        .boxed()
+    }
+
+    /// A renewal that somebody insists on, at most one per [`FORCED_APART`]; who comes while one is under way joins it.
+    pub async fn force(self: &Arc<Self>, slot: Slot, seen: u64) -> Result<(), VaultError> {
+        if !self.renewals.is_under_way(&slot) {
+            let now = self.clock.now();
+            let mut forced = locked(&self.forced);
+            if let Some(again_at) = forced.get(&slot).map(|at| later(*at, FORCED_APART))
+                && again_at > now
+            {
+                return Err(VaultError::RateLimited(between(now, again_at)));
+            }
+            forced.retain(|_, at| later(*at, FORCED_APART) > now);
+            forced.insert(slot.clone(), now);
+        }
+        self.renew(slot, seen, Urge::Forced).await
+    }
+
+    /// The component's own token for a call, renewed first if needed. `None` inside where the platform has none.
+    pub async fn pass(self: &Arc<Self>, family: Family) -> Result<Pass, VaultError> {
+        if !self.component.needs_component_token() {
+            return Ok(Pass { token: None, generation: 0 });
+        }
+        let served = self.ensure(&TokenKey::Component(family), Duration::ZERO).await?;
+        Ok(Pass { token: Some(served.token), generation: served.generation })
+    }
+
+    /// The vendor refused the component's token in a call with this error: renews it unless that happened meanwhile.
+    pub async fn renew_pass(self: &Arc<Self>, family: Family, refused: &Pass, error: ApiError) -> Result<(), VaultError> {
+        if !self.component.needs_component_token() {
+            return Err(VaultError::VendorRefused(error));
+        }
+        if self.generation(family, "") != refused.generation {
+            return Ok(());
+        }
+        match self.force(Slot::component(family), refused.generation).await {
+            // A token that is half a minute old and refused again: another one would not help.
+            Err(VaultError::RateLimited(_)) => Err(VaultError::VendorRefused(error)),
+            renewed => renewed,
+        }
+    }
+
+    fn unknown(&self, app_id: &str) -> VaultError {
+        VaultError::NotAuthorized(format!(
+            "no grant of `{app_id}` is known; send its owner an authorization link, \
+             or, if it granted {} before this service existed, renew its token once by force",
+            self.name
+        ))
+    }
+}
+
+/// How much must be left. Never more than three quarters of the token's life: a caller who asks for more would renew it with every call.
+fn needed(held: &Held, min_ttl: Duration) -> Duration {
+    let life = held.expires_at.map_or(Duration::MAX, |at| between(held.obtained_at, at));
+    min_ttl.max(FLOOR).min(life / 4 * 3)
+}
+
+fn pending(app_id: &str) -> VaultError {
+    VaultError::NotAuthorized(format!(
+        "`{app_id}` granted, but its code could not be exchanged yet; it is tried again by itself, \
+         the component's state says what is in the way"
+    ))
+}
+
+/// Family and app id, empty for the component's own.
+fn names(key: &TokenKey) -> (Family, &str) {
+    match key {
+        TokenKey::Component(family) => (*family, ""),
+        TokenKey::Authorizer { app_id, family } => (*family, app_id),
+    }
+}
+
+/// The slot of a key.
+pub(super) fn slot_of(key: &TokenKey) -> Slot {
+    let (family, app_id) = names(key);
+    let slot = Slot::authorizer(family, app_id);
+    debug_assert_eq!(&token_key(&slot), key, "an authorizer's app id is never empty");
+    slot
+}

@@ -1,0 +1,300 @@
+//! Keeping what came: tokens with their authorizers in one transaction; and giving up what was withdrawn.
+
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::platform::push::Grant;
+use crate::platform::token::{Family, Permission};
+use crate::platform::{ApiError, AuthorizerTokens};
+
+use super::authorizer::AuthorizerState;
+use super::chamber::{Chamber, locked};
+use super::codes::hash_of;
+use super::held::Slot;
+use super::record::{AuthorizerRecord, Origin, TokenRecord, UsedRecord, put, write};
+use super::schedule::{CodeHash, Item};
+use super::shelf::{Change, Kind, ShelfError};
+use super::{Exchanged, VaultError};
+
+/// Tries to commit against the changes of other processes.
+const ATTEMPTS: u8 = 8;
+
+/// How tokens came.
+#[derive(Clone, Copy)]
+pub(super) enum How<'a> {
+    /// A refresh token was spent: the grant is as it was.
+    Refreshed,
+    /// A merchant granted.
+    Granted {
+        /// The vendor's time of it, ours where only a browser came.
+        at: Timestamp,
+        /// What the push named.
+        permissions: &'a [Permission],
+        /// Whether a code was exchanged, or the vendor sent the tokens outright.
+        exchanged: bool,
+    },
+    /// We asked for them.
+    Recovered,
+}
+
+impl Chamber {
+    /// Makes tokens durable and publishes them. In the same transaction: their authorizers' states, the end of their intents and of
+    /// recoveries' codes, and what `also` holds.
+    pub async fn keep_tokens(
+        &self,
+        family: Family,
+        tokens: Vec<(String, AuthorizerTokens)>,
+        at: Timestamp,
+        how: How<'_>,
+        also: Vec<Change>,
+    ) -> Result<(), VaultError> {
+        for _ in 0..ATTEMPTS {
+            let mut changes = also.clone();
+            let mut kept: Vec<(Slot, TokenRecord, AuthorizerRecord, Vec<CodeHash>)> = Vec::with_capacity(tokens.len());
+            for (app_id, tokens) in &tokens {
+                let slot = Slot::authorizer(family, app_id);
+                let (token_version, former) = self.token_record(&slot).await?;
+                let record = renewed(former, tokens, at, how);
+                changes.push(Change::put_if(self.token_record_key(&slot), token_version, write(&record)?));
+                let (version, former) = self.authorizer_record(app_id).await?;
+                let standing = self.standing_of(former.clone(), tokens, at, how);
+                if former.is_none_or(|former| !former.is_same(&standing)) {
+                    changes.push(Change::put_if(self.key(Kind::Authorizer, app_id), version, write(&standing)?));
+                }
+                changes.push(Change::remove(self.intent_key(&slot)));
+                let recoveries = self.recoveries(&slot);
+                changes.extend(recoveries.iter().map(|hash| Change::remove(self.key(Kind::Code, &hex::encode(hash)))));
+                kept.push((slot, record, standing, recoveries));
+            }
+            match self.commit(changes).await {
+                // Another process changed one of them: look again. What came last from the vendor is what it will accept.
+                Err(ShelfError::Conflict) => continue,
+                answer => answer?,
+            }
+            for (slot, record, standing, recoveries) in kept {
+                self.publish_authorizer(&slot.app_id, &standing);
+                self.publish(&slot, &record);
+                recoveries.iter().for_each(|hash| self.forget_code(hash));
+                tracing::info!(
+                    component = self.name,
+                    authorizer = %slot.app_id,
+                    generation = record.generation,
+                    expires_at = record.access.as_ref().and_then(|token| token.expires_at).map(tracing::field::display),
+                    "token kept"
+                );
+            }
+            return Ok(());
+        }
+        Err(VaultError::Store(String::from("another process kept changing the same authorizer")))
+    }
+
+    /// An authorizer after these tokens came.
+    fn standing_of(&self, former: Option<AuthorizerRecord>, tokens: &AuthorizerTokens, at: Timestamp, how: How<'_>) -> AuthorizerRecord {
+        let mut record = former.unwrap_or_else(|| AuthorizerRecord::pending(at));
+        if let Some(permissions) = &tokens.permissions {
+            record.permissions.clone_from(permissions);
+        }
+        if let How::Granted { at: granted_at, permissions, .. } = how {
+            record.granted_at = Some(record.granted_at.map_or(granted_at, |former| former.max(granted_at)));
+            if tokens.permissions.is_none() && !permissions.is_empty() {
+                record.permissions = permissions.to_vec();
+            }
+        }
+        record.state = AuthorizerState::Granted;
+        record.revoked_at = None;
+        record.revoked_by_push = false;
+        record.updated_at = at;
+        record
+    }
+
+    /// Shows an authorizer's state to readers.
+    pub fn publish_authorizer(&self, app_id: &str, record: &AuthorizerRecord) {
+        self.board.change(&Slot::authorizer(Family::Current, app_id), |held| {
+            held.state = record.state;
+            held.revoked_at = record.revoked_at;
+        });
+    }
+
+    /// Tokens that the vendor sent outright (Alipay): kept if the grant is newer than what is held.
+    pub async fn keep_sent(self: Arc<Self>, app_id: Option<String>, grant: Grant) -> Result<Exchanged, VaultError> {
+        let Some(tokens) = grant.tokens else { return Ok(Exchanged::Already(Vec::new())) };
+        let Some(app_id) = tokens.app_id.clone().or(app_id) else {
+            return Err(VaultError::NotAuthorized(String::from("the vendor sent tokens and did not say whose")));
+        };
+        let _spending = self.spending.read().await;
+        let _alone = self.locks.lock(&app_id).await;
+        let (_, known) = self.authorizer_record(&app_id).await?;
+        if let Some(known) = known
+            && (known.outlived(grant.granted_at)
+                || (known.state == AuthorizerState::Granted && known.granted_at.is_some_and(|at| at >= grant.granted_at)))
+        {
+            return Ok(Exchanged::Already(vec![app_id]));
+        }
+        let how = How::Granted { at: grant.granted_at, permissions: &grant.permissions, exchanged: false };
+        // Its code has done its duty: the browser that brings it is not to exchange it again.
+        let used = UsedRecord { at: self.clock.now(), authorizers: vec![app_id.clone()] };
+        let hash = grant.code.map(|code| hash_of(&self.name, code.value.expose()));
+        let also = hash.map(|hash| put(self.key(Kind::Used, &hex::encode(hash)), &used)).transpose()?.into_iter().collect();
+        self.keep_tokens(Family::Current, vec![(app_id.clone(), tokens)], self.clock.now(), how, also).await?;
+        if let Some(hash) = hash {
+            locked(&self.used).insert(hash, used);
+        }
+        Ok(Exchanged::Authorizers(vec![app_id]))
+    }
+
+    /// A push without code or tokens changes what a standing grant permits, and nothing else.
+    pub async fn keep_permissions(self: Arc<Self>, app_id: String, grant: Grant) -> Result<Exchanged, VaultError> {
+        let _spending = self.spending.read().await;
+        let _alone = self.locks.lock(&app_id).await;
+        let (version, known) = self.authorizer_record(&app_id).await?;
+        let mut record = known.clone().unwrap_or_else(|| AuthorizerRecord::pending(grant.granted_at));
+        if record.outlived(grant.granted_at) || record.granted_at.is_some_and(|at| at > grant.granted_at) {
+            return Ok(Exchanged::Already(vec![app_id]));
+        }
+        record.granted_at = Some(grant.granted_at);
+        if !grant.permissions.is_empty() {
+            record.permissions = grant.permissions;
+        }
+        if record.state == AuthorizerState::Revoked {
+            record.state = AuthorizerState::Pending;
+        }
+        record.updated_at = self.clock.now();
+        self.commit(vec![Change::put_if(self.key(Kind::Authorizer, &app_id), version, write(&record)?)]).await?;
+        self.publish_authorizer(&app_id, &record);
+        if record.state == AuthorizerState::Pending {
+            // Granted, and nothing came to exchange: asking is the only way to a token.
+            self.recover(&Slot::authorizer(Family::Current, &app_id)).await?;
+            return Ok(Exchanged::Authorizers(vec![app_id]));
+        }
+        Ok(Exchanged::Already(vec![app_id]))
+    }
+
+    /// A merchant withdrew at `at` by the vendor's clock.
+    pub async fn withdraw(self: Arc<Self>, app_id: String, at: Timestamp) -> Result<(), VaultError> {
+        let _spending = self.spending.read().await;
+        let _alone = self.locks.lock(&app_id).await;
+        let (_, known) = self.authorizer_record(&app_id).await?;
+        if let Some(known) = known
+            && (known.granted_at.is_some_and(|granted_at| granted_at > at) || known.outlived(at) || known.revoked_at == Some(at))
+        {
+            tracing::info!(component = self.name, authorizer = app_id, "a withdrawal older than what is known was ignored");
+            return Ok(());
+        }
+        self.give_up(&app_id, at, true).await?;
+        tracing::info!(component = self.name, authorizer = app_id, "authorization withdrawn");
+        Ok(())
+    }
+
+    /// The vendor says in an answer that the grant no longer stands. What to tell whoever asked.
+    pub async fn grant_is_gone(&self, app_id: &str, error: &ApiError) -> VaultError {
+        self.count("authorizer", "refused");
+        if self.state_of(app_id).is_none() {
+            return VaultError::NotAuthorized(format!("the vendor knows no grant of `{app_id}` ({error})"));
+        }
+        let at = self.clock.now();
+        if let Err(error) = self.give_up(app_id, at, false).await {
+            return error;
+        }
+        tracing::warn!(component = self.name, authorizer = app_id, %error, "the vendor says that the authorization is gone");
+        VaultError::Revoked { at: Some(at) }
+    }
+
+    /// Drops an authorizer's tokens and keeps their generations.
+    async fn give_up(&self, app_id: &str, at: Timestamp, by_push: bool) -> Result<(), VaultError> {
+        for _ in 0..ATTEMPTS {
+            let (version, known) = self.authorizer_record(app_id).await?;
+            let mut record = known.unwrap_or_else(|| AuthorizerRecord::pending(at));
+            record.state = AuthorizerState::Revoked;
+            record.revoked_at = Some(at);
+            record.revoked_by_push = by_push;
+            record.updated_at = self.clock.now();
+            let mut changes = vec![Change::put_if(self.key(Kind::Authorizer, app_id), version, write(&record)?)];
+            let mut emptied = Vec::new();
+            for family in self.component.families() {
+                let slot = Slot::authorizer(*family, app_id);
+                let (version, former) = self.token_record(&slot).await?;
+                changes.push(Change::remove(self.intent_key(&slot)));
+                if version > 0 {
+                    let empty = TokenRecord { generation: former.generation, obtained_at: former.obtained_at, ..TokenRecord::default() };
+                    changes.push(Change::put_if(self.token_record_key(&slot), version, write(&empty)?));
+                    emptied.push((slot, empty));
+                }
+            }
+            // Codes of this grant go with it; one of a later grant stays.
+            let codes = self.codes_where(|code| {
+                code.app_id.as_deref() == Some(app_id) && (code.origin == Origin::Recovery || (by_push && code.granted_at <= at))
+            });
+            changes.extend(codes.iter().map(|hash| Change::remove(self.key(Kind::Code, &hex::encode(hash)))));
+            match self.commit(changes).await {
+                Err(ShelfError::Conflict) => continue,
+                answer => answer?,
+            }
+            self.publish_authorizer(app_id, &record);
+            emptied.iter().for_each(|(slot, empty)| self.publish(slot, empty));
+            codes.iter().for_each(|hash| self.forget_code(hash));
+            for family in self.component.families() {
+                let item = Item::Token(Slot::authorizer(*family, app_id));
+                locked(&self.troubles).remove(&item);
+                locked(&self.schedule).set(item, None);
+            }
+            return Ok(());
+        }
+        Err(VaultError::Store(String::from("another process kept changing the same authorizer")))
+    }
+
+    /// Asks the vendor who the authorizer is, where it can tell: for people. Failing is not worth a second try.
+    pub async fn introduce(self: &Arc<Self>, app_id: &str) -> Result<(), VaultError> {
+        let key = crate::platform::TokenKey::Authorizer { app_id: app_id.to_owned(), family: Family::Current };
+        let Some(served) = self.held(&key) else { return Ok(()) };
+        let pass = self.pass(Family::Current).await?;
+        let Some(call) = self.component.identify(self.standing(Family::Current, &pass), &served.token) else { return Ok(()) };
+        let reply = self.send(&call).await?;
+        let identity = self.component.read_identity(&reply).map_err(VaultError::VendorRefused)?;
+        if identity.app_id != app_id {
+            tracing::warn!(
+                component = self.name,
+                authorizer = app_id,
+                told = identity.app_id,
+                "the vendor names another app id for this token"
+            );
+            return Ok(());
+        }
+        let (version, Some(mut record)) = self.authorizer_record(app_id).await? else { return Ok(()) };
+        record.name = identity.name.or(record.name);
+        if let Some(permissions) = identity.permissions {
+            record.permissions = permissions;
+        }
+        record.updated_at = self.clock.now();
+        Ok(self.commit(vec![Change::put_if(self.key(Kind::Authorizer, app_id), version, write(&record)?)]).await?)
+    }
+}
+
+/// A token's record after new tokens came.
+fn renewed(former: TokenRecord, tokens: &AuthorizerTokens, at: Timestamp, how: How<'_>) -> TokenRecord {
+    TokenRecord {
+        generation: former.generation.saturating_add(1),
+        access: Some(tokens.access.clone()),
+        // Where none came with the answer, the former one was not replaced.
+        refresh: tokens.refresh.clone().or(former.refresh),
+        obtained_at: at,
+        exchanged_at: match how {
+            How::Granted { exchanged: true, .. } | How::Recovered => Some(at),
+            How::Granted { .. } | How::Refreshed => former.exchanged_at,
+        },
+        recovered_at: match how {
+            How::Recovered => Some(at),
+            How::Granted { .. } | How::Refreshed => former.recovered_at,
+        },
+    }
+}
+
+impl AuthorizerRecord {
+    /// Whether nothing but the time of the change differs: not worth a write.
+    fn is_same(&self, other: &Self) -> bool {
+        self.state == other.state
+            && self.permissions == other.permissions
+            && self.granted_at == other.granted_at
+            && self.revoked_at == other.revoked_at
+            && self.name == other.name
+    }
+}

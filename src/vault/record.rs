@@ -1,0 +1,215 @@
+//! What the vault stores, as JSON inside sealed records. Stored types are no API types: a change of one never changes the other.
+//!
+//! Every type here may hold secrets in clear, so none of them prints itself.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::clock::Timestamp;
+use crate::platform::Reply;
+use crate::platform::token::{AuthorizationCode, Family, Permission, RefreshToken, Token};
+use crate::secret::{Secret, exposed};
+
+use super::authorizer::AuthorizerState;
+use super::shelf::{Change, Clear, Kind, Record, RecordKey, ShelfError};
+
+/// A component's newest ticket.
+#[derive(Serialize, Deserialize)]
+pub(super) struct TicketRecord {
+    #[serde(with = "exposed")]
+    pub value: Secret,
+    pub created_at: Timestamp,
+    pub received_at: Timestamp,
+}
+
+/// A token. It stays when an authorizer is revoked, without its secrets, so that its generation never goes back.
+#[derive(Serialize, Deserialize, Default)]
+pub(super) struct TokenRecord {
+    pub generation: u64,
+    pub access: Option<Token>,
+    pub refresh: Option<RefreshToken>,
+    pub obtained_at: Timestamp,
+    /// When a code was last exchanged for it, by our clock: a grant that the vendor dates before that is this one.
+    #[serde(default)]
+    pub exchanged_at: Option<Timestamp>,
+    /// When we last asked the vendor for a code ourselves: the push that this causes is no news.
+    #[serde(default)]
+    pub recovered_at: Option<Timestamp>,
+}
+
+/// An authorizer.
+#[derive(Serialize, Deserialize, Clone)]
+pub(super) struct AuthorizerRecord {
+    pub name: Option<String>,
+    pub state: AuthorizerState,
+    pub permissions: Vec<Permission>,
+    pub granted_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+    /// Whether `revoked_at` is the vendor's time of a push. If not, we found the grant gone ourselves, and the time is ours:
+    /// no grant is refused for being older.
+    #[serde(default)]
+    pub revoked_by_push: bool,
+    pub updated_at: Timestamp,
+}
+
+impl AuthorizerRecord {
+    /// One that nothing is known of but that a grant came.
+    pub fn pending(now: Timestamp) -> Self {
+        Self {
+            name: None,
+            state: AuthorizerState::Pending,
+            permissions: Vec::new(),
+            granted_at: None,
+            revoked_at: None,
+            revoked_by_push: false,
+            updated_at: now,
+        }
+    }
+
+    /// Whether a grant of that time was withdrawn later, as far as the vendor said so.
+    pub fn outlived(&self, granted_at: Timestamp) -> bool {
+        self.state == AuthorizerState::Revoked && self.revoked_by_push && self.revoked_at.is_some_and(|at| at > granted_at)
+    }
+}
+
+/// Written before a refresh token is spent; removed together with the new tokens' arrival.
+#[derive(Serialize, Deserialize)]
+pub(super) struct IntentRecord {
+    /// When the call was about to be sent.
+    pub at: Timestamp,
+    /// How often the call was sent again because no answer came.
+    pub repeats: u32,
+    /// The vendor's answer before it is read.
+    pub answer: Option<Answer>,
+}
+
+/// A vendor's raw answer and when it came: lifetimes in it count from then.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Answer {
+    pub at: Timestamp,
+    status: u16,
+    content_type: String,
+    body: String,
+}
+
+impl Answer {
+    pub fn new(reply: &Reply, at: Timestamp) -> Self {
+        Self { at, status: reply.status, content_type: reply.content_type.clone(), body: STANDARD.encode(&reply.body) }
+    }
+
+    /// The answer as it came. `None` only if the record was written by something else than [`Answer::new`].
+    pub fn reply(&self) -> Option<Reply> {
+        let body = STANDARD.decode(&self.body).ok()?;
+        Some(Reply { status: self.status, content_type: self.content_type.clone(), body: body.into() })
+    }
+}
+
+/// Where a code comes from.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Origin {
+    /// A verified push.
+    Push,
+    /// A merchant's browser.
+    Redirect,
+    /// We asked for it.
+    Recovery,
+}
+
+/// How far a code came.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Stage {
+    /// Not sent yet, or certainly not spent.
+    Waiting,
+    /// About to be sent, or sent without an answer; and how often it was sent again.
+    Sent { repeats: u32 },
+    /// Lost, refused or too old: a new one is asked for.
+    Lost,
+    /// The vendor's answer before it is read.
+    Answered(Answer),
+}
+
+/// A code until its tokens are held.
+#[derive(Serialize, Deserialize)]
+pub(super) struct CodeRecord {
+    pub code: AuthorizationCode,
+    pub family: Family,
+    pub origin: Origin,
+    /// Whose, where the push said so.
+    pub app_id: Option<String>,
+    /// The vendor's time of the grant; our time where only a browser came.
+    pub granted_at: Timestamp,
+    pub permissions: Vec<Permission>,
+    pub received_at: Timestamp,
+    pub stage: Stage,
+}
+
+/// A code that was exchanged (or needed no exchange), and for whom.
+#[derive(Serialize, Deserialize, Clone)]
+pub(super) struct UsedRecord {
+    pub at: Timestamp,
+    pub authorizers: Vec<String>,
+}
+
+/// A link's `state`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StateRecord {
+    /// SHA-256 of its text, in hexadecimal.
+    pub hash: String,
+    pub created_at: Timestamp,
+}
+
+/// When something last happened.
+#[derive(Serialize, Deserialize)]
+pub(super) struct NoteRecord {
+    pub at: Timestamp,
+}
+
+/// How far the log had acknowledged events.
+#[derive(Serialize, Deserialize)]
+pub(super) struct HighWaterRecord {
+    pub sequence: u64,
+    pub at: Timestamp,
+}
+
+/// The record's body as a value; `None` when it is damaged or not what it should be.
+pub(super) fn read<T: serde::de::DeserializeOwned>(record: &Record) -> Option<T> {
+    serde_json::from_slice(record.body.as_deref()?).ok()
+}
+
+/// A value as a body.
+pub(super) fn write<T: Serialize>(value: &T) -> Result<Clear, ShelfError> {
+    serde_json::to_vec(value).map(Zeroizing::new).map_err(|error| ShelfError::Unsealed(error.to_string()))
+}
+
+/// Writes a value whatever was there.
+pub(super) fn put<T: Serialize>(key: RecordKey, value: &T) -> Result<Change, ShelfError> {
+    Ok(Change::put(key, write(value)?))
+}
+
+/// Name of a token's record.
+pub(super) fn token_name(family: Family, app_id: &str) -> String {
+    format!("{}/{app_id}", family_name(family))
+}
+
+/// Family and app id of a token's record.
+pub(super) fn token_of(name: &str) -> Option<(Family, &str)> {
+    let (family, app_id) = name.split_once('/')?;
+    let family = [Family::Current, Family::V1].into_iter().find(|known| family_name(*known) == family)?;
+    Some((family, app_id))
+}
+
+const fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::Current => "current",
+        Family::V1 => "v1",
+    }
+}
+
+/// Key of a record of that component.
+pub(super) fn key(kind: Kind, component: &str, name: &str) -> RecordKey {
+    RecordKey::new(kind, component, name)
+}

@@ -1,1 +1,0 @@
-//! The vault: tickets, tokens, grants, recovery, crashes.

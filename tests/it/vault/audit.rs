@@ -1,0 +1,87 @@
+//! Who read what: counted within a minute, written in the background and at shutdown.
+
+use std::sync::Mutex;
+
+use yizhan::inbox::log::{LogError, Page, Position};
+use yizhan::shutdown::Shutdown;
+use yizhan::vault::audit::{Read, ReadAudit, ReadLog, Reading};
+
+use super::*;
+
+#[derive(Default)]
+struct Kept {
+    reads: Mutex<Vec<Read>>,
+    fails: Mutex<bool>,
+}
+
+#[async_trait::async_trait]
+impl ReadLog for Kept {
+    async fn append(&self, reads: Vec<Read>) -> Result<(), LogError> {
+        if *self.fails.lock().unwrap() {
+            return Err(LogError::Full);
+        }
+        self.reads.lock().unwrap().extend(reads);
+        Ok(())
+    }
+    async fn reads(&self, _component: Option<&str>, _after: Option<&Position>, _limit: usize) -> Result<Page<Read>, LogError> {
+        Ok(Page { items: self.reads.lock().unwrap().clone(), next: None })
+    }
+}
+
+fn reading(remote: &str) -> Reading<'_> {
+    Reading { key: "orders", action: "token.read", component: NAME, authorizer: Some("app1"), generation: 3, remote }
+}
+
+#[tokio::test]
+async fn repeats_within_a_minute_are_counted() {
+    let (clock, log) = (Arc::new(ManualClock::starting_at(start())), Arc::new(Kept::default()));
+    let audit = Arc::new(ReadAudit::new(Arc::clone(&log) as _, Arc::clone(&clock) as _));
+    for _ in 0..100 {
+        audit.note(reading("10.0.0.1"));
+    }
+    audit.note(reading("10.0.0.2"));
+    clock.advance(SignedDuration::from_secs(59));
+    audit.note(reading("10.0.0.1"));
+    clock.advance(SignedDuration::from_secs(1));
+    audit.note(reading("10.0.0.1"));
+    audit.flush().await;
+    let mut counts: Vec<_> = log.reads.lock().unwrap().iter().map(|read| (read.remote.clone(), read.at, read.count)).collect();
+    counts.sort();
+    let minute_later = start() + SignedDuration::from_secs(60);
+    let expected = [("10.0.0.1", start(), 101), ("10.0.0.1", minute_later, 1), ("10.0.0.2", start(), 1)];
+    assert_eq!(counts, expected.map(|(remote, at, count)| (remote.to_owned(), at, count)));
+}
+
+#[tokio::test]
+async fn ended_minutes_are_written_in_the_background_and_the_rest_at_shutdown() {
+    let (clock, log) = (Arc::new(ManualClock::starting_at(start())), Arc::new(Kept::default()));
+    let audit = Arc::new(ReadAudit::new(Arc::clone(&log) as _, Arc::clone(&clock) as _));
+    let shutdown = Shutdown::default();
+    let task = tokio::spawn(Arc::clone(&audit).run(shutdown.clone()));
+    audit.note(reading("10.0.0.1"));
+    tokio::task::yield_now().await;
+    clock.advance(SignedDuration::from_secs(65));
+    while log.reads.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    audit.note(reading("10.0.0.2"));
+    shutdown.request();
+    task.await.unwrap();
+    assert_eq!(log.reads.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn what_the_log_does_not_take_is_written_later() {
+    let (clock, log) = (Arc::new(ManualClock::starting_at(start())), Arc::new(Kept::default()));
+    let audit = ReadAudit::new(Arc::clone(&log) as _, clock as _);
+    *log.fails.lock().unwrap() = true;
+    audit.note(reading("10.0.0.1"));
+    audit.flush().await;
+    audit.note(reading("10.0.0.1"));
+    *log.fails.lock().unwrap() = false;
+    audit.flush().await;
+    let total: u64 = log.reads.lock().unwrap().iter().map(|read| read.count).sum();
+    assert_eq!(total, 2);
+    audit.flush().await;
+    assert_eq!(log.reads.lock().unwrap().len(), 1, "the repeat was counted with the first");
+}

@@ -1,0 +1,435 @@
+//! Grants by push and by redirect, links, withdrawals.
+
+use yizhan::clock::Clock;
+use yizhan::platform::push::Grant;
+use yizhan::platform::token::{Permission, RefreshToken, Renewal};
+use yizhan::platform::{AuthorizerTokens, Family, Token, TokenKey};
+use yizhan::vault::shelf::Kind;
+use yizhan::vault::{AuthorizerState, Exchanged, Want};
+
+use super::vendor::Fault;
+use super::*;
+
+const BACK: &str = "https://post.example.com/callback/fake/authorized";
+
+fn state_of(url: &str) -> String {
+    url.split_once("state=").unwrap().1.to_owned()
+}
+
+fn granted(code: yizhan::platform::AuthorizationCode, at: Timestamp) -> Grant {
+    Grant { code: Some(code), tokens: None, permissions: Vec::new(), granted_at: at }
+}
+
+fn names(apps: &[&str]) -> Vec<String> {
+    apps.iter().map(|app| (*app).to_owned()).collect()
+}
+
+impl World {
+    async fn came_back(&self, code: &yizhan::platform::AuthorizationCode, state: &str) -> Result<Exchanged, VaultError> {
+        self.vault.returned(NAME, &format!("code={}&state={state}", code.value.expose())).await
+    }
+
+    async fn state(&self) -> String {
+        state_of(&self.vault.link(NAME, BACK).await.unwrap().url)
+    }
+}
+
+#[tokio::test]
+async fn a_link_holds_an_unguessable_state_that_is_good_once() {
+    let world = World::new().await;
+    world.ticket().await;
+    let link = world.vault.link(NAME, BACK).await.unwrap();
+    assert!(link.url.contains(BACK));
+    let state = state_of(&link.url);
+    assert!(state.len() >= 43);
+    assert_ne!(state, world.state().await);
+    let code = world.vendor.grant("app1");
+    assert_eq!(world.came_back(&code, &state).await.unwrap(), Exchanged::Authorizers(names(&["app1"])));
+    // The page loaded again.
+    assert_eq!(world.came_back(&code, &state).await.unwrap(), Exchanged::Already(names(&["app1"])));
+    // Somebody else's code with a used, a made-up, or no valid state.
+    let other = world.vendor.grant("app2");
+    assert!(matches!(world.came_back(&other, &state).await, Err(VaultError::UnknownState)));
+    assert!(matches!(world.came_back(&other, "made-up").await, Err(VaultError::UnknownState)));
+    assert!(matches!(world.came_back(&other, "").await, Err(VaultError::UnknownState)));
+    assert!(matches!(world.vault.returned(NAME, "error=denied").await, Err(VaultError::VendorRefused(_))));
+}
+
+#[tokio::test]
+async fn a_state_survives_a_restart_and_dies_after_a_day() {
+    let world = World::new().await;
+    world.ticket().await;
+    let (one, two) = (world.state().await, world.state().await);
+    let world = world.restart().await;
+    world.advance(24 * 3600 - 1);
+    world.ticket().await;
+    let code = world.vendor.grant("app1");
+    assert!(world.came_back(&code, &one).await.is_ok());
+    world.advance(1);
+    let code = world.vendor.grant("app2");
+    assert!(matches!(world.came_back(&code, &two).await, Err(VaultError::UnknownState)));
+}
+
+#[tokio::test]
+async fn a_return_without_state_is_exchanged_where_the_platform_carries_none() {
+    let world = World::with(Habits { has_state: false, anonymous: true, ..Habits::default() }).await;
+    world.ticket().await;
+    let code = world.vendor.grant("app1");
+    let came = world.vault.returned(NAME, &format!("code={}", code.value.expose())).await.unwrap();
+    assert_eq!(came, Exchanged::Authorizers(names(&["app1"])), "asked whose the token is");
+    assert_eq!(world.vendor.deeds("identify"), 2);
+}
+
+#[tokio::test]
+async fn a_link_renews_a_refused_component_token() {
+    let world = World::granted().await;
+    world.vendor.kill_passes();
+    assert!(world.vault.link(NAME, BACK).await.is_ok());
+}
+
+#[tokio::test]
+async fn push_and_redirect_with_the_same_code_exchange_it_once() {
+    let world = World::new().await;
+    world.ticket().await;
+    let state = world.state().await;
+    let code = world.vendor.grant("app1");
+    let push = granted(code.clone(), world.clock.now());
+    let (one, two) = tokio::join!(world.vault.granted(NAME, Some("app1"), &push), world.came_back(&code, &state));
+    assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
+    assert_eq!(world.vendor.deeds("exchange"), 1);
+    let again = world.vault.granted(NAME, Some("app1"), &push).await.unwrap();
+    assert_eq!(again, Exchanged::Already(names(&["app1"])));
+}
+
+#[tokio::test]
+async fn push_and_redirect_with_different_codes_end_with_a_token_that_works() {
+    for push_first in [true, false] {
+        let world = World::new().await;
+        world.ticket().await;
+        let state = world.state().await;
+        let (code, other) = (world.vendor.grant("app1"), world.vendor.another_code("app1"));
+        let push = granted(code, world.clock.now());
+        if push_first {
+            world.vault.granted(NAME, Some("app1"), &push).await.unwrap();
+            world.advance(2);
+            world.came_back(&other, &state).await.unwrap();
+        } else {
+            world.came_back(&other, &state).await.unwrap();
+            world.advance(2);
+            let came = world.vault.granted(NAME, Some("app1"), &push).await.unwrap();
+            assert_eq!(came, Exchanged::Already(names(&["app1"])), "the tokens held are younger than this grant");
+        }
+        assert!(world.vendor.accepts("app1", &world.fresh("app1").await.unwrap().token));
+    }
+}
+
+#[tokio::test]
+async fn push_and_redirect_at_the_same_moment_end_with_a_token_that_works() {
+    for anonymous in [false, true] {
+        let world = World::with(Habits { anonymous, ..Habits::default() }).await;
+        world.ticket().await;
+        let state = world.state().await;
+        let (code, other) = (world.vendor.grant("app1"), world.vendor.another_code("app1"));
+        let push = granted(code, world.clock.now());
+        let (one, two) = tokio::join!(world.came_back(&other, &state), world.vault.granted(NAME, Some("app1"), &push));
+        assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
+        assert!(world.vendor.accepts("app1", &world.fresh("app1").await.unwrap().token));
+    }
+}
+
+#[tokio::test]
+async fn a_code_that_its_twin_used_up_is_fine_as_long_as_tokens_are_held() {
+    let world = World::granted().await;
+    // The vendor kills the second code of a grant with the first.
+    let late = granted(code("dead", start() + SignedDuration::from_hours(1)), world.clock.now() + SignedDuration::from_secs(1));
+    let came = world.vault.granted(NAME, Some("app1"), &late).await.unwrap();
+    assert_eq!(came, Exchanged::Already(names(&["app1"])));
+    assert_eq!(world.vendor.deeds("recover"), 0);
+}
+
+#[tokio::test]
+async fn a_refused_code_without_tokens_is_won_back() {
+    let world = World::new().await;
+    world.ticket().await;
+    drop(world.vendor.grant("app1"));
+    let dead = granted(code("dead", start() + SignedDuration::from_hours(1)), world.clock.now());
+    let came = world.vault.granted(NAME, Some("app1"), &dead).await.unwrap();
+    assert_eq!(came, Exchanged::Authorizers(names(&["app1"])));
+    assert_eq!(world.vendor.deeds("recover"), 1);
+    assert!(world.vendor.accepts("app1", &world.fresh("app1").await.unwrap().token));
+}
+
+#[tokio::test]
+async fn an_expired_code_is_won_back_without_being_sent() {
+    let world = World::new().await;
+    let push = world.pushed("app1");
+    let error = world.vault.granted(NAME, Some("app1"), &push).await.unwrap_err();
+    assert!(matches!(error, VaultError::NoTicket { .. }), "{error:?}");
+    let pending = world.fresh("app1").await.unwrap_err();
+    assert!(matches!(&pending, VaultError::NotAuthorized(words) if words.contains("tried again by itself")), "{pending}");
+    let state = world.vault.component_state(NAME).unwrap();
+    assert_eq!((state.authorizers, state.codes_waiting), ((1, 0, 0), 1));
+    world.advance(2 * 3600);
+    world.ticket().await;
+    assert_eq!(world.vault.granted(NAME, Some("app1"), &push).await.unwrap(), Exchanged::Authorizers(names(&["app1"])));
+    assert_eq!((world.vendor.deeds("recover"), world.vendor.deeds("exchange")), (1, 1));
+}
+
+#[tokio::test]
+async fn a_refused_code_of_nobody_is_an_error_and_forgotten() {
+    let world = World::with(Habits { has_state: false, ..Habits::default() }).await;
+    world.ticket().await;
+    assert!(matches!(world.vault.returned(NAME, "code=guess").await, Err(VaultError::VendorRefused(_))));
+    assert!(world.shelf.names(Kind::Code).is_empty());
+}
+
+#[tokio::test]
+async fn the_echo_of_our_own_recovery_is_not_exchanged() {
+    let world = World::granted_with(Habits { renews_by_recovery: true, ..Habits::default() }).await;
+    world.advance(6000);
+    world.ticket().await;
+    world.vault.refresh(NAME, &token_of("app1")).await.unwrap();
+    assert_eq!((world.vendor.deeds("recover"), world.vendor.deeds("refresh")), (1, 0));
+    let exchanges = world.vendor.deeds("exchange");
+    world.advance(300);
+    let echo = granted(world.vendor.another_code("app1"), world.clock.now());
+    let came = world.vault.granted(NAME, Some("app1"), &echo).await.unwrap();
+    assert_eq!(came, Exchanged::Already(names(&["app1"])));
+    let world = world.restart().await;
+    let late = granted(world.vendor.another_code("app1"), world.clock.now());
+    assert!(matches!(world.vault.granted(NAME, Some("app1"), &late).await, Ok(Exchanged::Already(_))), "known after a restart, too");
+    assert_eq!(world.vendor.deeds("exchange"), exchanges);
+    world.advance(600);
+    let news = granted(world.vendor.another_code("app1"), world.clock.now());
+    assert_eq!(world.vault.granted(NAME, Some("app1"), &news).await.unwrap(), Exchanged::Authorizers(names(&["app1"])));
+}
+
+#[tokio::test]
+async fn an_echo_that_comes_while_we_recover_is_answered_at_once() {
+    let world = World::granted_with(Habits { renews_by_recovery: true, ..Habits::default() }).await;
+    world.vendor.close();
+    let vault = Arc::clone(&world.vault);
+    let renewal = tokio::spawn(async move { vault.refresh(NAME, &token_of("app1")).await });
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    let echo = granted(code("echo", start() + SignedDuration::from_hours(1)), world.clock.now());
+    let came = world.vault.granted(NAME, Some("app1"), &echo).await.unwrap();
+    assert_eq!(came, Exchanged::Already(names(&["app1"])));
+    world.vendor.open();
+    assert_eq!(renewal.await.unwrap().unwrap().generation, 2);
+}
+
+#[tokio::test]
+async fn a_second_grant_replaces_the_tokens_and_raises_the_generation() {
+    let world = World::granted().await;
+    world.advance(1);
+    world.grant("app1").await.unwrap();
+    let served = world.fresh("app1").await.unwrap();
+    assert_eq!(served.generation, 2);
+    assert!(world.vendor.accepts("app1", &served.token));
+}
+
+#[tokio::test]
+async fn an_exchange_that_fails_keeps_the_code_and_tries_again_when_asked() {
+    for fault in [Fault::NotSent, Fault::Says("busy"), Fault::Says("other")] {
+        let world = World::new().await;
+        world.ticket().await;
+        world.vendor.fault("exchange", fault);
+        let push = world.pushed("app1");
+        assert!(world.vault.granted(NAME, Some("app1"), &push).await.is_err());
+        assert_eq!(world.shelf.names(Kind::Code).len(), 1);
+        let world = world.restart().await;
+        assert_eq!(world.vault.component_state(NAME).unwrap().codes_waiting, 1);
+        assert_eq!(world.vault.granted(NAME, Some("app1"), &push).await.unwrap(), Exchanged::Authorizers(names(&["app1"])));
+        assert!(world.shelf.names(Kind::Code).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_unanswered_exchange_ends_with_tokens_whether_or_not_it_took_place() {
+    for fault in [Fault::LostBefore, Fault::LostAfter] {
+        let world = World::new().await;
+        world.ticket().await;
+        world.vendor.fault("exchange", fault);
+        world.grant("app1").await.unwrap();
+        assert!(world.vendor.accepts("app1", &world.fresh("app1").await.unwrap().token));
+        assert_eq!(world.vendor.deeds("recover"), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_unanswered_exchange_of_an_unknown_authorizer_is_repeated() {
+    let world = World::with(Habits { has_state: false, ..Habits::default() }).await;
+    world.ticket().await;
+    world.vendor.fault("exchange", Fault::LostBefore);
+    let code = world.vendor.grant("app1");
+    let came = world.vault.returned(NAME, &format!("code={}", code.value.expose())).await.unwrap();
+    assert_eq!(came, Exchanged::Authorizers(names(&["app1"])));
+}
+
+#[tokio::test]
+async fn an_answer_without_a_name_waits_until_the_vendor_tells_it() {
+    let world = World::with(Habits { has_state: false, anonymous: true, ..Habits::default() }).await;
+    world.ticket().await;
+    world.vendor.fault("identify", Fault::NotSent);
+    let code = world.vendor.grant("app1");
+    let query = format!("code={}", code.value.expose());
+    assert!(world.vault.returned(NAME, &query).await.is_err());
+    let world = world.restart().await;
+    assert_eq!(world.vault.returned(NAME, &query).await.unwrap(), Exchanged::Authorizers(names(&["app1"])));
+    assert_eq!(world.vendor.deeds("exchange"), 1, "the stored answer was read again");
+    assert!(world.vendor.accepts("app1", &world.fresh("app1").await.unwrap().token));
+}
+
+#[tokio::test]
+async fn one_code_may_bring_the_tokens_of_several() {
+    let world = World::with(Habits { has_state: false, batch: &["app2", "app3"], ..Habits::default() }).await;
+    world.ticket().await;
+    let code = world.vendor.grant("app1");
+    let came = world.vault.returned(NAME, &format!("code={}", code.value.expose())).await.unwrap();
+    assert_eq!(came, Exchanged::Authorizers(names(&["app1", "app2", "app3"])));
+    for app in ["app1", "app2", "app3"] {
+        assert!(world.vendor.accepts(app, &world.fresh(app).await.unwrap().token));
+    }
+}
+
+fn sent(app_id: &str, token: &str, at: Timestamp) -> Grant {
+    let refresh = Some(RefreshToken { value: Secret::new("r"), expires_at: Some(at + SignedDuration::from_hours(8760)) });
+    let access = Token { value: Secret::new(token), expires_at: None };
+    Grant {
+        code: Some(code(&format!("code of {token}"), at + SignedDuration::from_hours(24))),
+        tokens: Some(AuthorizerTokens { app_id: Some(app_id.to_owned()), access, refresh, permissions: None }),
+        permissions: vec![Permission { id: String::from("7"), name: String::from("seven") }],
+        granted_at: at,
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_a_push_brings_are_kept_if_they_are_newer() {
+    let habits = Habits {
+        has_tickets: false,
+        has_state: false,
+        renewal: Renewal { ahead: Duration::from_secs(86400 * 30), overlap: Duration::from_secs(60), exercise: None },
+        ..Habits::default()
+    };
+    let world = World::with(habits).await;
+    let now = world.clock.now();
+    let newer = sent("app1", "newer", now);
+    assert_eq!(world.vault.granted(NAME, Some("app1"), &newer).await.unwrap(), Exchanged::Authorizers(names(&["app1"])));
+    let older = sent("app1", "older", now - SignedDuration::from_secs(5));
+    assert_eq!(world.vault.granted(NAME, None, &older).await.unwrap(), Exchanged::Already(names(&["app1"])));
+    assert_eq!(world.vault.granted(NAME, None, &newer).await.unwrap(), Exchanged::Already(names(&["app1"])));
+    let served = world.fresh("app1").await.unwrap();
+    assert_eq!((served.token.expose(), served.generation), ("newer", 1));
+    assert_eq!(world.vault.authorizer(NAME, "app1").await.unwrap().0.permissions[0].name, "seven");
+    // The browser brings the code of the same grant.
+    let came = world.vault.returned(NAME, "code=code+of+newer").await.unwrap();
+    assert_eq!(came, Exchanged::Already(names(&["app1"])));
+}
+
+#[tokio::test]
+async fn a_grant_without_code_or_tokens_changes_permissions() {
+    let world = World::granted().await;
+    world.advance(1);
+    let permissions = vec![Permission { id: String::from("9"), name: String::from("nine") }];
+    let update = Grant { code: None, tokens: None, permissions, granted_at: world.clock.now() };
+    assert_eq!(world.vault.granted(NAME, Some("app1"), &update).await.unwrap(), Exchanged::Already(names(&["app1"])));
+    assert_eq!(world.vault.authorizer(NAME, "app1").await.unwrap().0.permissions[0].name, "nine");
+    drop(world.vendor.grant("app2"));
+    assert_eq!(world.vault.granted(NAME, Some("app2"), &update).await.unwrap(), Exchanged::Authorizers(names(&["app2"])), "asked for");
+    assert!(matches!(world.vault.granted(NAME, None, &update).await, Err(VaultError::NotAuthorized(_))));
+    let long = "x".repeat(129);
+    for bad in ["", "a\0b", &long] {
+        assert!(matches!(world.vault.granted(NAME, Some(bad), &update).await, Err(VaultError::NotAuthorized(_))));
+    }
+}
+
+#[tokio::test]
+async fn a_withdrawal_takes_the_tokens_and_keeps_the_generation() {
+    let world = World::granted().await;
+    world.advance(10);
+    world.vendor.revoke("app1");
+    world.vault.revoked(NAME, "app1", world.clock.now()).await.unwrap();
+    let error = world.fresh("app1").await.unwrap_err();
+    assert!(matches!(error, VaultError::Revoked { at: Some(at) } if at == start() + SignedDuration::from_secs(10)), "{error:?}");
+    assert!(matches!(world.vault.refresh(NAME, &token_of("app1")).await, Err(VaultError::Revoked { .. })));
+    assert_eq!(world.vault.component_state(NAME).unwrap().authorizers, (0, 0, 1));
+    let world = world.restart().await;
+    assert!(matches!(world.fresh("app1").await, Err(VaultError::Revoked { .. })));
+    assert!(world.vault.authorizer(NAME, "app1").await.unwrap().1.is_empty());
+    world.advance(10);
+    world.grant("app1").await.unwrap();
+    let served = world.fresh("app1").await.unwrap();
+    assert_eq!(served.generation, 2);
+    assert!(world.vendor.accepts("app1", &served.token));
+}
+
+#[tokio::test]
+async fn what_comes_late_does_not_undo_what_is_newer() {
+    let world = World::granted().await;
+    world.vault.revoked(NAME, "app1", start() - SignedDuration::from_secs(1)).await.unwrap();
+    assert!(world.fresh("app1").await.is_ok(), "a withdrawal from before the grant");
+    world.advance(100);
+    let late = granted(world.vendor.another_code("app1"), start() + SignedDuration::from_secs(50));
+    world.vault.revoked(NAME, "app1", world.clock.now()).await.unwrap();
+    assert_eq!(world.vault.granted(NAME, Some("app1"), &late).await.unwrap(), Exchanged::Already(Vec::new()));
+    assert!(matches!(world.fresh("app1").await, Err(VaultError::Revoked { .. })), "a grant from before the withdrawal");
+    world.vault.revoked(NAME, "never seen", world.clock.now()).await.unwrap();
+    assert!(matches!(world.fresh("never seen").await, Err(VaultError::Revoked { .. })));
+}
+
+#[tokio::test]
+async fn a_grant_that_the_vendor_calls_gone_is_revoked() {
+    let world = World::granted().await;
+    world.vendor.revoke("app1");
+    assert!(matches!(world.vault.refresh(NAME, &token_of("app1")).await, Err(VaultError::Revoked { .. })));
+    assert_eq!(world.vault.authorizer(NAME, "app1").await.unwrap().0.state, AuthorizerState::Revoked);
+    // The time was ours, so a grant that looks older is heard.
+    let again = granted(world.vendor.grant("app1"), start() - SignedDuration::from_secs(3));
+    assert_eq!(world.vault.granted(NAME, Some("app1"), &again).await.unwrap(), Exchanged::Authorizers(names(&["app1"])));
+}
+
+#[tokio::test]
+async fn a_withdrawal_during_a_renewal_wins() {
+    let world = World::granted().await;
+    world.vendor.close();
+    let vault = Arc::clone(&world.vault);
+    let renewal = tokio::spawn(async move { vault.refresh(NAME, &token_of("app1")).await });
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    world.advance(1);
+    let (vault, now) = (Arc::clone(&world.vault), world.clock.now());
+    let withdrawal = tokio::spawn(async move { vault.revoked(NAME, "app1", now).await });
+    world.vendor.open();
+    withdrawal.await.unwrap().unwrap();
+    let _ = renewal.await.unwrap();
+    assert!(matches!(world.fresh("app1").await, Err(VaultError::Revoked { .. })));
+}
+
+#[tokio::test]
+async fn authorizers_come_in_pages() {
+    let world = World::new().await;
+    world.ticket().await;
+    for app in ["c", "a", "e", "b", "d"] {
+        world.grant(app).await.unwrap();
+    }
+    let first = world.vault.authorizers(NAME, None, 2).await.unwrap();
+    assert_eq!(first.items.iter().map(|one| one.app_id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    let second = world.vault.authorizers(NAME, first.next.as_ref(), 2).await.unwrap();
+    assert_eq!(second.items.iter().map(|one| one.app_id.as_str()).collect::<Vec<_>>(), ["c", "d"]);
+    let third = world.vault.authorizers(NAME, second.next.as_ref(), 2).await.unwrap();
+    assert_eq!((third.items.len(), third.next), (1, None));
+}
+
+#[tokio::test]
+async fn nothing_secret_is_printed() {
+    let world = World::granted().await;
+    let served = world.fresh("app1").await.unwrap();
+    let key = TokenKey::Authorizer { app_id: String::from("app1"), family: Family::Current };
+    let all = format!("{served:?} {:?} {:?}", world.vault.ticket(NAME).unwrap(), world.vault.fresh(NAME, &key, Want::default()).await);
+    for word in ["access-", "ticket-", "refresh-", "pass-"] {
+        assert!(!all.contains(word), "{all}");
+    }
+}

@@ -1,0 +1,124 @@
+//! The vault: tickets, tokens, grants, what a crash leaves behind, and the stores under it.
+
+mod audit;
+mod crash;
+mod grants;
+mod memory;
+mod shelf;
+mod sled;
+mod tickets;
+mod tokens;
+mod vendor;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use yizhan::clock::{Clock, ManualClock, Timestamp};
+use yizhan::inbox::log::Tickets;
+use yizhan::platform::push::{Grant, Ticket};
+use yizhan::platform::{AuthorizationCode, Components, Family, TokenKey};
+use yizhan::secret::Secret;
+use yizhan::vault::shelf::TokenShelf;
+use yizhan::vault::{Served, Vault, VaultError, Want};
+
+use memory::MemoryShelf;
+use vendor::{FakeComponent, FakeVendor, Habits};
+
+/// Name of the component in these tests.
+const NAME: &str = "fake";
+
+/// A vault on a shelf in memory with a pretended vendor and a clock moved by hand.
+struct World {
+    clock: Arc<ManualClock>,
+    vendor: Arc<FakeVendor>,
+    shelf: Arc<MemoryShelf>,
+    vault: Arc<Vault>,
+}
+
+fn start() -> Timestamp {
+    "2026-11-20T02:00:00Z".parse().unwrap()
+}
+
+fn token_of(app_id: &str) -> TokenKey {
+    TokenKey::Authorizer { app_id: app_id.to_owned(), family: Family::Current }
+}
+
+fn min_ttl(seconds: u64) -> Want {
+    Want { min_ttl: Duration::from_secs(seconds), ..Want::default() }
+}
+
+const COMPONENT: TokenKey = TokenKey::Component(Family::Current);
+
+async fn open(shelf: Arc<dyn TokenShelf>, vendor: &Arc<FakeVendor>, clock: &Arc<ManualClock>) -> Arc<Vault> {
+    let component = Arc::new(FakeComponent { habits: vendor.habits.clone() });
+    let components = Components::new(vec![component]);
+    Vault::open(shelf, components, Arc::clone(vendor) as _, Arc::clone(clock) as _, "https://post.example.com").await.unwrap()
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with(Habits::default()).await
+    }
+
+    async fn with(habits: Habits) -> Self {
+        let clock = Arc::new(ManualClock::starting_at(start()));
+        let vendor = Arc::new(FakeVendor::new(habits, Arc::clone(&clock)));
+        let shelf = Arc::new(MemoryShelf::default());
+        let vault = open(Arc::clone(&shelf) as _, &vendor, &clock).await;
+        Self { clock, vendor, shelf, vault }
+    }
+
+    /// With a ticket and one granted authorizer, `app1`.
+    async fn granted() -> Self {
+        Self::granted_with(Habits::default()).await
+    }
+
+    async fn granted_with(habits: Habits) -> Self {
+        let world = Self::with(habits).await;
+        world.ticket().await;
+        world.grant("app1").await.unwrap();
+        world
+    }
+
+    /// The process ends and starts again.
+    async fn restart(self) -> Self {
+        let Self { clock, vendor, shelf, vault } = self;
+        drop(vault);
+        let vault = open(Arc::clone(&shelf) as _, &vendor, &clock).await;
+        Self { clock, vendor, shelf, vault }
+    }
+
+    fn advance(&self, seconds: i64) {
+        self.clock.advance(SignedDuration::from_secs(seconds));
+    }
+
+    async fn ticket(&self) {
+        let ticket = self.vendor.ticket();
+        self.vault.keep(NAME, &ticket, self.clock.now()).await.unwrap();
+    }
+
+    /// A merchant grants, the push arrives.
+    async fn grant(&self, app_id: &str) -> Result<yizhan::vault::Exchanged, VaultError> {
+        let grant = self.pushed(app_id);
+        self.vault.granted(NAME, Some(app_id), &grant).await
+    }
+
+    /// A merchant grants: what the push brings.
+    fn pushed(&self, app_id: &str) -> Grant {
+        Grant { code: Some(self.vendor.grant(app_id)), tokens: None, permissions: Vec::new(), granted_at: self.clock.now() }
+    }
+
+    async fn fresh(&self, app_id: &str) -> Result<Served, VaultError> {
+        self.vault.fresh(NAME, &token_of(app_id), Want::default()).await
+    }
+}
+
+fn code(text: &str, expires_at: Timestamp) -> AuthorizationCode {
+    AuthorizationCode { value: Secret::new(text), expires_at }
+}
+
+fn ticket(text: &str, created_at: Timestamp) -> Ticket {
+    Ticket { value: Secret::new(text), created_at }
+}
