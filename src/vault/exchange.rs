@@ -68,6 +68,10 @@ impl Chamber {
         also: Vec<Change>,
     ) -> Result<Exchanged, VaultError> {
         let hash = hash_of(&self.name, code.value.expose());
+        if locked(&self.codes).contains_key(&hash) {
+            self.know_code(hash, app_id, also).await?;
+            return self.exchange(hash).await;
+        }
         if let Some(used) = locked(&self.used).get(&hash) {
             return Ok(Exchanged::Already(used.authorizers.clone()));
         }
@@ -137,8 +141,9 @@ impl Chamber {
 
     async fn exchange_kept(self: &Arc<Self>, hash: CodeHash) -> Result<Exchanged, VaultError> {
         // Whoever had the lock before may have done it.
-        if let Some(used) = locked(&self.used).get(&hash) {
-            return Ok(Exchanged::Already(used.authorizers.clone()));
+        let used = locked(&self.used).get(&hash).cloned();
+        if let Some(used) = used {
+            return self.used_up(&hash, used.authorizers).await.map(Exchanged::Already);
         }
         let Some(found) = self.shelf.get(&self.code_key(&hash)).await? else {
             self.forget_code(&hash);
@@ -149,7 +154,7 @@ impl Chamber {
             return Err(VaultError::Store(String::from("the record of a code is damaged")));
         };
         if record.origin == Origin::Push
-            && matches!(record.stage, Stage::Waiting)
+            && matches!(record.stage, Stage::Waiting | Stage::Lost)
             && let Some(app_id) = &record.app_id
             && let Some(authorizers) = self.is_settled(app_id, record.granted_at).await?
         {
@@ -394,21 +399,30 @@ impl Chamber {
         self.board.read(slot.family, &slot.app_id, |held| held.is_valid(now) && !held.doubtful).unwrap_or(false)
     }
 
+    /// A code that is kept came again. If a redirect brought it without an app id, the push may say now whose it is.
+    async fn know_code(&self, hash: CodeHash, app_id: Option<&str>, also: Vec<Change>) -> Result<(), VaultError> {
+        let mut changes = also;
+        let mut known = None;
+        if let Some(app_id) = app_id
+            && locked(&self.codes).get(&hash).is_some_and(|code| code.app_id.is_none())
+            && !self.exchanges.is_under_way(&hash)
+            && let Some(mut stored) = self.shelf.get(&self.code_key(&hash)).await?.as_ref().and_then(read::<CodeRecord>)
+        {
+            stored.app_id = Some(app_id.to_owned());
+            changes.push(put(self.code_key(&hash), &stored)?);
+            known = Some(stored);
+        }
+        if !changes.is_empty() {
+            self.commit(changes).await?;
+        }
+        if let Some(stored) = known {
+            self.board_code(hash, &stored);
+        }
+        Ok(())
+    }
+
     /// Keeps a code durably before anything is done with it. The first word of an authorizer makes it pending.
     async fn keep_code(&self, hash: CodeHash, record: CodeRecord, also: Vec<Change>) -> Result<(), VaultError> {
-        let known = locked(&self.codes).get(&hash).cloned();
-        if let Some(known) = known {
-            // The redirect brought it without an app id, now the push says whose it is.
-            if let (None, Some(app_id)) = (&known.app_id, &record.app_id)
-                && !self.exchanges.is_under_way(&hash)
-                && let Some(mut stored) = self.shelf.get(&self.code_key(&hash)).await?.as_ref().and_then(read::<CodeRecord>)
-            {
-                stored.app_id = Some(app_id.clone());
-                self.commit(vec![put(self.code_key(&hash), &stored)?]).await?;
-                self.board_code(hash, &stored);
-            }
-            return if also.is_empty() { Ok(()) } else { Ok(self.commit(also).await?) };
-        }
         let mut changes = also;
         changes.push(put(self.code_key(&hash), &record)?);
         let mut pending = None;

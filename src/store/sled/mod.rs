@@ -34,6 +34,10 @@ const QUEUE: usize = 4096;
 /// Kind of the record that says which layout the store has, and proves at open that the master key is the right one.
 const FORMAT: &str = "format";
 
+/// A file that is made once the store holds its format record. Sled opens as a new, empty store when the start of its file is lost:
+/// with this file there, that is damage.
+const MADE: &str = "vault.made";
+
 /// What the format record holds.
 const LAYOUT: &[u8] = b"yizhan vault 1";
 
@@ -151,13 +155,13 @@ impl SledVault {
             .map_err(|panic| damaged(words_of(panic.as_ref())))?
             .map_err(|error| damaged(error.to_string()))?;
         let Some(stored) = stored else {
-            if !committer.tree.is_empty() {
+            if folder.join(MADE).exists() || !committer.tree.is_empty() {
                 return Err(damaged(String::from("its format record is missing")));
             }
+            let unusable = |cause: String| OpenError::Unusable { folder: folder.to_owned(), cause };
             let change = RawChange { kind: FORMAT, key, expected: Some(0), body: Some(Zeroizing::new(LAYOUT.to_vec())) };
-            return committer
-                .commit_one(change)
-                .map_err(|error| OpenError::Unusable { folder: folder.to_owned(), cause: error.to_string() });
+            committer.commit_one(change).map_err(|error| unusable(error.to_string()))?;
+            return File::create(folder.join(MADE)).and_then(|made| made.sync_all()).map_err(|error| unusable(error.to_string()));
         };
         let (version, sealed) = split(&stored).ok_or_else(|| damaged(String::from("its format record is too short")))?;
         match committer.at_rest.open(FORMAT, &bound(&key, version), sealed) {

@@ -73,6 +73,7 @@ impl Outside {
     /// The life after the kill.
     async fn live_on(&self, work: bool) {
         self.stops.clear();
+        self.shelf.forget_leases();
         let vault = open(Arc::clone(&self.shelf) as _, &self.vendor, &self.clock).await;
         self.ticket(&vault).await;
         let shutdown = Shutdown::default();
@@ -161,6 +162,7 @@ fn killed_twice() {
                 }
             });
             outside.stops.set(second);
+            outside.shelf.forget_leases();
             process().block_on(async {
                 tokio::select! {
                     biased;
@@ -204,6 +206,7 @@ fn a_redirect_killed_at_every_step_is_finished_or_was_never_begun() {
                 break;
             }
             outside.stops.clear();
+            outside.shelf.forget_leases();
             let begun = !outside.shelf.names(Kind::Code).is_empty() || !outside.shelf.names(Kind::Used).is_empty();
             process().block_on(async {
                 let vault = open(Arc::clone(&outside.shelf) as _, &outside.vendor, &outside.clock).await;

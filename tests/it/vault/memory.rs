@@ -72,6 +72,11 @@ impl MemoryShelf {
         *body = Clear::new(b"damaged".to_vec());
     }
 
+    /// As a store that belongs to one process: what the killed one held is free at once.
+    pub fn forget_leases(&self) {
+        self.leases.lock().unwrap().clear();
+    }
+
     pub fn names(&self, kind: Kind) -> Vec<String> {
         self.records.lock().unwrap().keys().filter(|key| key.kind == kind).map(|key| key.name.clone()).collect()
     }
