@@ -174,7 +174,7 @@ impl ReadAudit {
         if reads.is_empty() {
             return;
         }
-        reads.sort_by(|one, other| one.at.cmp(&other.at));
+        reads.sort_by_key(|read| read.at);
         self.held.fetch_sub(reads.len(), Ordering::Relaxed);
         if let Err(error) = self.log.append(reads.clone()).await {
             tracing::error!(%error, reads = reads.len(), "reads of tokens could not be recorded; trying again");

@@ -33,9 +33,6 @@ const SENDS: usize = 64;
 /// Least time between two tries that callers cause while a renewal fails.
 pub(super) const COOLING: Duration = Duration::from_secs(5);
 
-/// Least time between two renewals of one token that callers force.
-pub(super) const FORCED_APART: Duration = Duration::from_secs(30);
-
 /// Longest time one process may work on a name before another may try: all calls of one renewal with their timeouts.
 const LEASE: Duration = Duration::from_secs(90);
 

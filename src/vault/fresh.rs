@@ -14,7 +14,7 @@ use crate::platform::ApiError;
 use crate::platform::token::{Family, TokenKey};
 
 use super::authorizer::AuthorizerState;
-use super::chamber::{Chamber, FORCED_APART, Pass, locked, token_key};
+use super::chamber::{Chamber, Pass, locked, token_key};
 use super::held::{Held, Slot};
 use super::record::token_name;
 use super::schedule::{Item, between, later};
@@ -170,17 +170,17 @@ impl Chamber {
         .boxed()
     }
 
-    /// A renewal that somebody insists on, at most one per [`FORCED_APART`]; who comes while one is under way joins it.
+    /// A renewal that somebody insists on, at most one per the platform's interval; who comes while one is under way joins it.
     pub async fn force(self: &Arc<Self>, slot: Slot, seen: u64) -> Result<(), VaultError> {
         if !self.renewals.is_under_way(&slot) {
-            let now = self.clock.now();
+            let (now, apart) = (self.clock.now(), self.component.forced_renewal_interval());
             let mut forced = locked(&self.forced);
-            if let Some(again_at) = forced.get(&slot).map(|at| later(*at, FORCED_APART))
+            if let Some(again_at) = forced.get(&slot).map(|at| later(*at, apart))
                 && again_at > now
             {
                 return Err(VaultError::RateLimited(between(now, again_at)));
             }
-            forced.retain(|_, at| later(*at, FORCED_APART) > now);
+            forced.retain(|_, at| later(*at, apart) > now);
             forced.insert(slot.clone(), now);
         }
         self.renew(slot, seen, Urge::Forced).await

@@ -42,7 +42,7 @@ impl SubscriptionBook for SledVault {
 impl SledVault {
     async fn change(&self, name: &str, body: Option<Zeroizing<Vec<u8>>>) -> Result<(), BookError> {
         let change = RawChange::new(SUBSCRIPTION, raw_key(SUBSCRIPTION, "", name), None, body).map_err(refused)?;
-        self.submit(|answer| Job::Commit { changes: vec![change], answer }).await.map_err(refused)
+        self.submit(|answer| Job::Change(vec![change], answer)).await.map_err(refused)
     }
 }
 

@@ -6,30 +6,33 @@
 //! Key: `kind ‖ 0 ‖ component ‖ 0 ‖ name`. Value: `version (8 bytes, big endian) ‖ sealed body`; the seal binds key and version.
 //! All records are in one tree because a batch over several trees is not atomic in sled 0.34.
 
+mod backup;
 mod book;
-mod committer;
+mod writer;
 
 use std::fs::{self, File};
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::{Arc, Weak};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
+use crate::inbox::LogError;
 use crate::store::at_rest::{AtRest, AtRestError};
-use crate::vault::shelf::{Change, Kind, LARGEST_BODY, Record, RecordKey, ShelfError, TokenShelf};
+use crate::store::commit::{Committer, Limits, panic_text};
+use crate::vault::shelf::{Change, Kind, Record, RecordKey, ShelfError, TokenShelf};
 
-use committer::{Committer, Job, RawChange};
+pub use backup::VaultRestore;
+use writer::{Job, RawChange, Writer};
 
 /// Memory that sled may use for pages. The vault keeps what is read often in its own memory.
 const CACHE_BYTES: u64 = 16 << 20;
 
-/// Commits that may wait for the committing thread.
-const QUEUE: usize = 4096;
+/// What may wait for the committing thread, and how much it writes at a time.
+const LIMITS: Limits = Limits { queue: 4096, group: 512, group_bytes: 1 << 20 };
 
 /// Kind of the record that says which layout the store has, and proves at open that the master key is the right one.
 const FORMAT: &str = "format";
@@ -74,6 +77,12 @@ pub enum OpenError {
         /// Id of that key.
         id: String,
     },
+    /// A restore was asked for where something is.
+    #[error("there is something in `{folder}` already")]
+    NotEmpty {
+        /// The folder.
+        folder: PathBuf,
+    },
 }
 
 impl OpenError {
@@ -88,6 +97,7 @@ impl OpenError {
                  without one, move the folder away and start: tickets come back by themselves within minutes, \
                  and authorizers are won back by `POST …/token/refresh` where the platform can recover a lost token"
             }
+            Self::NotEmpty { .. } => "restore into an empty folder",
             Self::OtherKey { .. } => {
                 "set `store.master_key` to the key it was sealed with, or add that key to `store.previous_master_keys`"
             }
@@ -99,9 +109,7 @@ impl OpenError {
 pub struct SledVault {
     tree: sled::Tree,
     at_rest: Arc<AtRest>,
-    jobs: Option<mpsc::Sender<Job>>,
-    failure: watch::Receiver<Option<String>>,
-    thread: Option<JoinHandle<()>>,
+    committer: Committer<Job>,
 }
 
 impl SledVault {
@@ -112,127 +120,50 @@ impl SledVault {
     pub async fn open(folder: &Path, at_rest: Arc<AtRest>) -> Result<Arc<Self>, OpenError> {
         let folder = folder.to_owned();
         let unusable = OpenError::Unusable { folder: folder.clone(), cause: String::from("the opening thread ended early") };
-        tokio::task::spawn_blocking(move || Self::open_now(&folder, at_rest)).await.map_err(|_| unusable)?
-    }
-
-    fn open_now(folder: &Path, at_rest: Arc<AtRest>) -> Result<Arc<Self>, OpenError> {
-        let unusable = |cause: &dyn std::fmt::Display| OpenError::Unusable { folder: folder.to_owned(), cause: cause.to_string() };
-        let damaged = |cause: String| OpenError::Damaged { folder: folder.to_owned(), cause };
-        fs::create_dir_all(folder).map_err(|error| unusable(&error))?;
-        // No background flusher: this file alone says what is durable when.
-        let settings = sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-        // Sled 0.34 panics on some kinds of damage instead of answering with an error.
-        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| settings.open().and_then(|db| db.open_tree("vault"))));
-        let tree = match opened {
-            Ok(Ok(tree)) => tree,
-            Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock") => {
-                return Err(OpenError::InUse { folder: folder.to_owned() });
-            }
-            Ok(Err(sled::Error::Io(error))) => return Err(unusable(&error)),
-            Ok(Err(error)) => return Err(damaged(error.to_string())),
-            Err(panic) => return Err(damaged(words_of(panic.as_ref()))),
-        };
-        // The same file that sled writes to, opened once more for our own sync.
-        let data = File::open(folder.join("db")).map_err(|error| unusable(&error))?;
-        let committer = Committer::new(tree.clone(), data, Arc::clone(&at_rest));
-        Self::check_format(folder, &committer)?;
-        sync_folder(folder).map_err(|error| unusable(&error))?;
-
-        let (jobs, queue) = mpsc::channel(QUEUE);
-        let (failed, failure) = watch::channel(None);
-        let thread = std::thread::Builder::new()
-            .name(String::from("vault-commit"))
-            .spawn(move || committer.run(queue, &failed))
-            .map_err(|error| unusable(&error))?;
-        Ok(Arc::new(Self { tree, at_rest, jobs: Some(jobs), failure, thread: Some(thread) }))
-    }
-
-    /// Writes the format record into a new store; reads it in an old one, which proves the master key.
-    fn check_format(folder: &Path, committer: &Committer) -> Result<(), OpenError> {
-        let key = raw_key(FORMAT, "", "");
-        let damaged = |cause: String| OpenError::Damaged { folder: folder.to_owned(), cause };
-        let stored = std::panic::catch_unwind(AssertUnwindSafe(|| committer.tree.get(&key)))
-            .map_err(|panic| damaged(words_of(panic.as_ref())))?
-            .map_err(|error| damaged(error.to_string()))?;
-        let Some(stored) = stored else {
-            if folder.join(MADE).exists() || !committer.tree.is_empty() {
-                return Err(damaged(String::from("its format record is missing")));
-            }
-            let unusable = |cause: String| OpenError::Unusable { folder: folder.to_owned(), cause };
-            let change = RawChange { kind: FORMAT, key, expected: Some(0), body: Some(Zeroizing::new(LAYOUT.to_vec())) };
-            committer.commit_one(change).map_err(|error| unusable(error.to_string()))?;
-            return File::create(folder.join(MADE)).and_then(|made| made.sync_all()).map_err(|error| unusable(error.to_string()));
-        };
-        let (version, sealed) = split(&stored).ok_or_else(|| damaged(String::from("its format record is too short")))?;
-        match committer.at_rest.open(FORMAT, &bound(&key, version), sealed) {
-            Ok(layout) if layout.as_slice() == LAYOUT => Ok(()),
-            Ok(_) => Err(damaged(String::from("its layout is unknown; it may have been written by a newer version"))),
-            Err(AtRestError::OtherKey(id)) => Err(OpenError::OtherKey { folder: folder.to_owned(), id }),
-            Err(error) => Err(damaged(error.to_string())),
+        let opened = tokio::task::spawn_blocking(move || Self::open_now(&folder, at_rest)).await.map_err(|_| unusable)??;
+        let (opened, is_outdated) = opened;
+        if is_outdated {
+            tokio::spawn(reseal(Arc::downgrade(&opened)));
         }
+        Ok(opened)
     }
 
-    /// Returns the cause once a write or sync has failed: final for this process. Never returns while all is well.
-    pub async fn failed(&self) -> String {
-        let mut failure = self.failure.clone();
-        match failure.wait_for(Option::is_some).await {
-            Ok(cause) => cause.clone().unwrap_or_default(),
-            Err(_) => String::from("the committing thread ended"),
-        }
+    /// With whether former seals are left.
+    fn open_now(folder: &Path, at_rest: Arc<AtRest>) -> Result<(Arc<Self>, bool), OpenError> {
+        let unusable = |error: std::io::Error| OpenError::Unusable { folder: folder.to_owned(), cause: error.to_string() };
+        fs::create_dir_all(folder).map_err(unusable)?;
+        let tree = tree_in(folder)?;
+        let data = File::open(folder.join("db")).map_err(unusable)?;
+        let writer = Writer::new(tree.clone(), data, Arc::clone(&at_rest));
+        let is_outdated = check_format(folder, &writer)?;
+        sync_folder(folder).map_err(unusable)?;
+        let committer = Committer::start("vault", LIMITS, writer).map_err(unusable)?;
+        Ok((Arc::new(Self { tree, at_rest, committer }), is_outdated))
     }
 
-    /// Every key with its sealed value, for a backup while the store is in use. Later changes may or may not be in it;
-    /// each record is whole, and records of one commit are either all new or all old only if nothing is written meanwhile.
-    pub fn export(&self) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), ShelfError>> + Send + use<> {
-        self.tree.iter().map(|entry| match entry {
-            Ok((key, value)) => Ok((key.to_vec(), value.to_vec())),
-            Err(error) => Err(ShelfError::Damaged(error.to_string())),
-        })
+    /// What went wrong, once a write or sync has failed: final for this process.
+    #[must_use]
+    pub fn failed(&self) -> tokio::sync::watch::Receiver<Option<String>> {
+        self.committer.failed()
     }
 
-    /// Puts keys with sealed values back as [`SledVault::export`] gave them; durable when it returns. For a restore into a new store
-    /// that nobody uses yet.
-    ///
-    /// # Errors
-    /// As [`TokenShelf::commit`].
-    pub async fn import(&self, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), ShelfError> {
-        self.submit(|answer| Job::Import { entries, answer }).await
-    }
-
-    async fn submit(&self, job: impl FnOnce(oneshot::Sender<Result<(), ShelfError>>) -> Job) -> Result<(), ShelfError> {
-        if let Some(cause) = self.failure.borrow().as_ref() {
-            return Err(ShelfError::Failed(cause.clone()));
-        }
-        let (answer, answered) = oneshot::channel();
-        let jobs = self.jobs.as_ref().ok_or_else(ended)?;
-        jobs.try_send(job(answer)).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => ShelfError::Full,
-            mpsc::error::TrySendError::Closed(_) => ended(),
-        })?;
-        metrics::gauge!("yizhan_queue_depth", "queue" => "vault")
-            .set(f64::from(u32::try_from(jobs.max_capacity() - jobs.capacity()).unwrap_or(u32::MAX)));
-        answered.await.map_err(|_| ended())?
+    async fn submit<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, ShelfError>>) -> Job) -> Result<T, ShelfError> {
+        self.committer.ask_now(job).await.map_err(|error| match error {
+            LogError::Full => ShelfError::Full,
+            LogError::Failed(cause) => ShelfError::Failed(cause),
+            LogError::Damaged(cause) => ShelfError::Damaged(cause),
+        })?
     }
 
     /// Reads on a thread that may block; a panic of sled is damage.
     async fn read<T: Send + 'static>(&self, read: impl FnOnce(&Reader) -> Result<T, ShelfError> + Send + 'static) -> Result<T, ShelfError> {
         let reader = Reader { tree: self.tree.clone(), at_rest: Arc::clone(&self.at_rest) };
         tokio::task::spawn_blocking(move || {
-            std::panic::catch_unwind(AssertUnwindSafe(|| read(&reader)))
-                .unwrap_or_else(|panic| Err(ShelfError::Damaged(words_of(panic.as_ref()))))
+            catch_unwind(AssertUnwindSafe(|| read(&reader)))
+                .unwrap_or_else(|panic| Err(ShelfError::Damaged(panic_text(&*panic).to_owned())))
         })
         .await
         .map_err(|error| ShelfError::Failed(error.to_string()))?
-    }
-}
-
-impl Drop for SledVault {
-    /// Lets the thread finish what waits, so that the folder can be opened again at once.
-    fn drop(&mut self) {
-        self.jobs = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 
@@ -277,7 +208,7 @@ impl TokenShelf for SledVault {
                 RawChange::new(kind, raw_key(kind, &change.key.component, &change.key.name), change.expected, change.body)
             })
             .collect::<Result<_, _>>()?;
-        self.submit(|answer| Job::Commit { changes, answer }).await
+        self.submit(|answer| Job::Change(changes, answer)).await
     }
 
     /// Granted always: the file lock makes this process the only one.
@@ -308,11 +239,65 @@ impl Reader {
     }
 }
 
-impl RawChange {
-    fn new(kind: &'static str, key: Vec<u8>, expected: Option<u64>, body: Option<Zeroizing<Vec<u8>>>) -> Result<Self, ShelfError> {
-        match &body {
-            Some(body) if body.len() > LARGEST_BODY => Err(ShelfError::TooLarge(body.len())),
-            _ => Ok(Self { kind, key, expected, body }),
+/// Opens sled's tree. No background flusher: the committing thread alone says what is durable when.
+fn tree_in(folder: &Path) -> Result<sled::Tree, OpenError> {
+    let settings = sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+    guarded(folder, || settings.open().and_then(|db| db.open_tree("vault")))
+}
+
+/// Sled 0.34 panics on some kinds of damage instead of answering with an error.
+fn guarded<T>(folder: &Path, open: impl FnOnce() -> sled::Result<T>) -> Result<T, OpenError> {
+    let folder = folder.to_owned();
+    match catch_unwind(AssertUnwindSafe(open)) {
+        Ok(Ok(opened)) => Ok(opened),
+        Ok(Err(sled::Error::Io(error))) if error.to_string().contains("could not acquire lock") => Err(OpenError::InUse { folder }),
+        Ok(Err(sled::Error::Io(error))) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+            Err(OpenError::Unusable { folder, cause: error.to_string() })
+        }
+        Ok(Err(error)) => Err(OpenError::Damaged { folder, cause: error.to_string() }),
+        Err(panic) => Err(OpenError::Damaged { folder, cause: panic_text(&*panic).to_owned() }),
+    }
+}
+
+/// Writes the format record into a new store; reads it in an old one, which proves the master key. Whether that has a former seal.
+fn check_format(folder: &Path, writer: &Writer) -> Result<bool, OpenError> {
+    let key = raw_key(FORMAT, "", "");
+    let damaged = |cause: &str| OpenError::Damaged { folder: folder.to_owned(), cause: cause.to_owned() };
+    let unusable = |cause: String| OpenError::Unusable { folder: folder.to_owned(), cause };
+    let made = folder.join(MADE);
+    let Some(stored) = guarded(folder, || writer.tree.get(&key))? else {
+        if made.exists() || !writer.tree.is_empty() {
+            return Err(damaged("its format record is missing"));
+        }
+        let change = RawChange { kind: FORMAT, key, expected: Some(0), body: Some(Zeroizing::new(LAYOUT.to_vec())) };
+        writer.write_one(change).map_err(unusable)?;
+        return File::create(made).and_then(|made| made.sync_all()).map(|()| false).map_err(|error| unusable(error.to_string()));
+    };
+    if !made.exists() {
+        // A crash came between the record and the file.
+        File::create(made).and_then(|made| made.sync_all()).map_err(|error| unusable(error.to_string()))?;
+    }
+    let (version, sealed) = split(&stored).ok_or_else(|| damaged("its format record is too short"))?;
+    match writer.at_rest.open(FORMAT, &bound(&key, version), sealed) {
+        Ok(layout) if layout.as_slice() == LAYOUT => Ok(writer.at_rest.is_outdated(sealed)),
+        Ok(_) => Err(damaged("its layout is unknown; it may have been written by a newer version")),
+        Err(AtRestError::OtherKey(id)) => Err(OpenError::OtherKey { folder: folder.to_owned(), id }),
+        Err(error) => Err(damaged(&error.to_string())),
+    }
+}
+
+/// Seals what a former master key sealed under the present one, a few records at a time, between the commits of others.
+async fn reseal(vault: Weak<SledVault>) {
+    let mut after = Vec::new();
+    while let Some(vault) = vault.upgrade() {
+        match vault.submit(|answer| Job::Reseal(after.clone(), answer)).await {
+            Ok(Some(last)) => after = last,
+            Ok(None) => return,
+            Err(ShelfError::Full) => tokio::task::yield_now().await,
+            Err(error) => {
+                tracing::error!(%error, "records of the vault could not be sealed under the present master key; the next start tries again");
+                return;
+            }
         }
     }
 }
@@ -329,16 +314,6 @@ fn bound(key: &[u8], version: u64) -> Vec<u8> {
 fn split(value: &[u8]) -> Option<(u64, &[u8])> {
     let (version, sealed) = value.split_first_chunk::<8>()?;
     Some((u64::from_be_bytes(*version), sealed))
-}
-
-fn ended() -> ShelfError {
-    ShelfError::Failed(String::from("the committing thread ended"))
-}
-
-/// What a panic said.
-fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
-    let words = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| String::from("the store stopped without a word"))
 }
 
 /// Makes the file's names durable: a folder is a file too.

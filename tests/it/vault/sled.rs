@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use yizhan::fanout::subscription::{Ordering, Origin, SigningKey, State, Subscription, SubscriptionBook};
+use yizhan::store::archive::{ArchiveReader, ArchiveWriter, Record};
 use yizhan::store::at_rest::AtRest;
-use yizhan::store::sled::{OpenError, SledVault};
+use yizhan::store::sled::{OpenError, SledVault, VaultRestore};
 use yizhan::vault::Want;
 use yizhan::vault::shelf::{Change, Kind, ShelfError, TokenShelf};
 
@@ -30,6 +31,15 @@ fn copy_all(from: &Path, to: &Path) {
             fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+fn records(shelf: &SledVault) -> Vec<Record> {
+    let mut bytes = Vec::new();
+    let mut archive = ArchiveWriter::new(&mut bytes).unwrap();
+    shelf.backup(&mut archive).unwrap();
+    archive.finish().unwrap();
+    let mut archive = ArchiveReader::new(bytes.as_slice()).unwrap();
+    std::iter::from_fn(|| archive.next().unwrap()).collect()
 }
 
 fn master(byte: u8) -> Secret {
@@ -118,14 +128,21 @@ async fn after_a_key_change_everything_is_sealed_anew_in_the_background() {
     assert!(both.get(&key(Kind::Token, NAME, "13")).await.unwrap().unwrap().body.is_some());
     let new = AtRest::new(&master(2), &[]).unwrap();
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    while both.export().any(|entry| new.is_outdated(&entry.unwrap().1[8..])) {
+    while records(&both).iter().any(|record| new.is_outdated(&record.value[8..])) {
         assert!(std::time::Instant::now() < deadline);
         tokio::task::yield_now().await;
     }
     // A commit of a record that was sealed anew still knows its version.
     both.commit(vec![Change::put_if(key(Kind::Token, NAME, "13"), 1, body("newer"))]).await.unwrap();
     drop(both);
-    let only_new = SledVault::open(folder.path(), Arc::new(new)).await.unwrap();
+    let new = Arc::new(new);
+    // The task that sealed may hold the store for a moment yet.
+    let only_new = loop {
+        match SledVault::open(folder.path(), Arc::clone(&new)).await {
+            Err(OpenError::InUse { .. }) => tokio::task::yield_now().await,
+            opened => break opened.unwrap(),
+        }
+    };
     let record = only_new.get(&key(Kind::Token, NAME, "699")).await.unwrap().unwrap();
     assert_eq!((record.version, record.body.unwrap().as_slice()), (1, b"secret".as_slice()));
     assert_eq!(SubscriptionBook::load(&*only_new).await.unwrap().len(), 1);
@@ -136,31 +153,64 @@ async fn a_record_moved_under_another_name_does_not_open() {
     let folder = tempfile::tempdir().unwrap();
     let shelf = sled(folder.path()).await;
     shelf.commit(vec![Change::put(key(Kind::Token, NAME, "a"), body("token of a"))]).await.unwrap();
-    let entries: Vec<_> = shelf.export().map(Result::unwrap).collect();
-    let (mut name, value) = entries.into_iter().find(|(name, _)| name.ends_with(b"\0a")).unwrap();
-    *name.last_mut().unwrap() = b'b';
-    shelf.import(vec![(name, value)]).await.unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let mut restore = VaultRestore::begin(other.path()).unwrap();
+    for Record { section, mut key, value } in records(&shelf) {
+        if key.ends_with(b"\0a") {
+            *key.last_mut().unwrap() = b'b';
+        }
+        assert!(restore.put(&section, &key, &value).unwrap());
+    }
+    restore.finish().unwrap();
+    let shelf = sled(other.path()).await;
     let moved = shelf.get(&key(Kind::Token, NAME, "b")).await.unwrap().unwrap();
     assert!(moved.body.is_none());
 }
 
 #[tokio::test]
-async fn an_export_can_be_put_into_another_store() {
+async fn a_backup_taken_at_work_is_restored_into_an_empty_folder() {
     let folder = tempfile::tempdir().unwrap();
     let shelf = sled(folder.path()).await;
-    shelf
-        .commit(vec![Change::put(key(Kind::Token, NAME, "a"), body("one")), Change::put(key(Kind::Note, "", "n"), body("two"))])
-        .await
-        .unwrap();
-    let entries: Vec<_> = shelf.export().map(Result::unwrap).collect();
+    let many = (0..2500).map(|index| Change::put(key(Kind::Token, NAME, &format!("{index}")), body("one")));
+    shelf.commit(many.collect()).await.unwrap();
+    shelf.commit(vec![Change::put(key(Kind::Note, "", "n"), body("two"))]).await.unwrap();
+    let found = records(&shelf);
     let other = tempfile::tempdir().unwrap();
+    let mut restore = VaultRestore::begin(other.path()).unwrap();
+    assert!(!restore.put("log/meta", b"k", b"v").unwrap(), "not the vault's");
+    for Record { section, key, value } in found {
+        assert!(restore.put(&section, &key, &value).unwrap());
+    }
+    restore.finish().unwrap();
     let restored = sled(other.path()).await;
-    restored.import(entries).await.unwrap();
-    let record = restored.get(&key(Kind::Token, NAME, "a")).await.unwrap().unwrap();
+    let record = restored.get(&key(Kind::Token, NAME, "2499")).await.unwrap().unwrap();
     assert_eq!(record.body.unwrap().as_slice(), b"one");
     restored.commit(vec![Change::put_if(key(Kind::Note, "", "n"), 1, body("three"))]).await.unwrap();
     drop(restored);
     assert!(sled(other.path()).await.get(&key(Kind::Note, "", "n")).await.unwrap().is_some());
+    assert!(matches!(VaultRestore::begin(other.path()), Err(OpenError::NotEmpty { .. })));
+}
+
+#[tokio::test]
+async fn a_backup_without_a_vault_is_not_taken_for_one() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(VaultRestore::begin(folder.path()).unwrap().finish(), Err(OpenError::Damaged { .. })));
+}
+
+#[tokio::test]
+async fn a_store_whose_file_is_lost_is_not_taken_for_a_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(sled(folder.path()).await);
+    let copy = killed(folder.path());
+    for entry in fs::read_dir(copy.path()).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name() == "db" || entry.file_name().to_string_lossy().starts_with("snap") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let Err(error) = SledVault::open(copy.path(), at_rest()).await else { panic!("opened") };
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    assert!(error.hint().contains("yizhan restore"));
 }
 
 /// Damage anywhere is an error with a hint, or at worst records that do not open; never a panic, never another content.

@@ -1,0 +1,103 @@
+//! Backup of the vault's store while it runs, and its restoration into an empty folder, in the form of [`crate::store::archive`].
+//! Everything stays sealed.
+//!
+//! A backup taken while something is written may hold some of a commit's records new and others old. That does no harm: what is missing
+//! reads as lost and is won back, and what was finished and is found open is read again from the stored answer.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::store::archive::ArchiveWriter;
+
+use super::{MADE, OpenError, SledVault, raw_key, sync_folder, tree_in};
+
+/// Name of the section.
+const SECTION: &str = "vault";
+
+/// Records restored in one batch.
+const BATCH: usize = 1000;
+
+impl SledVault {
+    /// Writes everything, while the vault goes on working. Blocks: call it from a thread that may.
+    ///
+    /// # Errors
+    /// Of reading or writing.
+    pub fn backup<W: Write>(&self, archive: &mut ArchiveWriter<W>) -> std::io::Result<()> {
+        archive.section(SECTION)?;
+        for entry in self.tree.iter() {
+            let (key, value) = entry.map_err(std::io::Error::other)?;
+            archive.record(&key, &value)?;
+        }
+        Ok(())
+    }
+}
+
+/// A vault's store being restored.
+pub struct VaultRestore {
+    folder: PathBuf,
+    tree: sled::Tree,
+    batch: sled::Batch,
+    waiting: usize,
+    is_vault: bool,
+}
+
+impl VaultRestore {
+    /// Begins to restore into that folder, which must be empty or not exist.
+    ///
+    /// # Errors
+    /// [`OpenError::NotEmpty`], or what opening an empty store can meet.
+    pub fn begin(folder: &Path) -> Result<Self, OpenError> {
+        let unusable = |error: std::io::Error| OpenError::Unusable { folder: folder.to_owned(), cause: error.to_string() };
+        fs::create_dir_all(folder).map_err(unusable)?;
+        if fs::read_dir(folder).map_err(unusable)?.next().is_some() {
+            return Err(OpenError::NotEmpty { folder: folder.to_owned() });
+        }
+        let tree = tree_in(folder)?;
+        Ok(Self { folder: folder.to_owned(), tree, batch: sled::Batch::default(), waiting: 0, is_vault: false })
+    }
+
+    /// Puts in one record of an archive; `false` when its section is not the vault's.
+    ///
+    /// # Errors
+    /// Of writing.
+    pub fn put(&mut self, section: &str, key: &[u8], value: &[u8]) -> Result<bool, OpenError> {
+        if section != SECTION {
+            return Ok(false);
+        }
+        self.is_vault |= key == raw_key(super::FORMAT, "", "");
+        self.batch.insert(key, value);
+        self.waiting += 1;
+        if self.waiting >= BATCH {
+            self.write()?;
+        }
+        Ok(true)
+    }
+
+    /// Makes it durable. Without this the folder is to be thrown away.
+    ///
+    /// # Errors
+    /// Of writing; [`OpenError::Damaged`] when the archive held no vault.
+    pub fn finish(mut self) -> Result<(), OpenError> {
+        self.write()?;
+        if !self.is_vault {
+            return Err(OpenError::Damaged { folder: self.folder, cause: String::from("the backup holds no vault") });
+        }
+        self.tree.flush().map_err(|error| self.unusable(&error))?;
+        let synced = File::open(self.folder.join("db"))
+            .and_then(|data| data.sync_all())
+            .and_then(|()| File::create(self.folder.join(MADE))?.sync_all())
+            .and_then(|()| sync_folder(&self.folder));
+        synced.map_err(|error| self.unusable(&error))
+    }
+
+    fn write(&mut self) -> Result<(), OpenError> {
+        self.waiting = 0;
+        let batch = std::mem::take(&mut self.batch);
+        self.tree.apply_batch(batch).map_err(|error| self.unusable(&error))
+    }
+
+    fn unusable(&self, cause: &dyn std::fmt::Display) -> OpenError {
+        OpenError::Unusable { folder: self.folder.clone(), cause: cause.to_string() }
+    }
+}
