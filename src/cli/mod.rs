@@ -8,13 +8,16 @@ mod backup;
 mod check;
 mod client;
 mod deliveries;
+mod demo;
 mod diagnose;
 mod events;
 mod failure;
 mod init;
 mod keys;
 mod listen;
+mod restore;
 mod running;
+mod serve;
 mod simulate;
 mod stream;
 mod surroundings;
@@ -49,6 +52,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run service, simulator and a verifying handler in this process, and tell their story.
+    Demo(demo::Demo),
+    /// Run the service.
+    Serve(serve::Serve),
     /// Write a commented configuration file with fresh keys.
     Init(init::Init),
     /// Say everything that is wrong with the configuration.
@@ -74,6 +81,8 @@ enum Command {
     Listen(listen::Listen),
     /// Write the whole store of a running service into a file.
     Backup(backup::Backup),
+    /// Put a backup back into an empty store.
+    Restore(restore::Restore),
 }
 
 impl Cli {
@@ -85,6 +94,9 @@ impl Cli {
         let terminal = Terminal::new(self.json);
         let place = Place::new(self.config);
         match self.command {
+            Command::Demo(command) => command.run(&terminal),
+            Command::Serve(command) => command.run(&terminal, &place),
+            Command::Restore(command) => command.run(&terminal, &place),
             Command::Init(command) => command.run(&terminal, &place),
             Command::Check(command) => command.run(&terminal, &place),
             Command::Diagnose(command) => command.run(&terminal, &place),

@@ -45,7 +45,6 @@ impl Default for Manners {
 
 /// One vendor on the stage.
 struct Stage {
-    platform: &'static dyn Platform,
     twin: Box<dyn Twin>,
     call_faults: Vec<CallFault>,
     push_faults: PushFaults,
@@ -118,7 +117,6 @@ impl Simulator {
             let settings = parsed(&platform.sample_settings(&vendor_url(address, platform.name())), platform.name())?;
             let twin = platform.twin(settings).map_err(|problems| SimulatorError::Settings(platform.name(), Problems(problems)))?;
             let stage = Stage {
-                platform: *platform,
                 twin,
                 call_faults: Vec::new(),
                 push_faults: PushFaults::default(),

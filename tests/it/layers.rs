@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["vault", "fanout", "operations"],
     &["config", "store"],
     &["app"],
-    &["http", "simulator"],
+    &["http", "simulator", "downstream"],
     &["cli"],
 ];
 
@@ -24,14 +24,14 @@ const SIMULATOR: &[&str] = &["simulator", "platform", "clock", "settings", "shut
 
 /// Words that may stand in code only in these rooms, with the reason.
 const HOMES: &[(&str, &[&str], &str)] = &[
-    ("sled::", &["store"], "stores are behind ports"),
-    ("fjall::", &["store"], "stores are behind ports"),
+    ("sled::", &["store", "app"], "stores are behind ports; `app` names concrete parts"),
+    ("fjall::", &["store", "app"], "stores are behind ports; `app` names concrete parts"),
     (
         "reqwest::",
         &["outbound", "cli", "simulator"],
         "one place speaks HTTP to others; `cli` is a caller and the simulator a vendor, each with a client of its own",
     ),
-    ("actix_web::", &["http", "simulator"], "one place serves HTTP"),
+    ("actix_web::", &["http", "simulator", "downstream"], "one place serves HTTP; the vendors and the sample handler pretend to be others"),
     ("Timestamp::now", &["clock"], "time is an argument"),
     ("Zoned::now", &["clock"], "time is an argument"),
     ("SystemTime", &["clock"], "time is an argument"),

@@ -1,6 +1,17 @@
 //! The service put together: the only place that names concrete parts.
+//!
+//! [`App::build`] opens the store and makes the rooms; [`App::work`] starts what works by itself; `http::serve` gives it a face.
+//! Called by `cli` and tests.
+
+mod backup;
+mod build;
+mod work;
 
 use std::sync::Arc;
+
+pub use backup::{RestoreError, restore};
+pub use build::BuildError;
+pub use work::Work;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
@@ -10,8 +21,10 @@ use crate::fanout::replays::Replays;
 use crate::fanout::{Fanout, Outbox};
 use crate::inbox::{EventLog, Inbox, Rejections};
 use crate::shutdown::Shutdown;
+use crate::store::fjall::FjallLog;
+use crate::store::sled::SledVault;
 use crate::vault::Vault;
-use crate::vault::audit::ReadLog;
+use crate::vault::audit::{ReadAudit, ReadLog};
 
 /// Everything that the faces (`http`, `cli`) need, behind one shared handle.
 pub struct App {
@@ -33,6 +46,8 @@ pub struct App {
     pub replays: Arc<Replays>,
     /// Tickets and tokens.
     pub vault: Arc<Vault>,
+    /// Notes who reads what.
+    pub audit: Arc<ReadAudit>,
     /// Who read what.
     pub reads: Arc<dyn ReadLog>,
     /// What `/metrics` shows.
@@ -41,27 +56,47 @@ pub struct App {
     pub health: Arc<Health>,
     /// The wish to stop.
     pub shutdown: Shutdown,
+    /// The concrete stores, for what no port offers: failure of a sync, backup, the high-water mark.
+    stores: Stores,
+}
+
+/// The two stores of this process.
+struct Stores {
+    vault: Arc<SledVault>,
+    log: Arc<FjallLog>,
 }
 
 /// Which parts work; `/readyz` is this.
 #[derive(Debug, Default)]
 pub struct Health {
     parts: std::sync::Mutex<std::collections::BTreeMap<&'static str, Result<(), String>>>,
+    remarks: std::sync::Mutex<std::collections::BTreeMap<&'static str, String>>,
 }
 
 impl Health {
     /// A part works.
     pub fn works(&self, part: &'static str) {
-        self.note(part, Ok(()));
+        self.set(part, Ok(()));
     }
 
     /// A part does not work, and why.
     pub fn fails(&self, part: &'static str, why: impl Into<String>) {
-        self.note(part, Err(why.into()));
+        self.set(part, Err(why.into()));
     }
 
-    fn note(&self, part: &'static str, state: Result<(), String>) {
+    fn set(&self, part: &'static str, state: Result<(), String>) {
         self.parts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(part, state);
+    }
+
+    /// A part works, and there is something that people should know about it.
+    pub fn note(&self, part: &'static str, remark: impl Into<String>) {
+        self.remarks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(part, remark.into());
+    }
+
+    /// What people should know about parts that work.
+    #[must_use]
+    pub fn remarks(&self) -> std::collections::BTreeMap<&'static str, String> {
+        self.remarks.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// Every part with its state.

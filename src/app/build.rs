@@ -1,0 +1,168 @@
+//! Opening the store and making the rooms.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{App, Health, Stores};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::fanout::replays::Replays;
+use crate::fanout::sink::exchange::Exchange;
+use crate::fanout::sink::webhook::Webhook;
+use crate::fanout::{self, Fanout, Sinks, subscription};
+use crate::inbox::log::Tickets;
+use crate::inbox::{EventLog, Inbox};
+use crate::outbound::guard::Guard;
+use crate::outbound::vendors::HttpVendors;
+use crate::outbound::webhooks::Webhooks;
+use crate::outbound::{ClientError, Vendors};
+use crate::shutdown::Shutdown;
+use crate::store::at_rest::{AtRest, AtRestError};
+use crate::store::fjall::{FjallLog, LogOptions};
+use crate::store::sled::SledVault;
+use crate::store::{fjall, sled};
+use crate::telemetry;
+use crate::vault::audit::ReadAudit;
+use crate::vault::{Vault, VaultError};
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The master key.
+    #[error(transparent)]
+    Key(#[from] AtRestError),
+    /// The vault's store.
+    #[error("{0}")]
+    VaultStore(sled::OpenError),
+    /// The log's store.
+    #[error("{0}")]
+    LogStore(fjall::OpenError),
+    /// The vault's records.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The subscriptions.
+    #[error(transparent)]
+    Fanout(#[from] fanout::OpenError),
+    /// An HTTP client.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The log after a loss.
+    #[error("the log cannot go on after a loss: {0}")]
+    Loss(crate::inbox::LogError),
+}
+
+impl BuildError {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Key(_) => "`yizhan init` makes a key; `openssl rand -base64 32` does too",
+            Self::VaultStore(error) => error.hint(),
+            Self::LogStore(_) => "the message above says what to do",
+            Self::Vault(_) | Self::Loss(_) => "look at the log lines above; `yizhan restore` brings a backup back",
+            Self::Fanout(_) => "mend the subscription in the configuration",
+            Self::Client(_) => "check the system's certificates",
+        }
+    }
+}
+
+impl App {
+    /// Opens the store and makes every room. Nothing works by itself before [`App::work`], and nothing listens before `http::serve`.
+    ///
+    /// # Errors
+    /// What is wrong; [`BuildError::hint`] says what to do.
+    pub async fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>, BuildError> {
+        let metrics = telemetry::metrics();
+        let at_rest = Arc::new(AtRest::new(&config.store.master_key, &config.store.previous_master_keys)?);
+        let stores = open(&config, &at_rest, &clock).await?;
+        let health = Arc::new(Health::default());
+        let vendors: Arc<dyn Vendors> = Arc::new(HttpVendors::new()?);
+        let (log, components) = (Arc::clone(&stores.log), config.components.clone());
+
+        let vault = Vault::open(stores.vault.clone(), components.clone(), vendors, Arc::clone(&clock), &config.server.public_url).await?;
+        compare_with_mark(&vault, &log, &health).await?;
+
+        let guard = Guard::allowing(&config.fanout.allow_private);
+        let webhook = Webhook::new(Webhooks::new(guard.clone())?, Arc::clone(&clock), config.fanout.timeout);
+        let exchange = Exchange::new(vault.clone(), Arc::clone(&clock));
+        let sinks =
+            Sinks { webhook: Arc::new(webhook), internal: HashMap::from([(subscription::VAULT.to_owned(), Arc::new(exchange) as _)]) };
+        let options = fanout::Options {
+            retry: config.fanout.retry.clone(),
+            timeout: config.fanout.timeout,
+            concurrency: config.fanout.concurrency,
+            grace: config.server.shutdown_grace,
+            components: components.iter().map(|component| component.name().to_owned()).collect(),
+            guard,
+        };
+        let fanout =
+            Fanout::open(stores.vault.clone(), log.clone(), config.subscriptions.clone(), sinks, options, Arc::clone(&clock)).await?;
+        let replays = Replays::new(log.clone(), log.clone(), log.clone(), fanout.clone(), Arc::clone(&clock));
+        let tickets: Arc<dyn Tickets> = vault.clone();
+        let inbox = Inbox::new(log.clone(), log.clone(), fanout.clone(), tickets, Arc::clone(&clock), components);
+        let audit = Arc::new(ReadAudit::new(log.clone(), Arc::clone(&clock)));
+        health.works("vault");
+        health.works("log");
+        Ok(Arc::new(Self {
+            config,
+            clock,
+            inbox,
+            log: log.clone(),
+            rejections: log.clone(),
+            outbox: log.clone(),
+            fanout,
+            replays: Arc::new(replays),
+            vault,
+            audit,
+            reads: log,
+            metrics,
+            health,
+            shutdown: Shutdown::default(),
+            stores,
+        }))
+    }
+}
+
+async fn open(config: &Config, at_rest: &Arc<AtRest>, clock: &Arc<dyn Clock>) -> Result<Stores, BuildError> {
+    let folder = &config.store.path;
+    let vault = SledVault::open(&folder.join("vault"), Arc::clone(at_rest)).await.map_err(BuildError::VaultStore)?;
+    let options = LogOptions {
+        cache_bytes: config.store.cache_bytes,
+        dedupe_retention: config.store.dedupe_retention,
+        rejected_keep: config.server.rejected_keep,
+        rejected_retention: config.server.rejected_retention,
+        ..LogOptions::default()
+    };
+    let (folder, at_rest, clock) = (folder.join("log"), Arc::clone(at_rest), Arc::clone(clock));
+    let ended = fjall::OpenError::Damaged { path: folder.clone(), detail: String::from("the opening thread ended early") };
+    let opened = tokio::task::spawn_blocking(move || FjallLog::open(&folder, at_rest, options, clock)).await;
+    let log = opened.unwrap_or(Err(ended)).map_err(BuildError::LogStore)?;
+    Ok(Stores { vault, log })
+}
+
+/// Holds the log against the mark of acknowledged events that the vault remembers: what is missing was lost to damage, and is said loudly.
+async fn compare_with_mark(vault: &Vault, log: &Arc<FjallLog>, health: &Health) -> Result<(), BuildError> {
+    metrics::gauge!("yizhan_events_lost").set(0.0);
+    let Some(mark) = vault.high_water() else { return Ok(()) };
+    let Some(lost) = fjall::missing_since(log.last_sequence(), mark.sequence) else { return Ok(()) };
+    let since = match log.last_event() {
+        Ok(Some((_, received_at))) => received_at.to_string(),
+        _ => String::from("the beginning"),
+    };
+    tracing::error!(
+        events = lost.events,
+        since,
+        until = %mark.at,
+        "acknowledged events are missing from the log: it was damaged; restore a backup, or let the vendors repeat what they can"
+    );
+    health.note("log", format!("{} acknowledged events received between {since} and {} were lost to damage", lost.events, mark.at));
+    metrics::gauge!("yizhan_events_lost").set(u32::try_from(lost.events).map_or(f64::from(u32::MAX), f64::from));
+    log.continue_after(mark.sequence).await.map_err(BuildError::Loss)
+}
+
+/// The log as the port that rooms know.
+impl Stores {
+    pub(super) fn event_log(&self) -> Arc<dyn EventLog> {
+        self.log.clone()
+    }
+}

@@ -1,0 +1,131 @@
+//! What works by itself: renewals, deliveries, replays, retention, the high-water mark, and the watch over the disk.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::App;
+use crate::clock::Timestamp;
+
+/// How often the newest acknowledged sequence is remembered.
+const MARK_EVERY: Duration = Duration::from_secs(1);
+/// How often retention looks for what is old.
+const EXPUNGE_EVERY: Duration = Duration::from_secs(3600);
+
+/// The workers. They end when [`App::shutdown`] is requested.
+pub struct Work {
+    workers: JoinSet<()>,
+    disk: Arc<Mutex<Option<String>>>,
+}
+
+impl Work {
+    /// Returns once every worker has ended. The cause, if it was a failed write or sync, which is final: exit with a code of its own.
+    pub async fn finished(mut self) -> Option<String> {
+        while let Some(ended) = self.workers.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a worker ended early");
+            }
+        }
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl App {
+    /// Starts the workers.
+    pub fn work(self: &Arc<Self>) -> Work {
+        let disk = Arc::new(Mutex::new(None));
+        let mut workers = JoinSet::new();
+        let mut start = |name: &'static str, worker: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
+            let (health, shutdown) = (Arc::clone(&self.health), self.shutdown.clone());
+            health.works(name);
+            workers.spawn(async move {
+                // A panic in a worker is a bug: it is told, and the service is not ready any more.
+                let ended = tokio::spawn(worker).await;
+                if let Err(error) = ended {
+                    tracing::error!(worker = name, %error, "a worker broke");
+                    health.fails(name, "the worker broke; restart the service");
+                } else if !shutdown.is_requested() {
+                    health.fails(name, "the worker ended early; restart the service");
+                }
+            });
+        };
+        start("renewals", Box::pin(Arc::clone(&self.vault).run(self.shutdown.clone())));
+        start("deliveries", Box::pin(Arc::clone(&self.fanout).run(self.shutdown.clone())));
+        start("replays", Box::pin(Arc::clone(&self.replays).run(self.shutdown.clone())));
+        start("audit", Box::pin(Arc::clone(&self.audit).run(self.shutdown.clone())));
+        start("high-water", Box::pin(Arc::clone(self).remember()));
+        start("retention", Box::pin(Arc::clone(self).expunge()));
+        start("disk", Box::pin(Arc::clone(self).watch_disk(Arc::clone(&disk))));
+        Work { workers, disk }
+    }
+
+    /// Remembers the newest acknowledged sequence once a second and at the end.
+    async fn remember(self: Arc<Self>) {
+        let mut remembered = 0;
+        loop {
+            let stopping = self.shutdown.is_requested();
+            let newest = self.stores.log.last_sequence();
+            if newest > remembered {
+                match self.vault.remember_high_water(newest).await {
+                    Ok(()) => remembered = newest,
+                    Err(error) => tracing::warn!(%error, "the newest sequence was not remembered"),
+                }
+            }
+            if stopping {
+                return;
+            }
+            self.rest(MARK_EVERY).await;
+        }
+    }
+
+    /// Removes what is older than the retention.
+    async fn expunge(self: Arc<Self>) {
+        loop {
+            let retention = self.config.store.retention;
+            let before = self.clock.now().checked_sub(retention).unwrap_or(Timestamp::MIN);
+            match self.stores.event_log().expunge(before).await {
+                Ok(expunged) if expunged.events > 0 => {
+                    tracing::info!(events = expunged.events, deliveries = expunged.deliveries, %before, "old events expunged");
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "old events could not be expunged"),
+            }
+            self.rest(EXPUNGE_EVERY).await;
+            if self.shutdown.is_requested() {
+                return;
+            }
+        }
+    }
+
+    /// A failed write or sync is final: nothing is acknowledged any more, and the process is to end.
+    async fn watch_disk(self: Arc<Self>, found: Arc<Mutex<Option<String>>>) {
+        let (part, cause) = tokio::select! {
+            cause = failure(self.stores.vault.failed()) => ("vault", cause),
+            cause = failure(self.stores.log.failed()) => ("log", cause),
+            () = self.shutdown.requested() => return,
+        };
+        tracing::error!(store = part, cause, "the store cannot be written any more; nothing is acknowledged, the process ends");
+        self.health.fails(part, format!("cannot be written: {cause}"));
+        *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{part}: {cause}"));
+        self.shutdown.request();
+    }
+
+    async fn rest(&self, time: Duration) {
+        let until = self.clock.now() + time;
+        tokio::select! {
+            () = self.clock.sleep_until(until) => {}
+            () = self.shutdown.requested() => {}
+        }
+    }
+}
+
+/// The cause, once a store has failed.
+async fn failure(mut failed: watch::Receiver<Option<String>>) -> String {
+    match failed.wait_for(Option::is_some).await {
+        Ok(cause) => cause.clone().unwrap_or_default(),
+        Err(_) => String::from("the committing thread ended"),
+    }
+}

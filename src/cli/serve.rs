@@ -1,0 +1,98 @@
+//! `yizhan serve`: the service.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::failure::{Failure, hinted};
+use super::running::{on_every_core, stop_asked};
+use super::surroundings::Place;
+use super::terminal::Terminal;
+use crate::app::{App, Work};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::{http, telemetry};
+
+/// Exit code when the store could not be written any more: the supervisor restarts, and start-up verifies.
+const STORE_FAILED: u8 = 3;
+
+/// Run the service.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Stops in good order on SIGTERM and Ctrl-C. Exit code 3: the disk refused a write; start again once it is mended.")]
+pub struct Serve {}
+
+impl Serve {
+    /// Runs until it is asked to stop, or the store fails.
+    pub fn run(self, terminal: &Terminal, place: &Place) -> Result<(), Failure> {
+        let config = place.config()?;
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        telemetry::log(config.log.format, &config.log.level, std::env::var("RUST_LOG").ok().as_deref(), no_color);
+        on_every_core(async {
+            let listen = config.server.listen;
+            let listener = TcpListener::bind(listen)
+                .map_err(|error| {
+                    hinted(format!("cannot listen on {listen}: {error}"), "is another service there? `server.listen` names the address")
+                })
+                .map_err(anyhow::Error::from)?;
+            let service = Service::start(config, Arc::new(SystemClock), listener).await?;
+            terminal.say(format!("listening on http://{}", service.address));
+            let ended = service.run_until_asked().await?;
+            match ended {
+                None => Ok(()),
+                Some(cause) => {
+                    terminal.say(format!("error: the store cannot be written any more: {cause}"));
+                    Err(Failure::Told(STORE_FAILED))
+                }
+            }
+        })
+    }
+}
+
+/// A running service: rooms, workers and face.
+pub struct Service {
+    /// Where it listens.
+    pub address: std::net::SocketAddr,
+    app: Arc<App>,
+    work: Work,
+    server: http::Server,
+}
+
+impl Service {
+    /// Opens the store, starts the workers, and serves on the listener.
+    ///
+    /// # Errors
+    /// The store cannot be opened, with what to do.
+    pub async fn start(config: Config, clock: Arc<dyn Clock>, listener: TcpListener) -> anyhow::Result<Self> {
+        let app = App::build(config, clock).await.map_err(|error| {
+            let hint = error.hint();
+            hinted(error.to_string(), hint)
+        })?;
+        let work = app.work();
+        let server = http::start(Arc::clone(&app), listener).context("cannot serve on the listener")?;
+        let address = server.address;
+        tracing::info!(%address, components = app.config.components.iter().count(), "the service is up");
+        Ok(Self { address, app, work, server })
+    }
+
+    /// Runs until somebody asks it to stop, or the store fails: then with the cause.
+    ///
+    /// # Errors
+    /// Signals cannot be listened for.
+    pub async fn run_until_asked(self) -> std::io::Result<Option<String>> {
+        tokio::select! {
+            asked = stop_asked() => tracing::info!(signal = asked?, "asked to stop"),
+            () = self.app.shutdown.requested() => {}
+        }
+        Ok(self.stop().await)
+    }
+
+    /// Stops in good order: requests first, while everything else still works; then deliveries under way finish and everything is flushed. The cause, if the store failed.
+    pub async fn stop(self) -> Option<String> {
+        self.server.stop().await;
+        self.app.shutdown.request();
+        let cause = self.work.finished().await;
+        tracing::info!("stopped");
+        cause
+    }
+}
