@@ -90,7 +90,11 @@ impl Inbox {
                 match self.store(component, *push, raw.received_at).await {
                     Ok(outcome) => Ok((outcome, acknowledgement)),
                     Err(error) => {
-                        tracing::error!(component = name, %error, "a push could not be stored and was not acknowledged");
+                        match &error {
+                            // The platform sends again; a store that stays full shows in `yizhan_queue_depth`.
+                            LogError::Full => tracing::warn!(component = name, %error, "a push was not acknowledged: the store is busy"),
+                            error => tracing::error!(component = name, %error, "a push could not be stored and was not acknowledged"),
+                        }
                         Err((Outcome::Unavailable, Refusal::Unavailable(error)))
                     }
                 }

@@ -111,6 +111,19 @@ impl<J: Send + 'static> Committer<J> {
         }
     }
 
+    /// As [`Committer::ask`], from a thread that may block.
+    ///
+    /// # Errors
+    /// [`LogError::Failed`].
+    pub fn ask_blocking<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> J) -> Result<T, LogError> {
+        let (answer, answered) = oneshot::channel();
+        match &self.queue {
+            Some(queue) => queue.blocking_send(job(answer)).map_err(|_| self.gone())?,
+            None => return Err(self.gone()),
+        }
+        answered.blocking_recv().map_err(|_| self.gone())
+    }
+
     /// A job was dropped unanswered: the thread is ending, and tells why before it has ended.
     async fn ended(&self) -> LogError {
         // An error means that it ended without a failure.

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Readable};
 
-use super::{FjallLog, OpenError, Store, database, days, guarded};
+use super::writer::Job;
+use super::{FjallLog, OpenError, database, days, guarded};
 use crate::store::archive::ArchiveWriter;
 
 /// Prefix of the log's sections.
@@ -23,13 +24,7 @@ impl FjallLog {
     /// # Errors
     /// Of reading or writing.
     pub fn backup<W: Write>(&self, archive: &mut ArchiveWriter<W>) -> std::io::Result<()> {
-        let store: &Store = &self.store;
-        // Days first, moment second: a day that is dropped meanwhile is kept alive by its handle.
-        let mut names: Vec<String> = store.db.list_keyspace_names().iter().map(ToString::to_string).collect();
-        names.sort_unstable();
-        let open = |name: &String| days::keyspace(&store.db, name).map(|keyspace| (name.clone(), keyspace));
-        let keyspaces: Vec<_> = names.iter().map(open).collect::<Result<_, _>>().map_err(std::io::Error::other)?;
-        let snapshot = store.db.snapshot();
+        let (keyspaces, snapshot) = self.committer.ask_blocking(Job::Everything).map_err(std::io::Error::other)?;
         for (name, keyspace) in keyspaces {
             archive.section(&format!("{SECTION}{name}"))?;
             for guard in snapshot.iter(&keyspace) {

@@ -7,8 +7,9 @@ use fjall::Readable;
 use uuid::Uuid;
 
 use super::days::{Day, index};
+use super::lines::lock;
 use super::record::{self, StoredDelivery};
-use super::waiting::{self, Entry, lock};
+use super::waiting::{self, Entry};
 use super::{Store, damaged, malformed};
 use crate::fanout::delivery::{Delivery, DeliveryFilter, DeliveryId, Status};
 use crate::inbox::{Event, EventId, LogError, Page, Position};

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use fjall::{Keyspace, Readable, Snapshot};
 
 use super::days::{Day, KEPT, index};
+use super::lines::lock;
 use super::record::{self, StoredDelivery};
-use super::waiting::{self, lock};
+use super::waiting;
 use super::writer::{Incoming, Job};
 use super::{FjallLog, Store, aside, damaged, malformed, seen};
 use crate::clock::Timestamp;

@@ -5,10 +5,12 @@
 //!
 //! Keyspaces: `event.D`, `index.D`, `delivery.D` for each day D, `seen.D.E` for the dedupe keys of days D to E, and `meta`, `waiting`, `dead`, `rejected`.
 
+mod accept;
 mod backup;
 mod days;
 mod deliveries;
 mod events;
+mod lines;
 mod meta;
 mod outbox;
 mod reads;
@@ -72,6 +74,9 @@ const GROUP_BYTES: usize = 8 * 1024 * 1024;
 /// Room for the journal: what is in it must be replayed after a crash.
 const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Files kept open: a usual limit of a process is 1024, and connections need most of them.
+const OPEN_FILES: usize = 256;
+
 /// Why the log could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -114,7 +119,7 @@ struct Store {
     dead: Keyspace,
     rejected: Keyspace,
     days: days::Days,
-    lines: waiting::Lines,
+    lines: lines::Lines,
     newest: watch::Sender<u64>,
     at_rest: Arc<AtRest>,
     clock: Arc<dyn Clock>,
@@ -158,7 +163,7 @@ fn guarded<T>(folder: &Path, open: impl FnOnce() -> Result<T, fjall::Error>) -> 
 }
 
 fn database(folder: &Path, cache_bytes: u64) -> fjall::Result<Database> {
-    Database::builder(folder).cache_size(cache_bytes).max_journaling_size(JOURNAL_BYTES).open()
+    Database::builder(folder).cache_size(cache_bytes).max_journaling_size(JOURNAL_BYTES).max_cached_files(Some(OPEN_FILES)).open()
 }
 
 impl FjallLog {
@@ -193,7 +198,7 @@ impl FjallLog {
         let (days, newest) = days::Days::open(&db)?;
         let remembered = meta.get(meta::SEQUENCE)?.and_then(|value| record::last_number(&value)).unwrap_or_default();
         let sequence = newest.max(remembered);
-        let lines = waiting::Lines::open(&db, &meta, &waiting)?;
+        let lines = lines::Lines::open(&db, &meta, &waiting)?;
         let seen = seen::Seen::open(&db, options.dedupe_retention)?;
         let newest = watch::Sender::new(sequence);
         let store = Arc::new(Store { db, meta, waiting, dead, rejected, days, lines, newest, at_rest, clock, options });

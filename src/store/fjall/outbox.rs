@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::lines::{Wish, lock};
 use super::record;
 use super::settle::Verdict;
-use super::waiting::{View, Wish, lock};
+use super::waiting::View;
 use super::writer::Job;
 use super::{FjallLog, aside, damaged};
 use crate::clock::Timestamp;

@@ -1,8 +1,9 @@
 //! What becomes of deliveries: settled, enqueued again, retried, cancelled. Each is part of a batch of [`Writer`].
 
 use super::days::{Day, KEPT, index};
+use super::lines::{Change, lock};
 use super::record::{self, StoredDelivery};
-use super::waiting::{self, Change, Entry, View, lock};
+use super::waiting::{self, Entry, View};
 use super::writer::{Group, Hindrance, Writer};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::{Attempt, Delivery, DeliveryId, Lane, Status};

@@ -7,17 +7,17 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fjall::{Keyspace, OwnedWriteBatch, PersistMode};
+use fjall::{Keyspace, OwnedWriteBatch, PersistMode, Snapshot};
 use tokio::sync::oneshot;
 
-use super::days::{self, Day, index};
+use super::days;
+use super::lines::{Change, lock};
 use super::record;
 use super::seen::{Mark, Seen};
 use super::settle::Verdict;
-use super::waiting::{self, Change, Entry, lock};
 use super::{Store, meta, retention};
 use crate::clock::Timestamp;
-use crate::fanout::delivery::{Attempt, Delivery, DeliveryId, Lane};
+use crate::fanout::delivery::{Attempt, Delivery, DeliveryId};
 use crate::inbox::{Accepted, EventId};
 use crate::store::commit::Commit;
 use crate::vault::audit::Read;
@@ -63,6 +63,8 @@ pub enum Job {
     Reads(Vec<Read>, oneshot::Sender<()>),
     /// One step of retention, alone.
     Retention(retention::Step, oneshot::Sender<retention::Progress>),
+    /// Every keyspace by name, and one moment of all of them: asked here, where none is dropped meanwhile.
+    Everything(oneshot::Sender<(Vec<(String, Keyspace)>, Snapshot)>),
     /// Later sequences are above that one.
     ContinueAfter(u64, oneshot::Sender<()>),
 }
@@ -79,7 +81,7 @@ pub struct Aftermath {
 /// A batch being filled.
 pub struct Group {
     pub batch: OwnedWriteBatch,
-    marks: HashSet<Mark>,
+    pub marks: HashSet<Mark>,
     touched: HashSet<(String, u64)>,
     /// Per subscription: change of pending, of dead.
     counts: HashMap<String, (i64, i64)>,
@@ -171,15 +173,12 @@ pub struct Writer {
     /// The sequence given last.
     pub sequence: u64,
     /// The newest time of receipt so far.
-    newest_receipt: Timestamp,
+    pub newest_receipt: Timestamp,
     /// Days up to this one are being dropped: nothing new is written into them.
     pub closed: u32,
     /// Tells reads of the same moment apart.
-    reads: u32,
+    pub reads: u32,
 }
-
-/// An event received this much before the newest one so far is indexed as late.
-const LATE_SECONDS: i64 = 120;
 
 impl Commit for Writer {
     type Job = Job;
@@ -279,6 +278,13 @@ impl Writer {
                 self.append_reads(group, &reads)?;
                 group.answer(answer, ());
             }
+            Job::Everything(answer) => {
+                let mut names: Vec<String> = self.store.db.list_keyspace_names().iter().map(ToString::to_string).collect();
+                names.sort_unstable();
+                let open = |name: String| days::keyspace(&self.store.db, &name).map(|keyspace| (name, keyspace));
+                let keyspaces = names.into_iter().map(open).collect::<Result<_, _>>()?;
+                group.answer(answer, (keyspaces, self.store.db.snapshot()));
+            }
             Job::ContinueAfter(sequence, answer) => {
                 self.sequence = self.sequence.max(sequence);
                 group.batch.insert(&self.store.meta, meta::SEQUENCE, self.sequence.to_be_bytes());
@@ -330,101 +336,6 @@ impl Writer {
         }
         for answer in group.after.answers {
             answer();
-        }
-        Ok(())
-    }
-
-    /// The day for something that happens at that moment; a new one begins a new range of sequences.
-    pub fn day(&mut self, at: Timestamp) -> fjall::Result<Arc<Day>> {
-        let label = days::label(at).max(self.closed + 1);
-        if let Some(day) = self.store.days.current().filter(|day| label <= day.label) {
-            return Ok(day);
-        }
-        let day = Day::open(&self.store.db, label, self.sequence + 1)?;
-        self.store.days.push(day.clone());
-        Ok(day)
-    }
-
-    fn accept(&mut self, group: &mut Group, incoming: Incoming) -> fjall::Result<Accepted> {
-        if group.marks.contains(&incoming.mark) || self.seen.holds(&incoming.mark)? {
-            return Ok(Accepted::Seen);
-        }
-        let day = self.day(incoming.received_at)?;
-        self.sequence += 1;
-        let sequence = self.sequence;
-        let number = sequence.to_be_bytes();
-        let batch = &mut group.batch;
-        let marks = self.seen.of(days::label(incoming.received_at))?;
-        group.marks.insert(incoming.mark);
-        batch.insert(&marks, incoming.mark, number);
-        batch.insert(&day.events, number, incoming.value);
-        let id = [&[index::ID], incoming.id.0.as_bytes().as_slice()].concat();
-        batch.insert(&day.index, id, number);
-        batch.insert(&day.index, record::numbered(index::COMPONENT, &incoming.component, sequence), Bytes::new());
-        batch.insert(&day.index, record::numbered(index::KIND, incoming.kind, sequence), Bytes::new());
-        if let Some(authorizer) = &incoming.authorizer {
-            batch.insert(&day.index, record::numbered(index::AUTHORIZER, authorizer, sequence), Bytes::new());
-        }
-        let minute = |at: Timestamp| at.as_second().div_euclid(60);
-        if minute(incoming.received_at) > minute(self.newest_receipt) || day.first == sequence {
-            let minute = u64::try_from(minute(incoming.received_at.max(self.newest_receipt))).unwrap_or_default();
-            batch.insert(&day.index, [&[index::MINUTE], minute.to_be_bytes().as_slice()].concat(), number);
-        }
-        if incoming.received_at.as_second() + LATE_SECONDS < self.newest_receipt.as_second() {
-            batch.insert(&day.index, [&[index::LATE], number.as_slice()].concat(), Bytes::new());
-        }
-        self.newest_receipt = self.newest_receipt.max(incoming.received_at);
-
-        for (subscription, id, mut value) in incoming.deliveries {
-            if let Some(place) = value.get_mut(record::DELIVERY_SEQUENCE) {
-                place.copy_from_slice(&number);
-            }
-            let entry = Entry { lane: Lane::First, due: record::nanoseconds(incoming.received_at), id, order: incoming.order };
-            group.batch.insert(&day.deliveries, *id.0.as_bytes(), value);
-            self.put_waiting(group, &subscription, sequence, None, entry);
-            group.count(&subscription, 1, 0);
-        }
-        Ok(Accepted::Fresh(sequence))
-    }
-
-    /// Writes the keys of a delivery that waits; `before` is how it waited until now.
-    pub fn put_waiting(&self, group: &mut Group, subscription: &str, sequence: u64, before: Option<&Entry>, entry: Entry) {
-        let waiting = &self.store.waiting;
-        group.batch.insert(waiting, waiting::waiting_key(subscription, sequence), entry.write());
-        if let Some(before) = before.filter(|before| before.lane == Lane::Retry && (entry.lane != Lane::Retry || entry.due != before.due)) {
-            group.batch.remove(waiting, waiting::retry_key(subscription, before.due, sequence));
-        }
-        if entry.lane == Lane::Retry {
-            group.batch.insert(waiting, waiting::retry_key(subscription, entry.due, sequence), Bytes::new());
-        }
-        if self.is_ordered(subscription) {
-            group.batch.insert(waiting, waiting::order_key(subscription, entry.order, sequence), Bytes::new());
-        }
-    }
-
-    /// Removes the keys of a delivery that waited.
-    pub fn remove_waiting(&self, group: &mut Group, subscription: &str, sequence: u64, entry: &Entry) {
-        let waiting = &self.store.waiting;
-        group.batch.remove(waiting, waiting::waiting_key(subscription, sequence));
-        if entry.lane == Lane::Retry {
-            group.batch.remove(waiting, waiting::retry_key(subscription, entry.due, sequence));
-        }
-        if self.is_ordered(subscription) {
-            group.batch.remove(waiting, waiting::order_key(subscription, entry.order, sequence));
-        }
-    }
-
-    fn is_ordered(&self, subscription: &str) -> bool {
-        self.store.lines.named(subscription).is_some_and(|line| lock(&line).ordered)
-    }
-
-    fn append_reads(&mut self, group: &mut Group, reads: &[Read]) -> fjall::Result<()> {
-        for read in reads {
-            let day = self.day(read.at)?;
-            self.reads = self.reads.wrapping_add(1);
-            let key = [&[index::READ], record::nanoseconds(read.at).to_be_bytes().as_slice(), &self.reads.to_be_bytes()].concat();
-            // Names, numbers and a time: writing them as JSON cannot fail.
-            group.batch.insert(&day.index, key, serde_json::to_vec(read).unwrap_or_default());
         }
         Ok(())
     }

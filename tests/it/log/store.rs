@@ -100,6 +100,44 @@ async fn a_log_that_was_closed_is_opened_again_as_it_was() {
 }
 
 #[tokio::test]
+async fn after_a_start_a_new_event_is_not_hidden_behind_what_waits_for_its_retry() {
+    let world = World::new();
+    {
+        let log = world.open();
+        let ports = world.ports(&log);
+        let pushes: Vec<_> = (0..6000)
+            .map(|number| {
+                let log = log.clone();
+                tokio::spawn(async move { log.accept(arrival(&number.to_string(), Some("tt1"), start(), &["bot"])).await })
+            })
+            .collect();
+        for push in pushes {
+            // A queue that is full for a moment loses one; as many others wait.
+            let _ = push.await.unwrap();
+        }
+        let failing: Vec<_> = ports
+            .first("bot", 10_000)
+            .await
+            .into_iter()
+            .map(|one| {
+                let ports = ports.clone();
+                tokio::spawn(async move { ports.fail(&one, 3600).await })
+            })
+            .collect();
+        for one in failing {
+            one.await.unwrap();
+        }
+    }
+    let log = world.open();
+    let ports = world.ports(&log);
+    ports.put("new", Some("tt2"), &["bot"]).await;
+    assert_eq!(keys(&ports.first("bot", 10).await), ["new"], "in the first claim");
+    assert_eq!(log.next_due("bot").await.unwrap(), Some(start() + SignedDuration::from_secs(3600)));
+    ports.advance(3600);
+    assert_eq!(ports.claim("bot", Lane::Retry, 100, false).await.len(), 100);
+}
+
+#[tokio::test]
 async fn a_full_queue_is_told_at_once() {
     let mut world = World::new();
     world.options = LogOptions { queue: 1, group: 1, ..LogOptions::default() };

@@ -1,0 +1,58 @@
+//! What every store of the log must do: each story is told over the ports, and runs on each store.
+
+mod claims;
+mod deliveries;
+mod events;
+mod kept;
+
+use super::world::{Ports, World, arrival, key, keys};
+
+macro_rules! stories {
+    ($($room:ident { $($name:ident)+ })+) => { $($(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            let world = World::new();
+            let log = world.open();
+            $room::$name(world.ports(&log)).await;
+        }
+    )+)+ };
+}
+
+stories! {
+    events {
+        what_was_stored_is_read_back_unchanged
+        duplicates_in_parallel_are_one_event
+        the_newest_sequence_is_announced
+        pages_run_from_new_to_old_and_stay_stable_while_events_arrive
+        each_filter_finds_its_own
+        times_are_found_also_where_an_event_came_late
+        events_are_followed_from_any_sequence
+        events_are_found_by_the_state_of_their_deliveries
+    }
+    claims {
+        first_attempts_come_in_order_each_to_one_worker
+        a_claim_that_runs_out_is_given_back
+        a_released_delivery_is_as_it_was
+        retries_come_when_due_and_apart_from_first_attempts
+        ordered_deliveries_go_one_at_a_time_per_authorizer
+        an_ordered_subscription_is_held_back_by_its_oldest_only
+        a_subscription_can_become_ordered_later
+        the_next_due_moment_is_known
+        sealed_parts_reach_our_own_subscribers_only
+    }
+    deliveries {
+        a_dead_letter_is_counted_listed_and_can_be_retried
+        a_retry_has_a_fresh_schedule_and_keeps_its_history
+        enqueued_events_replace_what_waits
+        a_delivery_replaced_while_under_way_still_ends
+        cancelling_ends_all_that_waits
+        deliveries_are_listed_by_every_filter
+    }
+    kept {
+        refused_pushes_are_kept_bounded_and_sealed
+        refused_pushes_are_forgotten_in_time
+        replay_jobs_are_kept_and_count_their_outcome
+        reads_are_listed_newest_first
+        retention_takes_what_is_over_and_leaves_what_waits
+    }
+}
