@@ -49,6 +49,8 @@ scopes! {
     RolloutsWrite = "rollouts:write",
     /// The audit log.
     AuditRead = "audit:read",
+    /// The whole store as one archive, secrets sealed.
+    StoreBackup = "store:backup",
 }
 
 impl fmt::Display for Scope {

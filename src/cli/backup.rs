@@ -14,7 +14,9 @@ use crate::store::archive::ArchiveReader;
 
 /// Write the whole store of a running service into a file.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The key needs the scope `*`. Secrets stay sealed: a backup is of use only with the master key of its store.")]
+#[command(
+    after_help = "The key needs the scope `store:backup` (or `*`). Secrets stay sealed: a backup is of use only with the master key of its store."
+)]
 pub struct Backup {
     /// File to write; one that is there is replaced once the new one is whole.
     file: PathBuf,

@@ -81,6 +81,8 @@ permissions! {
     SubscriptionsWrite,
     /// `audit:read`
     AuditRead,
+    /// `store:backup`
+    StoreBackup,
 }
 
 /// Components that a key may see or act on, for one scope.

@@ -6,6 +6,7 @@
 mod audit;
 mod authorize;
 mod authorizers;
+mod backup;
 mod body;
 mod callback;
 pub mod caller;

@@ -7,8 +7,8 @@ use actix_web::{HttpResponse, Route};
 
 use super::problem::Problem;
 use super::{
-    audit, authorize, authorizers, callback, components, deliveries, events, health, pages, rejected, replays, stream, subscriptions,
-    tokens,
+    audit, authorize, authorizers, backup, callback, components, deliveries, events, health, pages, rejected, replays, stream,
+    subscriptions, tokens,
 };
 
 /// Registers all of them. `/v1/events/stream` stands before `/v1/events/{id}`: the first match answers.
@@ -64,6 +64,9 @@ pub fn configure(site: &mut ServiceConfig) {
     at("/v1/rejected",                      &mut [get(rejected::list)]);
     at("/v1/rejected/reprocess",            &mut [post(rejected::reprocess)]);
     at("/v1/audit",                         &mut [get(audit::list)]);
+
+    // The whole store.
+    at("/v1/backup",                        &mut [get(backup::archive)]);
 
     // The operations room: no API key, no secrets.
     at("/healthz",                          &mut [get(health::alive)]);

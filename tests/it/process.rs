@@ -228,3 +228,35 @@ async fn served(process: &Process, address: &str) -> Value {
         tokio::time::sleep(Duration::from_millis(30)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_taken_under_load_is_restored_into_a_service_that_knows_everything() {
+    let mut process = Process::new().await;
+    process.simulator.ticket("douyin").await.unwrap();
+    process.simulator.grant("douyin", "tt0123456789abcdef").await.unwrap();
+    let address = "/v1/components/douyin/authorizers/tt0123456789abcdef/token";
+    let token = served(&process, address).await;
+    for number in 0..200 {
+        process.simulator.audit("baidu", "1000001", &format!("1.0.{number}"), &Verdict::Passed).await.unwrap();
+    }
+    let archive = process.file.with_extension("backup");
+    let base = process.base.clone();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_yizhan"))
+            .args(arguments)
+            .env("YIZHAN_URL", &base)
+            .env("YIZHAN_API_KEY", KEY)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let (archive, file) = (archive.to_str().unwrap().to_owned(), process.file.to_str().unwrap().to_owned());
+    run(&["backup", &archive]);
+    process.kill();
+    std::fs::remove_dir_all(process.file.with_file_name("store")).unwrap();
+    run(&["restore", "--config", &file, &archive]);
+    process.start().await;
+    assert_eq!(served(&process, address).await["access_token"], token["access_token"]);
+    let (_, page) = process.get("/v1/events?component=baidu&type=audit.*&limit=500").await;
+    assert_eq!(page["items"].as_array().unwrap().len(), 200);
+}
