@@ -205,10 +205,9 @@ impl Store {
         let Arrival { event, dedupe_key, sealed, mut subscribers } = arrival;
         let sealed = match &sealed {
             None => Vec::new(),
-            Some(secret) => self
-                .at_rest
-                .seal(SEALED, event.id.0.as_bytes(), secret.expose().as_bytes())
-                .map_err(|error| LogError::Failed(format!("the sealed part of an event: {error}")))?,
+            Some(secret) => {
+                self.seal(event.id, secret).map_err(|error| LogError::Failed(format!("the sealed part of an event: {error}")))?
+            }
         };
         subscribers.sort_unstable();
         subscribers.dedup();
@@ -241,6 +240,11 @@ impl Store {
             Some(value) => record::read_event(sequence, &value).ok_or_else(|| malformed("an event")).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Seals what travels beside an event.
+    pub fn seal(&self, id: EventId, secret: &crate::secret::Secret) -> Result<Vec<u8>, String> {
+        self.at_rest.seal(SEALED, id.0.as_bytes(), secret.expose().as_bytes()).map_err(|error| error.to_string())
     }
 
     /// Opens the sealed part of an event.

@@ -17,6 +17,7 @@ mod reads;
 mod record;
 mod rejected;
 mod replays;
+mod reseal;
 mod retention;
 mod seen;
 mod settle;

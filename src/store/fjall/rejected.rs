@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::inbox::log::Rejected;
 use crate::inbox::{LogError, Page, Position, Rejections};
 use crate::platform::RawPush;
+use crate::store::at_rest::AtRestError;
 
 /// `id` → what people see.
 const SHOWN: u8 = b'm';
@@ -24,6 +25,16 @@ const LOOKED_AT: usize = 20_000;
 
 fn key(kind: u8, id: &str) -> Vec<u8> {
     [&[kind], id.as_bytes()].concat()
+}
+
+/// First key of the sealed pushes.
+pub fn sealed_from() -> Vec<u8> {
+    vec![RAW]
+}
+
+/// Behind the last key of the sealed pushes.
+pub fn sealed_end() -> Vec<u8> {
+    vec![RAW + 1]
 }
 
 /// Which are kept, oldest first: so that the oldest goes without being looked for.
@@ -137,6 +148,12 @@ impl FjallLog {
 }
 
 impl Store {
+    /// Seals a refused push under the present master key.
+    pub fn reseal_rejected(&self, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, AtRestError> {
+        let id = key.get(1..).unwrap_or_default();
+        self.at_rest.seal(SEALED, id, &self.at_rest.open(SEALED, id, sealed)?)
+    }
+
     fn rejected_page(&self, component: Option<&str>, below: Option<&str>, limit: usize) -> Result<Page<Rejected>, LogError> {
         let (mut items, mut next): (Vec<Rejected>, _) = (Vec::new(), None);
         let end = below.map_or_else(|| vec![SHOWN + 1], |id| key(SHOWN, id));

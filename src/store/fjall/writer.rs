@@ -15,7 +15,7 @@ use super::lines::{Change, lock};
 use super::record;
 use super::seen::{Mark, Seen};
 use super::settle::Verdict;
-use super::{Store, meta, retention};
+use super::{Store, meta, reseal, retention};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::{Attempt, Delivery, DeliveryId};
 use crate::inbox::{Accepted, EventId};
@@ -63,6 +63,8 @@ pub enum Job {
     Reads(Vec<Read>, oneshot::Sender<()>),
     /// One step of retention, alone.
     Retention(retention::Step, oneshot::Sender<retention::Progress>),
+    /// One step of sealing again, alone.
+    Reseal(reseal::Place, oneshot::Sender<reseal::Resealed>),
     /// Every keyspace by name, and one moment of all of them: asked here, where none is dropped meanwhile.
     Everything(oneshot::Sender<(Vec<(String, Keyspace)>, Snapshot)>),
     /// Later sequences are above that one.
@@ -214,7 +216,7 @@ impl Writer {
             let mut next = Some(job);
             while let Some(job) = next.take() {
                 // These read and write whole ranges: they have a batch of their own.
-                let alone = matches!(job, Job::Order { .. } | Job::Retention(..));
+                let alone = matches!(job, Job::Order { .. } | Job::Retention(..) | Job::Reseal(..));
                 if alone {
                     self.commit_batch(std::mem::replace(&mut group, Group::new(&self.store)))?;
                 }
@@ -263,6 +265,10 @@ impl Writer {
             }
             Job::Retention(step, answer) => {
                 let done = retention::carry_out(self, group, step)?;
+                group.answer(answer, done);
+            }
+            Job::Reseal(place, answer) => {
+                let done = reseal::carry_out(&self.store, group, place)?;
                 group.answer(answer, done);
             }
             Job::Put(puts, answer) => {

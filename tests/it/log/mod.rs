@@ -3,6 +3,7 @@
 mod archive;
 mod committer;
 mod inbox;
+mod sealed;
 mod store;
 mod suite;
 mod world;

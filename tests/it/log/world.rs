@@ -31,10 +31,14 @@ pub fn start() -> Timestamp {
     "2026-11-20T07:04:05.12Z".parse().unwrap()
 }
 
-pub fn at_rest(byte: u8) -> Arc<AtRest> {
+/// A master key.
+pub fn key_of(byte: u8) -> Secret {
     use base64::Engine;
-    let key = Secret::new(base64::engine::general_purpose::STANDARD.encode([byte; 32]));
-    Arc::new(AtRest::new(&key, &[]).unwrap())
+    Secret::new(base64::engine::general_purpose::STANDARD.encode([byte; 32]))
+}
+
+pub fn at_rest(byte: u8) -> Arc<AtRest> {
+    Arc::new(AtRest::new(&key_of(byte), &[]).unwrap())
 }
 
 /// A folder with a log in it that can be closed and opened again.

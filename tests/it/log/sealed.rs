@@ -1,0 +1,84 @@
+//! What is sealed in the log, and how it survives a change of the master key.
+
+use yizhan::inbox::log::Rejected;
+use yizhan::platform::{Door, RawPush};
+use yizhan::secret::Secret;
+use yizhan::store::at_rest::AtRest;
+use yizhan::store::fjall::FjallLog;
+
+use super::world::{Ports, World, arrival, key_of, start};
+
+/// Stores a grant and a refused push.
+async fn fill(ports: &Ports) {
+    let mut grant = arrival("grant", None, ports.now(), &["yizhan-vault"]);
+    grant.event.kind = yizhan::event_type::EventType::AuthorizationGranted;
+    grant.sealed = Some(Secret::new("a-very-secret-code"));
+    ports.put_arrival(grant).await;
+    let rejected = Rejected {
+        id: String::from("rej_1"),
+        component: String::from("douyin"),
+        received_at: ports.now(),
+        reason: String::from("bad-signature"),
+        detail: String::new(),
+    };
+    ports.rejections.keep(rejected, Some(raw())).await.unwrap();
+}
+
+fn raw() -> RawPush {
+    RawPush {
+        door: Door::Message,
+        is_get: false,
+        headers: Vec::new(),
+        query: String::new(),
+        body: bytes::Bytes::from_static(b"a-very-secret-body"),
+        received_at: start(),
+    }
+}
+
+#[tokio::test]
+async fn a_new_master_key_seals_again_what_the_former_one_sealed() {
+    let world = World::new();
+    {
+        let log = world.open();
+        fill(&world.ports(&log)).await;
+        assert_eq!(log.reseal().await.unwrap(), 0, "everything is under the present key");
+    }
+    let open = |at_rest: AtRest| {
+        let folder = world.folder.path().join("log");
+        FjallLog::open(&folder, at_rest.into(), world.options.clone(), world.clock.clone()).unwrap()
+    };
+    {
+        let log = open(AtRest::new(&key_of(9), &[key_of(7)]).unwrap());
+        assert_eq!(log.reseal().await.unwrap(), 2);
+        assert_eq!(log.reseal().await.unwrap(), 0);
+    }
+    {
+        let log = open(AtRest::new(&key_of(9), &[]).unwrap());
+        let ports = world.ports(&log);
+        assert_eq!(ports.first("yizhan-vault", 1).await[0].sealed.as_ref().unwrap().expose(), "a-very-secret-code");
+        assert_eq!(ports.rejections.open("rej_1").await.unwrap().unwrap().1, raw());
+    }
+    let log = open(AtRest::new(&key_of(3), &[]).unwrap());
+    assert!(log.reseal().await.is_err(), "no key opens it");
+    world.ports(&log).put("after", None, &[]).await;
+}
+
+#[tokio::test]
+async fn nothing_secret_is_on_the_disk_in_clear() {
+    let world = World::new();
+    {
+        let log = world.open();
+        fill(&world.ports(&log)).await;
+    }
+    let mut folders = vec![world.folder.path().to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            let bytes = std::fs::read(entry.path()).unwrap();
+            assert!(!bytes.windows(13).any(|part| part == b"a-very-secret"), "{:?}", entry.path());
+        }
+    }
+}
