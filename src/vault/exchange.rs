@@ -1,32 +1,27 @@
-//! Codes: kept durably the moment they come, exchanged at once, tried again until they expire, and won back after that.
+//! Turning a code into tokens, step by durable step: sent → answered → kept; and what to do when a step fails or its answer is lost.
 //!
-//! The redirect and the push of one grant may carry the same code or two; our own recoveries cause pushes with codes, too. One rule
-//! keeps them from fighting: tokens got by an exchange *after* a grant was made are that grant's tokens ([`Chamber::is_settled`]).
-//! A code that is not settled is exchanged, and what came last from the vendor is kept.
+//! What a step leaves behind says what comes next ([`next`]); start-up and a second try go the same way. `waiting` keeps the codes and
+//! sees to it that only one exchange at a time could be the same authorizer's.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
-
 use crate::clock::Timestamp;
 use crate::outbound::SendError;
-use crate::platform::token::{AuthorizationCode, Family, LostReply, Permission};
+use crate::platform::token::{Family, LostReply};
 use crate::platform::{ApiError, AuthorizerTokens, Class};
 
 use super::authorizer::AuthorizerState;
 use super::chamber::{Chamber, Pass, locked};
-use super::codes::{WaitingCode, hash_of};
 use super::held::Slot;
 use super::keep::How;
-use super::record::{Answer, AuthorizerRecord, CodeRecord, Origin, Stage, UsedRecord, put, read, token_name, write};
-use super::schedule::{CodeHash, Item, later};
-use super::shelf::{Change, Kind, RecordKey, ShelfError};
+use super::record::{Answer, CodeRecord, Origin, Stage, UsedRecord, put};
+use super::schedule::{CodeHash, later};
+use super::shelf::{Change, Kind};
 use super::{Exchanged, VaultError};
 
 /// A push with a code that follows a recovery of ours this soon is its echo (Kuaishou 3.1.4).
-const ECHO: Duration = Duration::from_secs(600);
+pub(super) const ECHO: Duration = Duration::from_secs(600);
 
 /// How long after its expiry a code's grant is still tried to be won back.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
@@ -57,112 +52,6 @@ fn next(record: &mut CodeRecord, lost: LostReply, can_recover: bool, now: Timest
 }
 
 impl Chamber {
-    /// A code came. Kept, together with what `also` changes, then exchanged, together with whoever else brings the same one.
-    pub async fn take_code(
-        self: &Arc<Self>,
-        code: AuthorizationCode,
-        origin: Origin,
-        app_id: Option<&str>,
-        granted_at: Timestamp,
-        permissions: &[Permission],
-        also: Vec<Change>,
-    ) -> Result<Exchanged, VaultError> {
-        let hash = hash_of(&self.name, code.value.expose());
-        if locked(&self.codes).contains_key(&hash) {
-            self.know_code(hash, app_id, also).await?;
-            return self.exchange(hash).await;
-        }
-        if let Some(used) = locked(&self.used).get(&hash) {
-            return Ok(Exchanged::Already(used.authorizers.clone()));
-        }
-        if let Some(app_id) = app_id
-            && origin == Origin::Push
-            && let Some(authorizers) = self.is_settled(app_id, granted_at).await?
-        {
-            locked(&self.used).insert(hash, UsedRecord { at: self.clock.now(), authorizers: authorizers.clone() });
-            return Ok(Exchanged::Already(authorizers));
-        }
-        let record = CodeRecord {
-            code,
-            family: Family::Current,
-            origin,
-            app_id: app_id.map(str::to_owned),
-            granted_at,
-            permissions: permissions.to_vec(),
-            received_at: self.clock.now(),
-            stage: Stage::Waiting,
-        };
-        self.keep_code(hash, record, also).await?;
-        self.exchange(hash).await
-    }
-
-    /// Exchanges a code that is kept, together with whoever else wants that.
-    pub async fn exchange(self: &Arc<Self>, hash: CodeHash) -> Result<Exchanged, VaultError> {
-        let me = Arc::clone(self);
-        let flown = self.exchanges.join(&self.runtime, hash, || me.exchanged(hash)).await;
-        flown.unwrap_or_else(|| {
-            let lost = Err(VaultError::Store(String::from("the exchange was interrupted")));
-            self.note(&Item::Code(hash), &lost);
-            lost
-        })
-    }
-
-    fn exchanged(self: Arc<Self>, hash: CodeHash) -> BoxFuture<'static, Result<Exchanged, VaultError>> {
-        async move {
-            let result = self.exchange_alone(hash).await;
-            self.note(&Item::Code(hash), &result);
-            if let Ok(Exchanged::Authorizers(app_ids)) = &result {
-                for app_id in app_ids {
-                    if let Err(error) = self.introduce(app_id).await {
-                        tracing::warn!(component = self.name, authorizer = app_id, %error, "the authorizer's name was not learnt");
-                    }
-                }
-            }
-            result
-        }
-        .boxed()
-    }
-
-    /// Exchanges a code while nothing else is spent that could be the same authorizer's.
-    async fn exchange_alone(self: &Arc<Self>, hash: CodeHash) -> Result<Exchanged, VaultError> {
-        let app_id = locked(&self.codes).get(&hash).and_then(|code| code.app_id.clone());
-        match app_id {
-            Some(app_id) => {
-                let _spending = self.spending.read().await;
-                let _alone = self.locks.lock(&app_id).await;
-                self.leased(&token_name(Family::Current, &app_id), self.exchange_kept(hash)).await
-            }
-            None => {
-                let _alone = self.spending.write().await;
-                self.exchange_kept(hash).await
-            }
-        }
-    }
-
-    async fn exchange_kept(self: &Arc<Self>, hash: CodeHash) -> Result<Exchanged, VaultError> {
-        // Whoever had the lock before may have done it.
-        let used = locked(&self.used).get(&hash).cloned();
-        if let Some(used) = used {
-            return self.used_up(&hash, used.authorizers).await.map(Exchanged::Already);
-        }
-        let Some(found) = self.shelf.get(&self.code_key(&hash)).await? else {
-            self.forget_code(&hash);
-            return Err(VaultError::NotAuthorized(String::from("the code was withdrawn meanwhile")));
-        };
-        let Some(record) = read::<CodeRecord>(&found) else {
-            self.drop_code(&hash).await?;
-            return Err(VaultError::Store(String::from("the record of a code is damaged")));
-        };
-        if record.origin == Origin::Push
-            && matches!(record.stage, Stage::Waiting | Stage::Lost)
-            && let Some(app_id) = &record.app_id
-            && let Some(authorizers) = self.is_settled(app_id, record.granted_at).await?
-        {
-            return self.used_up(&hash, authorizers).await.map(Exchanged::Already);
-        }
-        self.exchange_code(hash, record).await
-    }
-
     /// Carries the exchange of a code to its end, from wherever it stands. The caller holds the authorizer's lock.
     pub async fn exchange_code(self: &Arc<Self>, hash: CodeHash, mut record: CodeRecord) -> Result<Exchanged, VaultError> {
         let slot = record.app_id.as_deref().map(|app_id| Slot::authorizer(record.family, app_id));
@@ -293,7 +182,9 @@ impl Chamber {
         self.keep_tokens(record.family, named, at, how, also).await?;
         self.forget_code(hash);
         locked(&self.used).insert(*hash, used);
-        self.count("authorizer", if record.origin == Origin::Recovery { "recovered" } else { "ok" });
+        if record.origin == Origin::Recovery {
+            self.count("authorizer", "recovered");
+        }
         Ok(Exchanged::Authorizers(app_ids))
     }
 
@@ -367,167 +258,6 @@ impl Chamber {
                 Ok(Exchanged::Authorizers(authorizers))
             }
         }
-    }
-
-    /// Whether a grant of that time needs no exchange: it was withdrawn later, or the tokens held were exchanged after it, or its push
-    /// is the echo of a recovery of ours. The authorizers whose tokens are held.
-    async fn is_settled(&self, app_id: &str, granted_at: Timestamp) -> Result<Option<Vec<String>>, VaultError> {
-        if locked(&self.recovering).contains(app_id) {
-            return Ok(Some(vec![app_id.to_owned()]));
-        }
-        let (_, Some(known)) = self.authorizer_record(app_id).await? else { return Ok(None) };
-        if known.outlived(granted_at) {
-            tracing::info!(component = self.name, authorizer = app_id, "a grant older than its withdrawal was ignored");
-            return Ok(Some(Vec::new()));
-        }
-        let now = self.clock.now();
-        if known.state != AuthorizerState::Granted || !self.is_held(&Slot::authorizer(Family::Current, app_id), now) {
-            return Ok(None);
-        }
-        for family in self.component.families() {
-            let (_, held) = self.token_record(&Slot::authorizer(*family, app_id)).await?;
-            let echo = held.recovered_at.is_some_and(|at| later(at, ECHO) > now);
-            let exchanged = *family == Family::Current && held.exchanged_at.is_some_and(|at| at >= granted_at);
-            if echo || exchanged {
-                return Ok(Some(vec![app_id.to_owned()]));
-            }
-        }
-        Ok(None)
-    }
-
-    fn is_held(&self, slot: &Slot, now: Timestamp) -> bool {
-        self.board.read(slot.family, &slot.app_id, |held| held.is_valid(now) && !held.doubtful).unwrap_or(false)
-    }
-
-    /// A code that is kept came again. If a redirect brought it without an app id, the push may say now whose it is.
-    async fn know_code(&self, hash: CodeHash, app_id: Option<&str>, also: Vec<Change>) -> Result<(), VaultError> {
-        let mut changes = also;
-        let mut known = None;
-        if let Some(app_id) = app_id
-            && locked(&self.codes).get(&hash).is_some_and(|code| code.app_id.is_none())
-            && !self.exchanges.is_under_way(&hash)
-            && let Some(mut stored) = self.shelf.get(&self.code_key(&hash)).await?.as_ref().and_then(read::<CodeRecord>)
-        {
-            stored.app_id = Some(app_id.to_owned());
-            changes.push(put(self.code_key(&hash), &stored)?);
-            known = Some(stored);
-        }
-        if !changes.is_empty() {
-            self.commit(changes).await?;
-        }
-        if let Some(stored) = known {
-            self.board_code(hash, &stored);
-        }
-        Ok(())
-    }
-
-    /// Keeps a code durably before anything is done with it. The first word of an authorizer makes it pending.
-    async fn keep_code(&self, hash: CodeHash, record: CodeRecord, also: Vec<Change>) -> Result<(), VaultError> {
-        let mut changes = also;
-        changes.push(put(self.code_key(&hash), &record)?);
-        let mut pending = None;
-        if let Some(app_id) = &record.app_id {
-            let (version, known) = self.authorizer_record(app_id).await?;
-            if known.as_ref().is_none_or(|known| known.state == AuthorizerState::Revoked) {
-                let mut standing = known.unwrap_or_else(|| AuthorizerRecord::pending(record.received_at));
-                standing.state = AuthorizerState::Pending;
-                standing.granted_at = Some(record.granted_at);
-                standing.revoked_at = None;
-                standing.updated_at = record.received_at;
-                changes.push(Change::put_if(self.key(Kind::Authorizer, app_id), version, write(&standing)?));
-                pending = Some((app_id.clone(), standing));
-            }
-        }
-        self.commit(changes).await?;
-        if let Some((app_id, standing)) = pending {
-            self.publish_authorizer(&app_id, &standing);
-        }
-        self.board_code(hash, &record);
-        Ok(())
-    }
-
-    /// Shows a code to the schedule, the alarm and the state of the component.
-    pub fn board_code(&self, hash: CodeHash, record: &CodeRecord) {
-        let waiting = WaitingCode {
-            app_id: record.app_id.as_deref().map(Arc::from),
-            family: record.family,
-            origin: record.origin,
-            granted_at: record.granted_at,
-            received_at: record.received_at,
-            expires_at: record.code.expires_at,
-            warned: false,
-        };
-        locked(&self.codes).insert(hash, waiting);
-        // Ours go with the renewal of their slot. Others a little later than at once: whoever brought them goes first.
-        if record.origin != Origin::Recovery {
-            self.due(Item::Code(hash), later(self.clock.now(), Duration::from_secs(1)));
-        }
-    }
-
-    /// A recovery of that slot that stopped on its way: its code is not sent yet, or answered and not read.
-    pub async fn interrupted_recovery(&self, slot: &Slot) -> Result<Option<(CodeHash, CodeRecord)>, ShelfError> {
-        for hash in self.recoveries(slot) {
-            let Some(record) = self.shelf.get(&self.code_key(&hash)).await?.as_ref().and_then(read::<CodeRecord>) else { continue };
-            let usable = match record.stage {
-                Stage::Waiting => record.code.expires_at > self.clock.now(),
-                Stage::Answered(_) => true,
-                Stage::Sent { .. } | Stage::Lost => false,
-            };
-            if usable {
-                return Ok(Some((hash, record)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// A new code of our own asking takes the place of former ones that led nowhere.
-    pub async fn replace_recovery(&self, slot: &Slot, hash: CodeHash, record: &CodeRecord) -> Result<(), ShelfError> {
-        let former = self.recoveries(slot);
-        let mut changes = vec![put(self.code_key(&hash), record)?];
-        changes.extend(former.iter().filter(|former| **former != hash).map(|former| Change::remove(self.code_key(former))));
-        self.commit(changes).await?;
-        former.iter().for_each(|hash| self.forget_code(hash));
-        self.board_code(hash, record);
-        Ok(())
-    }
-
-    /// Codes that we asked for ourselves.
-    pub fn recoveries(&self, slot: &Slot) -> Vec<CodeHash> {
-        self.codes_where(|code| {
-            code.origin == Origin::Recovery && code.family == slot.family && code.app_id.as_deref() == Some(&*slot.app_id)
-        })
-    }
-
-    /// Codes that wait and fit.
-    pub fn codes_where(&self, fits: impl Fn(&WaitingCode) -> bool) -> Vec<CodeHash> {
-        locked(&self.codes).iter().filter(|(_, code)| fits(code)).map(|(hash, _)| *hash).collect()
-    }
-
-    /// A code needs no exchange any more: remembered as used, with whose it was.
-    async fn used_up(&self, hash: &CodeHash, authorizers: Vec<String>) -> Result<Vec<String>, VaultError> {
-        let used = UsedRecord { at: self.clock.now(), authorizers: authorizers.clone() };
-        let remembered = put(self.key(Kind::Used, &hex::encode(hash)), &used)?;
-        self.commit(vec![Change::remove(self.code_key(hash)), remembered]).await?;
-        self.forget_code(hash);
-        locked(&self.used).insert(*hash, used);
-        Ok(authorizers)
-    }
-
-    async fn drop_code(&self, hash: &CodeHash) -> Result<(), ShelfError> {
-        self.commit(vec![Change::remove(self.code_key(hash))]).await?;
-        self.forget_code(hash);
-        Ok(())
-    }
-
-    /// Takes a code out of memory.
-    pub fn forget_code(&self, hash: &CodeHash) {
-        locked(&self.codes).remove(hash);
-        locked(&self.troubles).remove(&Item::Code(*hash));
-        locked(&self.schedule).set(Item::Code(*hash), None);
-    }
-
-    pub fn code_key(&self, hash: &CodeHash) -> RecordKey {
-        self.key(Kind::Code, &hex::encode(hash))
     }
 }
 

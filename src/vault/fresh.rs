@@ -69,7 +69,10 @@ impl Chamber {
                 }
                 return Ok(served);
             }
-            Look::Missing(error) => return Err(error),
+            Look::Missing(error) => {
+                // Who hears of a grant may ask at once: its exchange is waited for while it is under way.
+                return if self.await_exchange(app_id).await { self.held(key).ok_or(error) } else { Err(error) };
+            }
             Look::Wanting => {}
         }
         let seen = self.generation(family, app_id);
@@ -80,6 +83,18 @@ impl Chamber {
             (None, Err(error)) => Err(error),
             (None, Ok(())) => Err(VaultError::NotAuthorized(String::from("the token was withdrawn while it was renewed"))),
         }
+    }
+
+    /// Waits for an exchange of that authorizer's code; whether there was one.
+    async fn await_exchange(self: &Arc<Self>, app_id: &str) -> bool {
+        if self.state_of(app_id) != Some(AuthorizerState::Pending) {
+            return false;
+        }
+        let codes = self.codes_where(|code| code.app_id.as_deref() == Some(app_id));
+        let Some(hash) = codes.into_iter().find(|hash| self.exchanges.is_under_way(hash)) else { return false };
+        // How it ended shows in what is held.
+        drop(self.exchange(hash).await);
+        true
     }
 
     fn look(&self, key: &TokenKey, min_ttl: Duration) -> Look {

@@ -94,6 +94,15 @@ impl Board {
         Self { hasher: RandomState::new(), current: shards(), v1: shards() }
     }
 
+    /// A slot that shares the text of its app id with the board, where the authorizer is known.
+    pub fn slot(&self, family: Family, app_id: &str) -> Slot {
+        let known = self.shard(Family::Current, app_id).and_then(|shard| {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            shard.get_key_value(app_id).map(|(known, _)| Arc::clone(known))
+        });
+        Slot { family, app_id: known.unwrap_or_else(|| Arc::from(app_id)) }
+    }
+
     /// Reads one slot.
     pub fn read<R>(&self, family: Family, app_id: &str, read: impl FnOnce(&Held) -> R) -> Option<R> {
         let shard = self.shard(family, app_id)?.read().unwrap_or_else(PoisonError::into_inner);

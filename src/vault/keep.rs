@@ -52,7 +52,7 @@ impl Chamber {
             let mut changes = also.clone();
             let mut kept: Vec<(Slot, TokenRecord, AuthorizerRecord, Vec<CodeHash>)> = Vec::with_capacity(tokens.len());
             for (app_id, tokens) in &tokens {
-                let slot = Slot::authorizer(family, app_id);
+                let slot = self.board.slot(family, app_id);
                 let (token_version, former) = self.token_record(&slot).await?;
                 let record = renewed(former, tokens, at, how);
                 changes.push(Change::put_if(self.token_record_key(&slot), token_version, write(&record)?));

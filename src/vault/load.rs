@@ -1,7 +1,5 @@
 //! Start-up: fills a chamber from the shelf, page by page, and makes due what a crash interrupted.
 
-use std::sync::Arc;
-
 use crate::platform::token::Family;
 
 use super::authorizer::AuthorizerState;
@@ -82,7 +80,7 @@ impl Chamber {
 
     fn load_token(&self, found: &Record) {
         let Some((family, app_id)) = token_of(&found.name) else { return };
-        let slot = Slot::authorizer(family, app_id);
+        let slot = self.board.slot(family, app_id);
         match read::<TokenRecord>(found) {
             Some(record) => self.publish(&slot, &record),
             None => {
@@ -109,7 +107,7 @@ impl Chamber {
         let granted = slot.is_component() || self.state_of(&slot.app_id) == Some(AuthorizerState::Granted);
         if granted {
             self.doubt(slot);
-            self.due(Item::Token(Slot { family: slot.family, app_id: Arc::clone(&slot.app_id) }), self.opened_at);
+            self.due(Item::Token(slot.clone()), self.opened_at);
         }
     }
 }

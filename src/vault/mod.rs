@@ -4,7 +4,7 @@
 //! tickets through its own port. Never speaks HTTP itself (`outbound` does) and never writes a secret unsealed (the shelf seals).
 //!
 //! The rooms: [`shelf`] is the port to the store and `record` what is on it; `chamber` is one component's part, with `held` its tokens in
-//! memory; `fresh` hands out, `refresh` renews, `exchange` turns codes into tokens, `keep` writes them down, `authorize` makes links and
+//! memory; `fresh` hands out, `refresh` renews, `waiting` keeps codes and `exchange` turns them into tokens, `keep` writes those down, `authorize` makes links and
 //! hears of grants, `ticket` keeps tickets; `schedule` says what is due when and `watch` does it; [`audit`] counts who read what.
 //!
 //! Two promises. **Nothing is handed out that is not durable.** And **nothing single-use is spent without a durable word of it before,
@@ -27,6 +27,7 @@ mod refresh;
 mod schedule;
 pub mod shelf;
 mod ticket;
+mod waiting;
 mod watch;
 
 use std::collections::HashMap;

@@ -30,5 +30,6 @@ mod process;
 mod settings;
 mod sorted_envelope;
 mod telemetry;
+mod twin_vendors;
 mod vault;
 mod world;

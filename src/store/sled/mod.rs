@@ -29,7 +29,7 @@ pub use backup::VaultRestore;
 use writer::{Job, RawChange, Writer};
 
 /// Memory that sled may use for pages. The vault keeps what is read often in its own memory.
-const CACHE_BYTES: u64 = 16 << 20;
+const CACHE_BYTES: u64 = 8 << 20;
 
 /// What may wait for the committing thread, and how much it writes at a time.
 const LIMITS: Limits = Limits { queue: 4096, group: 512, group_bytes: 1 << 20 };
@@ -193,7 +193,11 @@ impl TokenShelf for SledVault {
                 if after.as_deref() == Some(raw.as_ref()) {
                     continue;
                 }
-                records.push(reader.record(kind.as_str(), &raw, String::from_utf8_lossy(name).into_owned(), &value));
+                let name = String::from_utf8_lossy(name).into_owned();
+                // A range is one access per page, and sled evicts only after some thousands of accesses: reading the whole store at start
+                // would leave all of it in memory. A second look at each record is cheap and keeps the cache at its size.
+                let _ = reader.tree.get(&raw);
+                records.push(reader.record(kind.as_str(), &raw, name, &value));
             }
             Ok(records)
         })

@@ -62,11 +62,14 @@ struct Group {
     is_empty: bool,
 }
 
+type Resealing = (Asker<Option<Vec<u8>>>, Option<Vec<u8>>);
+
 /// Everybody whose changes are in the batch.
 #[derive(Default)]
 struct Waiting {
     changes: Vec<Asker<()>>,
-    reseals: Vec<(Asker<Option<Vec<u8>>>, Option<Vec<u8>>)>,
+    /// With the key each got to.
+    reseals: Vec<Resealing>,
 }
 
 impl Commit for Writer {

@@ -221,6 +221,27 @@ async fn an_echo_that_comes_while_we_recover_is_answered_at_once() {
 }
 
 #[tokio::test]
+async fn who_asks_while_the_code_is_exchanged_gets_the_token() {
+    let world = World::new().await;
+    world.ticket().await;
+    world.vault.fresh(NAME, &COMPONENT, Want::default()).await.unwrap();
+    world.vendor.close();
+    let (vault, push) = (Arc::clone(&world.vault), world.pushed("app1"));
+    let exchange = tokio::spawn(async move { vault.granted(NAME, Some("app1"), &push).await });
+    while world.vendor.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let vault = Arc::clone(&world.vault);
+    let asked = tokio::spawn(async move { vault.fresh(NAME, &token_of("app1"), Want::default()).await });
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    world.vendor.open();
+    assert_eq!(asked.await.unwrap().unwrap().generation, 1);
+    exchange.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_second_grant_replaces_the_tokens_and_raises_the_generation() {
     let world = World::granted().await;
     world.advance(1);

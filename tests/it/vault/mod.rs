@@ -4,6 +4,7 @@ mod audit;
 mod crash;
 mod grants;
 mod memory;
+mod platforms;
 mod shelf;
 mod sled;
 mod tickets;
