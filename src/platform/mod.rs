@@ -12,7 +12,11 @@ pub mod diagnose;
 pub mod douyin;
 pub mod issued;
 pub mod kuaishou;
+<<<<<<< HEAD
 pub mod loose;
+=======
+pub mod operation;
+>>>>>>> 5e8a43a (Describe operations as rows, and carry them out without doing anything twice)
 pub mod push;
 pub mod redirect;
 pub mod sorted_envelope;
@@ -84,6 +88,11 @@ pub trait Component: push::Pushes + token::Tokens + diagnose::Diagnose {
 
     /// The application's id at the vendor (TP id, component appid, app id). Not secret.
     fn app_id(&self) -> &str;
+
+    /// Its follow-up calls.
+    fn operations(&self) -> &dyn operation::Operations {
+        &operation::Nothing
+    }
 }
 
 /// The components of a deployment by name.

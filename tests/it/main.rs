@@ -24,6 +24,7 @@ mod http;
 mod kuaishou;
 mod layers;
 mod log;
+mod operations;
 mod outbound;
 mod settings;
 mod sorted_envelope;
