@@ -12,11 +12,8 @@ pub mod diagnose;
 pub mod douyin;
 pub mod issued;
 pub mod kuaishou;
-<<<<<<< HEAD
 pub mod loose;
-=======
 pub mod operation;
->>>>>>> 5e8a43a (Describe operations as rows, and carry them out without doing anything twice)
 pub mod push;
 pub mod redirect;
 pub mod sorted_envelope;
