@@ -1,6 +1,8 @@
 //! `yizhan check`: everything that is wrong with the configuration, at once, each with what to do.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -8,6 +10,7 @@ use super::failure::{Failure, problem_text};
 use super::surroundings::{Place, variables};
 use super::terminal::{Look, Terminal};
 use crate::config::Config;
+use crate::platform::Component;
 use crate::settings::Problem;
 
 /// Say everything that is wrong with the configuration.
@@ -22,6 +25,43 @@ struct Report<'a> {
     file: Option<String>,
     problems: &'a [Problem],
     warnings: &'a [Problem],
+    components: &'a [Addresses],
+}
+
+/// What to type into a platform's console.
+#[derive(Serialize)]
+struct Addresses {
+    component: String,
+    platform: &'static str,
+    authorization: String,
+    message: String,
+    authorized: String,
+}
+
+impl Addresses {
+    fn of(config: &Config) -> Vec<Self> {
+        let one = |component: &Arc<dyn Component>| {
+            let base = format!("{}/callback/{}", config.server.public_url, component.name());
+            Self {
+                component: component.name().to_owned(),
+                platform: component.platform().name(),
+                authorization: format!("{base}/authorization"),
+                message: format!("{base}/message"),
+                authorized: format!("{base}/authorized"),
+            }
+        };
+        config.components.iter().map(one).collect()
+    }
+}
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "\n{} ({}), for the platform's console:\n  authorization events  {}\n  messages and events   {}\n  redirect of a grant   {}",
+            self.component, self.platform, self.authorization, self.message, self.authorized
+        )
+    }
 }
 
 impl Check {
@@ -29,12 +69,18 @@ impl Check {
     pub fn run(self, terminal: &Terminal, place: &Place) -> Result<(), Failure> {
         let file = place.file();
         let (problems, warnings, components) = match Config::load(file.as_deref(), variables()) {
-            Ok(config) => (unwritable(&config.store.path).into_iter().collect(), config.warnings(), config.components.iter().count()),
-            Err(problems) => (problems, Vec::new(), 0),
+            Ok(config) => (unwritable(&config.store.path).into_iter().collect(), config.warnings(), Addresses::of(&config)),
+            Err(problems) => (problems, Vec::new(), Vec::new()),
         };
         if terminal.json {
             let name = file.as_ref().map(|file| file.display().to_string());
-            terminal.json(&Report { ok: problems.is_empty(), file: name, problems: &problems, warnings: &warnings })?;
+            terminal.json(&Report {
+                ok: problems.is_empty(),
+                file: name,
+                problems: &problems,
+                warnings: &warnings,
+                components: &components,
+            })?;
             return if problems.is_empty() { Ok(()) } else { Err(Failure::Told(2)) };
         }
         for warning in &warnings {
@@ -44,8 +90,11 @@ impl Check {
             return Err(Failure::Configuration { file, problems });
         }
         let name = file.map_or_else(|| String::from("the built-in defaults and the environment"), |file| file.display().to_string());
-        let components = if components == 1 { String::from("1 component") } else { format!("{components} components") };
-        terminal.data(format!("{} {name}: {components}", terminal.paint(Look::Good, "ok")))?;
+        let count = if components.len() == 1 { String::from("1 component") } else { format!("{} components", components.len()) };
+        terminal.data(format!("{} {name}: {count}", terminal.paint(Look::Good, "ok")))?;
+        for addresses in components {
+            terminal.data(addresses.to_string())?;
+        }
         Ok(())
     }
 }

@@ -49,17 +49,13 @@ impl Init {
 
 /// The documented defaults, commented out so that later versions may better them, with `lines` and the API key in force.
 fn filled(lines: &[(&str, &str, String)], api_key: &ApiKey) -> String {
-    let mut text = String::from("# Written by `yizhan init`. What is commented out is the default.\n");
+    let mut text =
+        String::from("# Written by `yizhan init`. What is commented out is the default; `yizhan check` says everything that is wrong.\n");
     let mut section = "";
-    let mut in_preface = true;
-    for line in DEFAULTS.lines() {
+    // The first paragraph speaks of the file as the built-in defaults.
+    for line in DEFAULTS.lines().skip_while(|line| *line != "#") {
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             section = name;
-            in_preface = false;
-        }
-        // The preface speaks of the file as the built-in defaults.
-        if in_preface && (line.starts_with("# Yizhan:") || line.starts_with("# This file is compiled")) {
-            continue;
         }
         let key = line.split_once(" = ").map(|(key, _)| key);
         if let Some((_, key, value)) = lines.iter().find(|(of, wanted, _)| *of == section && Some(*wanted) == key) {

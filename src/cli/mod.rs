@@ -14,6 +14,8 @@ mod failure;
 mod init;
 mod keys;
 mod listen;
+mod running;
+mod simulate;
 mod stream;
 mod surroundings;
 mod table;
@@ -53,6 +55,8 @@ enum Command {
     Check(check::Check),
     /// Say which key, token and variant open a captured push, or which step fails.
     Diagnose(diagnose::Diagnose),
+    /// Pretend to be the platforms, for your own tests.
+    Simulate(simulate::Simulate),
     /// API keys.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -84,6 +88,7 @@ impl Cli {
             Command::Init(command) => command.run(&terminal, &place),
             Command::Check(command) => command.run(&terminal, &place),
             Command::Diagnose(command) => command.run(&terminal, &place),
+            Command::Simulate(command) => command.run(&terminal),
             Command::Keys(command) => command.run(&terminal),
             Command::Token(command) => wait(command.run(&terminal)),
             Command::Authorizers(command) => wait(command.run(&terminal)),

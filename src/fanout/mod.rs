@@ -206,7 +206,7 @@ impl Fanout {
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
         let mut news = self.rosters.subscribe();
         let mut workers = JoinSet::new();
-        let mut hired: HashMap<String, Arc<Bell>> = HashMap::new();
+        let mut hired: HashMap<String, (tokio::task::Id, Arc<Bell>)> = HashMap::new();
         let mut watching = std::pin::pin!(watching::watch(&self, &shutdown));
         loop {
             self.hire(&mut hired, &mut workers, &shutdown);
@@ -215,16 +215,19 @@ impl Fanout {
                 // The sender lives as long as `self`.
                 _ = news.changed() => {}
                 () = &mut watching => break,
-                Some(_) = workers.join_next() => {}
+                Some(ended) = workers.join_next_with_id() => if let Err(error) = ended {
+                    tracing::error!(%error, "a worker of the fan-out failed; another takes its place");
+                    hired.retain(|_, (worker, _)| *worker != error.id());
+                }
             }
         }
         while workers.join_next().await.is_some() {}
     }
 
     /// Starts a worker for every subscription that has none.
-    fn hire(self: &Arc<Self>, hired: &mut HashMap<String, Arc<Bell>>, workers: &mut JoinSet<()>, shutdown: &Shutdown) {
+    fn hire(self: &Arc<Self>, hired: &mut HashMap<String, (tokio::task::Id, Arc<Bell>)>, workers: &mut JoinSet<()>, shutdown: &Shutdown) {
         let roster = self.roster();
-        hired.retain(|name, bell| roster.entry(name).is_some_and(|entry| Arc::ptr_eq(&entry.bell, bell)));
+        hired.retain(|name, (_, bell)| roster.entry(name).is_some_and(|entry| Arc::ptr_eq(&entry.bell, bell)));
         for entry in roster.entries() {
             let name = &entry.subscription.name;
             let sink = match entry.subscription.origin {
@@ -232,8 +235,8 @@ impl Fanout {
                 Origin::File | Origin::Api => Some(&self.sinks.webhook),
             };
             let Some(sink) = sink.filter(|_| !hired.contains_key(name)) else { continue };
-            hired.insert(name.clone(), Arc::clone(&entry.bell));
-            workers.spawn(worker::work(Arc::clone(self), name.clone(), Arc::clone(&entry.bell), Arc::clone(sink), shutdown.clone()));
+            let work = worker::work(Arc::clone(self), name.clone(), Arc::clone(&entry.bell), Arc::clone(sink), shutdown.clone());
+            hired.insert(name.clone(), (workers.spawn(work).id(), Arc::clone(&entry.bell)));
         }
     }
 

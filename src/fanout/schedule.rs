@@ -15,12 +15,10 @@ const MOST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// When the try after the `failed`-th failed one is made, `None` after the last of the table. The table's wait is spread by up to 10 %
 /// to either side, so that what failed together does not come back together; a handler's `not_before` (see [`retry_after`]) is obeyed where
 /// it is later.
-///
-/// A delivery that has failed more often than its table is long was given a fresh schedule by a person: the table starts again.
+/// `failed` counts the tries of the present schedule, which is what a worker is given; a retry by hand or a replay begins a fresh one.
 #[must_use]
 pub fn next_attempt(table: &[Duration], failed: usize, id: DeliveryId, now: Timestamp, not_before: Option<Timestamp>) -> Option<Timestamp> {
-    let place = failed.saturating_sub(1) % (table.len() + 1);
-    let wait = spread(*table.get(place)?, id, failed);
+    let wait = spread(*table.get(failed.checked_sub(1)?)?, id, failed);
     let at = later(now, wait);
     Some(match not_before {
         Some(not_before) => at.max(not_before.min(later(now, MOST_RETRY_AFTER))),

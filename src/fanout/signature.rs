@@ -56,7 +56,7 @@ pub enum KeyError {
 }
 
 enum Key {
-    Symmetric(hmac::Key),
+    Symmetric(Box<hmac::Key>),
     Private(Box<Ed25519KeyPair>),
     Public(Vec<u8>),
 }
@@ -126,7 +126,7 @@ fn key(secret: &Secret) -> Result<Key, KeyError> {
     if let Some(text) = text.strip_prefix(SYMMETRIC) {
         let bytes = bytes(text)?;
         return match bytes.len() {
-            1..=64 => Ok(Key::Symmetric(hmac::Key::new(hmac::HMAC_SHA256, &bytes))),
+            1..=64 => Ok(Key::Symmetric(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))),
             length => Err(KeyError::Length(length)),
         };
     }

@@ -126,7 +126,7 @@ impl Subscription {
 }
 
 /// Waits between attempts to hand over a grant, in seconds.
-const VAULT_RETRY: [u64; 18] = [1, 2, 5, 10, 20, 40, 60, 60, 120, 120, 300, 300, 600, 1800, 3600, 7200, 21_600, 43_200];
+const VAULT_RETRY: [u64; 19] = [1, 2, 5, 10, 20, 40, 60, 60, 120, 120, 300, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 43_200];
 
 /// Why subscriptions could not be stored.
 #[derive(Debug, thiserror::Error)]

@@ -54,14 +54,16 @@ async fn look(fanout: &Fanout, subscription: &Subscription) -> Result<(), LogErr
 
 async fn past_due(fanout: &Fanout, name: &str, now: Timestamp) -> Result<u64, LogError> {
     let late = |at: Option<Timestamp>| at.is_some_and(|at| schedule::later(at, PAST_DUE) < now);
-    if !late(fanout.outbox.next_due(name).await?) {
+    let due = fanout.outbox.next_due(name).await?;
+    if !late(due) {
         return Ok(0);
     }
     let filter = DeliveryFilter { status: Some(Status::Pending), subscription: Some(name.to_owned()), ..DeliveryFilter::default() };
     let page = fanout.outbox.deliveries(&filter, None, MOST_COUNTED).await?;
     let counted = page.items.iter().filter(|delivery| late(delivery.next_attempt_at)).count();
-    // At least one is: the outbox said so.
-    Ok(u64::try_from(counted).unwrap_or(u64::MAX).max(1))
+    // The newest come first, so the late ones may stand further back. A store says "at once" with the epoch, which is no delivery's time.
+    let least = u64::from(due.is_some_and(|due| due > Timestamp::UNIX_EPOCH));
+    Ok(u64::try_from(counted).unwrap_or(u64::MAX).max(least))
 }
 
 /// A count as a gauge takes it; exact up to 2³².

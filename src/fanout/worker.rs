@@ -21,7 +21,9 @@ use crate::clock::Timestamp;
 use crate::inbox::log::LogError;
 use crate::shutdown::Shutdown;
 
-/// When something is due but cannot be claimed (an older one of its authorizer is under way, or a claim raced), it is looked again after this.
+/// When something is due but was not handed out (a claim looks at so many and no more, an older one of its authorizer is under way), it is
+/// looked again after this, then after twice as long, up to [`LOOK_AGAIN`].
+const LOOK_AGAIN_FIRST: Duration = Duration::from_millis(2);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Settlements that may wait for the store beside the tries.
@@ -45,6 +47,8 @@ struct Mind {
     pass: u32,
     /// Lanes that had nothing more to claim when last asked.
     empty: [bool; 2],
+    /// Wait before the next look at what is due but was not handed out.
+    patience: Duration,
     /// When the outbox will have something due, as it said when both lanes were empty.
     due: Option<Timestamp>,
     /// Retries that this worker decided on; the outbox cannot tell them from what an older delivery holds back.
@@ -78,6 +82,7 @@ pub(super) async fn work(fanout: Arc<Fanout>, name: String, bell: Arc<Bell>, sin
         pace: Pace::new(None, now),
         pass: 0,
         empty: [false; 2],
+        patience: LOOK_AGAIN_FIRST,
         due: None,
         retries: BTreeSet::new(),
     };
@@ -163,17 +168,22 @@ async fn claim(
     mut start: impl FnMut(Claimed, Lane),
 ) -> Result<Option<Timestamp>, LogError> {
     let now = fanout.clock.now();
-    let due_again = mind.retries.first().is_some_and(|at| *at <= now);
-    if due_again {
+    if mind.retries.first().is_some_and(|at| *at <= now) {
         mind.retries = mind.retries.split_off(&now);
         mind.retries.remove(&now);
         *mind.lane(Lane::Retry) = false;
         mind.due = None;
     }
+    let turns = schedule::turns(mind.pass);
+    if let Some((Lane::Retry, _)) = turns.first() {
+        // Retries decided before the last start become due without anybody ringing, and while the first lane is full nobody asks the
+        // outbox when.
+        *mind.lane(Lane::Retry) = false;
+    }
     let concurrency = usize::try_from(subscription.concurrency).unwrap_or(1);
     let ordered = subscription.ordering == Ordering::Authorizer;
     let mut started = 0;
-    for (lane, most) in schedule::turns(mind.pass) {
+    for (lane, most) in turns {
         let limit = schedule::room(*lane, concurrency, mind.under_way, mind.pace.allowed(now)).min(*most);
         if limit == 0 || *mind.lane(*lane) {
             continue;
@@ -187,17 +197,26 @@ async fn claim(
     }
     if started > 0 {
         mind.pass = mind.pass.wrapping_add(1);
+        mind.patience = LOOK_AGAIN_FIRST;
     }
     if mind.empty == [true; 2] {
         // Claims asked with the same `now` have found all that was due; what is due later is worth a timer.
         if mind.due.is_none() {
             let due = fanout.outbox.next_due(&subscription.name).await?;
-            mind.due = due.map(|due| if due > now { due } else { schedule::later(now, LOOK_AGAIN) });
+            mind.due = match due {
+                Some(due) if due <= now => {
+                    let again = schedule::later(now, mind.patience);
+                    mind.patience = mind.patience.saturating_mul(2).min(LOOK_AGAIN);
+                    Some(again)
+                }
+                due => due,
+            };
         }
         return Ok(mind.due.into_iter().chain(mind.retries.first().copied()).min());
     }
-    // A lane has more: a slot that gets free wakes the worker; a rate does not.
-    Ok(if mind.pace.allowed(now) == 0 { Some(mind.pace.next()) } else { None })
+    // A lane has more: a slot that gets free wakes the worker; a rate does not, nor does a retry, which has a slot of its own.
+    let paced = if mind.pace.allowed(now) == 0 { Some(mind.pace.next()) } else { None };
+    Ok(paced.or_else(|| mind.retries.first().copied()))
 }
 
 /// A claim lasts longer than any try and its settlement; after a crash it gives the delivery back.

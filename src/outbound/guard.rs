@@ -176,7 +176,10 @@ impl Resolve for GuardedResolver {
             }
             match forbidden {
                 Some(why) if permitted.is_empty() => Err(why.into()),
-                _ => Ok(Box::new(permitted.into_iter()) as Addrs),
+                _ => {
+                    let addresses: Addrs = Box::new(permitted.into_iter());
+                    Ok(addresses)
+                }
             }
         })
     }

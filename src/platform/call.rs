@@ -239,6 +239,15 @@ impl ApiError {
         Self { class, code: code.into(), message: message.into(), advice: None }
     }
 
+    /// An answer without the vendor's code: [`ApiError::unreadable`], or too many calls where the status says so.
+    #[must_use]
+    pub fn codeless(reply: &Reply, what: &str) -> Self {
+        match reply.status {
+            429 => Self::new(Class::RateLimited, "http 429", "too many requests"),
+            _ => Self::unreadable(reply, what),
+        }
+    }
+
     /// The answer is not what the vendor's reference promises. Never holds any of the body.
     #[must_use]
     pub fn unreadable(reply: &Reply, what: &str) -> Self {

@@ -146,14 +146,19 @@ const SECRET_MEMBERS: [&str; 5] =
 
 /// Replaces every ticket and code that is left in `map`, at any depth, with [`SEALED`].
 pub fn seal(map: &mut Map<String, Value>) {
-    for (name, value) in map.iter_mut() {
+    fn inside(value: &mut Value) {
         match value {
             Value::Object(inner) => seal(inner),
-            Value::Array(items) => items.iter_mut().filter_map(Value::as_object_mut).for_each(seal),
+            Value::Array(items) => items.iter_mut().for_each(inside),
+            _ => {}
+        }
+    }
+    for (name, value) in map.iter_mut() {
+        match value {
             Value::String(_) | Value::Number(_) if SECRET_MEMBERS.iter().any(|secret| name.eq_ignore_ascii_case(secret)) => {
                 *value = Value::String(SEALED.to_owned());
             }
-            _ => {}
+            value => inside(value),
         }
     }
 }

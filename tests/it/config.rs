@@ -299,3 +299,60 @@ fn a_component_needs_a_name_for_addresses_and_a_known_platform() {
     let at: Vec<&str> = problems.iter().map(|problem| problem.at.as_str()).collect();
     assert_eq!(at, ["components.A b.name", "components.A b.platform", "components[1].name", "components[1].platform"]);
 }
+
+/// The lines of a platform's example in the documented defaults, every comment sign before a setting taken off.
+fn example(platform: &str) -> String {
+    let begin = DEFAULTS.find(&format!("# platform = \"{platform}\"\n")).unwrap();
+    let block = DEFAULTS[begin..].split("\n\n").next().unwrap();
+    let bare = block.lines().map(|line| line.trim_start_matches(['#', ' ']));
+    let is_setting = |line: &&str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+    bare.filter(is_setting).fold(String::new(), |text, line| text + line + "\n")
+}
+
+/// Unknown keys, and what is said to be known beside them.
+fn unknown(text: &str) -> Vec<(String, Vec<String>)> {
+    let problems = read(text).err().unwrap_or_default();
+    let unknown = problems.into_iter().filter(|problem| problem.message == "is not a known key");
+    unknown.map(|problem| (problem.at, problem.hint.trim_start_matches("known here: ").split(", ").map(str::to_owned).collect())).collect()
+}
+
+#[test]
+fn every_setting_of_every_platform_is_in_the_documented_defaults_and_no_other() {
+    const STRANGE: &str = "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz";
+    for platform in yizhan::platform::ALL.iter().map(|platform| platform.name()) {
+        let example = example(platform);
+        let with = |line: &str| format!("[[components]]\nname = \"a\"\n{example}{line}\n");
+        assert_eq!(unknown(&with("")), [], "{platform}");
+        let keys: Vec<&str> = example.lines().map(|line| line.split_once(" = ").unwrap().0).collect();
+        let tables: std::collections::BTreeSet<&str> = keys.iter().filter_map(|key| Some(key.split_once('.')?.0)).collect();
+        for prefix in std::iter::once(String::new()).chain(tables.iter().map(|table| format!("{table}."))) {
+            let found = unknown(&with(&format!("{prefix}{STRANGE} = 1")));
+            assert_eq!(found.len(), 1, "{platform} {prefix}: {found:?}");
+            for known in found[0].1.iter().filter(|known| !["name", "twin_private_key"].contains(&known.as_str())) {
+                let written = format!("{prefix}{known}");
+                assert!(
+                    keys.iter().any(|key| *key == written || key.starts_with(&format!("{written}."))),
+                    "{platform}: {written} is not documented"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_samples_of_all_platforms_make_components() {
+    let mut text = String::new();
+    for platform in yizhan::platform::ALL {
+        let (name, sample) = (platform.name(), platform.sample_settings("http://127.0.0.1:9000/x"));
+        text += &format!("[[components]]\nname = \"my-{name}\"\nplatform = \"{name}\"\n{sample}\n");
+    }
+    let config = read(&text).unwrap();
+    let names: Vec<&str> = config.components.iter().map(|component| component.name()).collect();
+    assert_eq!(names, ["my-baidu", "my-douyin", "my-kuaishou", "my-alipay"]);
+    let wrong = read(&text.replace("my-douyin", "my-baidu")).err().unwrap();
+    assert_eq!((wrong.len(), wrong[0].at.as_str()), (1, "components.my-baidu.name"), "{wrong:#?}");
+    let narrowed = api_key("").replace("\"*\"", "\"read@my-alipay\"");
+    let chosen = subscription("events = [\"*\"]\ncomponents = [\"my-baidu\"]\n");
+    assert!(read(&format!("{text}{narrowed}{chosen}")).is_ok());
+    assert_eq!(read(&text).unwrap().warnings()[0].at, "server.public_url");
+}

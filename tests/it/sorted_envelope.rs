@@ -353,10 +353,10 @@ fn codes_and_tickets_in_unknown_events_are_sealed_at_any_depth() {
         let push = said(
             &*component,
             &mut *twin,
-            &json!({"Event": "NEVER_SEEN", "a": [{"authorizationCode": "c1"}], "b": {"Ticket": "t1"}, "AUTHORIZATIONCODE": 5, "keep": "c2"}),
+            &json!({"Event": "NEVER_SEEN", "a": [[{"authorizationCode": "c1"}]], "b": {"Ticket": "t1"}, "AUTHORIZATIONCODE": 5, "keep": "c2"}),
         );
         assert_eq!(push.notice.kind().as_str(), "vendor.other");
-        let sealed = json!({"Event": "NEVER_SEEN", "a": [{"authorizationCode": "[sealed]"}], "b": {"Ticket": "[sealed]"}, "AUTHORIZATIONCODE": "[sealed]", "keep": "c2"});
+        let sealed = json!({"Event": "NEVER_SEEN", "a": [[{"authorizationCode": "[sealed]"}]], "b": {"Ticket": "[sealed]"}, "AUTHORIZATIONCODE": "[sealed]", "keep": "c2"});
         assert_eq!(push.vendor, sealed, "{platform}");
     }
 }
@@ -480,4 +480,47 @@ fn a_vendors_words_lose_what_looks_like_a_token() {
     assert_eq!(message(said), "refresh token [redacted] is 无效");
     assert_eq!(message("Access token invalid or no longer valid"), "Access token invalid or no longer valid");
     assert_eq!(message(&"long ".repeat(200)).chars().count(), 301);
+}
+
+#[test]
+fn too_many_calls_are_told_as_such() {
+    use yizhan::platform::token::Standing;
+    use yizhan::platform::{Class, Reply};
+    for platform in BOTH {
+        let (component, mut twin) = pair(platform, "");
+        for family in component.families() {
+            let call = component.recover(Standing { family: *family, component_token: None, now: noon() }, "1").unwrap();
+            let path = call.url.strip_prefix(VENDOR).unwrap().to_owned();
+            let request = Request { method: call.method, path, query: String::new(), headers: Vec::new(), body: Bytes::new() };
+            let bare = Reply { status: 429, content_type: String::new(), body: Bytes::from_static(b"{}") };
+            for reply in [twin.rate_limited(&request, noon()).reply, bare] {
+                let error = component.read_recovered(*family, "1", &reply, noon()).unwrap_err();
+                assert_eq!(error.class, Class::RateLimited, "{platform}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_twin_forgets_only_what_can_no_longer_work() {
+    use yizhan::platform::issued::{Issued, State};
+    let (now, soon, late) = (noon(), at("2026-11-20T05:00:00Z"), at("2026-11-20T06:00:00Z"));
+    let mut issued = Issued::default();
+    for number in 0..20_000 {
+        issued.issue(format!("short {number}"), (), soon, now);
+    }
+    issued.issue(String::from("once"), (), late, now);
+    issued.issue(String::from("long"), (), late, now);
+    issued.spend("once");
+    for number in 0..20_000 {
+        issued.issue(format!("later {number}"), (), late, soon);
+    }
+    assert_eq!(issued.state("long", soon), State::Good);
+    assert_eq!(issued.state("later 0", soon), State::Good);
+    assert!([State::Used, State::Unknown].contains(&issued.state("once", soon)));
+    assert!([State::Expired, State::Unknown].contains(&issued.state("short 1", soon)));
+    issued.shorten("long", soon);
+    assert_eq!(issued.state("long", soon), State::Expired);
+    issued.withdraw("long");
+    assert_eq!(issued.state("long", now), State::Unknown);
 }

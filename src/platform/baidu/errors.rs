@@ -79,9 +79,9 @@ const OAUTH: &[Row<&str>] = &[
 /// The object of a successful answer.
 ///
 /// # Errors
-/// The vendor's no, or [`ApiError::unreadable`].
+/// The vendor's no, or [`ApiError::codeless`].
 pub(super) fn read(reply: &Reply, bearer: Bearer) -> Result<Map<String, Value>, ApiError> {
-    let Some(map) = loose::object(&reply.body) else { return Err(ApiError::unreadable(reply, "JSON object")) };
+    let Some(map) = loose::object(&reply.body) else { return Err(ApiError::codeless(reply, "JSON object")) };
     let said = loose::text_of(&map, &["error_description", "error_msg", "msg", "errMsg"]).unwrap_or_default();
     let no = |class, code: String, advice| Err(ApiError { class, code, message: loose::message(&said), advice });
     if let Some(error) = map.get("error").and_then(Value::as_str) {
@@ -101,7 +101,7 @@ pub(super) fn read(reply: &Reply, bearer: Bearer) -> Result<Map<String, Value>, 
         let (class, advice) = if (44001..=44004).contains(&code) { (renew, None) } else { class(PLATFORM, code) };
         return no(class, code.to_string(), advice);
     }
-    if reply.status >= 500 { Err(ApiError::unreadable(reply, "result")) } else { Ok(map) }
+    if reply.status >= 400 { Err(ApiError::codeless(reply, "result")) } else { Ok(map) }
 }
 
 fn class(rows: &[Row<i64>], code: i64) -> (Class, Option<&'static str>) {

@@ -297,6 +297,11 @@ impl Twin for BaiduTwin {
         }
     }
 
+    fn rate_limited(&mut self, _request: &Request, _now: Timestamp) -> Answer {
+        let No(status, body) = gateway(4, "Open api request limit reached");
+        Answer::json("other", false, status, &body)
+    }
+
     fn expire_tokens(&mut self, app_id: Option<&str>) {
         match app_id {
             None => {

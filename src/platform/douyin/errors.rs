@@ -43,9 +43,9 @@ const CODES: &[Row] = &[
 /// The object with the result: `data` where the answer has one, else the answer itself (V1 and component tokens are flat).
 ///
 /// # Errors
-/// The vendor's no, or [`ApiError::unreadable`].
+/// The vendor's no, or [`ApiError::codeless`].
 pub(super) fn read(reply: &Reply) -> Result<Map<String, Value>, ApiError> {
-    let Some(mut map) = loose::object(&reply.body) else { return Err(ApiError::unreadable(reply, "JSON object")) };
+    let Some(mut map) = loose::object(&reply.body) else { return Err(ApiError::codeless(reply, "JSON object")) };
     let data = match map.get_mut("data").map(Value::take) {
         Some(Value::Object(data)) => Some(data),
         _ => None,
@@ -53,7 +53,7 @@ pub(super) fn read(reply: &Reply) -> Result<Map<String, Value>, ApiError> {
     let nested = |names: &[&str]| data.as_ref().and_then(|data| loose::integer_of(data, names));
     let code = loose::integer_of(&map, &["err_no", "errno", "errcode"]).or_else(|| nested(&["error_code"])).unwrap_or_default();
     if code == 0 {
-        return if reply.status >= 500 { Err(ApiError::unreadable(reply, "result")) } else { Ok(data.unwrap_or(map)) };
+        return if reply.status >= 400 { Err(ApiError::codeless(reply, "result")) } else { Ok(data.unwrap_or(map)) };
     }
     let said = loose::text_of(&map, &["err_msg", "message", "err_tips", "errmsg"])
         .or_else(|| data.as_ref().and_then(|data| loose::text_of(data, &["description"])))

@@ -102,6 +102,15 @@ impl Twin for DouyinTwin {
         self.serve(request, now)
     }
 
+    fn rate_limited(&mut self, request: &Request, _now: Timestamp) -> Answer {
+        let (code, words) = (28_003_017, "quota used up");
+        let body = match request.path.starts_with("/openapi/") {
+            true => json!({"errno": code, "message": words}),
+            false => json!({"err_no": code, "err_msg": words}),
+        };
+        Answer::json("other", false, 200, &body)
+    }
+
     fn expire_tokens(&mut self, app_id: Option<&str>) {
         self.ledger.expire_tokens(app_id);
     }

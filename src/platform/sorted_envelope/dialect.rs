@@ -86,10 +86,8 @@ impl Dialect {
             return Err(PushError::Malformed(String::from("what was decrypted is not a JSON object in UTF-8")));
         };
         let text = |member: &[&str]| loose::text_of(&vendor, member).map(Cow::into_owned);
-        if let Some(named) = text(&[self.component])
-            && named != component
-        {
-            return Err(PushError::WrongAppId(format!("`{}` is `{named}`, `{component}` is configured", self.component)));
+        if text(&[self.component]).is_some_and(|named| named != component) {
+            return Err(PushError::WrongAppId(format!("`{}` is not the configured id", self.component)));
         }
         let time = loose::moment_of(&vendor, self.time).unwrap_or(received_at);
         let authorizer = text(&[self.authorizer]);

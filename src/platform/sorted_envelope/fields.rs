@@ -70,7 +70,12 @@ impl<'a> Fields<'a> {
         match body.trim_ascii_start().first() {
             None => Err(PushError::Malformed(String::from("the body is empty"))),
             Some(b'{') => Self::of_json(body),
-            Some(_) => Ok(Self::of_form(body)),
+            Some(_) => match Self::of_form(body) {
+                Self { nonce: None, timestamp: None, encrypt: None, signature: None, echo: None } => {
+                    Err(PushError::Malformed(String::from("the body is neither the envelope's JSON nor a form of its fields")))
+                }
+                fields => Ok(fields),
+            },
         }
     }
 

@@ -201,3 +201,36 @@ fn a_capture_that_is_none_and_a_component_that_is_none_are_told() {
         assert!(ran.err.contains(words), "{}", ran.err);
     }
 }
+
+#[test]
+fn check_prints_what_to_type_into_the_consoles() {
+    let folder = tempfile::tempdir().unwrap();
+    with_component(folder.path(), "kuaishou");
+    let ran = run(folder.path(), &["check"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("mine (kuaishou)") && ran.out.contains("http://127.0.0.1:8080/callback/mine/authorization\n"), "{}", ran.out);
+    assert!(ran.err.contains("where platforms cannot reach it"), "{}", ran.err);
+    let report = run(folder.path(), &["check", "--json"]).json();
+    assert_eq!(report["components"][0]["message"], "http://127.0.0.1:8080/callback/mine/message");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_simulated_platforms_tell_where_they_are_and_end_when_asked() {
+    use std::io::{BufRead, BufReader};
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = command(folder.path(), &["simulate", "--listen", "127.0.0.1:0", "--ticket-every", "0s", "--json"]);
+    let mut child = child.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let master_key = "[store]\nmaster_key = \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"\n";
+    fs::write(folder.path().join("yizhan.toml"), format!("{master_key}{}", told["components"].as_str().unwrap())).unwrap();
+    assert!(run(folder.path(), &["check"]).out.contains("4 components"), "the printed components are a configuration");
+    let address = told["address"].as_str().unwrap();
+    assert!(std::net::TcpStream::connect(address).is_ok());
+    let taken = run(folder.path(), &["simulate", "--listen", address]);
+    assert_eq!((taken.code, taken.err.contains("cannot listen")), (1, true), "{}", taken.err);
+    assert!(std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

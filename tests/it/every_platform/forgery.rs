@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
+pub fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     bytes[bit / 8] ^= 1 << (bit % 8);
     bytes

@@ -17,7 +17,7 @@ struct Life {
 /// Every family of every platform, with a component token where there is one.
 fn lives() -> Vec<Life> {
     let mut lives = Vec::new();
-    for platform in built() {
+    for platform in platform::ALL.iter().copied() {
         let families = Stage::new(platform).component.families();
         assert_eq!(families.first(), Some(&Family::Current), "{}", platform.name());
         for family in families {

@@ -1,0 +1,230 @@
+//! Bulk replays as durable jobs.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering as Atomic;
+use std::time::Duration;
+
+use yizhan::clock::Clock;
+use yizhan::event_type::{EventType, Glob};
+use yizhan::fanout::Subscription;
+use yizhan::fanout::delivery::Status;
+use yizhan::fanout::replays::{ReplayError, Replays};
+use yizhan::inbox::EventFilter;
+use yizhan::inbox::replay::ReplayState;
+use yizhan::shutdown::Shutdown;
+
+use super::world::{Deed, Memory, World, soon, start_of_time, subscription};
+
+/// A world whose workers stand still, with 100 events of which every second one is an audit.
+async fn world() -> (World, Arc<Replays>) {
+    let audits = Subscription { events: vec![Glob::new("audit.*")], ..subscription("audits") };
+    let world = World::still(Arc::default(), vec![subscription("bot"), audits], |_, _| Deed::Take).await;
+    for number in 0..100 {
+        let kind = if number % 2 == 0 { EventType::AuditPassed } else { EventType::AuthorizationGranted };
+        let at = start_of_time() - jiff::SignedDuration::from_secs(1000 - number);
+        world.memory.event("douyin", if number < 50 { "tt1" } else { "tt2" }, kind, at);
+    }
+    let replays = replays(&world, &world.memory);
+    (world, replays)
+}
+
+fn replays(world: &World, memory: &Arc<Memory>) -> Arc<Replays> {
+    Arc::new(Replays::new(memory.clone(), memory.clone(), memory.clone(), world.fanout.clone(), world.clock.clone()))
+}
+
+fn run(replays: &Arc<Replays>) -> (Shutdown, tokio::task::JoinHandle<()>) {
+    let shutdown = Shutdown::default();
+    let running = tokio::spawn(Arc::clone(replays).run(shutdown.clone()));
+    (shutdown, running)
+}
+
+fn audits() -> EventFilter {
+    EventFilter { kind: Some(Glob::new("audit.*")), ..EventFilter::default() }
+}
+
+fn enqueued(memory: &Memory, subscription: &str) -> Vec<u64> {
+    let rows = memory.rows.lock().unwrap();
+    rows.iter().filter(|row| row.delivery.subscription == subscription).map(|row| row.event.sequence).collect()
+}
+
+/// Lets time pass until the job is done.
+async fn until_done(world: &World) {
+    for _ in 0..1000 {
+        if world.memory.jobs.lock().unwrap().iter().all(|job| job.state == ReplayState::Done) {
+            return;
+        }
+        world.advance(Duration::from_millis(100));
+        settle_down().await;
+    }
+    panic!("never done: {:?}", world.memory.jobs.lock().unwrap());
+}
+
+async fn settle_down() {
+    for _ in 0..300 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_preview_counts_and_makes_nothing() {
+    let (world, replays) = world().await;
+    assert_eq!(replays.preview(&audits()).await.unwrap(), 50);
+    assert!(world.memory.jobs.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_replay_enqueues_what_fits_in_the_order_of_the_events_at_its_rate() {
+    let (world, replays) = world().await;
+    let _running = run(&replays);
+    let job = replays.start(audits(), Some("bot".into()), 10).await.unwrap();
+    assert_eq!((job.matched, job.state, job.filter.until), (50, ReplayState::Running, Some(start_of_time())));
+    settle_down().await;
+    assert_eq!(enqueued(&world.memory, "bot"), [1]);
+    world.advance(Duration::from_millis(100));
+    settle_down().await;
+    assert_eq!(enqueued(&world.memory, "bot"), [1, 3]);
+    for _ in 0..50 {
+        world.advance(Duration::from_millis(100));
+        settle_down().await;
+    }
+    until_done(&world).await;
+    let expected: Vec<u64> = (0..50).map(|number| number * 2 + 1).collect();
+    assert_eq!(enqueued(&world.memory, "bot"), expected);
+    let (job, delivered, dead) = replays.replay(&job.id).await.unwrap().unwrap();
+    assert_eq!((job.enqueued, delivered, dead), (50, 0, 0));
+}
+
+#[tokio::test]
+async fn what_is_enqueued_is_delivered_as_part_of_the_job() {
+    let (world, replays) = world().await;
+    world.run();
+    let _running = run(&replays);
+    let job = replays.start(audits(), Some("bot".into()), 10_000).await.unwrap();
+    world.memory.until(|rows| rows.iter().filter(|row| row.delivery.status == Status::Delivered).count() == 50).await;
+    assert_eq!(replays.replay(&job.id).await.unwrap().unwrap().1, 50);
+}
+
+#[tokio::test]
+async fn without_a_target_every_subscription_that_matches_hears_but_not_the_vault() {
+    let (world, replays) = world().await;
+    let _running = run(&replays);
+    replays.start(EventFilter::default(), None, 10_000).await.unwrap();
+    until_done(&world).await;
+    assert_eq!((enqueued(&world.memory, "bot").len(), enqueued(&world.memory, "audits").len()), (100, 50));
+    assert!(enqueued(&world.memory, "yizhan-vault").is_empty());
+}
+
+#[tokio::test]
+async fn events_received_after_the_start_are_left_alone() {
+    let (world, replays) = world().await;
+    for later in [0, 61, 100] {
+        let at = start_of_time() + jiff::SignedDuration::from_secs(later);
+        world.memory.event("douyin", "tt9", EventType::AuditPassed, at);
+    }
+    let _running = run(&replays);
+    replays.start(EventFilter::default(), Some("bot".into()), 10_000).await.unwrap();
+    until_done(&world).await;
+    assert_eq!(enqueued(&world.memory, "bot").len(), 100);
+}
+
+#[tokio::test]
+async fn a_status_is_looked_up_per_event() {
+    let (world, replays) = world().await;
+    let events = world.memory.events.lock().unwrap().clone();
+    for (event, status) in events.iter().zip([Status::Dead, Status::Delivered, Status::Dead, Status::Pending]) {
+        world.memory.put(event, "other", start_of_time(), 0);
+        world.memory.rows.lock().unwrap().last_mut().unwrap().delivery.status = status;
+    }
+    let _running = run(&replays);
+    let dead = EventFilter { status: Some(Status::Dead), ..EventFilter::default() };
+    replays.start(dead, Some("bot".into()), 10_000).await.unwrap();
+    until_done(&world).await;
+    assert_eq!(enqueued(&world.memory, "bot"), [1, 3]);
+}
+
+#[tokio::test]
+async fn a_paused_job_goes_on_where_it_stopped_and_a_cancelled_one_never() {
+    let (world, replays) = world().await;
+    let _running = run(&replays);
+    let job = replays.start(audits(), Some("bot".into()), 10).await.unwrap();
+    settle_down().await;
+    assert_eq!(replays.set_state(&job.id, ReplayState::Paused).await.unwrap().unwrap().state, ReplayState::Paused);
+    let step = async || {
+        world.advance(Duration::from_secs(1));
+        settle_down().await;
+        enqueued(&world.memory, "bot").len()
+    };
+    assert_eq!((step().await, step().await), (1, 1));
+    replays.set_state(&job.id, ReplayState::Running).await.unwrap();
+    settle_down().await;
+    assert!(step().await >= 2);
+    assert_eq!(replays.set_state(&job.id, ReplayState::Cancelled).await.unwrap().unwrap().state, ReplayState::Cancelled);
+    let so_far = step().await;
+    // Neither a person nor the worker moves it any more.
+    assert_eq!(replays.set_state(&job.id, ReplayState::Running).await.unwrap().unwrap().state, ReplayState::Cancelled);
+    assert_eq!(step().await, so_far);
+    let sequences = enqueued(&world.memory, "bot");
+    assert!(sequences.windows(2).all(|pair| pair[1] == pair[0] + 2), "{sequences:?}");
+    assert!(replays.set_state("rpl_none", ReplayState::Paused).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn after_a_restart_a_job_goes_on_from_its_cursor() {
+    let (world, before) = world().await;
+    let (shutdown, running) = run(&before);
+    before.start(audits(), Some("bot".into()), 10).await.unwrap();
+    for _ in 0..10 {
+        settle_down().await;
+        world.advance(Duration::from_millis(100));
+    }
+    shutdown.request();
+    soon(running).await.unwrap();
+    let so_far = enqueued(&world.memory, "bot").len();
+    assert!((5..50).contains(&so_far));
+    let after = replays(&world, &world.memory);
+    let _running = run(&after);
+    for _ in 0..50 {
+        settle_down().await;
+        world.advance(Duration::from_millis(100));
+    }
+    world.memory.until_job(|job| job.state == ReplayState::Done && job.enqueued == 50).await;
+    let expected: Vec<u64> = (0..50).map(|number| number * 2 + 1).collect();
+    assert_eq!(enqueued(&world.memory, "bot"), expected);
+}
+
+#[tokio::test]
+async fn trouble_in_the_store_delays_a_job_and_loses_nothing() {
+    let (world, replays) = world().await;
+    world.memory.trouble.store(true, Atomic::SeqCst);
+    let _running = run(&replays);
+    replays.start(audits(), Some("bot".into()), 10_000).await.unwrap();
+    settle_down().await;
+    assert!(enqueued(&world.memory, "bot").is_empty());
+    world.advance(Duration::from_secs(1));
+    until_done(&world).await;
+    assert_eq!(enqueued(&world.memory, "bot").len(), 50);
+}
+
+#[tokio::test]
+async fn a_job_whose_subscription_goes_is_cancelled() {
+    let (world, replays) = world().await;
+    let new = serde_json::json!({"name": "brief", "url": "https://a.example.com/", "events": ["*"]});
+    world.fanout.create(serde_json::from_value(new).unwrap()).await.unwrap();
+    let job = replays.start(audits(), Some("brief".into()), 10).await.unwrap();
+    world.fanout.delete("brief").await.unwrap();
+    let _running = run(&replays);
+    world.memory.until_job(|job| job.state == ReplayState::Cancelled).await;
+    assert_eq!(job.created_at, world.clock.now());
+}
+
+#[tokio::test]
+async fn bad_wishes_are_refused() {
+    let (world, replays) = world().await;
+    let unknown = replays.start(audits(), Some("nobody".into()), 10).await;
+    assert!(matches!(unknown, Err(ReplayError::UnknownSubscription(name)) if name == "nobody"));
+    for rate in [0, 10_001] {
+        assert!(matches!(replays.start(audits(), None, rate).await, Err(ReplayError::Rate)));
+    }
+    assert!(world.memory.jobs.lock().unwrap().is_empty());
+    assert!(replays.replay("rpl_none").await.unwrap().is_none());
+}

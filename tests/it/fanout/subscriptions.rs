@@ -1,0 +1,238 @@
+//! Subscriptions from file and API: what is valid, who hears of what, rotation, restarts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use yizhan::event_type::{EventType, Glob};
+use yizhan::fanout::delivery::Status;
+use yizhan::fanout::subscription::{SigningKey, State, VAULT};
+use yizhan::fanout::{Fanout, NewSubscription, OpenError, Sinks, Subscription, SubscriptionChange, SubscriptionError};
+use yizhan::inbox::log::Audience;
+use yizhan::secret::Secret;
+
+use super::world::{Deed, Memory, SECRET, World, options, subscription};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn new(value: serde_json::Value) -> NewSubscription {
+    serde_json::from_value(value).unwrap()
+}
+
+fn plain(name: &str) -> NewSubscription {
+    new(json!({"name": name, "url": "https://a.example.com/hook", "events": ["audit.*"]}))
+}
+
+async fn world(file: Vec<Subscription>) -> World {
+    World::still(Arc::default(), file, |_, _| Deed::Take).await
+}
+
+fn members(error: SubscriptionError) -> Vec<String> {
+    match error {
+        SubscriptionError::Invalid(problems) => problems.into_iter().map(|(member, _)| member).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_is_said_at_once() {
+    let world = world(Vec::new()).await;
+    let bad = new(json!({
+        "name": "yizhan-mine", "url": "http://10.0.0.1/", "secret": "whsec_AAAA", "events": ["audit.*", "no.such", "TICKET.*"],
+        "components": ["weibo", "douyin"], "concurrency": 0, "rate": 99999, "retry": ["5s", "soon", "99d"], "timeout": "1h",
+    }));
+    let found = members(world.fanout.create(bad).await.unwrap_err());
+    for member in ["name", "url", "secret", "events", "components", "concurrency", "rate", "retry", "timeout"] {
+        assert!(found.iter().any(|one| one == member), "{member} is missing in {found:?}");
+    }
+    assert_eq!(found.iter().filter(|member| *member == "events").count(), 2);
+    assert!(world.fanout.subscriptions().is_empty());
+}
+
+#[tokio::test]
+async fn names_are_plain_and_not_ours() {
+    let world = world(Vec::new()).await;
+    for name in ["", "a b", "a/b", "机器人", "yizhan-vault", "yizhan-", &"a".repeat(65)] {
+        let error = world.fanout.create(plain(name)).await.unwrap_err();
+        match error {
+            SubscriptionError::Taken if name == VAULT => {}
+            error => assert_eq!(members(error), ["name"], "{name}"),
+        }
+    }
+    for name in ["a", "Bot.v2_x-1", &"a".repeat(64)] {
+        world.fanout.create(plain(name)).await.unwrap();
+    }
+    assert!(matches!(world.fanout.create(plain("a")).await, Err(SubscriptionError::Taken)));
+}
+
+#[test]
+fn members_that_are_not_known_are_refused() {
+    let error = serde_json::from_value::<NewSubscription>(json!({"name": "a", "url": "u", "events": [], "colour": "red"})).unwrap_err();
+    assert!(error.to_string().contains("colour"));
+    assert!(serde_json::from_value::<SubscriptionChange>(json!({"name": "b"})).is_err());
+}
+
+#[tokio::test]
+async fn a_made_subscription_is_stored_before_it_is_seen_and_survives_a_restart() {
+    let memory: Arc<Memory> = Arc::default();
+    let before = World::still(Arc::clone(&memory), Vec::new(), |_, _| Deed::Take).await;
+    let (made, secret) = before.fanout.create(plain("bot")).await.unwrap();
+    assert_eq!(made.keys, [SigningKey { secret, until: None }]);
+    before.fanout.set_state("bot", State::Paused).await.unwrap();
+    let after = World::still(memory, Vec::new(), |_, _| Deed::Take).await;
+    let kept = after.fanout.subscription("bot").unwrap();
+    assert_eq!(*kept, Subscription { state: State::Paused, ..Subscription::clone(&made) });
+    after.fanout.delete("bot").await.unwrap();
+    assert!(after.fanout.subscription("bot").is_none());
+    assert!(after.memory.book.lock().unwrap().is_empty());
+    assert!(matches!(after.fanout.delete("bot").await, Err(SubscriptionError::Unknown)));
+}
+
+#[tokio::test]
+async fn a_change_keeps_what_it_does_not_name_and_is_held_against_the_rules() {
+    let world = world(Vec::new()).await;
+    let (made, _) =
+        world.fanout.create(new(json!({"name": "a", "url": "https://a.example.com/", "events": ["*"], "rate": 5}))).await.unwrap();
+    let change = |value| serde_json::from_value::<SubscriptionChange>(value).unwrap();
+    let changed = world.fanout.change("a", change(json!({"rate": 0, "retry": ["1s"], "ordering": "authorizer"}))).await.unwrap();
+    assert_eq!((changed.rate, changed.retry.clone()), (None, Some(vec![Duration::from_secs(1)])));
+    assert_eq!((&changed.url, &changed.events, &changed.keys), (&made.url, &made.events, &made.keys));
+    let error = world.fanout.change("a", change(json!({"url": "http://[::1]/", "retry": []}))).await.unwrap_err();
+    assert_eq!(members(error), ["url", "retry"]);
+    assert_eq!(*world.fanout.subscription("a").unwrap(), *changed);
+}
+
+#[tokio::test]
+async fn the_files_subscriptions_can_be_stopped_but_not_changed() {
+    let world = world(vec![subscription("bot")]).await;
+    assert!(matches!(world.fanout.change("bot", SubscriptionChange::default()).await, Err(SubscriptionError::ReadOnly)));
+    assert!(matches!(world.fanout.delete("bot").await, Err(SubscriptionError::ReadOnly)));
+    assert!(matches!(world.fanout.create(plain("bot")).await, Err(SubscriptionError::Taken)));
+    assert_eq!(world.fanout.set_state("bot", State::Paused).await.unwrap().state, State::Paused);
+    assert!(matches!(world.fanout.set_state("other", State::Paused).await, Err(SubscriptionError::Unknown)));
+}
+
+#[tokio::test]
+async fn ours_hears_of_grants_and_is_shown_to_nobody() {
+    let world = world(vec![subscription("bot")]).await;
+    assert_eq!(world.fanout.subscribers("douyin", EventType::AuthorizationGranted), ["bot", VAULT]);
+    assert_eq!(world.fanout.subscribers("douyin", EventType::AuditPassed), ["bot"]);
+    assert!(world.fanout.subscription(VAULT).is_none());
+    assert_eq!(world.fanout.subscriptions().len(), 1);
+    assert!(matches!(world.fanout.set_state(VAULT, State::Paused).await, Err(SubscriptionError::Unknown)));
+    assert!(matches!(world.fanout.test(VAULT).await, Err(SubscriptionError::Unknown)));
+    assert!(world.memory.book.lock().unwrap().keys().all(|name| name != VAULT));
+}
+
+#[tokio::test]
+async fn who_hears_of_what_follows_patterns_components_and_not_states() {
+    let audits = Subscription { events: vec![Glob::new("audit.*"), Glob::new("*.failed")], ..subscription("audits") };
+    let tickets = Subscription { events: vec![Glob::new("ticket.received")], ..subscription("tickets") };
+    let baidu = Subscription { components: vec![String::from("baidu")], ..subscription("baidu-only") };
+    let world = world(vec![audits, tickets, baidu]).await;
+    world.fanout.set_state("audits", State::Paused).await.unwrap();
+    let names = |component, kind| world.fanout.subscribers(component, kind);
+    assert_eq!(names("baidu", EventType::AuditPassed), ["audits", "baidu-only"]);
+    assert_eq!(names("douyin", EventType::ProfileFailed), ["audits"]);
+    // `*` does not name tickets.
+    assert_eq!(names("baidu", EventType::TicketReceived), ["tickets"]);
+    assert!(names("douyin", EventType::VendorOther).is_empty());
+    // A component that the list does not know is answered all the same.
+    assert_eq!(names("elsewhere", EventType::AuditPassed), ["audits"]);
+}
+
+#[tokio::test]
+async fn while_a_rotation_lasts_both_secrets_sign_and_never_more_than_four() {
+    let world = world(vec![subscription("bot")]).await;
+    let signing = || {
+        let now = yizhan::clock::Clock::now(&*world.clock);
+        world.fanout.subscription("bot").unwrap().signing(now).cloned().collect::<Vec<_>>()
+    };
+    let first = world.fanout.rotate_secret("bot", DAY).await.unwrap();
+    assert_eq!(signing(), [first.clone(), Secret::new(SECRET)]);
+    world.advance(Duration::from_secs(3600));
+    let mut newest = first.clone();
+    for _ in 0..4 {
+        newest = world.fanout.rotate_secret("bot", DAY).await.unwrap();
+    }
+    assert_eq!((signing().len(), &signing()[0]), (4, &newest));
+    world.advance(DAY);
+    assert_eq!(signing(), [newest]);
+    // Compromised: the old ones stop at once.
+    let last = world.fanout.rotate_secret("bot", Duration::ZERO).await.unwrap();
+    assert_eq!(signing(), [last]);
+    assert_eq!(members(world.fanout.rotate_secret("bot", DAY * 8).await.unwrap_err()), ["overlap"]);
+    assert!(matches!(world.fanout.rotate_secret("other", DAY).await, Err(SubscriptionError::Unknown)));
+}
+
+#[tokio::test]
+async fn a_rotated_secret_of_the_file_stands_until_the_file_names_another() {
+    let memory: Arc<Memory> = Arc::default();
+    let before = World::still(Arc::clone(&memory), vec![subscription("bot")], |_, _| Deed::Take).await;
+    let rotated = before.fanout.rotate_secret("bot", Duration::ZERO).await.unwrap();
+    let signing = |world: &World| {
+        let now = yizhan::clock::Clock::now(&*world.clock);
+        world.fanout.subscription("bot").unwrap().signing(now).cloned().collect::<Vec<_>>()
+    };
+    // The file still holds the compromised secret: it must not come back.
+    let after = World::still(Arc::clone(&memory), vec![subscription("bot")], |_, _| Deed::Take).await;
+    assert_eq!(signing(&after), [rotated]);
+    let chosen = Secret::new("whsec_ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=");
+    let mended = Subscription { keys: vec![SigningKey { secret: chosen.clone(), until: None }], ..subscription("bot") };
+    let mended = World::still(memory, vec![mended], |_, _| Deed::Take).await;
+    assert_eq!(signing(&mended), [chosen]);
+}
+
+#[tokio::test]
+async fn the_files_settings_win_over_stored_ones() {
+    let memory: Arc<Memory> = Arc::default();
+    let before = World::still(Arc::clone(&memory), vec![subscription("bot")], |_, _| Deed::Take).await;
+    before.fanout.set_state("bot", State::Paused).await.unwrap();
+    let moved = Subscription { url: String::from("https://b.example.com/"), concurrency: 9, ..subscription("bot") };
+    let after = World::still(memory, vec![moved], |_, _| Deed::Take).await;
+    let one = after.fanout.subscription("bot").unwrap();
+    assert_eq!((one.url.as_str(), one.concurrency, one.state), ("https://b.example.com/", 9, State::Paused));
+}
+
+#[tokio::test]
+async fn what_the_file_no_longer_has_is_forgotten_and_cancelled() {
+    let memory: Arc<Memory> = Arc::default();
+    let before = World::still(Arc::clone(&memory), vec![subscription("bot"), subscription("other")], |_, _| Deed::Take).await;
+    before.push("bot", "tt1");
+    let after = World::still(Arc::clone(&memory), vec![subscription("other")], |_, _| Deed::Take).await;
+    assert!(after.fanout.subscription("bot").is_none());
+    assert_eq!(memory.count(Status::Cancelled), 1);
+    assert_eq!(memory.book.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_bad_subscription_of_the_file_stops_the_start_with_its_name() {
+    let bad = [Subscription { events: Vec::new(), ..subscription("one") }, Subscription { keys: Vec::new(), ..subscription("two") }];
+    let memory: Arc<Memory> = Arc::default();
+    let world = world(Vec::new()).await;
+    let webhook: Arc<dyn yizhan::fanout::sink::Sink> = Arc::new(super::webhook::nowhere(&world.clock));
+    let sinks = Sinks { webhook, internal: std::collections::HashMap::new() };
+    let opened = Fanout::open(memory.clone(), memory, bad.into(), sinks, options(), world.clock.clone()).await;
+    let Err(error) = opened else { panic!("it started") };
+    assert!(matches!(&error, OpenError::Invalid(problems) if problems.len() == 2));
+    assert_eq!(
+        error.to_string(),
+        "subscription `one`: `events` names no pattern; write [\"*\"] for all; subscription `two`: `secret` is missing"
+    );
+}
+
+#[tokio::test]
+async fn a_test_event_is_sent_once_and_changes_nothing() {
+    let mut world = World::still(Arc::default(), vec![subscription("bot")], |_, claimed| {
+        let event: serde_json::Value = serde_json::from_slice(&claimed.event.body).unwrap();
+        assert_eq!((event["type"].as_str(), event["vendortype"].as_str()), (Some("vendor.other"), Some("yizhan.test")));
+        assert_eq!(event["id"].as_str(), Some(claimed.event.id.to_string().as_str()));
+        Deed::Gone
+    })
+    .await;
+    let attempt = world.fanout.test("bot").await.unwrap();
+    assert_eq!(attempt.status, Some(200));
+    assert_eq!(world.next_try().await.attempt, 1);
+    assert_eq!(world.fanout.subscription("bot").unwrap().state, State::Active);
+    assert!(world.memory.rows.lock().unwrap().is_empty());
+}

@@ -1,0 +1,31 @@
+//! Settings that are refused.
+
+use super::*;
+
+#[test]
+fn all_problems_come_at_once() {
+    let text = "component_app_secret = \"s\"\nencoding_aes_key = \"short\"\ntokn = \"x\"\nbase_url = \"nowhere\"\n\
+        push.signature_mode = \"guess\"\npush.max_padding = 64\nrefresh.strategy = \"endpoint\"\nevents = { A = \"b\" }\n\
+        audit.status_map = { 1 = \"fine\" }\nfields = { eventt = [] }";
+    let mut at: Vec<_> = problems(text).into_iter().map(|problem| problem.at).collect();
+    at.sort();
+    let expected = [
+        "audit.status_map.1",
+        "base_url",
+        "component_app_id",
+        "encoding_aes_key",
+        "events.A",
+        "fields.eventt",
+        "push.max_padding",
+        "push.signature_mode",
+        "refresh.path",
+        "token",
+        "tokn",
+    ];
+    assert_eq!(at, expected);
+}
+
+#[test]
+fn a_refresh_path_elsewhere_is_refused() {
+    assert_eq!(problems(&with("refresh.path = \"/elsewhere\""))[0].at, "refresh.path");
+}
