@@ -14,6 +14,7 @@ pub mod issued;
 pub mod kuaishou;
 pub mod loose;
 pub mod operation;
+pub mod proxy;
 pub mod push;
 pub mod redirect;
 pub mod sorted_envelope;
@@ -89,6 +90,11 @@ pub trait Component: push::Pushes + token::Tokens + diagnose::Diagnose {
     /// Its follow-up calls.
     fn operations(&self) -> &dyn operation::Operations {
         &operation::Nothing
+    }
+
+    /// How its vendor's other calls are passed on; `None` where they are not.
+    fn proxy(&self) -> Option<&dyn proxy::Proxied> {
+        None
     }
 }
 

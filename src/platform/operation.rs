@@ -221,9 +221,12 @@ pub struct Outcome {
 /// What to do next for an operation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Next {
-    /// Send this; ask again with its reply appended.
+    /// Send this; ask again with its reply appended. For a row with [`Effect::Once`] a `POST` is taken for the deed itself: after a lost
+    /// answer it is looked up. A `GET` never is.
     Call(Box<Call>),
-    /// Wait, then send this; ask again with its reply appended. For polling; the platform bounds how often.
+    /// The same for a call that changes nothing (or may be repeated freely), also where the vendor wants a `POST` for it.
+    Ask(Box<Call>),
+    /// Wait, then [`Next::Ask`]. For polling; the platform bounds how often.
     After(Duration, Box<Call>),
     /// Done.
     Done(Box<Outcome>),
@@ -236,6 +239,8 @@ pub enum Next {
 pub enum LookedUp {
     /// It took place.
     Done(Box<Outcome>),
+    /// It took place, and what was found stands in for the answer that was lost: the operation goes on with it.
+    Stands,
     /// It did not: it may be sent again.
     NotDone,
     /// The vendor's answer does not tell.
@@ -310,6 +315,9 @@ impl Params {
                     bad.push(BadParam { name: param.name.to_owned(), reason: format!("is required: {}", param.title.en) });
                 }
                 None | Some(Json::Null) => {}
+                Some(Json::String(text)) if text.is_empty() && param.required => {
+                    bad.push(BadParam { name: param.name.to_owned(), reason: format!("must not be empty: {}", param.title.en) });
+                }
                 Some(value) => {
                     if let Err(reason) = param.check(value) {
                         bad.push(BadParam { name: param.name.to_owned(), reason });

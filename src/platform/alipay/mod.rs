@@ -15,6 +15,7 @@ pub mod form;
 pub mod gateway;
 mod link;
 mod notice;
+mod proxy;
 mod push;
 pub mod reply;
 pub mod rules;
@@ -26,6 +27,7 @@ pub mod xml;
 
 use std::sync::Arc;
 
+use super::proxy::Proxied;
 use super::{Component, Platform, Title, Twin};
 use crate::settings::{Problem, Settings};
 use settings::Application;
@@ -93,5 +95,9 @@ impl Component for Application {
 
     fn app_id(&self) -> &str {
         self.gateway.app_id()
+    }
+
+    fn proxy(&self) -> Option<&dyn Proxied> {
+        Some(self)
     }
 }

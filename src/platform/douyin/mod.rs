@@ -5,12 +5,14 @@
 mod catalogue;
 mod diagnose;
 mod errors;
+mod proxy;
 mod push;
 mod tokens;
 mod twin;
 
 use std::sync::Arc;
 
+use super::proxy::Proxied;
 use super::sorted_envelope::{Layout, Sealing};
 use super::{Component, Platform, Title, Twin, redirect};
 use crate::secret::Secret;
@@ -67,6 +69,10 @@ impl Component for Application {
 
     fn app_id(&self) -> &str {
         &self.of.component_appid
+    }
+
+    fn proxy(&self) -> Option<&dyn Proxied> {
+        Some(self)
     }
 }
 

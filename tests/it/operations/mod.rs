@@ -2,5 +2,8 @@
 
 mod alipay;
 mod baidu;
+mod desk;
 mod douyin;
+pub mod fake;
+mod idempotency;
 mod kuaishou;
