@@ -54,7 +54,7 @@ impl Operations for Application {
 
     fn next(&self, operation: &Operation, params: &Params, replies: &[Reply], caller: Caller<'_>) -> Next {
         match certificates::hear(self, replies, Some(caller.now)) {
-            Hearing::Unknown(sn) => Next::Call(Box::new(certificates::download(self, &sn, caller.now))),
+            Hearing::Unknown(sn) => Next::Ask(Box::new(certificates::download(self, &sn, caller.now))),
             Hearing::Refused(error) => Next::Refused(error),
             Hearing::Heard { replies, downloaded } => {
                 steps::next(Task { application: self, operation, params, downloaded: &downloaded }, &replies, caller)

@@ -135,7 +135,7 @@ fn trial(task: Task<'_>, first: &Reply, polls: &[&Reply], caller: Caller<'_>) ->
     let question = || Box::new(request::about_version(task, TRIAL, caller));
     let Some(last) = polls.last() else {
         answered(task, first)?;
-        return Ok(Next::Call(question()));
+        return Ok(Next::Ask(question()));
     };
     let node = task.accepted(TRIAL, last)?;
     let is_ready = read::trial_word(&text(&node, "status").unwrap_or_default()) == "ready";
@@ -153,7 +153,7 @@ fn rules(task: Task<'_>, pages: &[&Reply], caller: Caller<'_>) -> Result<Next, A
     let goes_on =
         total.is_some_and(|total| i64::try_from(seen).is_ok_and(|seen| seen < total)) && nodes.last().is_some_and(|node| on_page(node) > 0);
     if goes_on && pages.len() < MOST_PAGES {
-        return Ok(Next::Call(Box::new(request::rules(task, pages.len() + 1, caller))));
+        return Ok(Next::Ask(Box::new(request::rules(task, pages.len() + 1, caller))));
     }
     let pages: Vec<Outcome> = nodes.into_iter().map(|node| read::outcome(task.operation, task.params, node)).collect();
     let items: Vec<Value> = pages.iter().filter_map(|page| page.result.get("items")?.as_array()).flatten().cloned().collect();

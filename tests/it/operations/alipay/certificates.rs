@@ -54,7 +54,7 @@ fn an_unknown_certificate_is_fetched_and_believed() {
     let number = sn(&certificate).unwrap();
     let ask = json!({"version": "0.0.1"});
     let answer = built("platform_next", &number);
-    let Next::Call(call) = next("package.build_status", &ask, std::slice::from_ref(&answer)) else { panic!("no call") };
+    let Next::Ask(call) = next("package.build_status", &ask, std::slice::from_ref(&answer)) else { panic!("no call") };
     let value = |name: &str| call.query.iter().find(|(n, _)| n == name).map(|(_, value)| value.expose().to_owned());
     assert_eq!((value("method").as_deref(), value("app_auth_token")), (Some(DOWNLOAD), None));
     match next("package.build_status", &ask, &[answer, brought(&certificate, "platform_next", &number)]) {

@@ -7,15 +7,19 @@ mod signing;
 mod story;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use yizhan::clock::Timestamp;
+use yizhan::clock::{Clock, Timestamp};
+use yizhan::operations::{Desk, OperationError, TokenSource};
+use yizhan::outbound::{SendError, Vendors};
 use yizhan::platform::call::{ApiError, Body, Call, Fields, Part, Reply};
-use yizhan::platform::operation::{BadParam, Bearer, Caller, Effect, LookedUp, Next, Operation, Outcome, Params};
-use yizhan::platform::twin::{Answer, Request, Verdict};
-use yizhan::platform::{Component, Twin};
+use yizhan::platform::operation::{BadParam, Bearer, Caller, Operation, Outcome};
+use yizhan::platform::twin::{Request, Verdict};
+use yizhan::platform::{Component, Components, TokenKey, Twin};
 use yizhan::secret::Secret;
+use yizhan::vault::{Served, VaultError};
 
 use crate::alipay::{certified, component, now, sample, twin};
 
@@ -47,17 +51,68 @@ impl std::fmt::Debug for Failure {
     }
 }
 
-/// A component, its vendor, and a desk that does what the service's own does.
-pub struct World {
-    pub component: std::sync::Arc<dyn Component>,
-    pub twin: Box<dyn Twin>,
-    pub token: Secret,
-    pub now: Timestamp,
+/// The vendor, a line to it that loses what it is told to lose, the merchant's token, and a clock that leaps.
+pub struct Vendor {
+    twin: Mutex<Box<dyn Twin>>,
+    token: Secret,
+    now: Mutex<Timestamp>,
+    pauses: Mutex<Vec<Duration>>,
     /// Accepted calls by deed.
-    pub deeds: BTreeMap<&'static str, u32>,
-    pub waits: Vec<Duration>,
+    deeds: Mutex<BTreeMap<&'static str, u32>>,
     /// Methods whose next answers get lost.
-    pub losing: Vec<(&'static str, Loss)>,
+    losing: Mutex<Vec<(&'static str, Loss)>>,
+}
+
+#[async_trait::async_trait]
+impl Vendors for Vendor {
+    async fn send(&self, call: &Call) -> Result<Reply, SendError> {
+        assert!(!format!("{call:?}").contains(self.token.expose()), "the token is printed");
+        let method = call.query.iter().find(|(name, _)| name == "method").unwrap().1.expose().to_owned();
+        let mut losing = self.losing.lock().unwrap();
+        let lost = losing.iter().position(|(losing, _)| method.ends_with(losing)).map(|at| losing.remove(at).1);
+        let no_answer = || SendError::NoAnswer { target: call.target().to_owned(), cause: String::from("reset") };
+        if lost == Some(Loss::Call) {
+            return Err(no_answer());
+        }
+        let answer = self.twin.lock().unwrap().answer(&request(call), self.now());
+        if answer.accepted {
+            *self.deeds.lock().unwrap().entry(answer.deed).or_default() += 1;
+        }
+        if lost.is_some() { Err(no_answer()) } else { Ok(answer.reply) }
+    }
+}
+
+#[async_trait::async_trait]
+impl TokenSource for Vendor {
+    async fn fresh(&self, _: &str, key: &TokenKey) -> Result<Served, VaultError> {
+        assert!(matches!(key, TokenKey::Authorizer { app_id, .. } if app_id == SHOP), "Alipay's applications have no token");
+        Ok(Served { token: self.token.clone(), generation: 1, expires_at: None, cache_for: Duration::ZERO })
+    }
+
+    async fn report_invalid(&self, component: &str, key: &TokenKey, _: u64) -> Result<Served, VaultError> {
+        self.fresh(component, key).await
+    }
+}
+
+#[async_trait::async_trait]
+impl Clock for Vendor {
+    fn now(&self) -> Timestamp {
+        *self.now.lock().unwrap()
+    }
+
+    async fn sleep_until(&self, at: Timestamp) {
+        let mut now = self.now.lock().unwrap();
+        self.pauses.lock().unwrap().push(at.duration_since(*now).unsigned_abs());
+        *now = at.max(*now);
+    }
+}
+
+/// The service's desk before that vendor.
+pub struct World {
+    pub component: Arc<dyn Component>,
+    pub token: Secret,
+    vendor: Arc<Vendor>,
+    desk: Desk,
 }
 
 impl World {
@@ -68,7 +123,42 @@ impl World {
     pub fn of(toml: &str) -> Self {
         let (component, mut twin) = (component(toml), twin(toml));
         let token = granted(&*component, &mut *twin);
-        Self { component, twin, token, now: now(), deeds: BTreeMap::new(), waits: Vec::new(), losing: Vec::new() }
+        let vendor = Arc::new(Vendor {
+            twin: Mutex::new(twin),
+            token: token.clone(),
+            now: Mutex::new(now()),
+            pauses: Mutex::default(),
+            deeds: Mutex::default(),
+            losing: Mutex::default(),
+        });
+        let desk = Desk::new(Components::new(vec![component.clone()]), vendor.clone(), vendor.clone(), vendor.clone());
+        Self { component, token, vendor, desk }
+    }
+
+    pub fn twin(&self) -> MutexGuard<'_, Box<dyn Twin>> {
+        self.vendor.twin.lock().unwrap()
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.vendor.now()
+    }
+
+    pub fn advance(&self, by: jiff::SignedDuration) {
+        *self.vendor.now.lock().unwrap() += by;
+    }
+
+    /// How often the desk has waited since it was asked last.
+    pub fn pauses(&self) -> usize {
+        std::mem::take(&mut *self.vendor.pauses.lock().unwrap()).len()
+    }
+
+    pub fn lose(&self, method: &'static str, loss: Loss) {
+        self.vendor.losing.lock().unwrap().push((method, loss));
+    }
+
+    /// What was to be lost and was not.
+    pub fn unlost(&self) -> usize {
+        self.vendor.losing.lock().unwrap().len()
     }
 
     pub fn row(&self, name: &str) -> Operation {
@@ -76,100 +166,52 @@ impl World {
         rows.iter().find(|row| row.name == name).unwrap_or_else(|| panic!("no row {name}")).clone()
     }
 
-    /// As the desk: next step, send, look up what must not be repeated.
-    pub fn call(&mut self, name: &str, params: Value) -> Result<Outcome, Failure> {
-        let row = self.row(name);
-        let params = Params::check(&row, params.as_object().unwrap().clone()).map_err(Failure::Bad)?;
-        let (component, token, mut replies) = (self.component.clone(), self.token.clone(), Vec::new());
-        let operations = component.operations();
-        for _ in 0..60 {
-            let caller = caller(&row, &token, self.now);
-            let call = match operations.next(&row, &params, &replies, caller) {
-                Next::Done(outcome) => return Ok(*outcome),
-                Next::Refused(error) => return Err(Failure::Refused(error)),
-                Next::Call(call) => call,
-                Next::After(wait, call) => {
-                    self.waits.push(wait);
-                    self.now += jiff::SignedDuration::try_from(wait).unwrap();
-                    call
-                }
-            };
-            assert!(!format!("{call:?}").contains(token.expose()), "{name}: the token is printed");
-            loop {
-                if let Some(reply) = self.send(&call) {
-                    replies.push(reply);
-                    break;
-                }
-                if row.effect != Effect::Once {
-                    continue;
-                }
-                let question = operations.look_up(&row, &params, &replies, caller).ok_or(Failure::OutcomeUnknown)?;
-                let found = self.send(&question).ok_or(Failure::OutcomeUnknown)?;
-                match operations.looked_up(&row, &params, &replies, &found) {
-                    LookedUp::Done(outcome) => return Ok(*outcome),
-                    LookedUp::Stands => {
-                        replies.push(found);
-                        break;
-                    }
-                    LookedUp::NotDone => {}
-                    LookedUp::Unknown => return Err(Failure::OutcomeUnknown),
-                }
-            }
-        }
-        panic!("{name} does not end");
+    pub fn call(&self, name: &str, params: Value) -> Result<Outcome, Failure> {
+        let authorizer = matches!(self.row(name).bearer, Bearer::Authorizer(_)).then_some(SHOP);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let given = params.as_object().unwrap().clone();
+        runtime.block_on(self.desk.carry_out("alipay", authorizer, name, given)).map_err(|error| match error {
+            OperationError::Invalid(bad) => Failure::Bad(bad),
+            OperationError::Refused(error) => Failure::Refused(error),
+            OperationError::OutcomeUnknown { .. } => Failure::OutcomeUnknown,
+            other => panic!("{name}: {other:?}"),
+        })
     }
 
     /// The vendor's code for what it refuses.
-    pub fn refused(&mut self, name: &str, params: Value) -> String {
+    pub fn refused(&self, name: &str, params: Value) -> String {
         match self.call(name, params) {
             Err(Failure::Refused(error)) => error.code,
             other => panic!("{name}: {other:?}"),
         }
     }
 
-    pub fn done(&mut self, name: &str, params: Value) -> Value {
+    pub fn done(&self, name: &str, params: Value) -> Value {
         self.call(name, params.clone()).unwrap_or_else(|failure| panic!("{name} {params}: {failure:?}")).result
     }
 
-    fn send(&mut self, call: &Call) -> Option<Reply> {
-        let method = call.query.iter().find(|(name, _)| name == "method").unwrap().1.expose().to_owned();
-        let lost = self.losing.iter().position(|(losing, _)| method.ends_with(losing)).map(|at| self.losing.remove(at).1);
-        if lost == Some(Loss::Call) {
-            return None;
-        }
-        let answer = self.twin.answer(&request(call), self.now);
-        self.count(&answer);
-        lost.is_none().then_some(answer.reply)
-    }
-
-    fn count(&mut self, answer: &Answer) {
-        if answer.accepted {
-            *self.deeds.entry(answer.deed).or_default() += 1;
-        }
-    }
-
     pub fn seen(&self, deed: &str) -> u32 {
-        self.deeds.get(deed).copied().unwrap_or_default()
+        self.vendor.deeds.lock().unwrap().get(deed).copied().unwrap_or_default()
     }
 
-    pub fn status(&mut self, version: &str) -> Value {
+    pub fn status(&self, version: &str) -> Value {
         self.done("package.get", json!({"version": version}))["status"].clone()
     }
 
-    pub fn upload(&mut self, version: &str) {
+    pub fn upload(&self, version: &str) {
         self.done("package.upload", json!({"template_id": TEMPLATE, "version": version}));
     }
 
-    pub fn submit(&mut self, version: &str) {
+    pub fn submit(&self, version: &str) {
         self.done("audit.submit", submission(version));
     }
 
-    pub fn approve(&mut self, version: &str) {
-        self.twin.audit(SHOP, version, &Verdict::Passed, self.now);
+    pub fn approve(&self, version: &str) {
+        self.twin().audit(SHOP, version, &Verdict::Passed, self.now());
     }
 
     /// From upload to release.
-    pub fn publish(&mut self, version: &str) {
+    pub fn publish(&self, version: &str) {
         self.upload(version);
         self.submit(version);
         self.approve(version);

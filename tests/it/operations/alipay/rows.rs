@@ -10,7 +10,7 @@ use yizhan::platform::operation::{Effect, Next, Operation, Params};
 use super::{World, caller, example};
 
 /// Brings the mini program into the state in which the example can be carried out.
-fn prepare(world: &mut World, name: &str) {
+fn prepare(world: &World, name: &str) {
     let version = || json!({"version": "0.0.1"});
     match name {
         "package.build_status"
@@ -108,12 +108,12 @@ fn compare(name: &str, found: &str) {
 #[test]
 fn every_example_makes_its_call_and_the_twin_gives_its_result() {
     for row in World::new().component.operations().operations() {
-        let mut world = World::new();
+        let world = World::new();
         let params = Params::check(row, example(row)).unwrap_or_else(|bad| panic!("{}: {bad:?}", row.name));
         let call = first_call(&world, row, &params);
         assert!(!format!("{call:?}").contains(world.token.expose()), "{}", row.name);
         assert!(!format!("{call:?}").contains("lamp-and-horse"), "a password is printed");
-        prepare(&mut world, row.name);
+        prepare(&world, row.name);
         let outcome = world.call(row.name, Value::Object(example(row))).unwrap_or_else(|failure| panic!("{}: {failure:?}", row.name));
         assert!(!outcome.vendor.to_string().contains(world.token.expose()), "{}: the answer shows the token", row.name);
         let result = serde_json::to_string_pretty(&outcome.result).unwrap();

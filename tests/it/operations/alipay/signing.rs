@@ -112,10 +112,10 @@ fn made(toml: &str, name: &str, params: &Value, request: &Value) -> Call {
 
 #[test]
 fn the_twin_refuses_a_multipart_call_that_was_changed_on_the_way() {
-    let mut world = World::new();
+    let world = World::new();
     let row = world.row("profile.modify");
     let params = Params::check(&row, example(&row)).unwrap();
-    let Next::Call(call) = world.component.operations().next(&row, &params, &[], caller(&row, &world.token, world.now)) else { panic!() };
+    let Next::Call(call) = world.component.operations().next(&row, &params, &[], caller(&row, &world.token, world.now())) else { panic!() };
     let sound = request(&call);
     let body = String::from_utf8_lossy(&sound.body).into_owned();
     for wrong in [
@@ -124,8 +124,8 @@ fn the_twin_refuses_a_multipart_call_that_was_changed_on_the_way() {
         body.replace("--b0undary--", ""),
         body.replace("Content-Disposition", "Content-Type"),
     ] {
-        let answer = world.twin.answer(&yizhan::platform::twin::Request { body: wrong.into(), ..sound.clone() }, world.now);
+        let answer = world.twin().answer(&yizhan::platform::twin::Request { body: wrong.into(), ..sound.clone() }, world.now());
         assert!(!answer.accepted);
     }
-    assert!(world.twin.answer(&sound, world.now).accepted);
+    assert!(world.twin().answer(&sound, world.now()).accepted);
 }

@@ -10,18 +10,18 @@ fn version(number: &str) -> serde_json::Value {
     json!({"version": number})
 }
 
-fn life(mut world: World) {
+fn life(world: World) {
     let uploaded =
         world.done("package.upload", json!({"template_id": 2_021_000_000_000_002_u64, "version": "0.0.1", "ext": {"ext": {"shop": 1}}}));
     assert_eq!(uploaded, json!({"version": "0.0.1", "status": "created"}));
-    assert_eq!(world.waits.len(), 1, "the build is asked for once, after a pause");
+    assert_eq!(world.pauses(), 1, "the build is asked for once, after a pause");
     assert_eq!(world.done("package.list", json!({}))["items"][0]["status"], "developing");
     assert_eq!(world.refused("package.release", version("0.0.1")), "CAN_NOT_ONLINE_WITHOUT_AUDIT");
     assert_eq!(world.done("audit.submit", submission("0.0.1"))["status"], "in_audit");
     assert_eq!(world.refused("audit.submit", submission("0.0.1")), "SUBMIT_REPEAT");
 
     // Rejected, sent back, submitted again, withdrawn and submitted once more.
-    world.twin.audit(SHOP, "0.0.1", &Verdict::Failed(String::from("图标不清晰")), world.now);
+    world.twin().audit(SHOP, "0.0.1", &Verdict::Failed(String::from("图标不清晰")), world.now());
     let reason = world.done("audit.reason", version("0.0.1"));
     assert_eq!((&reason["status"], &reason["reason"]), (&json!("rejected"), &json!("图标不清晰")));
     world.done("package.back_to_development", version("0.0.1"));
@@ -68,9 +68,9 @@ fn a_version_lives_from_upload_to_rollback_with_encrypted_calls() {
 
 #[test]
 fn versions_that_cannot_be_are_refused_with_advice() {
-    let mut world = World::new();
+    let world = World::new();
     world.upload("0.1.0");
-    let mut upload = |version: &str| match world.call("package.upload", json!({"template_id": TEMPLATE, "version": version})) {
+    let upload = |version: &str| match world.call("package.upload", json!({"template_id": TEMPLATE, "version": version})) {
         Err(Failure::Refused(error)) => (error.code, error.class, error.advice.unwrap_or_default()),
         other => panic!("{other:?}"),
     };
@@ -90,11 +90,11 @@ fn versions_that_cannot_be_are_refused_with_advice() {
 
 #[test]
 fn a_trial_is_waited_for_and_made_twice_without_harm() {
-    let mut world = World::new();
+    let world = World::new();
     world.upload("0.0.1");
-    world.waits.clear();
+    world.pauses();
     let trial = world.done("trial.qrcode", version("0.0.1"));
-    assert_eq!((trial["status"].as_str(), world.waits.len()), (Some("ready"), 1));
+    assert_eq!((trial["status"].as_str(), world.pauses()), (Some("ready"), 1));
     assert!(trial["qrcode_url"].as_str().unwrap().contains("0.0.1"));
     assert_eq!(world.done("trial.create", version("0.0.1")), json!({"already": true}));
     assert_eq!(world.done("trial.qrcode", version("0.0.1"))["status"], "ready");
@@ -105,7 +105,7 @@ fn a_trial_is_waited_for_and_made_twice_without_harm() {
 
 #[test]
 fn members_come_and_go() {
-    let mut world = World::new();
+    let world = World::new();
     let guest = json!({"account": "guest@example.com", "role": "EXPERIENCER"});
     assert_eq!(world.done("member.add", guest.clone()), json!({}));
     assert_eq!(world.done("member.add", guest), json!({"already": true}));
@@ -123,7 +123,7 @@ fn members_come_and_go() {
 
 #[test]
 fn twenty_rules_are_bound_and_all_are_listed() {
-    let mut world = World::new();
+    let world = World::new();
     let rule = |number: u32| json!({"url": format!("https://example.com/t/{number}"), "mode": "EXACT", "path": "pages/index/index"});
     assert_eq!(world.refused("qrcode_rule.bind", rule(1)), "ONLINE_VERSION_NOT_EXIST");
     world.publish("0.0.1");
@@ -143,7 +143,7 @@ fn twenty_rules_are_bound_and_all_are_listed() {
 
 #[test]
 fn base_information_changes_at_once_or_after_an_audit() {
-    let mut world = World::new();
+    let world = World::new();
     world.done("profile.set_name", json!({"name": "驿站小店"}));
     let icon = json!({"icon": {"file_name": "logo.png", "content_base64": "iVBORw0KGgo="}});
     world.done("profile.set_icon", icon);
@@ -156,7 +156,7 @@ fn base_information_changes_at_once_or_after_an_audit() {
     world.done("profile.modify", json!({"slogan": "换马歇脚，信到人安"}));
     assert_eq!(world.refused("profile.modify", json!({"phone": "010-11111111"})), "MINI_APP_INFO_AUDIT_CONTAINS");
     assert_ne!(world.done("profile.get", json!({}))["slogan"], "换马歇脚，信到人安");
-    world.now += jiff::SignedDuration::from_mins(11);
+    world.advance(jiff::SignedDuration::from_mins(11));
     assert_eq!(world.done("profile.get", json!({}))["slogan"], "换马歇脚，信到人安");
     assert_eq!(world.refused("profile.modify", json!({})), "MODIFY_PARAMS_ARE_BLANK");
     assert_eq!(world.refused("profile.modify", json!({"slogan": "短"})), "INVALID_MINI_APP_SLOGAN_LENGTH");
@@ -164,8 +164,8 @@ fn base_information_changes_at_once_or_after_an_audit() {
 
 #[test]
 fn a_merchant_who_withdrew_is_refused_with_a_renewal() {
-    let mut world = World::new();
-    world.twin.revoke(SHOP, world.now);
+    let world = World::new();
+    world.twin().revoke(SHOP, world.now());
     match world.call("package.list", json!({})) {
         Err(Failure::Refused(error)) => assert_eq!(error.class, Class::RenewAuthorizerToken),
         other => panic!("{other:?}"),
@@ -179,7 +179,7 @@ fn a_merchant_who_withdrew_is_refused_with_a_renewal() {
 
 #[test]
 fn a_list_of_grants_shows_no_tokens() {
-    let mut world = World::new();
+    let world = World::new();
     let outcome = world.call("authorization.list", json!({})).unwrap();
     assert_eq!(outcome.result["items"][0]["app_id"], SHOP);
     assert_eq!(outcome.vendor["app_auth_list"][0]["mini_app_token"], "[sealed]");
@@ -198,7 +198,7 @@ fn a_build_that_fails_or_does_not_end_is_told() {
     let upload = answer("alipay.open.mini.version.upload", "0", "0");
     let next = |polls: &[Reply]| {
         let replies: Vec<Reply> = std::iter::once(upload.clone()).chain(polls.iter().cloned()).collect();
-        world.component.operations().next(&row, &params, &replies, super::caller(&row, &world.token, world.now))
+        world.component.operations().next(&row, &params, &replies, super::caller(&row, &world.token, world.now()))
     };
     let build = "alipay.open.mini.version.build.query";
     assert!(matches!(next(&[]), Next::After(..)));
