@@ -38,6 +38,8 @@ pub enum OperationError {
         platform: &'static str,
         /// What was asked for.
         name: String,
+        /// The one that is written most like it.
+        nearest: Option<&'static str>,
     },
     /// The row is switched off; says which settings to write.
     #[error("{0}")]
@@ -90,9 +92,12 @@ impl Desk {
     /// [`OperationError::UnknownComponent`], [`OperationError::UnknownOperation`].
     pub fn row(&self, component: &str, name: &str) -> Result<(&Arc<dyn Component>, &Operation), OperationError> {
         let component = self.components.named(component).ok_or(OperationError::UnknownComponent)?;
-        let found = component.operations().operations().iter().find(|operation| operation.name == name);
-        let operation =
-            found.ok_or_else(|| OperationError::UnknownOperation { platform: component.platform().name(), name: name.to_owned() })?;
+        let rows = component.operations().operations();
+        let operation = rows.iter().find(|operation| operation.name == name).ok_or_else(|| OperationError::UnknownOperation {
+            platform: component.platform().name(),
+            name: name.to_owned(),
+            nearest: nearest(rows, name),
+        })?;
         Ok((component, operation))
     }
 
@@ -174,4 +179,13 @@ impl Checked<'_> {
     pub fn operation(&self) -> &Operation {
         self.operation
     }
+}
+
+/// How alike two names must be for one to be taken for the other misspelt.
+const LIKENESS: f64 = 0.8;
+
+fn nearest(rows: &[Operation], name: &str) -> Option<&'static str> {
+    let likeness = |row: &Operation| strsim::jaro_winkler(row.name, name);
+    let nearest = rows.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)))?;
+    (likeness(nearest) >= LIKENESS).then_some(nearest.name)
 }

@@ -7,3 +7,4 @@ mod douyin;
 pub mod fake;
 mod idempotency;
 mod kuaishou;
+mod proxy;
