@@ -133,8 +133,8 @@ fn tag(path: &str) -> &str {
     let mut segments = path.trim_matches('/').split('/');
     match (segments.next(), segments.next()) {
         (Some("v1"), Some(room)) => {
-            let inner = ["operations", "proxy", "authorizers", "authorizations"].into_iter();
-            inner.filter(|name| segments.clone().any(|segment| segment == *name)).next().unwrap_or(room)
+            let mut inner = ["operations", "proxy", "authorizers", "authorizations"].into_iter();
+            inner.find(|name| segments.clone().any(|segment| segment == *name)).unwrap_or(room)
         }
         (Some("callback" | "authorize"), _) => "platforms",
         _ => "service",

@@ -11,7 +11,13 @@ use super::receiver::{Manner, Receiver};
 
 fn passing(url: String, load: Load) -> Passing {
     let headers = vec![(String::from("content-type"), Value::from("application/json"))];
-    Passing { method: String::from("PUT"), url, query: vec![(String::from("access_token"), Value::from(Secret::new("t&k")))], headers, load }
+    Passing {
+        method: String::from("PUT"),
+        url,
+        query: vec![(String::from("access_token"), Value::from(Secret::new("t&k")))],
+        headers,
+        load,
+    }
 }
 
 #[tokio::test]
@@ -31,7 +37,8 @@ async fn a_streamed_body_goes_out_and_the_answer_comes_back() {
 
 #[tokio::test]
 async fn nobody_there_is_not_sent_and_shows_no_token() {
-    let error = HttpVendors::new().unwrap().pass(passing(String::from("http://127.0.0.1:1/x"), Load::Whole(Bytes::new()))).await.err().unwrap();
+    let error =
+        HttpVendors::new().unwrap().pass(passing(String::from("http://127.0.0.1:1/x"), Load::Whole(Bytes::new()))).await.err().unwrap();
     assert!(matches!(&error, SendError::NotSent { target, .. } if target == "127.0.0.1:1/x"), "{error:?}");
     assert!(!error.to_string().contains("t&k") && !error.to_string().contains("t%26k"));
 }
