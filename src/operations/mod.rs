@@ -126,6 +126,10 @@ impl Desk {
             _ => {}
         }
         let params = Params::check(operation, given).map_err(OperationError::Invalid)?;
+        let misfits = component.operations().misfits(operation, &params);
+        if !misfits.is_empty() {
+            return Err(OperationError::Invalid(misfits));
+        }
         Ok(Checked { component, authorizer: authorizer.map(str::to_owned), operation, params })
     }
 

@@ -130,6 +130,7 @@ fn kind(kind: Kind) -> String {
         Kind::Object => String::from("object"),
         Kind::Objects(most) => format!("list of objects ≤ {most}"),
         Kind::File(most) => format!("file ≤ {}", size(most)),
+        Kind::Picture(most) => format!("file ≤ {}, or what `media.upload` gave", size(most)),
     }
 }
 

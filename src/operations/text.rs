@@ -32,7 +32,7 @@ fn list(schema: &Value, text: &str) -> Value {
 /// Whether a parameter is a file, by its schema.
 #[must_use]
 pub fn is_file(schema: &Value) -> bool {
-    schema.pointer("/properties/content_base64").is_some()
+    ["/properties/content_base64", "/oneOf/1/properties/content_base64"].iter().any(|file| schema.pointer(file).is_some())
 }
 
 /// A file as parameters hold it.

@@ -56,6 +56,8 @@ pub enum Kind {
     Objects(u32),
     /// A file of at most so many bytes.
     File(u32),
+    /// A picture: a file of at most so many bytes, or the URL (id) that `media.upload` gave for one.
+    Picture(u32),
 }
 
 /// Where a parameter goes.
@@ -163,10 +165,8 @@ impl Param {
             Kind::Texts(most) => json!({"type": "array", "items": {"type": "string"}, "maxItems": most}),
             Kind::Object => json!({"type": "object"}),
             Kind::Objects(most) => json!({"type": "array", "items": {"type": "object"}, "maxItems": most}),
-            Kind::File(_) => json!({
-                "type": "object", "required": ["file_name", "content_base64"], "additionalProperties": false,
-                "properties": {"file_name": {"type": "string"}, "content_base64": {"type": "string", "contentEncoding": "base64"}},
-            }),
+            Kind::File(_) => file_schema(),
+            Kind::Picture(_) => json!({"oneOf": [{"type": "string", "maxLength": LONGEST_PICTURE_ID}, file_schema()]}),
         };
         if let Some(schema) = schema.as_object_mut() {
             schema.insert(String::from("description"), Json::from(format!("{} / {}", self.title.zh, self.title.en)));
@@ -183,6 +183,16 @@ impl Param {
             _ => serde_json::from_str(self.example).unwrap_or_else(|_| Json::from(self.example)),
         }
     }
+}
+
+/// Characters of an address or id of a picture that was uploaded before.
+const LONGEST_PICTURE_ID: u32 = 2048;
+
+fn file_schema() -> Json {
+    json!({
+        "type": "object", "required": ["file_name", "content_base64"], "additionalProperties": false,
+        "properties": {"file_name": {"type": "string"}, "content_base64": {"type": "string", "contentEncoding": "base64"}},
+    })
 }
 
 /// Who calls: the tokens that a row may need, and the time.
@@ -251,6 +261,12 @@ pub enum LookedUp {
 pub trait Operations: Send + Sync {
     /// Its rows, with the corrections of its settings.
     fn operations(&self) -> &[Operation];
+
+    /// What is wrong with parameters that each fit their kind: limits that a kind cannot say, members of objects, parameters that exclude or need
+    /// each other. Asked before anything is sent.
+    fn misfits(&self, _operation: &Operation, _params: &Params) -> Vec<BadParam> {
+        Vec::new()
+    }
 
     /// The next step, given the replies so far. `params` were validated against the row. Asked again with the same replies it gives the same call
     /// with the caller's present tokens.
@@ -349,11 +365,54 @@ impl Params {
     /// The file of that name: its name and content.
     #[must_use]
     pub fn file(&self, name: &str) -> Option<(String, Bytes)> {
-        use base64::Engine;
-        let file = self.0.get(name)?;
-        let content = base64::engine::general_purpose::STANDARD.decode(file.get("content_base64")?.as_str()?).ok()?;
-        Some((file.get("file_name")?.as_str()?.to_owned(), content.into()))
+        self.0.get(name).and_then(file)
     }
+
+    /// Every file in them, those inside lists and objects too, in the order in which [`Params::with_uploaded`] replaces them.
+    #[must_use]
+    pub fn files(&self) -> Vec<(String, Bytes)> {
+        fn gather(value: &Json, into: &mut Vec<(String, Bytes)>) {
+            match value {
+                Json::Object(map) => match file(value) {
+                    Some(file) => into.push(file),
+                    None => map.values().for_each(|inner| gather(inner, into)),
+                },
+                Json::Array(items) => items.iter().for_each(|inner| gather(inner, into)),
+                _ => {}
+            }
+        }
+        let mut files = Vec::new();
+        self.0.values().for_each(|value| gather(value, &mut files));
+        files
+    }
+
+    /// The same with every file replaced by the URL (id) under which it was uploaded.
+    #[must_use]
+    pub fn with_uploaded(&self, urls: &[String]) -> Self {
+        fn put(value: &mut Json, urls: &mut std::slice::Iter<'_, String>) {
+            if file(value).is_some() {
+                *value = urls.next().map_or(Json::Null, |url| Json::from(url.as_str()));
+                return;
+            }
+            match value {
+                Json::Object(map) => map.values_mut().for_each(|inner| put(inner, urls)),
+                Json::Array(items) => items.iter_mut().for_each(|inner| put(inner, urls)),
+                _ => {}
+            }
+        }
+        let mut params = self.0.clone();
+        let mut urls = urls.iter();
+        params.values_mut().for_each(|value| put(value, &mut urls));
+        Self(params)
+    }
+}
+
+/// A file as parameters give it.
+fn file(value: &Json) -> Option<(String, Bytes)> {
+    use base64::Engine;
+    let map = value.as_object().filter(|map| map.len() == 2)?;
+    let content = base64::engine::general_purpose::STANDARD.decode(map.get("content_base64")?.as_str()?).ok()?;
+    Some((map.get("file_name")?.as_str()?.to_owned(), content.into()))
 }
 
 fn as_text(value: &Json) -> String {
@@ -386,7 +445,8 @@ impl Param {
             (Kind::Word(words), _) => Err(format!("must be one of: {}", words.join(", "))),
             (Kind::Texts(limit), Json::Array(items)) if items.iter().all(Json::is_string) => most(items.len(), limit, "items"),
             (Kind::Objects(limit), Json::Array(items)) if items.iter().all(Json::is_object) => most(items.len(), limit, "items"),
-            (Kind::File(limit), Json::Object(file)) => {
+            (Kind::Picture(_), Json::String(text)) => most(text.chars().count(), LONGEST_PICTURE_ID, "characters"),
+            (Kind::File(limit) | Kind::Picture(limit), Json::Object(file)) => {
                 let content = file.get("content_base64").and_then(Json::as_str);
                 let content = content.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
                 match (file.get("file_name").and_then(Json::as_str), content) {
@@ -413,6 +473,7 @@ impl Kind {
             Self::Object => "an object",
             Self::Objects(_) => "a list of objects",
             Self::File(_) => "a file",
+            Self::Picture(_) => "a file, or the text that `media.upload` gave for one",
         }
     }
 }
