@@ -63,6 +63,7 @@ pub mod event_type;
 pub mod fanout;
 pub mod http;
 pub mod inbox;
+pub mod operations;
 pub mod outbound;
 pub mod platform;
 pub mod secret;

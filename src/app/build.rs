@@ -12,6 +12,9 @@ use crate::fanout::sink::webhook::Webhook;
 use crate::fanout::{self, Fanout, Sinks, subscription};
 use crate::inbox::log::Tickets;
 use crate::inbox::{EventLog, Inbox};
+use crate::operations::Desk;
+use crate::operations::idempotency::Idempotency;
+use crate::operations::proxy::Proxy;
 use crate::outbound::guard::Guard;
 use crate::outbound::vendors::HttpVendors;
 use crate::outbound::webhooks::Webhooks;
@@ -76,10 +79,12 @@ impl App {
         let at_rest = Arc::new(AtRest::new(&config.store.master_key, &config.store.previous_master_keys)?);
         let stores = open(&config, &at_rest, &clock).await?;
         let health = Arc::new(Health::default());
-        let vendors: Arc<dyn Vendors> = Arc::new(HttpVendors::new()?);
+        let http = Arc::new(HttpVendors::new()?);
+        let vendors: Arc<dyn Vendors> = http.clone();
         let (log, components) = (Arc::clone(&stores.log), config.components.clone());
 
-        let vault = Vault::open(stores.vault.clone(), components.clone(), vendors, Arc::clone(&clock), &config.server.public_url).await?;
+        let vault =
+            Vault::open(stores.vault.clone(), components.clone(), vendors.clone(), Arc::clone(&clock), &config.server.public_url).await?;
         compare_with_mark(&vault, &log, &health).await?;
 
         let guard = Guard::allowing(&config.fanout.allow_private);
@@ -100,6 +105,9 @@ impl App {
         let replays = Replays::new(log.clone(), log.clone(), log.clone(), fanout.clone(), Arc::clone(&clock));
         let tickets: Arc<dyn Tickets> = vault.clone();
         let inbox = Inbox::new(log.clone(), log.clone(), fanout.clone(), tickets, Arc::clone(&clock), components);
+        let desk = Desk::new(config.components.clone(), vault.clone(), vendors, Arc::clone(&clock));
+        let proxy = Proxy::new(config.components.clone(), vault.clone(), http, Arc::clone(&clock));
+        let idempotency = Idempotency::new(stores.vault.clone(), Arc::clone(&clock));
         let audit = Arc::new(ReadAudit::new(log.clone(), Arc::clone(&clock)));
         health.works("vault");
         health.works("log");
@@ -113,6 +121,9 @@ impl App {
             fanout,
             replays: Arc::new(replays),
             vault,
+            desk: Arc::new(desk),
+            proxy: Arc::new(proxy),
+            idempotency: Arc::new(idempotency),
             audit,
             reads: log,
             metrics,

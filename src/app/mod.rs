@@ -20,6 +20,9 @@ use crate::config::Config;
 use crate::fanout::replays::Replays;
 use crate::fanout::{Fanout, Outbox};
 use crate::inbox::{EventLog, Inbox, Rejections};
+use crate::operations::Desk;
+use crate::operations::idempotency::Idempotency;
+use crate::operations::proxy::Proxy;
 use crate::shutdown::Shutdown;
 use crate::store::fjall::FjallLog;
 use crate::store::sled::SledVault;
@@ -46,6 +49,12 @@ pub struct App {
     pub replays: Arc<Replays>,
     /// Tickets and tokens.
     pub vault: Arc<Vault>,
+    /// Operations.
+    pub desk: Arc<Desk>,
+    /// Other vendor calls.
+    pub proxy: Arc<Proxy>,
+    /// Requests with a key of the caller's.
+    pub idempotency: Arc<Idempotency>,
     /// Notes who reads what.
     pub audit: Arc<ReadAudit>,
     /// Who read what.

@@ -93,6 +93,9 @@ impl App {
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "old events could not be expunged"),
             }
+            if let Err(error) = self.idempotency.forget().await {
+                tracing::warn!(%error, "requests of yesterday could not be forgotten");
+            }
             self.rest(EXPUNGE_EVERY).await;
             if self.shutdown.is_requested() {
                 return;

@@ -58,6 +58,9 @@ pub type Query = Vec<(&'static str, String)>;
 /// Time for an ordinary exchange; longer than any long poll that the service allows.
 const ORDINARY: Duration = Duration::from_secs(90);
 
+/// Time for an operation; a little longer than the service gives it.
+const OPERATION: Duration = Duration::from_secs(330);
+
 impl Client {
     /// `GET`, answered with JSON. `path` is given in segments, which are escaped here.
     pub async fn get(&self, path: &[&str], query: &Query) -> anyhow::Result<Value> {
@@ -70,6 +73,19 @@ impl Client {
         let request = self.request(Method::POST, path, &Query::new()).timeout(ORDINARY);
         let response = self.send(request.header(header::CONTENT_TYPE, "application/json").body(body.to_string())).await?;
         Self::json(response).await
+    }
+
+    /// `POST` of JSON, answered with anything: its content type and its bytes. Operations may take minutes, polls included.
+    pub async fn post_any(&self, path: &[&str], body: &Value, headers: &[(&'static str, &str)]) -> anyhow::Result<(String, Vec<u8>)> {
+        let mut request = self.request(Method::POST, path, &Query::new()).timeout(OPERATION);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = self.send(request.header(header::CONTENT_TYPE, "application/json").body(body.to_string())).await?;
+        let content_type =
+            response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let bytes = response.bytes().await.map_err(reqwest::Error::without_url).context("the answer broke off")?;
+        Ok((content_type, bytes.to_vec()))
     }
 
     /// `GET` of something long: no limit on the whole, but on the silence between two pieces.

@@ -5,6 +5,7 @@
 
 mod authorizers;
 mod backup;
+mod call;
 mod check;
 mod client;
 mod deliveries;
@@ -15,6 +16,7 @@ mod failure;
 mod init;
 mod keys;
 mod listen;
+mod openapi;
 mod restore;
 mod running;
 mod serve;
@@ -69,6 +71,8 @@ enum Command {
     Keys(keys::Keys),
     /// Print a component's or an authorizer's access token.
     Token(token::TokenOf),
+    /// Carry out an operation of a platform.
+    Call(call::Call),
     /// List the authorizers of a component.
     Authorizers(authorizers::Authorizers),
     /// Stored events.
@@ -79,6 +83,8 @@ enum Command {
     Deliveries(deliveries::Deliveries),
     /// Bring live events to a handler on this machine.
     Listen(listen::Listen),
+    /// Print the description of the service API, or of the operations.
+    Openapi(openapi::OpenApi),
     /// Write the whole store of a running service into a file.
     Backup(backup::Backup),
     /// Put a backup back into an empty store.
@@ -103,9 +109,11 @@ impl Cli {
             Command::Simulate(command) => command.run(&terminal),
             Command::Keys(command) => command.run(&terminal),
             Command::Token(command) => wait(command.run(&terminal)),
+            Command::Call(command) => wait(command.run(&terminal)),
             Command::Authorizers(command) => wait(command.run(&terminal)),
             Command::Events(command) => wait(command.run(&terminal)),
             Command::Deliveries(command) => wait(command.run(&terminal)),
+            Command::Openapi(command) => command.run(&terminal),
             Command::Listen(command) => wait(command.run(&terminal)),
             Command::Backup(command) => wait(command.run(&terminal)),
         }

@@ -79,6 +79,10 @@ permissions! {
     EventsReplay,
     /// `subscriptions:write`
     SubscriptionsWrite,
+    /// `operations:call`
+    OperationsCall,
+    /// `proxy:call`
+    ProxyCall,
     /// `audit:read`
     AuditRead,
     /// `store:backup`

@@ -8,6 +8,11 @@ use super::problem::{Kind, Problem};
 use crate::fanout::SubscriptionError;
 use crate::fanout::replays::ReplayError;
 use crate::inbox::LogError;
+use crate::operations::OperationError;
+use crate::operations::idempotency::ShelfError;
+use crate::operations::proxy::ProxyError;
+use crate::outbound::SendError;
+use crate::platform::proxy::NotProxied;
 use crate::platform::{ApiError, Class};
 use crate::vault::VaultError;
 
@@ -31,7 +36,7 @@ impl From<VaultError> for Problem {
                 Self::new(Kind::Revoked, detail).hint("a new authorization by the merchant brings it back")
             }
             VaultError::VendorRefused(refusal) => refused(&refusal),
-            VaultError::VendorUnreachable(error) => Self::new(Kind::VendorUnreachable, error.to_string()).retry_after(VENDOR_PAUSE),
+            VaultError::VendorUnreachable(error) => unreachable(&error),
             VaultError::RateLimited(wait) => {
                 Self::new(Kind::RateLimited, "this token was renewed a moment ago").hint("read it without renewing it").retry_after(wait)
             }
@@ -41,19 +46,70 @@ impl From<VaultError> for Problem {
     }
 }
 
+impl From<OperationError> for Problem {
+    fn from(error: OperationError) -> Self {
+        match error {
+            OperationError::UnknownComponent | OperationError::WrongAddress(_) => Self::new(Kind::NotFound, error.to_string()),
+            OperationError::UnknownOperation { nearest: Some(nearest), .. } => {
+                Self::new(Kind::NotFound, error.to_string()).hint(format!("did you mean `{nearest}`? GET /v1/operations lists them"))
+            }
+            OperationError::UnknownOperation { nearest: None, .. } => {
+                Self::new(Kind::NotFound, error.to_string()).hint("GET /v1/operations lists them; others go through …/proxy/{path}")
+            }
+            OperationError::NotConfigured(settings) => {
+                Self::new(Kind::OperationNotConfigured, "its wire format is not verified, so it is switched off until it is configured")
+                    .with("settings", json!(settings))
+                    .hint(settings)
+            }
+            OperationError::Invalid(bad) => Self::invalid(&bad.into_iter().map(|bad| (bad.name, bad.reason)).collect::<Vec<_>>()),
+            OperationError::Vault(error) => error.into(),
+            OperationError::Refused(refusal) => refused(&refusal),
+            OperationError::Unreachable(error) => unreachable(&error),
+            OperationError::OutcomeUnknown { ref sent, ref cause, ref looked_up } => Self::new(Kind::OutcomeUnknown, error.to_string())
+                .with("sent", json!(sent))
+                .with("cause", json!(cause))
+                .with("looked_up", json!(looked_up))
+                .hint("look at the vendor's console, or ask with the operation's list or get, before it is done again"),
+        }
+    }
+}
+
+impl From<ProxyError> for Problem {
+    fn from(error: ProxyError) -> Self {
+        match error {
+            ProxyError::UnknownComponent => Self::new(Kind::NotFound, error.to_string()),
+            ProxyError::NotApplicable(_) => Self::new(Kind::NotApplicable, error.to_string()),
+            ProxyError::NotProxied(NotProxied::Path(reason)) => Self::invalid(&[(String::from("path"), reason)]),
+            ProxyError::NotProxied(NotProxied::Parameter { name, reason }) => Self::invalid(&[(name, reason)]),
+            ProxyError::TooLarge(_) => Self::new(Kind::TooLarge, error.to_string()),
+            ProxyError::Vault(error) => error.into(),
+            ProxyError::Unreachable(error) => unreachable(&error),
+        }
+    }
+}
+
+impl From<ShelfError> for Problem {
+    fn from(error: ShelfError) -> Self {
+        Self::unavailable(error)
+    }
+}
+
+fn unreachable(error: &SendError) -> Problem {
+    Problem::new(Kind::VendorUnreachable, error.to_string()).retry_after(VENDOR_PAUSE)
+}
+
 /// The vendor's no, in its words and with our advice.
 fn refused(refusal: &ApiError) -> Problem {
     let class = match refusal.class {
         Class::Retry => "retry",
         Class::RateLimited => "rate-limited",
-        Class::RenewComponentToken => "component-token-invalid",
-        Class::RenewAuthorizerToken => "authorizer-token-invalid",
+        Class::RenewComponentToken | Class::RenewAuthorizerToken => "renew",
         Class::TicketInvalid => "ticket-invalid",
         Class::CodeInvalid => "code-invalid",
         Class::RefreshTokenInvalid => "refresh-token-invalid",
         Class::GrantGone => "grant-gone",
         Class::Configuration => "configuration",
-        Class::Refuse => "refused",
+        Class::Refuse => "refuse",
     };
     let vendor = json!({ "code": refusal.code, "message": refusal.message, "class": class, "advice": refusal.advice });
     let problem = Problem::new(Kind::VendorRefused, format!("the vendor answered {refusal}")).with("vendor", vendor);

@@ -116,6 +116,24 @@ impl FromRequest for Query {
     }
 }
 
+/// A JSON object of these bytes; none at all are an empty one.
+///
+/// # Errors
+/// `bad-request` when it is no JSON object.
+pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Map::new());
+    }
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err(Problem::new(Kind::BadRequest, "the body is JSON, but no object")),
+        Err(error) => {
+            let detail = format!("the body is no JSON: see line {}, column {}", error.line(), error.column());
+            Err(Problem::new(Kind::BadRequest, detail))
+        }
+    }
+}
+
 /// A JSON object, being read. A member that is `null` counts as not given.
 #[derive(Debug, Default)]
 pub struct Members {
@@ -131,17 +149,7 @@ impl Members {
     /// # Errors
     /// `bad-request` when it is no JSON object.
     pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
-        if bytes.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Self::default());
-        }
-        match serde_json::from_slice(bytes) {
-            Ok(Value::Object(map)) => Ok(Self { map, ..Self::default() }),
-            Ok(_) => Err(Problem::new(Kind::BadRequest, "the body is JSON, but no object")),
-            Err(error) => {
-                let detail = format!("the body is no JSON: see line {}, column {}", error.line(), error.column());
-                Err(Problem::new(Kind::BadRequest, detail))
-            }
-        }
+        Ok(Self { map: object(bytes)?, ..Self::default() })
     }
 
     /// A member.

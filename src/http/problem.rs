@@ -58,6 +58,8 @@ kinds! {
     RateLimited = "rate-limited" 429 "Asked too often",
     /// Our fault.
     Internal = "internal" 500 "Something went wrong here",
+    /// The operation is switched off until it is configured.
+    OperationNotConfigured = "operation-not-configured" 501 "The operation is not configured",
     /// The vendor said no.
     VendorRefused = "vendor-refused" 502 "The vendor refused",
     /// No ticket, or too old a one.
@@ -66,6 +68,8 @@ kinds! {
     Unavailable = "unavailable" 503 "The service cannot answer right now",
     /// The vendor did not answer.
     VendorUnreachable = "vendor-unreachable" 504 "The vendor does not answer",
+    /// Sent once, not answered, and not repeated.
+    OutcomeUnknown = "outcome-unknown" 504 "Nobody knows whether it was done",
 }
 
 impl Kind {
@@ -231,9 +235,9 @@ impl Problem {
         self.0.cause.as_deref()
     }
 
-    /// The answer, with the id under which the log knows the request.
+    /// The members of the body, with the id under which the log knows the request.
     #[must_use]
-    pub fn answer(&self, request_id: Option<&str>) -> HttpResponse {
+    pub fn body(&self, request_id: Option<&str>) -> Map<String, Value> {
         let content = &self.0;
         let mut body = Map::new();
         body.insert("type".into(), format!("/problems/{}", content.kind.slug()).into());
@@ -247,7 +251,14 @@ impl Problem {
             body.insert("request_id".into(), id.into());
         }
         body.extend(content.members.clone());
+        body
+    }
 
+    /// The answer, with that body.
+    #[must_use]
+    pub fn answer(&self, request_id: Option<&str>) -> HttpResponse {
+        let content = &self.0;
+        let body = self.body(request_id);
         let mut answer = HttpResponseBuilder::new(content.kind.status());
         answer.content_type("application/problem+json").insert_header((header::CACHE_CONTROL, "no-store"));
         if let Some(wait) = content.retry_after {

@@ -1,83 +1,246 @@
-//! Every address we answer, in one list. A method that is not listed for an address is 405, an address that is not listed is 404.
+//! Every address we answer, in one list, with what OpenAPI says of it. A method that is not listed for an address is 405, an address that is
+//! not listed is 404.
+//!
+//! [`configure`] registers the list, `openapi` describes it: nothing is answered that is not described, and the reverse.
 
-use actix_web::guard;
+use actix_web::guard::{self, Guard};
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Route};
 
 use super::problem::Problem;
 use super::{
-    audit, authorize, authorizers, backup, callback, components, deliveries, events, health, pages, rejected, replays, stream,
-    subscriptions, tokens,
+    audit, authorize, authorizers, backup, callback, components, deliveries, events, health, openapi, operations, pages, proxy, rejected,
+    replays, stream, subscriptions, tokens,
 };
+use crate::access::Scope;
+use Gives::{Bytes, Empty, Events, File, Json, Page, Text, Vendor};
 
-/// Registers all of them. `/v1/events/stream` stands before `/v1/events/{id}`: the first match answers.
+const LIST: &[&str] = &["limit", "cursor"];
+const EVENTS: &[&str] = &["component", "platform", "authorizer", "type", "since", "until", "status", "q", "limit", "cursor"];
+const STREAM: &[&str] = &["component", "platform", "authorizer", "type"];
+const DELIVERIES: &[&str] = &["status", "subscription", "event", "since", "until", "limit", "cursor"];
+const TOKEN: &[&str] = &["family", "min_ttl", "after_generation", "wait"];
+const FAMILY: &[&str] = &["family"];
+const OF_COMPONENT: &[&str] = &["component", "limit", "cursor"];
+
+/// Hands every address with its entries to `at`. `/v1/events/stream` stands before `/v1/events/{id}`: the first match answers.
 #[rustfmt::skip]
-pub fn configure(site: &mut ServiceConfig) {
-    let mut at = |path: &str, routes: &mut [Entry]| address(site, path, routes);
-
+pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
     // Platforms and merchants (contract 2): no API key.
-    at("/callback/{component}/authorization",       &mut [check(callback::authorization), post(callback::authorization)]);
-    at("/callback/{component}/message",             &mut [check(callback::message), post(callback::message)]);
-    at("/callback/{component}/message/{anything:.*}", &mut [check(callback::message), post(callback::message)]);
-    at("/callback/{component}/authorized",          &mut [check(authorize::returned)]);
-    at("/callback/{component}/authorized/{state}",  &mut [check(authorize::returned)]);
-    at("/authorize/{component}",                    &mut [check(authorize::page)]);
-    at("/assets/yizhan.css",                        &mut [get(pages::stylesheet)]);
+    at("/callback/{component}/authorization", vec![
+        check(callback::authorization).says("平台控制台校验地址", "A console checks the address").gives(Text("text/plain")),
+        post(callback::authorization).says("授权事件接收 URL", "The platform pushes tickets, grants and revocations").gives(Text("text/plain"))]);
+    at("/callback/{component}/message", vec![
+        check(callback::message).says("平台控制台校验地址", "A console checks the address").gives(Text("text/plain")),
+        post(callback::message).says("消息与事件接收 URL，支付宝应用网关", "The platform pushes messages and events").gives(Text("text/plain"))]);
+    at("/callback/{component}/message/{anything:.*}", vec![
+        check(callback::message).says("平台控制台校验地址", "A console checks the address").gives(Text("text/plain")),
+        post(callback::message).says("消息与事件接收 URL（带后缀）", "The same with a suffix of the platform's").gives(Text("text/plain"))]);
+    at("/callback/{component}/authorized", vec![
+        check(authorize::returned).says("商家授权后跳转回来", "A merchant's browser comes back with a code").gives(Text("text/html"))]);
+    at("/callback/{component}/authorized/{state}", vec![
+        check(authorize::returned).says("商家授权后跳转回来（带标记）", "The same with our mark in the path").gives(Text("text/html"))]);
+    at("/authorize/{component}", vec![
+        check(authorize::page).says("商家授权页面", "A page with link and QR code for a merchant").gives(Text("text/html"))]);
+    at("/assets/yizhan.css", vec![get(pages::stylesheet).says("样式表", "The pages' stylesheet").gives(Text("text/css"))]);
 
     // Components, authorizers and what is held for them.
-    at("/v1/components",                                    &mut [get(components::list)]);
-    at("/v1/components/{component}",                        &mut [get(components::one)]);
-    at("/v1/components/{component}/ticket",                 &mut [get(tokens::ticket)]);
-    at("/v1/components/{component}/token",                  &mut [get(tokens::read)]);
-    at("/v1/components/{component}/token/report-invalid",   &mut [post(tokens::report_invalid)]);
-    at("/v1/components/{component}/token/refresh",          &mut [post(tokens::refresh)]);
-    at("/v1/components/{component}/authorizations",         &mut [post(authorizers::invite)]);
-    at("/v1/components/{component}/authorizers",            &mut [get(authorizers::list)]);
-    at("/v1/components/{component}/authorizers/{authorizer}", &mut [get(authorizers::one)]);
-    at("/v1/components/{component}/authorizers/{authorizer}/token", &mut [get(tokens::read)]);
-    at("/v1/components/{component}/authorizers/{authorizer}/token/report-invalid", &mut [post(tokens::report_invalid)]);
-    at("/v1/components/{component}/authorizers/{authorizer}/token/refresh", &mut [post(tokens::refresh)]);
+    at("/v1/components", vec![
+        get(components::list).needs(Scope::Read).says("第三方应用列表", "Components and their state").query(LIST).gives(Page("Component"))]);
+    at("/v1/components/{component}", vec![
+        get(components::one).needs(Scope::Read).says("一个第三方应用的状态", "State of one component").gives(Json("Component"))]);
+    at("/v1/components/{component}/ticket", vec![
+        get(tokens::ticket).needs(Scope::TicketsRead).says("最新 ticket", "The newest ticket").gives(Json("Ticket"))]);
+    at("/v1/components/{component}/token", vec![
+        get(tokens::read).needs(Scope::TokensRead).says("第三方应用的 access token", "The component's own access token").query(TOKEN).gives(Json("Token"))]);
+    at("/v1/components/{component}/token/report-invalid", vec![
+        post(tokens::report_invalid).needs(Scope::TokensRead).says("报告 token 失效", "A vendor rejected this generation: renew it").query(FAMILY).takes("Generation").gives(Json("Token"))]);
+    at("/v1/components/{component}/token/refresh", vec![
+        post(tokens::refresh).needs(Scope::TokensForce).says("强制刷新 token", "Renew unconditionally").query(FAMILY).takes("Empty").gives(Json("Token"))]);
+    at("/v1/components/{component}/authorizations", vec![
+        post(authorizers::invite).needs(Scope::AuthorizationsCreate).says("生成授权链接", "A link for one merchant").takes("Empty").gives(Json("Invitation"))]);
+    at("/v1/components/{component}/authorizers", vec![
+        get(authorizers::list).needs(Scope::Read).says("授权小程序列表", "Authorizers").query(LIST).gives(Page("Authorizer"))]);
+    at("/v1/components/{component}/authorizers/{authorizer}", vec![
+        get(authorizers::one).needs(Scope::Read).says("一个授权小程序", "One authorizer").gives(Json("Authorizer"))]);
+    at("/v1/components/{component}/authorizers/{authorizer}/token", vec![
+        get(tokens::read).needs(Scope::TokensRead).says("授权小程序的 access token", "An authorizer's access token").query(TOKEN).gives(Json("Token"))]);
+    at("/v1/components/{component}/authorizers/{authorizer}/token/report-invalid", vec![
+        post(tokens::report_invalid).needs(Scope::TokensRead).says("报告 token 失效", "A vendor rejected this generation: renew it").query(FAMILY).takes("Generation").gives(Json("Token"))]);
+    at("/v1/components/{component}/authorizers/{authorizer}/token/refresh", vec![
+        post(tokens::refresh).needs(Scope::TokensForce).says("强制刷新 token", "Renew unconditionally").query(FAMILY).takes("Empty").gives(Json("Token"))]);
+
+    // Follow-up calls.
+    at("/v1/operations", vec![
+        get(operations::list).needs(Scope::Read).says("全部操作及其参数", "Every operation with its parameters").query(&["platform", "component"]).gives(Json("OperationPage"))]);
+    at("/v1/components/{component}/operations/{operation}", vec![
+        post(operations::call).needs(Scope::OperationsCall).says("以第三方应用身份调用操作", "Carry out an operation of the component itself").takes("Parameters").gives(File("Outcome"))]);
+    at("/v1/components/{component}/authorizers/{authorizer}/operations/{operation}", vec![
+        post(operations::call).needs(Scope::OperationsCall).says("代授权小程序调用操作", "Carry out an operation for an authorizer").takes("Parameters").gives(File("Outcome"))]);
+    at("/v1/components/{component}/proxy/{path:.*}", vec![
+        passing(proxy::pass).needs(Scope::ProxyCall).says("透传其他平台接口（第三方应用 token）", "Any other vendor call with the component's token").gives(Vendor)]);
+    at("/v1/components/{component}/authorizers/{authorizer}/proxy/{path:.*}", vec![
+        passing(proxy::pass).needs(Scope::ProxyCall).says("透传其他平台接口（授权小程序 token）", "Any other vendor call with the authorizer's token").gives(Vendor)]);
 
     // Events and who hears of them.
-    at("/v1/events",                        &mut [get(events::list)]);
-    at("/v1/events/stream",                 &mut [get(stream::stream)]);
-    at("/v1/events/{id}",                   &mut [get(events::one)]);
-    at("/v1/events/{id}/replay",            &mut [post(events::replay)]);
-    at("/v1/replays",                       &mut [post(replays::create)]);
-    at("/v1/replays/{id}",                  &mut [get(replays::one)]);
-    at("/v1/replays/{id}/cancel",           &mut [post(replays::cancel)]);
-    at("/v1/replays/{id}/pause",            &mut [post(replays::pause)]);
-    at("/v1/replays/{id}/resume",           &mut [post(replays::resume)]);
-    at("/v1/deliveries",                    &mut [get(deliveries::list)]);
-    at("/v1/deliveries/{id}",               &mut [get(deliveries::one)]);
-    at("/v1/deliveries/{id}/retry",         &mut [post(deliveries::retry)]);
-    at("/v1/subscriptions",                 &mut [get(subscriptions::list), post(subscriptions::create)]);
-    at("/v1/subscriptions/{name}",          &mut [get(subscriptions::one), patch(subscriptions::change), delete(subscriptions::remove)]);
-    at("/v1/subscriptions/{name}/test",     &mut [post(subscriptions::test)]);
-    at("/v1/subscriptions/{name}/pause",    &mut [post(subscriptions::pause)]);
-    at("/v1/subscriptions/{name}/resume",   &mut [post(subscriptions::resume)]);
-    at("/v1/subscriptions/{name}/enable",   &mut [post(subscriptions::resume)]);
-    at("/v1/subscriptions/{name}/rotate-secret", &mut [post(subscriptions::rotate_secret)]);
+    at("/v1/events", vec![
+        get(events::list).needs(Scope::EventsRead).says("事件列表", "Stored events, newest first").query(EVENTS).gives(Page("Event"))]);
+    at("/v1/events/stream", vec![
+        get(stream::stream).needs(Scope::EventsRead).says("实时事件流（SSE）", "Events as they come; resumed with Last-Event-ID").query(STREAM).gives(Events)]);
+    at("/v1/events/{id}", vec![
+        get(events::one).needs(Scope::EventsRead).says("一个事件", "One event").gives(Json("Event"))]);
+    at("/v1/events/{id}/replay", vec![
+        post(events::replay).needs(Scope::EventsReplay).says("重新投递事件", "Send an event again").takes("OneReplay").status(202).gives(Json("Replayed"))]);
+    at("/v1/replays", vec![
+        post(replays::create).needs(Scope::EventsReplay).says("批量重放", "Send many again").takes("NewReplay").status(202).gives(Json("Replay"))]);
+    at("/v1/replays/{id}", vec![
+        get(replays::one).needs(Scope::EventsReplay).says("重放进度", "Progress of a replay").gives(Json("Replay"))]);
+    at("/v1/replays/{id}/cancel", vec![
+        post(replays::cancel).needs(Scope::EventsReplay).says("取消重放", "Cancel a replay").takes("Empty").gives(Json("Replay"))]);
+    at("/v1/replays/{id}/pause", vec![
+        post(replays::pause).needs(Scope::EventsReplay).says("暂停重放", "Pause a replay").takes("Empty").gives(Json("Replay"))]);
+    at("/v1/replays/{id}/resume", vec![
+        post(replays::resume).needs(Scope::EventsReplay).says("继续重放", "Resume a replay").takes("Empty").gives(Json("Replay"))]);
+    at("/v1/deliveries", vec![
+        get(deliveries::list).needs(Scope::EventsRead).says("投递列表", "Deliveries; dead letters are status=dead").query(DELIVERIES).gives(Page("DeliverySummary"))]);
+    at("/v1/deliveries/{id}", vec![
+        get(deliveries::one).needs(Scope::EventsRead).says("一次投递及其尝试", "One delivery with its attempts").gives(Json("Delivery"))]);
+    at("/v1/deliveries/{id}/retry", vec![
+        post(deliveries::retry).needs(Scope::EventsReplay).says("立即重试", "Try again now").takes("Empty").status(202).gives(Json("Delivery"))]);
+    at("/v1/subscriptions", vec![
+        get(subscriptions::list).needs(Scope::SubscriptionsWrite).says("订阅列表", "Subscriptions").query(LIST).gives(Page("Subscription")),
+        post(subscriptions::create).needs(Scope::SubscriptionsWrite).says("新建订阅", "Make a subscription; its secret is shown once").takes("NewSubscription").status(201).gives(Json("Subscription"))]);
+    at("/v1/subscriptions/{name}", vec![
+        get(subscriptions::one).needs(Scope::SubscriptionsWrite).says("一个订阅", "One subscription").gives(Json("Subscription")),
+        patch(subscriptions::change).needs(Scope::SubscriptionsWrite).says("修改订阅", "Change a subscription").takes("ChangedSubscription").gives(Json("Subscription")),
+        delete(subscriptions::remove).needs(Scope::SubscriptionsWrite).says("删除订阅", "Delete a subscription").status(204).gives(Empty)]);
+    at("/v1/subscriptions/{name}/test", vec![
+        post(subscriptions::test).needs(Scope::SubscriptionsWrite).says("发送测试事件", "Send a test event and show the answer").takes("Empty").gives(Json("Attempt"))]);
+    at("/v1/subscriptions/{name}/pause", vec![
+        post(subscriptions::pause).needs(Scope::SubscriptionsWrite).says("暂停投递", "Hold its events").takes("Empty").gives(Json("Subscription"))]);
+    at("/v1/subscriptions/{name}/resume", vec![
+        post(subscriptions::resume).needs(Scope::SubscriptionsWrite).says("恢复投递", "Deliver what was held").takes("Empty").gives(Json("Subscription"))]);
+    at("/v1/subscriptions/{name}/enable", vec![
+        post(subscriptions::resume).needs(Scope::SubscriptionsWrite).says("重新启用", "The same after the handler answered 410").takes("Empty").gives(Json("Subscription"))]);
+    at("/v1/subscriptions/{name}/rotate-secret", vec![
+        post(subscriptions::rotate_secret).needs(Scope::SubscriptionsWrite).says("轮换签名密钥", "A new secret; the former signs too for a while").takes("Rotation").gives(Json("NewSecret"))]);
 
     // What was refused, and who read what.
-    at("/v1/rejected",                      &mut [get(rejected::list)]);
-    at("/v1/rejected/reprocess",            &mut [post(rejected::reprocess)]);
-    at("/v1/audit",                         &mut [get(audit::list)]);
+    at("/v1/rejected", vec![
+        get(rejected::list).needs(Scope::EventsRead).says("被拒绝的推送", "Refused pushes with the reason").query(OF_COMPONENT).gives(Page("Rejected"))]);
+    at("/v1/rejected/reprocess", vec![
+        post(rejected::reprocess).needs(Scope::EventsReplay).says("重新处理被拒绝的推送", "Open refused pushes again").takes("Reprocess").gives(Json("Reprocessed"))]);
+    at("/v1/audit", vec![
+        get(audit::list).needs(Scope::AuditRead).says("读取审计", "Who read which token when").query(OF_COMPONENT).gives(Page("Read"))]);
 
     // The whole store.
-    at("/v1/backup",                        &mut [get(backup::archive)]);
+    at("/v1/backup", vec![
+        get(backup::archive).needs(Scope::StoreBackup).says("备份整个存储", "The whole store as one archive; secrets stay sealed").gives(Bytes("application/octet-stream"))]);
 
     // The operations room: no API key, no secrets.
-    at("/healthz",                          &mut [get(health::alive)]);
-    at("/readyz",                           &mut [get(health::ready)]);
-    at("/metrics",                          &mut [get(health::metrics)]);
+    at("/openapi.json", vec![get(openapi::serve).says("本文档", "This document").gives(Json("Any"))]);
+    at("/healthz", vec![get(health::alive).says("存活检查", "The process answers").gives(Json("Any"))]);
+    at("/readyz", vec![get(health::ready).says("就绪检查", "Every part with its state; 503 when one fails").gives(Json("Any"))]);
+    at("/metrics", vec![get(health::metrics).says("Prometheus 指标", "Metrics for Prometheus").gives(Text("text/plain"))]);
+}
+
+/// Registers all of them.
+pub fn configure(site: &mut ServiceConfig) {
+    every(&mut |path, entries| address(site, path, entries));
+}
+
+/// What an address answers with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gives {
+    /// JSON of that schema.
+    Json(&'static str),
+    /// A page of a list of that schema.
+    Page(&'static str),
+    /// JSON of that schema, or a file where the caller accepts one.
+    File(&'static str),
+    /// Text of that type.
+    Text(&'static str),
+    /// Bytes of that type.
+    Bytes(&'static str),
+    /// Server-sent events.
+    Events,
+    /// Whatever the vendor answers.
+    Vendor,
+    /// Nothing.
+    Empty,
+}
+
+/// What OpenAPI says of one method of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Words {
+    /// The scope that an API key needs; `None`: no key.
+    pub scope: Option<Scope>,
+    /// What it does, Chinese.
+    pub zh: &'static str,
+    /// What it does, English.
+    pub en: &'static str,
+    /// Query parameters; `openapi` knows them by name.
+    pub query: &'static [&'static str],
+    /// Schema of the body.
+    pub takes: Option<&'static str>,
+    /// Status of success.
+    pub status: u16,
+    /// What success answers with.
+    pub gives: Gives,
 }
 
 /// Methods with the handler that answers them.
-struct Entry {
-    methods: &'static [Method],
+pub struct Entry {
+    /// The methods.
+    pub methods: &'static [Method],
+    /// What OpenAPI says.
+    pub words: Words,
+    /// The handler, by its path in this crate.
+    pub handler: &'static str,
     route: Option<Route>,
+}
+
+impl Entry {
+    fn new<F, Args>(methods: &'static [Method], guard: impl Guard + 'static, handler: F) -> Self
+    where
+        F: actix_web::Handler<Args>,
+        Args: actix_web::FromRequest + 'static,
+        F::Output: actix_web::Responder + 'static,
+    {
+        let words = Words { scope: None, zh: "", en: "", query: &[], takes: None, status: 200, gives: Empty };
+        Self { methods, words, handler: std::any::type_name::<F>(), route: Some(web::route().guard(guard).to(handler)) }
+    }
+
+    fn says(mut self, zh: &'static str, en: &'static str) -> Self {
+        (self.words.zh, self.words.en) = (zh, en);
+        self
+    }
+
+    fn needs(mut self, scope: Scope) -> Self {
+        self.words.scope = Some(scope);
+        self
+    }
+
+    fn query(mut self, names: &'static [&'static str]) -> Self {
+        self.words.query = names;
+        self
+    }
+
+    fn takes(mut self, schema: &'static str) -> Self {
+        self.words.takes = Some(schema);
+        self
+    }
+
+    fn status(mut self, status: u16) -> Self {
+        self.words.status = status;
+        self
+    }
+
+    fn gives(mut self, gives: Gives) -> Self {
+        self.words.gives = gives;
+        self
+    }
 }
 
 /// A `GET` that also answers `HEAD`: no more than reading comes of it.
@@ -87,36 +250,43 @@ where
     Args: actix_web::FromRequest + 'static,
     F::Output: actix_web::Responder + 'static,
 {
-    let either = guard::Any(guard::Get()).or(guard::Head());
-    Entry { methods: &[Method::GET, Method::HEAD], route: Some(web::route().guard(either).to(handler)) }
+    Entry::new(&[Method::GET, Method::HEAD], guard::Any(guard::Get()).or(guard::Head()), handler)
 }
 
-/// A `GET` alone: it does something, and a browser's or scanner's `HEAD` must not.
-fn check<F, Args>(handler: F) -> Entry
+/// Every method that is passed on to a vendor.
+fn passing<F, Args>(handler: F) -> Entry
 where
     F: actix_web::Handler<Args>,
     Args: actix_web::FromRequest + 'static,
     F::Output: actix_web::Responder + 'static,
 {
-    Entry { methods: &[Method::GET], route: Some(web::get().to(handler)) }
+    const METHODS: &[Method] = &[Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    Entry::new(METHODS, guard::fn_guard(|context| METHODS.contains(&context.head().method)), handler)
 }
 
 macro_rules! methods {
-    ($($name:ident = $method:ident,)+) => {$(
+    ($($(#[doc = $doc:literal])* $name:ident = $method:ident,)+) => {$(
+        $(#[doc = $doc])*
         fn $name<F, Args>(handler: F) -> Entry
         where
             F: actix_web::Handler<Args>,
             Args: actix_web::FromRequest + 'static,
             F::Output: actix_web::Responder + 'static,
         {
-            Entry { methods: &[Method::$method], route: Some(web::$name().to(handler)) }
+            Entry::new(&[Method::$method], guard::Method(Method::$method), handler)
         }
     )+};
 }
 
-methods! { post = POST, patch = PATCH, delete = DELETE, }
+methods! {
+    /// A `GET` alone: it does something, and a browser's or scanner's `HEAD` must not.
+    check = GET,
+    post = POST,
+    patch = PATCH,
+    delete = DELETE,
+}
 
-fn address(site: &mut ServiceConfig, path: &str, entries: &mut [Entry]) {
+fn address(site: &mut ServiceConfig, path: &str, mut entries: Vec<Entry>) {
     let allowed: Vec<Method> = entries.iter().flat_map(|entry| entry.methods.iter().cloned()).collect();
     let resource =
         entries.iter_mut().filter_map(|entry| entry.route.take()).fold(web::resource(path), |resource, route| resource.route(route));

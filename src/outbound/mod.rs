@@ -1,8 +1,9 @@
-//! The only place that speaks HTTP to others: vendors ([`Vendors::send`]) and, for `fanout`, subscribers ([`Webhooks::post`]).
+//! The only place that speaks HTTP to others: vendors ([`Vendors::send`], [`Relay::pass`]) and, for `fanout`, subscribers ([`Webhooks::post`]).
 //!
 //! Never follows a redirect, never uses a proxy of the environment, never logs a query, a header's value or a body.
 
 pub mod guard;
+pub mod relay;
 pub mod vendors;
 pub mod webhooks;
 
@@ -10,6 +11,7 @@ use std::error::Error;
 use std::time::Duration;
 
 pub use guard::Guard;
+pub use relay::Relay;
 pub use vendors::HttpVendors;
 pub use webhooks::Webhooks;
 

@@ -27,6 +27,10 @@ impl HttpVendors {
         Ok(Self { client: client().build()? })
     }
 
+    pub(super) fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
     async fn exchange(&self, request: reqwest::Request, target: &str) -> Result<Reply, SendError> {
         let no_answer = |cause: String| SendError::NoAnswer { target: target.to_owned(), cause };
         let mut response = self.client.execute(request).await.map_err(|error| match error.is_connect() || error.is_builder() {
@@ -70,7 +74,7 @@ fn content_type(headers: &HeaderMap) -> String {
 
 /// The request as bytes. Errors name what is wrong and hold no value.
 fn request(call: &Call) -> Result<reqwest::Request, String> {
-    let url = address(call)?;
+    let url = address(&call.url, &call.query)?;
     let method = match call.method {
         Method::Get => reqwest::Method::GET,
         Method::Post => reqwest::Method::POST,
@@ -87,21 +91,27 @@ fn request(call: &Call) -> Result<reqwest::Request, String> {
         // Some gateways answer 411 to a POST that does not say so.
         request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
-    for (name, value) in &call.headers {
+    headers(&call.headers, request.headers_mut())?;
+    Ok(request)
+}
+
+/// Puts headers in, those with secrets marked as such.
+pub(super) fn headers(fields: &Fields, into: &mut HeaderMap) -> Result<(), String> {
+    for (name, value) in fields {
         let unsendable = || format!("the header {name:?} cannot be sent");
         let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| unsendable())?;
         let mut text = HeaderValue::from_str(value.expose()).map_err(|_| unsendable())?;
         text.set_sensitive(matches!(value, Value::Secret(_)));
-        request.headers_mut().insert(key, text);
+        into.insert(key, text);
     }
-    Ok(request)
+    Ok(())
 }
 
-fn address(call: &Call) -> Result<Url, String> {
-    let mut text = call.url.clone();
-    if !call.query.is_empty() {
+pub(super) fn address(url: &str, query: &Fields) -> Result<Url, String> {
+    let mut text = url.to_owned();
+    if !query.is_empty() {
         text.push(if text.contains('?') { '&' } else { '?' });
-        encode(&call.query, &mut text);
+        encode(query, &mut text);
     }
     let url = Url::parse(&text).map_err(|error| format!("not an address: {error}"))?;
     match url.scheme() {
@@ -111,7 +121,7 @@ fn address(call: &Call) -> Result<Url, String> {
 }
 
 /// Content type, where the body has one, and its bytes.
-fn body(body: &Body) -> Result<(Option<String>, Bytes), String> {
+pub(super) fn body(body: &Body) -> Result<(Option<String>, Bytes), String> {
     Ok(match body {
         Body::Empty => (None, Bytes::new()),
         Body::Form(fields) => {

@@ -18,6 +18,17 @@ pub enum Method {
     Post,
 }
 
+impl Method {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
+}
+
 /// A value that may be secret.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Value {
@@ -233,6 +244,9 @@ pub struct ApiError {
     pub advice: Option<&'static str>,
 }
 
+/// Codes of our own, beside `http …`, for answers that cannot be read or believed (Alipay signs its answers).
+const UNREADABLE: &[&str] = &["unreadable", "repeated-name", "unsigned", "unknown-certificate", "bad-signature", "undecipherable"];
+
 impl ApiError {
     /// An error without advice.
     pub fn new(class: Class, code: impl Into<String>, message: impl Into<String>) -> Self {
@@ -252,5 +266,11 @@ impl ApiError {
     #[must_use]
     pub fn unreadable(reply: &Reply, what: &str) -> Self {
         Self::new(Class::Retry, format!("http {}", reply.status), format!("the answer holds no {what}"))
+    }
+
+    /// Whether the answer could not be read, or not be believed: nobody knows what the vendor did.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        (self.class == Class::Retry && self.code.starts_with("http ")) || UNREADABLE.contains(&self.code.as_str())
     }
 }

@@ -13,6 +13,8 @@ pub mod douyin;
 pub mod issued;
 pub mod kuaishou;
 pub mod loose;
+pub mod operation;
+pub mod proxy;
 pub mod push;
 pub mod redirect;
 pub mod sorted_envelope;
@@ -84,6 +86,16 @@ pub trait Component: push::Pushes + token::Tokens + diagnose::Diagnose {
 
     /// The application's id at the vendor (TP id, component appid, app id). Not secret.
     fn app_id(&self) -> &str;
+
+    /// Its follow-up calls.
+    fn operations(&self) -> &dyn operation::Operations {
+        &operation::Nothing
+    }
+
+    /// How its vendor's other calls are passed on; `None` where they are not.
+    fn proxy(&self) -> Option<&dyn proxy::Proxied> {
+        None
+    }
 }
 
 /// The components of a deployment by name.

@@ -16,7 +16,7 @@ use crate::shutdown::Shutdown;
 pub struct Read {
     /// Name of the API key.
     pub key: String,
-    /// What was done: `token.read`, `token.report_invalid`, `token.refresh`, `ticket.read`.
+    /// What was done: `token.read`, `token.report_invalid`, `token.refresh`, `ticket.read`, `operation:package.release`, `proxy:POST`.
     pub action: String,
     /// Component name.
     pub component: String,

@@ -1,5 +1,6 @@
 //! The commands: exit code, stdout, stderr.
 
+mod operations;
 mod service;
 mod words;
 

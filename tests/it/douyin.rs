@@ -390,7 +390,7 @@ fn the_whole_story_of_a_merchant() {
     let answer = ask(twin, &exchange, now);
     assert_eq!(answer.deed, "exchange");
     let first = component.read_tokens(Family::Current, &answer.reply, now).unwrap().remove(0);
-    assert_eq!((first.app_id.as_deref(), first.permissions.unwrap().len()), (Some(APP), 2));
+    assert_eq!((first.app_id.as_deref(), first.permissions.unwrap().len()), (Some(APP), 3));
     assert!(first.access.value.expose().starts_with("isvact."));
     let spent = component.read_tokens(Family::Current, &ask(twin, &exchange, now).reply, now).unwrap_err();
     assert_eq!(spent.class, Class::CodeInvalid, "a code works once");

@@ -25,6 +25,7 @@ mod journeys;
 mod kuaishou;
 mod layers;
 mod log;
+mod operations;
 mod outbound;
 mod process;
 mod settings;

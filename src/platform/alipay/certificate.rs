@@ -190,11 +190,11 @@ fn signed_by(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) ->
 }
 
 /// The key of a certificate that `alipay.open.app.alipaycert.download` gave (`alipay_cert_content`, base64 of a PEM file) for an SN
-/// that the settings do not know. It is believed only when its chain ends at a configured root.
+/// that the settings do not know. It is believed only when its chain ends at a configured root, and with `now` only at that time.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn downloaded(content: &str, sn: &str, roots: &[Vec<u8>], now: Timestamp) -> Result<PublicKey, CertificateError> {
+pub fn downloaded(content: &str, sn: &str, roots: &[Vec<u8>], now: Option<Timestamp>) -> Result<PublicKey, CertificateError> {
     let bare: String = content.chars().filter(|c| !c.is_whitespace()).collect();
     let file = KEY_BASE64.decode(bare).map_err(|_| CertificateError::NotPem)?;
     let blocks = blocks(&String::from_utf8_lossy(&file))?;
@@ -203,7 +203,7 @@ pub fn downloaded(content: &str, sn: &str, roots: &[Vec<u8>], now: Timestamp) ->
     if found != sn {
         return Err(CertificateError::OtherSerial);
     }
-    chain(leaf, others, roots, Some(now))?;
+    chain(leaf, others, roots, now)?;
     Ok(key)
 }
 

@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value};
 
+use super::business;
 use super::content::text;
 use crate::platform::call::{ApiError, Class};
 
@@ -88,7 +89,9 @@ pub fn accepted(node: Map<String, Value>) -> Result<Map<String, Value>, ApiError
     if is_success(&node) { Ok(node) } else { Err(refused(&node)) }
 }
 
-fn refused(node: &Map<String, Value>) -> ApiError {
+/// A node that says no, as an error.
+#[must_use]
+pub fn refused(node: &Map<String, Value>) -> ApiError {
     let code = text(node, "code").unwrap_or_default();
     let words = text(node, "sub_msg").or_else(|| text(node, "msg")).unwrap_or_default();
     let sub_code = match text(node, "sub_code") {
@@ -97,7 +100,8 @@ fn refused(node: &Map<String, Value>) -> ApiError {
         Some(sub_code) => sub_code,
         None => code.clone(),
     };
-    let known = SUB_CODES.iter().find(|row| row.code == sub_code);
+    let known =
+        SUB_CODES.iter().find(|row| row.code == sub_code).map(|row| (row.class, row.advice)).or_else(|| business::meaning(&sub_code));
     let by_code = || CODES.iter().find(|(known, _)| *known == code).map_or(Class::Refuse, |(_, class)| *class);
     // To a wrong signature the gateway quotes the string it verified, tokens and all.
     let message = if sub_code == "isv.invalid-signature" || words.contains("_token=") || words.contains("biz_content=") {
@@ -105,7 +109,12 @@ fn refused(node: &Map<String, Value>) -> ApiError {
     } else {
         words
     };
-    ApiError { class: known.map_or_else(by_code, |row| row.class), code: sub_code, message, advice: known.and_then(|row| row.advice) }
+    ApiError {
+        class: known.map_or_else(by_code, |(class, _)| class),
+        code: sub_code,
+        message,
+        advice: known.and_then(|(_, advice)| advice),
+    }
 }
 
 fn inner_code(words: &str) -> Option<String> {

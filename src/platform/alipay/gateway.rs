@@ -74,6 +74,12 @@ impl Gateway {
         Self { url, app_id, key, trust, content_key }
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The application's id.
     #[must_use]
     pub fn app_id(&self) -> &str {

@@ -2,8 +2,9 @@
 //!
 //! The [`Component`] of this vendor is [`settings::Application`]. Rooms: `settings`, `trust`, `certificate`, `der` (keys);
 //! `form`, `rules`, `content`, `push`, `notice`, `catalogue`, `check`, `xml` (what arrives); `gateway`, `reply`, `errors` (calls);
-//! `tokens`, `link` (grants); `diagnose`; `twin`. README.md beside this file names the vendor's pages and quirks.
+//! `business` (what refusals mean); `tokens`, `link` (grants); `operations` (everything else); `diagnose`; `twin`. README.md beside this file names the vendor's pages and quirks.
 
+mod business;
 pub mod catalogue;
 pub mod certificate;
 pub mod check;
@@ -15,6 +16,8 @@ pub mod form;
 pub mod gateway;
 mod link;
 mod notice;
+pub mod operations;
+mod proxy;
 mod push;
 pub mod reply;
 pub mod rules;
@@ -26,6 +29,8 @@ pub mod xml;
 
 use std::sync::Arc;
 
+use super::operation::Operations;
+use super::proxy::Proxied;
 use super::{Component, Platform, Title, Twin};
 use crate::settings::{Problem, Settings};
 use settings::Application;
@@ -93,5 +98,13 @@ impl Component for Application {
 
     fn app_id(&self) -> &str {
         self.gateway.app_id()
+    }
+
+    fn operations(&self) -> &dyn Operations {
+        self
+    }
+
+    fn proxy(&self) -> Option<&dyn Proxied> {
+        Some(self)
     }
 }

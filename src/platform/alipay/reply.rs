@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::errors;
 use super::gateway::Gateway;
+use super::trust::TrustedKey;
 use crate::platform::call::{ApiError, Class, Reply};
 
 /// Why an answer is not believed.
@@ -124,8 +125,16 @@ impl Gateway {
     /// # Errors
     /// The vendor's no, or why the answer is not believed.
     pub fn read(&self, method: &str, reply: &Reply) -> Result<Map<String, Value>, ApiError> {
-        match self.verified(method, &reply.body) {
-            Ok(node) => errors::accepted(node),
+        self.heard(method, reply, &[]).and_then(errors::accepted)
+    }
+
+    /// The node of an answer, yes or no, verified with the configured keys and with those that were `downloaded` since.
+    ///
+    /// # Errors
+    /// Why the answer is not believed.
+    pub fn heard(&self, method: &str, reply: &Reply, downloaded: &[TrustedKey]) -> Result<Map<String, Value>, ApiError> {
+        match self.verified_with(method, &reply.body, downloaded) {
+            Ok(node) => Ok(node),
             // Business answers always come with 200: anything else is trouble on the way.
             Err(ReplyError::Form) if reply.status != 200 => Err(ApiError::unreadable(reply, "answer of the gateway")),
             Err(error) => Err(error.into()),
@@ -137,6 +146,10 @@ impl Gateway {
     /// # Errors
     /// Why the answer is not believed.
     pub fn verified(&self, method: &str, body: &[u8]) -> Result<Map<String, Value>, ReplyError> {
+        self.verified_with(method, body, &[])
+    }
+
+    fn verified_with(&self, method: &str, body: &[u8], downloaded: &[TrustedKey]) -> Result<Map<String, Value>, ReplyError> {
         let body = std::str::from_utf8(body).map_err(|_| ReplyError::Form)?;
         let members = Members::read(body)?;
         let root = root_node(method);
@@ -149,7 +162,7 @@ impl Gateway {
         let node: Value = serde_json::from_str(raw).map_err(|_| ReplyError::Form)?;
         let is_signed = members.raw("sign").is_some();
         if is_signed {
-            self.verify(raw, &members)?;
+            self.verify(raw, &members, downloaded)?;
         }
         match node {
             Value::String(sealed) if is_signed => {
@@ -162,16 +175,25 @@ impl Gateway {
         }
     }
 
-    fn verify(&self, raw: &str, members: &Members<'_>) -> Result<(), ReplyError> {
+    /// The number of a certificate that an answer names and nobody here knows; certificate mode only.
+    #[must_use]
+    pub fn unknown_certificate(&self, reply: &Reply, downloaded: &[TrustedKey]) -> Option<String> {
+        let number = Members::read(std::str::from_utf8(&reply.body).ok()?).ok()?.text("alipay_cert_sn")?;
+        let known = self.trust().named(Some(&number)).next().is_some() || downloaded.iter().any(|key| key.sn.as_ref() == Some(&number));
+        Some(number).filter(|_| self.trust().own().is_some() && !known)
+    }
+
+    fn verify(&self, raw: &str, members: &Members<'_>, downloaded: &[TrustedKey]) -> Result<(), ReplyError> {
         let sign = members.text("sign").ok_or(ReplyError::BadSignature)?;
         let number = members.text("alipay_cert_sn");
-        let mut keys = self.trust().named(number.as_deref()).peekable();
+        let later = downloaded.iter().filter(|key| number.is_some() && key.sn == number);
+        let mut keys = self.trust().named(number.as_deref()).chain(later).peekable();
         if keys.peek().is_none() {
             return Err(ReplyError::UnknownCertificate);
         }
         // The official clients try again with slashes unescaped (Alipay 1.6, step 4).
         let unescaped = raw.contains("\\/").then(|| raw.replace("\\/", "/"));
-        let holds = |text: &str, key: &super::TrustedKey| key.key.verify(text.as_bytes(), &sign);
+        let holds = |text: &str, key: &TrustedKey| key.key.verify(text.as_bytes(), &sign);
         if keys.any(|key| holds(raw, key) || unescaped.as_deref().is_some_and(|text| holds(text, key))) {
             return Ok(());
         }

@@ -7,8 +7,10 @@ use super::check;
 use super::content::ContentKey;
 use super::gateway::Gateway;
 use super::link::Links;
+use super::operations;
 use super::trust::{OwnCertificates, Trust, TrustedKey};
 use crate::envelope::rsa2::{KeyError, PrivateKey, PublicKey};
+use crate::platform::operation::Operation;
 use crate::settings::Settings;
 
 /// The production gateway (Alipay 1.5).
@@ -34,8 +36,12 @@ pub struct Application {
     pub links: Links,
     /// Whether a lost token is looked up with `alipay.open.mini.appauth.query`, whose `mini_app_token` is unverified (Alipay 4.6).
     pub recover_by_query: bool,
+    /// Whether the `biz_content` of operations is encrypted (Alipay 1.5). Tokens are always asked for without.
+    pub encrypt_calls: bool,
     /// The two possible answers to a check of the gateway address.
     pub check: check::Answers,
+    /// Its operations.
+    pub rows: Vec<Operation>,
 }
 
 /// Reads everything. `None` when a problem makes it impossible; the caller ends with [`Settings::finish`] in any case.
@@ -47,12 +53,17 @@ pub fn application(name: &str, settings: &mut Settings) -> Option<Application> {
     let url = settings.url_or("base_url", GATEWAY);
     let links = links(settings);
     let recover_by_query = settings.flag_or("recover_by_query", true);
+    let encrypt_calls = settings.flag_or("encrypt_calls", false);
     // Only the twin reads it; a component that is tried against the simulator has it too.
     settings.has("twin_private_key");
     let (app_id, key, trust) = (app_id?, key?, trust?);
     let check = check::Answers::signed(&key);
-    let gateway = Gateway::new(url, app_id, key, trust, content_key?);
-    Some(Application { name: name.to_owned(), gateway, links, recover_by_query, check })
+    let content_key = content_key?;
+    if encrypt_calls && content_key.is_none() {
+        settings.problem("encrypt_calls", "is on, and there is no aes_key", "set aes_key as in the console (接口内容加密方式)");
+    }
+    let gateway = Gateway::new(url, app_id, key, trust, content_key);
+    Some(Application { name: name.to_owned(), gateway, links, recover_by_query, encrypt_calls, check, rows: operations::rows() })
 }
 
 /// The key with which the twin signs as Alipay.
@@ -149,11 +160,11 @@ fn certificate_mode(settings: &mut Settings, own: Option<&PrivateKey>) -> Option
     let app_cert_sn = app_cert_sn(settings, app.expose(), own);
     let root_cert_sn = noted(settings, "alipay_root_cert", certificate::root_sn(root.expose()));
     let roots = noted(settings, "alipay_root_cert", certificate::blocks(root.expose()));
-    let keys = roots.and_then(|roots| {
-        let keys = alipay_keys(alipay.expose(), &roots);
+    let keys = roots.as_ref().and_then(|roots| {
+        let keys = alipay_keys(alipay.expose(), roots);
         noted(settings, "alipay_cert", keys)
     });
-    Some(Trust::certificates(keys?, OwnCertificates { app_cert_sn: app_cert_sn?, root_cert_sn: root_cert_sn? }))
+    Some(Trust::certificates(keys?, OwnCertificates { app_cert_sn: app_cert_sn?, root_cert_sn: root_cert_sn?, roots: roots? }))
 }
 
 fn noted<T>(settings: &mut Settings, name: &str, read: Result<T, CertificateError>) -> Option<T> {

@@ -20,6 +20,8 @@ pub struct OwnCertificates {
     pub app_cert_sn: String,
     /// `alipay_root_cert_sn`.
     pub root_cert_sn: String,
+    /// The certificates of the root file as DER: a certificate that Alipay hands out later is believed when its chain ends at one.
+    pub roots: Vec<Vec<u8>>,
 }
 
 /// Whose signatures are believed.

@@ -5,6 +5,7 @@
 mod catalogue;
 mod diagnose;
 mod errors;
+mod proxy;
 mod push;
 mod tokens;
 mod twin;
@@ -12,6 +13,7 @@ mod twin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::proxy::Proxied;
 use super::sorted_envelope::{Layout, Sealing};
 use super::{Component, Platform, Title, Twin, redirect};
 use crate::settings::{Problem, Settings};
@@ -68,6 +70,10 @@ impl Component for Application {
 
     fn app_id(&self) -> &str {
         &self.of.tp_id
+    }
+
+    fn proxy(&self) -> Option<&dyn Proxied> {
+        Some(self)
     }
 }
 

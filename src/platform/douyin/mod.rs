@@ -5,12 +5,16 @@
 mod catalogue;
 mod diagnose;
 mod errors;
+mod operations;
+mod proxy;
 mod push;
 mod tokens;
 mod twin;
 
 use std::sync::Arc;
 
+use super::operation::{Operation, Operations};
+use super::proxy::Proxied;
 use super::sorted_envelope::{Layout, Sealing};
 use super::{Component, Platform, Title, Twin, redirect};
 use crate::secret::Secret;
@@ -30,7 +34,7 @@ impl Platform for Douyin {
     }
 
     fn component(&self, name: &str, settings: Settings) -> Result<Arc<dyn Component>, Vec<Problem>> {
-        Ok(Arc::new(Application { name: name.to_owned(), of: read(settings)? }))
+        Ok(Arc::new(Application { name: name.to_owned(), of: read(settings)?, rows: operations::rows() }))
     }
 
     fn sample_settings(&self, vendor: &str) -> String {
@@ -54,6 +58,7 @@ base_url_v1 = "{vendor}"
 struct Application {
     name: String,
     of: Own,
+    rows: Vec<Operation>,
 }
 
 impl Component for Application {
@@ -67,6 +72,14 @@ impl Component for Application {
 
     fn app_id(&self) -> &str {
         &self.of.component_appid
+    }
+
+    fn proxy(&self) -> Option<&dyn Proxied> {
+        Some(self)
+    }
+
+    fn operations(&self) -> &dyn Operations {
+        self
     }
 }
 

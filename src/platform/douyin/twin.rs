@@ -1,7 +1,18 @@
 //! Douyin, pretended, in both generations: issues tickets, pushes grants and results, and keeps what its [`ledger`] has handed out.
 
+mod calls;
+mod capabilities;
+mod categories;
 mod desk;
+mod domains;
 mod ledger;
+mod material;
+mod merchant;
+mod packages;
+mod profile;
+mod templates;
+
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
@@ -11,6 +22,8 @@ use crate::platform::push::Door;
 use crate::platform::sorted_envelope::{self, Sealing};
 use crate::platform::twin::{Answer, GrantStory, Outgoing, Request, Twin, Verdict};
 use ledger::Ledger;
+use merchant::Merchant;
+use templates::Templates;
 
 /// Production pads to one AES block (2.4).
 const PAD_TO: u8 = 16;
@@ -19,11 +32,15 @@ const PAD_TO: u8 = 16;
 pub(super) struct DouyinTwin {
     of: Own,
     ledger: Ledger,
+    /// What the component itself keeps at the vendor.
+    templates: Templates,
+    /// What each merchant's mini program has become.
+    merchants: BTreeMap<String, Merchant>,
 }
 
 impl DouyinTwin {
     pub(super) fn new(of: Own) -> Self {
-        Self { of, ledger: Ledger::default() }
+        Self { of, ledger: Ledger::default(), templates: Templates::default(), merchants: BTreeMap::new() }
     }
 
     /// An event about an authorizer, with these members more; keys in alphabetical order, as in production (3).
@@ -70,7 +87,9 @@ impl Twin for DouyinTwin {
 
     fn audit(&mut self, app_id: &str, _version: &str, verdict: &Verdict, now: Timestamp) -> Outgoing {
         // The event names no version (3.2).
-        let results: Vec<Value> = ["douyin", "toutiao"]
+        let hosts = self.merchants.get_mut(app_id).and_then(|merchant| merchant.packages.decide(verdict));
+        let results: Vec<Value> = hosts
+            .unwrap_or_else(|| vec![String::from("douyin"), String::from("toutiao")])
             .iter()
             .map(|host| match verdict {
                 Verdict::Passed => json!({"hostName": host, "status": 1, "reason": null, "auditDetail": null}),
@@ -82,12 +101,17 @@ impl Twin for DouyinTwin {
         self.event(Door::Message, app_id, "PACKAGE_AUDIT", json!({"AuditResults": results}), now)
     }
 
+    /// A result that the vendor says is one that it has come to.
     fn say(&mut self, door: Door, plain: &str, now: Timestamp) -> Outgoing {
+        let said: Value = serde_json::from_str(plain).unwrap_or_default();
+        if let Some(merchant) = said.get("AppId").and_then(Value::as_str).and_then(|app_id| self.merchants.get_mut(app_id)) {
+            merchant.decided(&said);
+        }
         self.of.sealing.seal(door, plain, &self.of.component_appid, PAD_TO, now)
     }
 
     fn reseal(&mut self, push: &Outgoing, now: Timestamp) -> Outgoing {
-        self.say(push.door, &String::from_utf8_lossy(&push.plain), now)
+        self.of.sealing.seal(push.door, &String::from_utf8_lossy(&push.plain), &self.of.component_appid, PAD_TO, now)
     }
 
     fn forge(&mut self, push: &Outgoing) -> Outgoing {

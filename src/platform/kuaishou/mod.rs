@@ -6,6 +6,7 @@
 mod diagnose;
 mod errors;
 mod events;
+mod proxy;
 mod push;
 mod seal;
 mod tokens;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::proxy::Proxied;
 use super::{Component, Platform, Title, Twin};
 use crate::clock::Timestamp;
 use crate::secret::Secret;
@@ -155,6 +157,10 @@ impl Component for Application {
 
     fn app_id(&self) -> &str {
         &self.app_id
+    }
+
+    fn proxy(&self) -> Option<&dyn Proxied> {
+        Some(self)
     }
 }
 

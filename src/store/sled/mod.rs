@@ -8,6 +8,7 @@
 
 mod backup;
 mod book;
+mod requests;
 mod writer;
 
 use std::fs::{self, File};

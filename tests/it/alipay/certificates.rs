@@ -76,16 +76,16 @@ fn a_downloaded_certificate_is_believed_if_it_is_the_right_one_and_its_chain_hol
     let roots = blocks(&file("keys/alipay/roots.crt")).unwrap();
     let next = file("keys/alipay/alipay_next.crt");
     let number = sn(&next).unwrap();
-    let key = downloaded(&STANDARD.encode(&next), &number, &roots, valid()).unwrap();
+    let key = downloaded(&STANDARD.encode(&next), &number, &roots, Some(valid())).unwrap();
     assert_eq!(key, *PrivateKey::read(&file("keys/alipay/platform_next.pem")).unwrap().public());
     let other = sn(&file("keys/alipay/alipay.crt")).unwrap();
-    assert_eq!(downloaded(&STANDARD.encode(&next), &other, &roots, valid()), Err(CertificateError::OtherSerial));
-    assert_eq!(downloaded("???", &number, &roots, valid()), Err(CertificateError::NotPem));
+    assert_eq!(downloaded(&STANDARD.encode(&next), &other, &roots, Some(valid())), Err(CertificateError::OtherSerial));
+    assert_eq!(downloaded("???", &number, &roots, Some(valid())), Err(CertificateError::NotPem));
     let strangers = blocks(&file("keys/alipay/other_root.crt")).unwrap();
-    assert_eq!(downloaded(&STANDARD.encode(&next), &number, &strangers, valid()), Err(CertificateError::Forged));
+    assert_eq!(downloaded(&STANDARD.encode(&next), &number, &strangers, Some(valid())), Err(CertificateError::Forged));
     let day = file("keys/alipay/alipay_day.crt");
     let late: Timestamp = "2027-11-20T04:00:00Z".parse().unwrap();
-    assert_eq!(downloaded(&STANDARD.encode(&day), &sn(&day).unwrap(), &roots, late), Err(CertificateError::OutOfTime));
+    assert_eq!(downloaded(&STANDARD.encode(&day), &sn(&day).unwrap(), &roots, Some(late)), Err(CertificateError::OutOfTime));
 }
 
 /// A push as certificate mode may send it, signed by either reading of `alipay_cert_sn`.

@@ -11,16 +11,16 @@ use super::{Ran, command};
 
 /// One request that came in: method, path with query, `authorization`, `last-event-id`, body.
 #[derive(Debug, Clone)]
-struct Asked {
-    line: String,
+pub struct Asked {
+    pub line: String,
     key: String,
     last_event_id: Option<String>,
-    headers: Vec<(String, String)>,
-    body: String,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
 }
 
 /// One answer: status, content type, body.
-type Answer = (u16, &'static str, Vec<u8>);
+pub type Answer = (u16, &'static str, Vec<u8>);
 
 #[derive(Default)]
 struct Script {
@@ -29,7 +29,7 @@ struct Script {
 }
 
 /// A stand-in for the service on a free port.
-struct StandIn {
+pub struct StandIn {
     url: String,
     script: Arc<Script>,
     stop: actix_web::dev::ServerHandle,
@@ -49,7 +49,7 @@ async fn answer(request: HttpRequest, body: web::Bytes, script: web::Data<Script
 }
 
 impl StandIn {
-    fn answering(answers: impl IntoIterator<Item = Answer>) -> Self {
+    pub fn answering(answers: impl IntoIterator<Item = Answer>) -> Self {
         let script = Arc::new(Script { answers: Mutex::new(answers.into_iter().collect()), ..Script::default() });
         let (tell, told) = std::sync::mpsc::channel();
         let data = web::Data::from(Arc::clone(&script));
@@ -67,24 +67,24 @@ impl StandIn {
         Self { url: format!("http://{address}"), script, stop }
     }
 
-    fn json(body: Value) -> Self {
+    pub fn json(body: Value) -> Self {
         Self::answering([ok(body)])
     }
 
-    fn run(&self, arguments: &[&str]) -> Ran {
+    pub fn run(&self, arguments: &[&str]) -> Ran {
         self.run_in(Path::new("."), arguments)
     }
 
-    fn run_in(&self, folder: &Path, arguments: &[&str]) -> Ran {
+    pub fn run_in(&self, folder: &Path, arguments: &[&str]) -> Ran {
         command(folder, arguments).env("YIZHAN_URL", &self.url).env("YIZHAN_API_KEY", "yzk_test").output().unwrap().into()
     }
 
-    fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<Asked> {
         self.script.asked.lock().unwrap().clone()
     }
 
     #[track_caller]
-    fn lines(&self) -> Vec<String> {
+    pub fn lines(&self) -> Vec<String> {
         self.asked().into_iter().map(|asked| asked.line).collect()
     }
 }
@@ -95,7 +95,7 @@ impl Drop for StandIn {
     }
 }
 
-fn ok(body: Value) -> Answer {
+pub fn ok(body: Value) -> Answer {
     (200, "application/json", body.to_string().into_bytes())
 }
 

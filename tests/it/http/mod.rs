@@ -2,5 +2,7 @@
 
 mod keys;
 mod lists;
+mod openapi;
+mod operations;
 mod parameters;
 mod problems;

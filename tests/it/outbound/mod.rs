@@ -2,5 +2,6 @@
 
 mod guard;
 pub mod receiver;
+mod relay;
 mod vendors;
 mod webhooks;

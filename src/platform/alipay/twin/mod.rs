@@ -1,12 +1,21 @@
 //! Alipay, pretended: signs with a key pair of its own as the platform does, keeps merchants' authorizations, answers the OpenAPI.
 //!
-//! Hosted by `simulator`, talked to by tests. `book` is what the platform remembers, `office` answers calls, this file pushes.
+//! Hosted by `simulator`, talked to by tests. `book` remembers grants, `mini_program` the merchants' mini programs; `office` checks and answers
+//! calls, `counter` says which method does what, `versions`, `front` and `shelf` do it, `multipart` reads files; this file pushes.
 //! A merchant's grant comes both ways at once, as a signed notice with tokens and as a browser with a code: the code is that of the
 //! same authorization, and exchanging it gives the same tokens. Timestamps of calls are read but not held against a window, whose
 //! width is undocumented.
 
 mod book;
+mod counter;
+mod front;
+mod mini_program;
+mod multipart;
 mod office;
+mod shelf;
+mod versions;
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -21,12 +30,15 @@ use crate::envelope::rsa2::PrivateKey;
 use crate::platform::push::Door;
 use crate::platform::twin::{Answer, GrantStory, Outgoing, Request, Twin, Verdict};
 use book::Book;
+use mini_program::MiniProgram;
 
 /// The vendor.
 pub struct AlipayTwin {
     application: Application,
     key: PrivateKey,
     book: Book,
+    /// Mini programs by their ids, from the first call in their name on.
+    programs: BTreeMap<String, MiniProgram>,
     messages: u64,
 }
 
@@ -36,7 +48,7 @@ const MERCHANT: &str = "2088000000000001";
 impl AlipayTwin {
     /// A platform that knows this application and signs with `key`.
     pub fn new(application: Application, key: PrivateKey) -> Self {
-        Self { application, key, book: Book::default(), messages: 0 }
+        Self { application, key, book: Book::default(), programs: BTreeMap::new(), messages: 0 }
     }
 
     fn gateway(&self) -> &Gateway {
@@ -149,6 +161,9 @@ impl Twin for AlipayTwin {
     }
 
     fn audit(&mut self, app_id: &str, version: &str, verdict: &Verdict, now: Timestamp) -> Outgoing {
+        if let Some(program) = self.programs.get_mut(app_id) {
+            versions::judge(program, version, verdict, now);
+        }
         let mut content = json!({"mini_app_id": app_id, "mini_app_version": version, "bundle_id": "com.alipay.alipaywallet"});
         let method = match verdict {
             Verdict::Passed => "alipay.open.mini.version.audit.passed",

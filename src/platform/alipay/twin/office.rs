@@ -8,12 +8,13 @@ use serde_json::{Map, Value, json};
 use super::super::content::text;
 use super::super::form::{self, Form};
 use super::super::{reply, tokens};
-use super::{AlipayTwin, MERCHANT, book};
+use super::counter::Nothing;
+use super::{AlipayTwin, MERCHANT, book, multipart};
 use crate::clock::{Timestamp, china_text, china_time};
 use crate::platform::call::Reply;
 use crate::platform::twin::{Answer, Request};
 
-/// The query of a token, which the twin answers though the service has no need of it yet.
+/// The query of a token.
 const TOKEN_QUERY: &str = "alipay.open.auth.token.app.query";
 
 /// A refusal: `code`, `msg`, `sub_code`.
@@ -34,9 +35,29 @@ const fn business(sub_code: &'static str) -> No {
 /// A call that was checked.
 struct Checked {
     method: String,
+    /// The members of `biz_content`, or the parameters at the top level with the names of files.
     content: Map<String, Value>,
     is_sealed: bool,
+    /// The mini program in whose name it comes.
+    holder: Option<String>,
 }
+
+/// Parameters that belong to the gateway (Alipay 1.5).
+const COMMON: &[&str] = &[
+    "app_id",
+    "method",
+    "format",
+    "charset",
+    "sign_type",
+    "sign",
+    "timestamp",
+    "version",
+    "app_auth_token",
+    "app_cert_sn",
+    "alipay_root_cert_sn",
+    "biz_content",
+    "encrypt_type",
+];
 
 impl AlipayTwin {
     pub(super) fn answer_call(&mut self, request: &Request, now: Timestamp) -> Answer {
@@ -51,8 +72,13 @@ impl AlipayTwin {
         let (deed, outcome) = match checked.method.as_str() {
             tokens::TOKEN => self.token(&checked.content, now),
             tokens::AUTHORIZATIONS => ("recover", Ok(self.authorizations(&checked.content))),
-            TOKEN_QUERY => ("info", self.inspect(&checked.content, now)),
-            _ => return unsigned(invalid("isv.invalid-method")),
+            TOKEN_QUERY => ("authorization.permissions", self.inspect(&checked.content, now)),
+            method => match self.serve(method, &checked.content, checked.holder.as_deref(), now) {
+                (_, Err(Nothing::NoMethod)) => return unsigned(invalid("isv.invalid-method")),
+                (deed, Err(Nothing::NoMerchant)) => (deed, Err(("40006", "Insufficient Permissions", "isv.self-invoke-forbidden"))),
+                (deed, Err(Nothing::Refused(sub_code))) => (deed, Err(business(sub_code))),
+                (deed, Ok(members)) => (deed, Ok(members)),
+            },
         };
         let accepted = outcome.is_ok();
         let node = match outcome {
@@ -75,7 +101,7 @@ impl AlipayTwin {
 
     /// The checks of the gateway, in its order as far as it is known.
     fn checked(&self, request: &Request, now: Timestamp) -> Result<Checked, No> {
-        let form = parameters(request).ok_or(invalid("isv.invalid-content-type"))?;
+        let (form, files) = parameters(request).ok_or(invalid("isv.invalid-content-type"))?;
         let given = |name: &str| form.ascii(name).map(str::to_owned);
         let method = given("method").ok_or(missing("isv.missing-method"))?;
         let app_id = given("app_id").ok_or(missing("isv.missing-app-id"))?;
@@ -102,9 +128,11 @@ impl AlipayTwin {
         {
             return Err(invalid("isv.missing-signature-config"));
         }
-        if given("app_auth_token").is_some_and(|token| self.book.holder(&token, now).is_none()) {
-            return Err(("20001", "Insufficient Token Permissions", "aop.invalid-app-auth-token"));
-        }
+        let rejected = ("20001", "Insufficient Token Permissions", "aop.invalid-app-auth-token");
+        let holder = match given("app_auth_token") {
+            Some(token) => Some(self.book.holder(&token, now).ok_or(rejected)?.to_owned()),
+            None => None,
+        };
         let is_sealed = given("encrypt_type").is_some();
         let content = form.get("biz_content").unwrap_or_default();
         let content = match is_sealed {
@@ -115,8 +143,11 @@ impl AlipayTwin {
                 opened.ok_or(invalid("isv.decryption-error-not-valid-encrypt-key"))?
             }
         };
-        let content = serde_json::from_slice(&content).unwrap_or_default();
-        Ok(Checked { method, content, is_sealed })
+        let content = match form.get("biz_content") {
+            Some(_) => serde_json::from_slice(&content).unwrap_or_default(),
+            None => top_level(&form, files),
+        };
+        Ok(Checked { method, content, is_sealed, holder })
     }
 
     fn token(&mut self, content: &Map<String, Value>, now: Timestamp) -> (&'static str, Result<Map<String, Value>, No>) {
@@ -173,12 +204,24 @@ impl AlipayTwin {
     }
 }
 
-/// Query and form body together; `None` for any other body.
-fn parameters(request: &Request) -> Option<Form> {
-    let is_form = request.header("content-type").is_none_or(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+/// Query and body together, and the files by their fields; `None` for a body of another kind.
+fn parameters(request: &Request) -> Option<(Form, Vec<(String, String)>)> {
+    let kind = request.header("content-type").unwrap_or("application/x-www-form-urlencoded");
+    if kind.starts_with("multipart/form-data") {
+        let parts = multipart::parts(kind, &request.body)?;
+        let mut form = Form::decode(request.query.as_bytes()).ok()?;
+        for (name, value) in &parts.texts {
+            // A second one could be signed and the first be used.
+            if form.get(name).is_some() {
+                return None;
+            }
+            form.set(name, value);
+        }
+        return Some((form, parts.files));
+    }
     let mut joined = request.query.clone().into_bytes();
     if !request.body.is_empty() {
-        if !is_form {
+        if !kind.starts_with("application/x-www-form-urlencoded") {
             return None;
         }
         if !joined.is_empty() {
@@ -186,7 +229,13 @@ fn parameters(request: &Request) -> Option<Form> {
         }
         joined.extend_from_slice(&request.body);
     }
-    Form::decode(&joined).ok()
+    Form::decode(&joined).ok().map(|form| (form, Vec::new()))
+}
+
+fn top_level(form: &Form, files: Vec<(String, String)>) -> Map<String, Value> {
+    let texts = form.texts(encoding_rs::UTF_8).unwrap_or_default();
+    let own = texts.into_iter().filter(|(name, _)| !COMMON.contains(&name.as_str()));
+    own.chain(files).map(|(name, value)| (name, Value::from(value))).collect()
 }
 
 fn refusal((code, msg, sub_code): No) -> Value {

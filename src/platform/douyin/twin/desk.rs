@@ -12,11 +12,11 @@ use crate::platform::token::Family;
 use crate::platform::twin::{Answer, Outgoing, Request};
 
 /// A code and the words beside it.
-struct No(i64, &'static str);
+pub(super) struct No(pub i64, pub &'static str);
 
-type Said = Result<Value, No>;
+pub(super) type Said = Result<Value, No>;
 
-const PARAMETER: No = No(40_001, "wrong parameter");
+pub(super) const PARAMETER: No = No(40_001, "wrong parameter");
 const PRE_AUTH_CODE_SECONDS: i64 = 600;
 const LINK_SECONDS: i64 = 86_400;
 
@@ -44,12 +44,10 @@ impl DouyinTwin {
             (Post, "/openapi/v2/auth/gen_link") => ("link", V1, self.gen_link(V1, request, now)),
             (Post, "/api/tpapp/v3/auth/get_pre_auth_code") => ("link", Current, self.pre_auth_code(Current, request, now)),
             (Post, "/openapi/v2/auth/pre_auth_code") => ("link", V1, self.pre_auth_code(V1, request, now)),
-            (Get, "/api/tpapp/v2/auth/get_auth_app_list") => ("other", Current, self.authorizers(Current, request, now)),
-            (Get, "/openapi/v1/tp/auth_app_list") => ("other", V1, self.authorizers(V1, request, now)),
-            (Get, "/api/apps/v2/basic_info/get_info") => ("info", Current, self.info(Current, request, now)),
-            (Get, "/openapi/v1/microapp/app/info") => ("info", V1, self.info(V1, request, now)),
+            (Get, "/api/tpapp/v2/auth/get_auth_app_list") => ("authorization.list", Current, self.authorizers(Current, request, now)),
+            (Get, "/openapi/v1/tp/auth_app_list") => ("authorization.list", V1, self.authorizers(V1, request, now)),
             (Get, "/mappconsole/tp/authorization") => ("other", V1, self.page(request, now)),
-            _ => ("other", Current, Err(No(28_001_007, "no such address"))),
+            _ => self.operate(request, path, now),
         };
         let (accepted, body) = match (family, said) {
             (Current, Ok(data)) => (true, json!({"err_no": 0, "err_msg": "", "log_id": log_id(), "data": data})),
@@ -85,7 +83,7 @@ impl DouyinTwin {
     }
 
     /// Checks the component token of a call: V2 in the header, V1 in the query beside the component's id.
-    fn component(&self, family: Family, request: &Request, now: Timestamp) -> Result<(), No> {
+    pub(super) fn component(&self, family: Family, request: &Request, now: Timestamp) -> Result<(), No> {
         let token = match family {
             Family::Current => request.header("access-token").map(str::to_owned),
             Family::V1 if request.query_value("component_appid").as_deref() != Some(self.of.component_appid.as_str()) => {
@@ -193,7 +191,8 @@ impl DouyinTwin {
         })
     }
 
-    fn info(&self, family: Family, request: &Request, now: Timestamp) -> Said {
+    /// Whose access token a call carries.
+    pub(super) fn merchant(&self, family: Family, request: &Request, now: Timestamp) -> Result<String, No> {
         let token = match family {
             Family::Current => request.header("access-token").map(str::to_owned),
             Family::V1 => request.query_value("authorizer_access_token"),
@@ -203,11 +202,7 @@ impl DouyinTwin {
             (Family::Current, State::Expired) => No(28_001_008, "access token expired"),
             (Family::Current, _) => No(28_001_003, "access token invalid"),
         })?;
-        let data = json!({"app_id": of.app_id, "app_name": format!("Sample app {}", of.app_id), "app_state": 1});
-        Ok(match family {
-            Family::Current => data,
-            Family::V1 => json!({"errno": 0, "message": "success", "data": data}),
-        })
+        Ok(of.app_id.clone())
     }
 }
 
@@ -221,6 +216,7 @@ fn pair_body(deed: &str, of: &For, pair: &Pair) -> Value {
         let permissions = json!([
             {"id": 1, "category": "开发管理权限", "description": "开发管理权限"},
             {"id": 2, "category": "基本信息设置权限", "description": "基本信息设置权限"},
+            {"id": 3, "category": "运营管理权限", "description": "运营管理权限"},
         ]);
         body.insert(String::from("authorizer_appid"), json!(of.app_id));
         body.insert(String::from("authorize_permission"), permissions);

@@ -1,0 +1,320 @@
+//! One operation on its way: which call comes next, what may be sent again, and what is asked after a lost answer.
+//!
+//! Called by [`Desk`]. The rule that everything here serves: a call that must not be done twice is sent again only when the vendor
+//! certainly did not act on it, that is, when it was never sent or when the vendor's own record, asked twice, does not show it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::tokens::Tokens;
+use super::{Checked, Desk, OperationError};
+use crate::clock::Timestamp;
+use crate::outbound::SendError;
+use crate::platform::call::{Class, Method};
+use crate::platform::operation::{Bearer, Caller, Effect, LookedUp, Next, Operation, Outcome, Params};
+use crate::platform::{ApiError, Call, Component, Family, Reply, TokenKey};
+
+/// Calls that one operation may take, polls included.
+const MOST_CALLS: usize = 60;
+/// Time that one operation may take, waits included.
+const MOST_TIME: SignedDuration = SignedDuration::from_mins(5);
+/// Sends of one call that may be repeated.
+const MOST_SENDS: u32 = 3;
+/// Wait before a repetition; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// Questions after one lost answer.
+const MOST_QUESTIONS: u32 = 4;
+/// Wait before each of them: a vendor may still be at work on a request whose connection broke.
+const BEFORE_QUESTION: Duration = Duration::from_secs(2);
+/// So often the vendor's record must not show a deed before it counts as not done.
+const NOT_DONE_TWICE: u32 = 2;
+
+/// What a call that is under way may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    /// May be repeated freely.
+    Harmless,
+    /// Must not take effect twice.
+    Deed,
+}
+
+/// How a call ended.
+enum Sent {
+    /// With an answer, or with what stands in for it.
+    Reply(Reply),
+    /// It was lost, and the look-up knows the outcome.
+    Found(Box<Outcome>),
+}
+
+/// What a look-up after a lost answer came to.
+enum Found {
+    Sent(Sent),
+    NotDone,
+    /// It did not tell; says what was asked.
+    Unknown(String),
+    /// This vendor has no way to ask.
+    NoQuestion,
+}
+
+pub(super) struct Errand<'a> {
+    desk: &'a Desk,
+    component: &'a Arc<dyn Component>,
+    authorizer: Option<String>,
+    operation: &'a Operation,
+    params: Params,
+    replies: Vec<Reply>,
+    /// The last call that was answered, with its sort: a refusal is about it.
+    last: Option<(Box<Call>, Sort)>,
+    /// Where a deed was sent that the vendor accepted: from then on nothing that fails means "not done".
+    accepted: Option<String>,
+    renewed_component: bool,
+    renewed_authorizer: bool,
+    /// Repetitions after refusals that may pass.
+    repeated: u32,
+}
+
+impl<'a> Errand<'a> {
+    pub(super) fn new(desk: &'a Desk, checked: Checked<'a>) -> Self {
+        let Checked { component, authorizer, operation, params } = checked;
+        Self {
+            desk,
+            component,
+            authorizer,
+            operation,
+            params,
+            replies: Vec::new(),
+            last: None,
+            accepted: None,
+            renewed_component: false,
+            renewed_authorizer: false,
+            repeated: 0,
+        }
+    }
+
+    pub(super) async fn run(mut self) -> Result<Outcome, OperationError> {
+        let deadline = self.later(MOST_TIME);
+        for _ in 0..MOST_CALLS {
+            if self.desk.clock.now() >= deadline {
+                break;
+            }
+            let tokens = match self.tokens().await {
+                Ok(tokens) => tokens,
+                Err(error) => return Err(self.broken_off(error)),
+            };
+            let next = self.component.operations().next(self.operation, &self.params, &self.replies, self.caller(&tokens));
+            if let Next::Refused(error) = next {
+                if let Some(outcome) = self.refused(&tokens, error).await? {
+                    return Ok(*outcome);
+                }
+                continue;
+            }
+            if let Some((call, Sort::Deed)) = &self.last {
+                self.accepted = Some(call.target().to_owned());
+            }
+            let (call, sort) = match next {
+                Next::Done(outcome) => return Ok(*outcome),
+                // Refusals were dealt with above.
+                Next::Refused(error) => return Err(OperationError::Refused(error)),
+                Next::Call(call) => {
+                    let harmless = self.operation.effect != Effect::Once || call.method == Method::Get;
+                    (call, if harmless { Sort::Harmless } else { Sort::Deed })
+                }
+                Next::Ask(call) => (call, Sort::Harmless),
+                Next::After(wait, call) => {
+                    self.pause(wait).await;
+                    (call, Sort::Harmless)
+                }
+            };
+            match self.send(&call, sort, &tokens).await {
+                Ok(Sent::Reply(reply)) => self.replies.push(reply),
+                Ok(Sent::Found(outcome)) => return Ok(*outcome),
+                Err(error) => return Err(self.broken_off(error)),
+            }
+            self.last = Some((call, sort));
+        }
+        let cause = format!("the operation took more than {MOST_CALLS} calls or {} s", MOST_TIME.as_secs());
+        Err(self.broken_off(OperationError::Unreachable(SendError::NoAnswer { target: self.operation.path.to_string(), cause })))
+    }
+
+    /// What a failure means: once a deed was accepted, "it may be done again" would be wrong.
+    fn broken_off(&self, error: OperationError) -> OperationError {
+        let may_pass = match &error {
+            OperationError::Refused(refusal) => !matches!(refusal.class, Class::Refuse),
+            OperationError::Vault(_) | OperationError::Unreachable(_) => true,
+            _ => false,
+        };
+        match &self.accepted {
+            Some(sent) if may_pass => OperationError::OutcomeUnknown {
+                sent: sent.clone(),
+                cause: error.to_string(),
+                looked_up: String::from("the vendor had accepted it, and what came of it could not be learnt"),
+            },
+            _ => error,
+        }
+    }
+
+    fn caller<'t>(&'t self, tokens: &'t Tokens) -> Caller<'t> {
+        Caller {
+            component_token: tokens.component.as_ref().map(|served| &served.token),
+            authorizer: self.authorizer.as_deref().zip(tokens.authorizer.as_ref().map(|served| &served.token)),
+            now: self.desk.clock.now(),
+        }
+    }
+
+    fn family(&self) -> Family {
+        match self.operation.bearer {
+            Bearer::Authorizer(family) | Bearer::Component(family) => family,
+        }
+    }
+
+    fn authorizer_key(&self) -> Option<TokenKey> {
+        match self.operation.bearer {
+            Bearer::Authorizer(family) => self.authorizer.clone().map(|app_id| TokenKey::Authorizer { app_id, family }),
+            Bearer::Component(_) => None,
+        }
+    }
+
+    async fn tokens(&self) -> Result<Tokens, OperationError> {
+        let (source, name) = (&self.desk.tokens, self.component.name());
+        let component = match self.component.needs_component_token() {
+            true => Some(source.fresh(name, &TokenKey::Component(self.family())).await?),
+            false => None,
+        };
+        let authorizer = match self.authorizer_key() {
+            Some(key) => Some(source.fresh(name, &key).await?),
+            None => None,
+        };
+        Ok(Tokens { component, authorizer })
+    }
+
+    /// The vendor's no to the last call: a rejected token is renewed, a passing trouble waited out, a doubtful one looked up; then the
+    /// refused reply is taken back, so that its call is made again. `Some`: the look-up knows the outcome.
+    async fn refused(&mut self, tokens: &Tokens, error: ApiError) -> Result<Option<Box<Outcome>>, OperationError> {
+        match error.class {
+            Class::RenewAuthorizerToken | Class::RenewComponentToken => {
+                self.renew(tokens, error).await?;
+                self.replies.pop();
+                self.last = None;
+                Ok(None)
+            }
+            Class::Retry => self.doubtful(tokens, error).await,
+            _ if error.is_unreadable() && matches!(self.last, Some((_, Sort::Deed))) => self.doubtful(tokens, error).await,
+            _ => Err(self.broken_off(OperationError::Refused(error))),
+        }
+    }
+
+    async fn renew(&mut self, tokens: &Tokens, error: ApiError) -> Result<(), OperationError> {
+        let (key, held, renewed) = match error.class {
+            Class::RenewAuthorizerToken => (self.authorizer_key(), &tokens.authorizer, &mut self.renewed_authorizer),
+            _ => (Some(TokenKey::Component(self.family())), &tokens.component, &mut self.renewed_component),
+        };
+        match (key, held) {
+            (Some(key), Some(held)) if !*renewed => {
+                *renewed = true;
+                let reported = self.desk.tokens.report_invalid(self.component.name(), &key, held.generation).await;
+                reported.map(drop).map_err(|error| self.broken_off(error.into()))
+            }
+            _ => Err(self.broken_off(OperationError::Refused(error))),
+        }
+    }
+
+    /// Overload, an internal error, an answer that cannot be read: of a deed it does not tell whether it took place.
+    async fn doubtful(&mut self, tokens: &Tokens, error: ApiError) -> Result<Option<Box<Outcome>>, OperationError> {
+        self.repeated += 1;
+        let spent = self.repeated >= MOST_SENDS;
+        self.replies.pop();
+        if let Some((call, Sort::Deed)) = self.last.take() {
+            let unknown = |looked_up| OperationError::OutcomeUnknown {
+                sent: call.target().to_owned(),
+                cause: format!("the vendor answered {error}"),
+                looked_up,
+            };
+            match self.look_up(tokens).await {
+                Found::Sent(Sent::Found(outcome)) => return Ok(Some(outcome)),
+                Found::Sent(Sent::Reply(reply)) => {
+                    self.replies.push(reply);
+                    self.last = Some((call, Sort::Deed));
+                    return Ok(None);
+                }
+                Found::NotDone => {}
+                Found::Unknown(asked) if error.is_unreadable() => return Err(unknown(asked)),
+                Found::NoQuestion if error.is_unreadable() => return Err(unknown(NO_QUESTION.to_owned())),
+                Found::Unknown(_) | Found::NoQuestion => return Err(self.broken_off(OperationError::Refused(error))),
+            }
+        }
+        if spent {
+            return Err(self.broken_off(OperationError::Refused(error)));
+        }
+        self.pause(FIRST_PAUSE * 2u32.saturating_pow(self.repeated)).await;
+        Ok(None)
+    }
+
+    async fn send(&self, call: &Call, sort: Sort, tokens: &Tokens) -> Result<Sent, OperationError> {
+        let mut pause = FIRST_PAUSE;
+        let mut sends = 0;
+        loop {
+            sends += 1;
+            let error = match self.desk.vendors.send(call).await {
+                Ok(reply) => return Ok(Sent::Reply(reply)),
+                Err(error) => error,
+            };
+            if sort == Sort::Deed && matches!(error, SendError::NoAnswer { .. }) {
+                let unknown =
+                    |looked_up| OperationError::OutcomeUnknown { sent: call.target().to_owned(), cause: error.to_string(), looked_up };
+                match self.look_up(tokens).await {
+                    Found::Sent(sent) => return Ok(sent),
+                    Found::NotDone => {}
+                    Found::Unknown(asked) => return Err(unknown(asked)),
+                    Found::NoQuestion => return Err(unknown(NO_QUESTION.to_owned())),
+                }
+            }
+            if sends >= MOST_SENDS {
+                return Err(OperationError::Unreachable(error));
+            }
+            self.pause(pause).await;
+            pause *= 2;
+        }
+    }
+
+    /// Asks the vendor whether the call that was just lost took place. `self.replies` are those before it.
+    async fn look_up(&self, tokens: &Tokens) -> Found {
+        let operations = self.component.operations();
+        let Some(mut question) = operations.look_up(self.operation, &self.params, &self.replies, self.caller(tokens)) else {
+            return Found::NoQuestion;
+        };
+        let mut not_done = 0;
+        for _ in 0..MOST_QUESTIONS {
+            self.pause(BEFORE_QUESTION).await;
+            // The token may have been renewed by somebody else meanwhile.
+            let renewed = self.tokens().await.ok();
+            let caller = self.caller(renewed.as_ref().unwrap_or(tokens));
+            if let Some(again) = operations.look_up(self.operation, &self.params, &self.replies, caller) {
+                question = again;
+            }
+            let Ok(found) = self.desk.vendors.send(&question).await else { continue };
+            match operations.looked_up(self.operation, &self.params, &self.replies, &found) {
+                LookedUp::Done(outcome) => return Found::Sent(Sent::Found(outcome)),
+                LookedUp::Stands => return Found::Sent(Sent::Reply(found)),
+                LookedUp::NotDone => not_done += 1,
+                LookedUp::Unknown => {}
+            }
+            if not_done >= NOT_DONE_TWICE {
+                return Found::NotDone;
+            }
+        }
+        Found::Unknown(format!("{} was asked {MOST_QUESTIONS} times and did not tell", question.target()))
+    }
+
+    fn later(&self, by: SignedDuration) -> Timestamp {
+        self.desk.clock.now().checked_add(by).unwrap_or(Timestamp::MAX)
+    }
+
+    async fn pause(&self, wait: Duration) {
+        let wait = SignedDuration::try_from(wait).unwrap_or(MOST_TIME);
+        self.desk.clock.sleep_until(self.later(wait)).await;
+    }
+}
+
+const NO_QUESTION: &str = "this vendor has no way to look its outcome up";

@@ -1,0 +1,195 @@
+//! Operations carried out: parameters checked, tokens fetched, calls sent, and nothing done twice that must not be.
+//!
+//! Called by `http` and, later, playbooks and rollouts. The platform says what comes next ([`Operations::next`]); [`Desk`] sends it, renews
+//! a token that the vendor rejects, repeats what may be repeated, and looks up what may not. [`proxy`] passes on what has no row;
+//! [`idempotency`] remembers what callers asked for under a key of their own; [`page`] writes the rows for people.
+//! Never speaks HTTP itself (`outbound` does) and never logs a parameter.
+
+mod errand;
+pub mod idempotency;
+pub mod page;
+pub mod proxy;
+pub mod sheet;
+pub mod text;
+mod tokens;
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::clock::Clock;
+use crate::outbound::{SendError, Vendors};
+use crate::platform::operation::{BadParam, Bearer, Operation, Outcome, Params};
+use crate::platform::{ApiError, Component, Components};
+use crate::vault::VaultError;
+use errand::Errand;
+pub use tokens::TokenSource;
+
+/// Why an operation gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum OperationError {
+    /// No such component.
+    #[error("there is no component of that name")]
+    UnknownComponent,
+    /// The platform has no such operation.
+    #[error("{platform} has no operation `{name}`")]
+    UnknownOperation {
+        /// Platform.
+        platform: &'static str,
+        /// What was asked for.
+        name: String,
+        /// The one that is written most like it.
+        nearest: Option<&'static str>,
+    },
+    /// The row is switched off; says which settings to write.
+    #[error("{0}")]
+    NotConfigured(String),
+    /// It acts for a merchant, and none was named; or the other way round.
+    #[error("{0}")]
+    WrongAddress(&'static str),
+    /// Parameters that do not fit.
+    #[error("parameters do not fit")]
+    Invalid(Vec<BadParam>),
+    /// No token.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The vendor said no.
+    #[error("the vendor refused: {0}")]
+    Refused(ApiError),
+    /// The vendor could not be reached; nothing was done, or it may be done again.
+    #[error(transparent)]
+    Unreachable(SendError),
+    /// A call that must not be repeated was not answered, and its outcome could not be learnt.
+    #[error("{sent} was sent and not answered for certain ({cause}); {looked_up}; it was not repeated")]
+    OutcomeUnknown {
+        /// What was sent: host and path.
+        sent: String,
+        /// Why there is no answer.
+        cause: String,
+        /// What was looked up and what came of it.
+        looked_up: String,
+    },
+}
+
+/// Carries operations out.
+pub struct Desk {
+    components: Components,
+    tokens: Arc<dyn TokenSource>,
+    vendors: Arc<dyn Vendors>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Desk {
+    /// Puts a desk together.
+    #[must_use]
+    pub fn new(components: Components, tokens: Arc<dyn TokenSource>, vendors: Arc<dyn Vendors>, clock: Arc<dyn Clock>) -> Self {
+        Self { components, tokens, vendors, clock }
+    }
+
+    /// The row of that name at a component.
+    ///
+    /// # Errors
+    /// [`OperationError::UnknownComponent`], [`OperationError::UnknownOperation`].
+    pub fn row(&self, component: &str, name: &str) -> Result<(&Arc<dyn Component>, &Operation), OperationError> {
+        let component = self.components.named(component).ok_or(OperationError::UnknownComponent)?;
+        let rows = component.operations().operations();
+        let operation = rows.iter().find(|operation| operation.name == name).ok_or_else(|| OperationError::UnknownOperation {
+            platform: component.platform().name(),
+            name: name.to_owned(),
+            nearest: nearest(rows, name),
+        })?;
+        Ok((component, operation))
+    }
+
+    /// Holds a request against its row without sending anything.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it: see [`OperationError`] up to [`OperationError::Invalid`].
+    pub fn check(
+        &self,
+        component: &str,
+        authorizer: Option<&str>,
+        name: &str,
+        given: Map<String, Value>,
+    ) -> Result<Checked<'_>, OperationError> {
+        let (component, operation) = self.row(component, name)?;
+        if let Some(settings) = &operation.disabled {
+            return Err(OperationError::NotConfigured(settings.clone()));
+        }
+        match (operation.bearer, authorizer) {
+            (Bearer::Authorizer(_), None) => {
+                return Err(OperationError::WrongAddress("this operation acts for a merchant: call it below /authorizers/{app id}"));
+            }
+            (Bearer::Component(_), Some(_)) => {
+                return Err(OperationError::WrongAddress("this operation acts for the component itself: call it without an authorizer"));
+            }
+            _ => {}
+        }
+        let params = Params::check(operation, given).map_err(OperationError::Invalid)?;
+        let misfits = component.operations().misfits(operation, &params);
+        if !misfits.is_empty() {
+            return Err(OperationError::Invalid(misfits));
+        }
+        Ok(Checked { component, authorizer: authorizer.map(str::to_owned), operation, params })
+    }
+
+    /// Carries out one operation. `given` are the caller's parameters, checked here before anything is sent. Dropping the future leaves a
+    /// lost answer without its look-up: whoever may go away lets this run in a task of its own.
+    ///
+    /// # Errors
+    /// See [`OperationError`].
+    pub async fn carry_out(
+        &self,
+        component: &str,
+        authorizer: Option<&str>,
+        name: &str,
+        given: Map<String, Value>,
+    ) -> Result<Outcome, OperationError> {
+        let checked = self.check(component, authorizer, name, given)?;
+        self.carry_out_checked(checked).await
+    }
+
+    /// Carries out what [`Desk::check`] has passed.
+    ///
+    /// # Errors
+    /// See [`OperationError`].
+    pub async fn carry_out_checked(&self, checked: Checked<'_>) -> Result<Outcome, OperationError> {
+        let (component, authorizer, name) = (checked.component.name(), checked.authorizer.clone(), checked.operation.name);
+        let started = self.clock.now();
+        let result = Errand::new(self, checked).run().await;
+        let took_ms = i64::try_from(self.clock.now().duration_since(started).as_millis()).unwrap_or(i64::MAX);
+        match &result {
+            Ok(_) => tracing::info!(component, authorizer, operation = name, took_ms, "operation carried out"),
+            Err(error @ OperationError::OutcomeUnknown { .. }) => {
+                tracing::error!(component, authorizer, operation = name, took_ms, %error, "the outcome of an operation is unknown");
+            }
+            Err(error) => tracing::warn!(component, authorizer, operation = name, took_ms, %error, "operation not carried out"),
+        }
+        result
+    }
+}
+
+/// A request that fits its row.
+pub struct Checked<'a> {
+    component: &'a Arc<dyn Component>,
+    authorizer: Option<String>,
+    operation: &'a Operation,
+    params: Params,
+}
+
+impl Checked<'_> {
+    /// The row.
+    #[must_use]
+    pub fn operation(&self) -> &Operation {
+        self.operation
+    }
+}
+
+/// How alike two names must be for one to be taken for the other misspelt.
+const LIKENESS: f64 = 0.8;
+
+fn nearest(rows: &[Operation], name: &str) -> Option<&'static str> {
+    let likeness = |row: &Operation| strsim::jaro_winkler(row.name, name);
+    let nearest = rows.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)))?;
+    (likeness(nearest) >= LIKENESS).then_some(nearest.name)
+}

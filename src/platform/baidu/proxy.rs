@@ -1,0 +1,24 @@
+//! Which of Baidu's paths are passed on: `access_token` always stands in the query (5.0).
+
+use super::Application;
+use super::errors::{self, Bearer};
+use crate::platform::call::{Class, Reply};
+use crate::platform::proxy::{Carrier, Lane, Proxied};
+use crate::platform::token::Family;
+
+impl Proxied for Application {
+    fn lanes(&self) -> Vec<Lane<'_>> {
+        let token = Carrier::Query("access_token");
+        let lane =
+            |prefix| Lane { prefix, base: &self.of.base_url, family: Family::Current, authorizer: token, component: token, id: None };
+        vec![lane("/rest/"), lane("/file/")]
+    }
+
+    fn closed(&self) -> &'static [&'static str] {
+        &["/rest/2.0/oauth/", "/rest/2.0/smartapp/auth/"]
+    }
+
+    fn rejects_token(&self, _: &str, reply: &Reply) -> bool {
+        matches!(errors::read(reply, Bearer::Authorizer), Err(error) if error.class == Class::RenewAuthorizerToken)
+    }
+}

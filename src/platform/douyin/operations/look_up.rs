@@ -1,0 +1,129 @@
+//! After a lost answer: what to ask, and whether its answer says that the call took place (5.6, 6.3).
+
+use serde_json::{Map, Value as Json};
+
+use super::Task;
+use super::read::{added_template, audits, entries};
+use super::request::{SERVER_LISTS, WEBVIEW_LISTS, hosts};
+use super::steps::{Progress, procedure, progress};
+use super::versions::stage;
+use crate::platform::call::{Call, Reply};
+use crate::platform::douyin::errors;
+use crate::platform::loose;
+use crate::platform::operation::{Caller, LookedUp};
+
+type Data = Map<String, Json>;
+
+/// The question that tells. Only the row's own call is ever asked after: uploads and questions change nothing.
+pub(super) fn question(task: Task<'_>, caller: Caller<'_>) -> Option<Call> {
+    procedure(task.operation.name).look_up.map(|question| task.ask(question, caller))
+}
+
+pub(super) fn meaning(task: Task<'_>, replies: &[Reply], found: &Reply) -> LookedUp {
+    let progress = progress(task, replies);
+    let Ok(now) = errors::read(found) else { return LookedUp::Unknown };
+    match took_place(task, &progress, &now) {
+        Some(true) => LookedUp::Stands,
+        Some(false) => LookedUp::NotDone,
+        None => LookedUp::Unknown,
+    }
+}
+
+/// Whether the call took place, from what was read before it and what is read now. `None`: it does not tell.
+fn took_place(task: Task<'_>, progress: &Progress<'_>, now: &Data) -> Option<bool> {
+    let nothing = Data::new();
+    let before = progress.answers.last().map_or(&nothing, |(_, data)| data);
+    let params = task.params;
+    match task.operation.name {
+        "package.upload" => {
+            let (was, is) = (stage(before, "latest"), stage(now, "latest"));
+            let ours = is.is_some_and(|is| loose::text_of(is, &["version"]).map(|v| v.into_owned()) == params.text("version"));
+            match was == is {
+                // Another channel's version need not be the one that is listed.
+                true if params.get("tag").is_some() => None,
+                true => Some(false),
+                false if ours => Some(true),
+                false => None,
+            }
+        }
+        // A version in audit keeps the vendor from taking another: what is new is ours.
+        "audit.submit" => Some(stage(before, "audit") != stage(now, "audit")),
+        "audit.withdraw" => Some(stage(now, "audit").and_then(|audit| loose::integer_of(audit, &["status"])) == Some(3)),
+        "package.release" => {
+            let published = |data: &Data| stage(data, "audit").and_then(|audit| loose::integer_of(audit, &["has_publish"])) == Some(1);
+            let same = stage(before, "current") == stage(now, "current");
+            Some(!same || (published(now) && !published(before)))
+        }
+        "package.rollback" => {
+            let version =
+                |data: &Data| stage(data, "current").and_then(|current| loose::text_of(current, &["version"]).map(|v| v.into_owned()));
+            let possible = |data: &Data| {
+                let rollback = stage(data, "current").and_then(|current| current.get("rollback")).and_then(Json::as_object);
+                rollback.and_then(|rollback| loose::integer_of(rollback, &["can_rollback"])) == Some(1)
+            };
+            match possible(before) {
+                false => Some(false),
+                true if version(before) != version(now) || !possible(now) => Some(true),
+                // It takes effect after three to five minutes: until then the list does not tell.
+                true => None,
+            }
+        }
+        "profile.set_name" => Some(in_audit(now, "new_name_audit_info", "new_name", params.text("name"))),
+        "profile.set_intro" => Some(in_audit(now, "new_intro_audit_info", "new_intro", params.text("intro"))),
+        "profile.set_icon" => {
+            let pending = |data: &Data| audits(data, "new_icon_audit_info").is_some_and(|(state, _)| state == Some(1));
+            Some(pending(now) && !pending(before))
+        }
+        "category.add" | "category.modify" => {
+            let given = params.get("categories").and_then(Json::as_array).into_iter().flatten();
+            let given: Vec<_> = given.filter_map(|item| item.get("category").and_then(Json::as_str)).collect();
+            let state = |category: &str| {
+                let entry =
+                    entries(now, &["app_category_audit_info"]).find(|entry| entry.get("category").and_then(Json::as_str) == Some(category));
+                entry.and_then(|entry| loose::integer_of(entry, &["category_audit_state"]))
+            };
+            unanimous(given.iter().map(|category| matches!(state(category), Some(1 | 2))))
+        }
+        "category.delete" => {
+            let kept: Vec<_> = entries(now, &["app_category_audit_info"]).filter_map(|entry| entry.get("category")?.as_str()).collect();
+            unanimous(params.texts("categories").iter().map(|category| !kept.contains(&category.as_str())))
+        }
+        "category.publish" => {
+            let audit = now.get("online_audit_info").and_then(Json::as_object);
+            Some(audit.and_then(|audit| loose::integer_of(audit, &["audit_state"])) == Some(1))
+        }
+        "server_domain.delete" => deleted(task, now, SERVER_LISTS),
+        "webview_domain.delete" => deleted(task, now, WEBVIEW_LISTS),
+        "template.add" => Some(added_template(task, progress, now).is_some()),
+        "template.delete" => {
+            let id = params.text("template_id");
+            Some(!entries(now, &["template_list"]).any(|template| loose::text_of(template, &["template_id"]).map(|t| t.into_owned()) == id))
+        }
+        // Applying or granted, in the two numberings (5.7, 5.8).
+        "capability.apply" => Some(matches!(loose::integer_of(now, &["status"])?, 1 | 2)),
+        "live_component.apply" | "phone_number.apply" => Some(matches!(loose::integer_of(now, &["status"])?, 3 | 4)),
+        _ => None,
+    }
+}
+
+/// Whether this value is what is in audit.
+fn in_audit(now: &Data, of: &str, member: &str, wanted: Option<String>) -> bool {
+    audits(now, of).is_some_and(|(state, info)| {
+        state == Some(1) && loose::text_of(info, &[member]).map(|value| value.into_owned()) == wanted.map(|wanted| wanted.trim().to_owned())
+    })
+}
+
+/// All, none, or neither.
+fn unanimous(votes: impl Iterator<Item = bool>) -> Option<bool> {
+    let votes: Vec<_> = votes.collect();
+    let first = *votes.first()?;
+    votes.iter().all(|vote| *vote == first).then_some(first)
+}
+
+fn deleted(task: Task<'_>, now: &Data, lists: &[(&str, &str)]) -> Option<bool> {
+    let gone = lists.iter().flat_map(|(ours, theirs)| {
+        let kept: Vec<_> = now.get(*theirs).and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str).collect();
+        hosts(task.params, ours).into_iter().map(move |host| !kept.contains(&host.as_str())).collect::<Vec<_>>()
+    });
+    unanimous(gone)
+}

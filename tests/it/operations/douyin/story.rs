@@ -1,0 +1,252 @@
+//! What the twin tells: a version's life, and the vendor's codes for what comes in the wrong order.
+
+use serde_json::{Value, json};
+use yizhan::platform::Class;
+use yizhan::platform::twin::Verdict;
+
+use super::{Failure, SHOP, TEMPLATE, World, picture};
+
+fn none() -> Value {
+    json!({})
+}
+
+#[test]
+fn a_version_goes_from_upload_to_rollback() {
+    let world = World::new();
+    let hosts = || json!({"hosts": ["douyin"]});
+    assert_eq!(world.refused("audit.submit", hosts()), "11302", "nothing uploaded");
+    assert_eq!(world.refused("trial.qrcode", json!({"stage": "latest"})), "40030");
+    assert_eq!(world.refused("package.release", none()), "11402");
+    assert_eq!(world.refused("package.rollback", none()), "10003");
+    assert_eq!(world.refused("package.upload", json!({"template_id": 7, "version": "1", "description": "d"})), "40029");
+
+    world.upload("1.0.0");
+    assert_eq!(world.stage("latest")["version"], "1.0.0");
+    assert_eq!(world.refused("audit.submit", json!({"hosts": ["nowhere"]})), "40001");
+    assert_eq!(world.done("audit.submit", hosts()), json!({"version": "1.0.0", "hosts": ["douyin"], "status": "in_audit"}));
+    assert_eq!(world.refused("audit.submit", hosts()), "11301", "within ten seconds");
+    world.advance(10);
+    assert_eq!(world.refused("audit.submit", hosts()), "11303");
+    assert_eq!(world.refused("package.release", none()), "11403");
+    assert_eq!(world.done("audit.withdraw", none())["status"], "withdrawn");
+    assert_eq!(world.refused("audit.withdraw", none()), "11601");
+
+    world.done("audit.submit", hosts());
+    let failed = world.twin().audit(SHOP, "", &Verdict::Failed(String::from("no licence")), world.now());
+    assert!(String::from_utf8_lossy(&failed.plain).contains(r#""hostName":"douyin""#), "the hosts of the submission");
+    let audit = world.stage("audit");
+    assert_eq!((&audit["status"], &audit["reason"]), (&json!("failed"), &json!("no licence")));
+    assert_eq!(world.refused("audit.withdraw", none()), "11603");
+    world.advance(10);
+    let again = world.done("audit.submit", json!({"hosts": ["douyin"], "audit_way": 1}));
+    assert_eq!((&again["version"], &again["status"]), (&json!("1.0.0"), &json!("in_audit")));
+    world.approve();
+    assert_eq!(world.done("package.release", none()), json!({"version": "1.0.0", "status": "released"}));
+    assert_eq!(world.refused("package.release", none()), "11402", "it is released already");
+    assert_eq!(world.refused("package.rollback", none()), "10003", "there is none before it");
+
+    world.publish("1.1.0");
+    assert_eq!(world.stage("current")["rollback"], json!({"possible": true, "version": "1.0.0"}));
+    assert_eq!(world.done("package.rollback", none()), json!({"version": "1.0.0", "status": "released"}));
+    assert_eq!(world.stage("current")["version"], "1.0.0");
+    world.publish("1.2.0");
+    match world.call("package.rollback", none()) {
+        Err(Failure::Refused(error)) => {
+            assert_eq!((error.code.as_str(), error.class), ("11501", Class::RateLimited));
+            assert!(error.advice.unwrap().contains("10 minutes"));
+        }
+        other => panic!("{other:?}"),
+    }
+    world.advance(600);
+    assert_eq!(world.done("package.rollback", none())["version"], "1.0.0");
+    let seen = ["package.upload", "audit.submit", "audit.withdraw", "package.release", "package.rollback"].map(|deed| world.seen(deed));
+    assert_eq!(seen, [3, 5, 1, 3, 2]);
+}
+
+#[test]
+fn ids_keep_all_their_digits_and_ext_json_names_the_merchant() {
+    let world = World::new();
+    let id: u64 = TEMPLATE.parse().unwrap();
+    for id in [json!(id), json!(TEMPLATE)] {
+        let ext = json!({"extAppid": "ttsomebodyelse", "extPages": {"pages/a": {"title": "A"}}});
+        world.done("package.upload", json!({"template_id": id, "version": "1", "description": "d", "ext": ext}));
+        let sent = world.sent();
+        let yizhan::platform::Body::Json(body) = &sent.last().unwrap().body else { panic!() };
+        assert!(body.expose().contains(&format!("\"template_id\":{TEMPLATE},")), "{}", body.expose());
+        let body: Value = serde_json::from_str(body.expose()).unwrap();
+        let ext: Value = serde_json::from_str(body["ext_json"].as_str().unwrap()).unwrap();
+        assert_eq!(ext, json!({"extEnable": true, "extAppid": SHOP, "extPages": {"pages/a": {"title": "A"}}}));
+    }
+    assert_eq!(world.done("template.list", none())["items"][0]["template_id"], TEMPLATE);
+    let added = world.done("template.add", json!({"draft_id": "9133504853504540002"}));
+    assert_eq!(added, json!({"template_id": "9133504853504530002"}));
+    assert_eq!(world.refused("template.add", json!({"draft_id": 1})), "40034");
+    world.done("template.delete", added);
+    assert_eq!(world.refused("template.delete", json!({"template_id": "9133504853504530002"})), "40029");
+}
+
+#[test]
+fn a_change_of_the_profile_is_audited_and_counted() {
+    let world = World::new();
+    let name = |name: &str| json!({"name": name});
+    assert_eq!(world.refused("profile.check_name", name("ab")), "21001");
+    assert_eq!(world.refused("profile.check_name", name("taken tea")), "21003");
+    match world.call("profile.set_name", name("brand tea")) {
+        Err(Failure::Refused(error)) => assert!(error.code == "21006" && error.advice.unwrap().contains("materials")),
+        other => panic!("{other:?}"),
+    }
+    world.done("profile.set_name", json!({"name": "brand tea", "materials": picture("p.png")}));
+    assert_eq!(world.refused("profile.set_name", name("other tea")), "21004");
+    let audit = world.done("profile.get", none())["name_audit"].clone();
+    assert_eq!(audit, json!({"value": "brand tea", "status": "in_audit", "remaining_times": 4}));
+    world.decide("MODIFY_APP_NAME", json!({"ModifyAppNameResults": {"status": 1}}));
+    assert_eq!(world.done("profile.get", none())["name"], "brand tea");
+    assert_eq!(world.refused("profile.set_icon", json!({"icon": "material/unknown"})), "21101");
+    for turn in 0..5 {
+        world.done("profile.set_intro", json!({"intro": format!("a fine introduction {turn}")}));
+        world.decide("MODIFY_APP_INTRO", json!({"ModifyAppIntroResults": {"status": 0}}));
+    }
+    assert_eq!(world.refused("profile.set_intro", json!({"intro": "a fine introduction"})), "20105");
+    assert_eq!(world.done("profile.get", none())["intro_audit"]["status"], "failed");
+}
+
+#[test]
+fn categories_are_added_audited_published_and_deleted() {
+    let world = World::new();
+    let with = |materials: Value| json!({"categories": [{"category": "188,189,190", "materials": materials}]});
+    let proof = |id: &str| json!([{"id": id, "name": "n", "files": [picture("a.png"), picture("b.png")]}]);
+    assert_eq!(world.refused("category.add", with(json!([]))), "21302");
+    assert_eq!(world.refused("category.add", with(proof("6"))), "21302");
+    assert_eq!(world.refused("category.add", json!({"categories": [{"category": "9,9,9"}]})), "21301");
+    assert_eq!(world.refused("category.add", json!({"categories": [{"category": "1,2,3", "materials": proof("5")}]})), "21315");
+    let unknown = json!([{"id": "5", "files": ["material/unknown"]}]);
+    assert_eq!(world.refused("category.add", with(unknown)), "28005105");
+    world.done("category.add", with(proof("5")));
+    assert_eq!(world.seen("media.upload"), 6, "every file of a category is uploaded");
+    assert_eq!(world.refused("category.add", with(proof("5"))), "21306");
+    assert_eq!(world.refused("category.publish", none()), "21408");
+    assert_eq!(world.refused("category.modify", with(proof("5"))), "21310");
+    world.decide_category("188,189,190", 0);
+    world.done("category.modify", with(proof("5")));
+    world.decide_category("188,189,190", 1);
+    world.done("category.publish", none());
+    world.decide("PUBLISH_APP_CATEGORY_AUDIT_RESULT", json!({"EventContent": {"audit_state": 2}}));
+    let published = world.done("category.published", none());
+    assert_eq!((published["items"].as_array().unwrap().len(), &published["audit"]["status"]), (2, &json!("passed")));
+    assert_eq!(world.refused("category.delete", json!({"categories": ["1,2,3", "188,189,190"]})), "21307");
+    world.done("category.delete", json!({"categories": ["1,2,3"]}));
+    assert_eq!(world.done("category.list", none())["items"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn domains_are_bare_hosts_at_the_vendor_and_have_a_scheme_here() {
+    let world = World::new();
+    let one = |url: &str| json!({"request": [url]});
+    assert_eq!(world.done("server_domain.add", one("https://API.shop.example.com/")), json!({"changed": true}));
+    assert_eq!(world.done("server_domain.add", one("api.shop.example.com")), json!({"changed": false}));
+    assert_eq!(world.refused("server_domain.add", one("https://a.invalid")), "40023");
+    assert_eq!(world.done("server_domain.get", none())["request"], json!(["https://api.shop.example.com"]));
+    world.done("server_domain.set", json!({"request": ["https://b.example.com"], "socket": ["wss://s.example.com"]}));
+    let held = world.done("server_domain.get", none());
+    assert_eq!((&held["request"], &held["socket"]), (&json!(["https://b.example.com"]), &json!(["wss://s.example.com"])));
+    assert_eq!(world.done("server_domain.set", held), json!({"changed": false}), "what was read can be set");
+    assert_eq!(world.refused("server_domain.delete", one("c.example.com")), "40028");
+    world.done("server_domain.delete", one("https://b.example.com"));
+    world.done("webview_domain.set", json!({"domains": ["https://m.example.com"]}));
+    assert_eq!(world.done("webview_domain.get", none()), json!({"domains": ["https://m.example.com"]}));
+}
+
+#[test]
+fn capabilities_have_three_numberings_and_one_vocabulary() {
+    let world = World::new();
+    let status = |name: &str, capability: Option<&str>| {
+        world.done(name, capability.map_or_else(none, |capability| json!({"capability": capability})))["status"].clone()
+    };
+    let short_video = || json!({"capability": "short_video", "reason": "r", "anchor_text": "a", "materials": picture("p.png")});
+    assert_eq!(status("capability.status", Some("short_video")), "can_apply");
+    assert_eq!(status("capability.status", Some("ma.jsapi.live_room_status")), "can_apply");
+    assert_eq!(status("live_component.status", None), "can_apply");
+    assert_eq!(world.done("capability.apply", short_video()), json!({"status": "applying"}));
+    assert_eq!(world.refused("capability.apply", short_video()), "28005032");
+    world.decide("APPLY_VIDEO_CAPABILITY", json!({"ApplyVideoCapabilityResults": {"status": 1}}));
+    assert_eq!(status("capability.status", Some("short_video")), "granted");
+    let params = json!({"capability": "live", "reason": "r", "materials": picture("p.png"), "apply_info": {"scene_desc": ["s"]}});
+    world.done("capability.apply", params);
+    world.decide("APPLY_CAPACITY", json!({"EventContent": {"capacity_key": "live_self_mount", "status": 0}}));
+    assert_eq!(world.done("capability.status", json!({"capability": "live"}))["status"], "rejected");
+    world.done("live_component.apply", json!({"reason": "r", "firstLiveTime": 1, "liveFrequency": 2, "hasAdBudget": false}));
+    assert_eq!(status("live_component.status", None), "applying");
+    world.done("phone_number.apply", json!({"reason": 1, "scene": 2, "description": "long enough a text", "materials": picture("s.png")}));
+    world.decide("APPLY_PHONE_NUMBER_CAPABILITY", json!({"ApplyPhoneNumberCapabilityResults": {"status": 2}}));
+    assert_eq!(status("phone_number.status", None), "closed");
+}
+
+#[test]
+fn a_rejected_token_is_renewed_once_in_its_own_generation() {
+    for name in ["package.list", "quality.rating", "live_component.status"] {
+        let world = World::new();
+        world.done(name, none());
+        world.twin().expire_tokens(Some(SHOP));
+        world.sent();
+        world.done(name, none());
+        assert_eq!(world.sent().len(), 2, "{name}");
+    }
+    let world = World::new();
+    world.done("template.list", none());
+    world.twin().expire_tokens(None);
+    world.done("template.list", none());
+    let unready = r#"{"err_no":28001008,"err_msg":"expired"}"#;
+    world.answer_instead("versions", 200, unready);
+    world.answer_instead("versions", 200, unready);
+    assert_eq!(world.refused("package.list", none()), "28001008");
+}
+
+#[test]
+fn a_permission_set_that_is_missing_is_told_and_refused_elsewhere() {
+    let world = World::new();
+    let no = r#"{"err_no":28001018,"err_msg":"not granted"}"#;
+    world.answer_instead("query_apply_permission_status", 200, no);
+    let granted: Vec<_> = world.done("authorization.permissions", none())["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|set| (set["id"].as_str().unwrap().to_owned(), set["granted"].as_bool().unwrap()))
+        .collect();
+    assert_eq!(granted, [("1", true), ("2", true), ("3", false)].map(|(id, granted)| (id.to_owned(), granted)));
+    world.answer_instead("get_info", 200, no);
+    match world.call("profile.get", none()) {
+        Err(Failure::Refused(error)) => assert!(error.class == Class::Refuse && error.advice.unwrap().contains("permission set")),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn odd_answers_are_read_as_what_they_are() {
+    let world = World::new();
+    world.answer_instead("get_webview_check_file_info", 404, "<html>");
+    let file = world.call("webview_domain.check_file", none());
+    assert!(file.is_err(), "the twin knows one spelling only");
+    assert!(world.sent().iter().any(|call| call.url.contains("/doamin/")), "the other spelling was tried");
+    world.answer_instead("/doamin/get_webview_check_file_info", 200, r#"{"err_no":0,"data":{"file_name":"a.txt","file_content":" x\n"}}"#);
+    world.answer_instead("/domain/get_webview_check_file_info", 404, "");
+    let file = world.call("webview_domain.check_file", none()).unwrap().file.unwrap();
+    assert_eq!((file.name.as_deref(), &file.content[..]), (Some("a.txt"), &b" x\n"[..]));
+    let mixed = r#"{"err_no":0,"data":{"latest":null,"audit":{"version":"1","ctime":1790000000,"status":9,"approvedApps":null,"has_publish":true,
+        "reasonDetail":{"抖音":["r"]},"screenshot":["a"]},"gray":{"version":"0.9","host_gray_scale":{"douyin":10}}}}"#;
+    world.answer_instead("versions", 200, mixed);
+    let items = world.done("package.list", none())["items"].clone();
+    assert_eq!(
+        (&items[0]["status"], &items[0]["was_released"], &items[0]["reasons"]),
+        (&json!("9"), &json!(true), &json!({"抖音": ["r"]}))
+    );
+    assert_eq!(items[1]["stage"], "gray");
+    for body in [r#"{"err_no":0,"data":{}}"#, r#"{"err_no":0,"data":{"img":"***"}}"#] {
+        for _ in 0..3 {
+            world.answer_instead("qrcode/create", 200, body);
+        }
+        match world.call("qrcode.create", none()) {
+            Err(Failure::Refused(error)) => assert_eq!(error.class, Class::Retry),
+            other => panic!("{other:?}"),
+        }
+    }
+}
