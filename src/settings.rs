@@ -310,6 +310,28 @@ impl Settings {
         }
     }
 
+    /// Any value as JSON, if given; for what is passed on to a vendor as it stands.
+    pub fn json(&mut self, key: &str) -> Option<serde_json::Value> {
+        fn json(node: Node) -> Option<serde_json::Value> {
+            Some(match node {
+                Node::Text(text) => text.into(),
+                Node::Number(number) => number.into(),
+                Node::Flag(flag) => flag.into(),
+                Node::List(items) => items.into_iter().map(|item| json(item.node)).collect::<Option<Vec<_>>>()?.into(),
+                Node::Table(entries) => {
+                    let members = entries.into_iter().map(|(name, spot)| Some((name, json(spot.node)?)));
+                    members.collect::<Option<serde_json::Map<_, _>>>()?.into()
+                }
+                Node::Other => return None,
+            })
+        }
+        let read = json(self.take(key)?);
+        if read.is_none() {
+            self.wrong_type(key, "text, a whole number, true, false, or lists and tables of them");
+        }
+        read
+    }
+
     /// A list of texts; empty when absent.
     pub fn texts(&mut self, key: &str) -> Vec<String> {
         let items = match self.take(key) {

@@ -19,6 +19,8 @@ pub(super) enum Spent {
     Code,
     /// The component token and a refresh token.
     RefreshToken,
+    /// An authorizer's token only.
+    AuthorizerToken,
 }
 
 /// One list of `[components.errors]`.
@@ -49,6 +51,13 @@ static LISTS: &[List] = &[
         class: Class::RenewComponentToken,
         codes: &[],
         about: &[Spent::ComponentToken, Spent::Code, Spent::RefreshToken],
+        advice: None,
+    },
+    List {
+        key: "authorizer_token_invalid",
+        class: Class::RenewAuthorizerToken,
+        codes: &[100_200_102, 100_200_108],
+        about: &[Spent::AuthorizerToken],
         advice: None,
     },
     List {
@@ -90,6 +99,15 @@ static TEXT_RULE: &[Words] = &[
         class: Class::RenewComponentToken,
         about: &[Spent::ComponentToken, Spent::Code, Spent::RefreshToken],
     },
+    Words { named: &["token", "凭据", "凭证"], class: Class::RenewAuthorizerToken, about: &[Spent::AuthorizerToken] },
+];
+
+/// What to do about codes in no list, where the reference explains them (6.2).
+static ADVICE: &[(i64, &str)] = &[
+    (403_106, "one of these domains is not set; see which are with `.get`"),
+    (100_100_400, "a parameter is wrong: hold the row's settings against the console's documentation"),
+    (100_200_100, "a parameter is missing or wrong: hold the row's settings against the console's documentation"),
+    (100_200_106, "the merchant has not granted this permission"),
 ];
 
 /// Words that say that the named thing no longer works.
@@ -133,7 +151,8 @@ impl Errors {
                 _ => Class::Refuse,
             }),
         };
-        ApiError { class, code: code.to_string(), message: masked(message), advice: listed.and_then(|list| list.advice) }
+        let explained = || ADVICE.iter().find(|(known, _)| *known == code).map(|(_, advice)| *advice);
+        ApiError { class, code: code.to_string(), message: masked(message), advice: listed.and_then(|list| list.advice).or_else(explained) }
     }
 
     fn by_text(&self, message: &str, about: impl Fn(&[Spent]) -> bool) -> Option<Class> {

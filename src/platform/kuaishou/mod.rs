@@ -6,6 +6,7 @@
 mod diagnose;
 mod errors;
 mod events;
+mod operations;
 mod proxy;
 mod push;
 mod seal;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::operation::Operations;
 use super::proxy::Proxied;
 use super::{Component, Platform, Title, Twin};
 use crate::clock::Timestamp;
@@ -89,6 +91,8 @@ struct Application {
     refresh: tokens::RefreshRules,
     /// What the vendor's codes mean.
     errors: errors::Errors,
+    /// What can be called on behalf of merchants, and how.
+    calls: operations::Calls,
 }
 
 impl Application {
@@ -107,6 +111,7 @@ impl Application {
         let auth = section(&mut settings, "auth", tokens::AuthRules::read);
         let refresh = section(&mut settings, "refresh", tokens::RefreshRules::read);
         let errors = section(&mut settings, "errors", errors::Errors::read);
+        let calls = section(&mut settings, "operations", operations::Calls::read);
         let vocabulary = vocabulary::Vocabulary::read(&mut settings);
 
         let given = [("encoding_aes_key", encoding_aes_key), ("previous_encoding_aes_key", previous_encoding_aes_key)];
@@ -123,6 +128,7 @@ impl Application {
         match (app_id, app_secret, token) {
             (Some(app_id), Some(app_secret), Some(token)) if problems.is_empty() => {
                 let app_id = app_id.trim().to_owned();
+                calls.warn(name);
                 if !app_id.starts_with("ks") {
                     tracing::warn!(component = name, "component_app_id does not begin with ks, as Kuaishou's ids do");
                 }
@@ -139,6 +145,7 @@ impl Application {
                     auth,
                     refresh,
                     errors,
+                    calls,
                 })
             }
             _ => Err(problems),
@@ -157,6 +164,10 @@ impl Component for Application {
 
     fn app_id(&self) -> &str {
         &self.app_id
+    }
+
+    fn operations(&self) -> &dyn Operations {
+        self
     }
 
     fn proxy(&self) -> Option<&dyn Proxied> {

@@ -24,8 +24,10 @@ impl Proxied for Application {
     }
 
     fn rejects_token(&self, _: &str, reply: &Reply) -> bool {
-        // One token travels with a call: what is said about "the token" is said about that one.
-        let read = self.errors.read_reply(reply, Spent::ComponentToken, "result");
-        matches!(read, Err(error) if matches!(error.class, Class::RenewComponentToken | Class::RenewAuthorizerToken))
+        // One token travels with a call, whichever: what is said about "the token" is said about that one.
+        [Spent::ComponentToken, Spent::AuthorizerToken].into_iter().any(|spent| {
+            let read = self.errors.read_reply(reply, spent, "result");
+            matches!(read, Err(error) if matches!(error.class, Class::RenewComponentToken | Class::RenewAuthorizerToken))
+        })
     }
 }

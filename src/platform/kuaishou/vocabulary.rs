@@ -110,6 +110,13 @@ pub(super) enum State {
     Unknown,
 }
 
+impl State {
+    /// Its word in results; that of an audit under way is `in_audit` on every platform.
+    pub(super) fn word(self) -> &'static str {
+        STATES.iter().find(|(_, state)| *state == self).map_or("unknown", |(word, _)| word)
+    }
+}
+
 /// The words of the status maps.
 static STATES: &[(&str, State)] = &[
     ("pending", State::Pending),

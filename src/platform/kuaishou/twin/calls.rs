@@ -1,4 +1,4 @@
-//! What Kuaishou answers to the calls of section 4, and to those of section 5.1 that tests of an authorizer's token need.
+//! What Kuaishou answers to the calls of section 4, and which room answers the rest.
 
 use std::collections::BTreeMap;
 
@@ -17,28 +17,25 @@ use crate::platform::twin::{Answer, Request};
 
 /// Lifetime of a refresh token, in seconds: 30 days.
 const REFRESH_SECONDS: i64 = 2_592_000;
-/// The five sets of a mini program's server domains (5.1).
-const DOMAIN_KINDS: [&str; 5] = ["request", "socket", "upload_file", "download_file", "udp"];
 
 /// Codes of section 6.2.
-const BAD_PARAMETER: i64 = 100_200_100;
+pub(super) const BAD_PARAMETER: i64 = 100_200_100;
 const BAD_CREDENTIALS: i64 = 100_200_101;
 const DENIED: i64 = 100_200_102;
 const WRONG_CODE: i64 = 100_200_105;
-const EXPIRED: i64 = 100_200_108;
+pub(super) const EXPIRED: i64 = 100_200_108;
 const CANCELLED: i64 = 100_200_109;
 const REFRESH_EXPIRED: i64 = 100_200_113;
-const NO_SUCH_DOMAIN: i64 = 403_106;
 /// A code in no list, so that only its words say what to do.
-const UNLISTED: i64 = 100_299_999;
+pub(super) const UNLISTED: i64 = 100_299_999;
 
 /// The vendor's no.
-struct No(i64, &'static str);
+pub(super) struct No(pub(super) i64, pub(super) &'static str);
 
 /// What a call gives, without `result` and message.
-type Given = Result<Map<String, Value>, No>;
+pub(super) type Given = Result<Map<String, Value>, No>;
 
-fn given(members: Value) -> Given {
+pub(super) fn given(members: Value) -> Given {
     match members {
         Value::Object(members) => Ok(members),
         _ => Ok(Map::new()),
@@ -56,9 +53,9 @@ impl Vendor {
             PRE_AUTH_CODE => ("link", self.pre_auth_code(request, now)),
             AUTHORIZER_ACCESS_TOKEN => ("exchange", self.exchange(request, now)),
             RE_AUTHORIZATION_CODE => ("recover", self.recover(request, &mut pushes, now)),
-            "/openapi/mp/auth/app/server_domain" => ("other", self.server_domain(request, now)),
             "/authorize" => return page(request, &self.pre_auth_codes, now),
             path if refresh_path.as_deref() == Some(path) => ("refresh", self.refresh(request, now)),
+            path if self.application.calls.at(request.method, path).is_some() => self.carried_out(request, now),
             _ => {
                 return Answer {
                     reply: reply(404, &json!({ "result": 404, "error_msg": "no such path" })),
@@ -166,56 +163,7 @@ impl Vendor {
         }))
     }
 
-    /// 5.1, as far as tests of an authorizer's token need it.
-    fn server_domain(&mut self, request: &Request, now: Timestamp) -> Given {
-        self.ours(request)?;
-        let token = parameter(request, "authorizer_access_token")?;
-        let killed = No(UNLISTED, "authorizer_access_token 已过期");
-        let Some((merchant, expires_at)) = self.merchants.values_mut().find_map(|merchant| {
-            let expires_at = *merchant.access.get(&token)?;
-            Some((merchant, expires_at))
-        }) else {
-            return Err(killed);
-        };
-        match expires_at {
-            None => return Err(killed),
-            Some(at) if at <= now => return Err(No(EXPIRED, "access_token expired")),
-            Some(_) => {}
-        }
-        let body = request.json();
-        let action = body.get("action").and_then(Value::as_str).unwrap_or_default();
-        let named = |kind: &str| -> Vec<String> {
-            let domains = body.get(kind).and_then(Value::as_array).into_iter().flatten();
-            domains.filter_map(Value::as_str).map(str::to_owned).collect()
-        };
-        let absent = |kind: &&str| named(kind).iter().any(|domain| !merchant.domains.get(*kind).is_some_and(|held| held.contains(domain)));
-        match action {
-            "get" => {}
-            "delete" if DOMAIN_KINDS.iter().any(absent) => return Err(No(NO_SUCH_DOMAIN, "domain does not exist")),
-            "add" | "delete" | "set" => {
-                for kind in DOMAIN_KINDS {
-                    let domains = named(kind);
-                    let held = merchant.domains.entry(kind).or_default();
-                    if action != "add" {
-                        held.retain(|domain| action == "delete" && !domains.contains(domain));
-                    }
-                    if action != "delete" {
-                        held.extend(domains);
-                        held.sort();
-                        held.dedup();
-                    }
-                }
-            }
-            _ => return Err(No(BAD_PARAMETER, "action")),
-        }
-        let mut members = Map::new();
-        for kind in DOMAIN_KINDS {
-            members.insert(kind.to_owned(), merchant.domains.get(kind).cloned().unwrap_or_default().into());
-        }
-        Ok(members)
-    }
-
-    fn ours(&self, request: &Request) -> Result<(), No> {
+    pub(super) fn ours(&self, request: &Request) -> Result<(), No> {
         if parameter(request, "component_app_id")? == self.application.app_id {
             Ok(())
         } else {
@@ -229,7 +177,7 @@ impl Vendor {
         if sent == self.application.app_secret.expose() { Ok(()) } else { Err(No(BAD_CREDENTIALS, "client verification failed")) }
     }
 
-    fn with_component_token(&self, request: &Request, now: Timestamp) -> Result<(), No> {
+    pub(super) fn with_component_token(&self, request: &Request, now: Timestamp) -> Result<(), No> {
         self.ours(request)?;
         let token = parameter(request, "component_access_token")?;
         match self.component_tokens.get(&token) {
@@ -240,7 +188,7 @@ impl Vendor {
     }
 }
 
-fn parameter(request: &Request, name: &str) -> Result<String, No> {
+pub(super) fn parameter(request: &Request, name: &str) -> Result<String, No> {
     request.query_value(name).filter(|value| !value.is_empty()).ok_or(No(BAD_PARAMETER, "a parameter is missing"))
 }
 

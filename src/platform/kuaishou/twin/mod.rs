@@ -4,6 +4,7 @@
 //! It holds no time and no randomness: names are digests of a counter, the moment and the made-up secret.
 
 mod calls;
+mod operations;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -38,6 +39,8 @@ pub(super) struct Vendor {
     codes: BTreeMap<String, Code>,
     /// Merchants' mini programs by app id.
     merchants: BTreeMap<String, Merchant>,
+    /// Templates and drafts.
+    library: operations::Library,
 }
 
 struct Code {
@@ -53,8 +56,12 @@ struct Merchant {
     access: BTreeMap<String, Option<Timestamp>>,
     /// The one refresh token that works.
     refresh: Option<(String, Timestamp)>,
-    /// Server domains by kind.
+    /// Server domains by kind, and webview domains.
     domains: BTreeMap<&'static str, Vec<String>>,
+    /// Its versions.
+    versions: operations::Versions,
+    /// Numbers of the capabilities that were applied for.
+    capabilities: BTreeMap<&'static str, i64>,
 }
 
 impl Vendor {
@@ -67,6 +74,7 @@ impl Vendor {
             pre_auth_codes: BTreeMap::new(),
             codes: BTreeMap::new(),
             merchants: BTreeMap::new(),
+            library: operations::Library::default(),
         }
     }
 
@@ -174,6 +182,9 @@ impl Twin for Vendor {
     }
 
     fn audit(&mut self, app_id: &str, version: &str, verdict: &Verdict, now: Timestamp) -> Outgoing {
+        if let Some(merchant) = self.merchants.get_mut(app_id) {
+            merchant.versions.judge(version, verdict);
+        }
         let members = match verdict {
             Verdict::Passed => json!({ "appId": app_id, "version": version, "status": 1 }),
             Verdict::Failed(reason) => json!({ "appId": app_id, "version": version, "status": 2, "reason": reason }),
