@@ -5,6 +5,7 @@
 mod catalogue;
 mod diagnose;
 mod errors;
+mod operations;
 mod proxy;
 mod push;
 mod tokens;
@@ -13,6 +14,7 @@ mod twin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::operation::Operations;
 use super::proxy::Proxied;
 use super::sorted_envelope::{Layout, Sealing};
 use super::{Component, Platform, Title, Twin, redirect};
@@ -32,7 +34,7 @@ impl Platform for Baidu {
     }
 
     fn component(&self, name: &str, settings: Settings) -> Result<Arc<dyn Component>, Vec<Problem>> {
-        Ok(Arc::new(Application { name: name.to_owned(), of: read(settings)? }))
+        Ok(Arc::new(Application { name: name.to_owned(), of: read(settings)?, table: operations::Table::new() }))
     }
 
     fn sample_settings(&self, vendor: &str) -> String {
@@ -57,6 +59,7 @@ console_url = "{vendor}"
 struct Application {
     name: String,
     of: Own,
+    table: operations::Table,
 }
 
 impl Component for Application {
@@ -70,6 +73,10 @@ impl Component for Application {
 
     fn app_id(&self) -> &str {
         &self.of.tp_id
+    }
+
+    fn operations(&self) -> &dyn Operations {
+        self
     }
 
     fn proxy(&self) -> Option<&dyn Proxied> {

@@ -1,0 +1,125 @@
+//! Answers that are lost: the operation ends in the right state and the vendor acted once.
+
+use serde_json::{Value, json};
+
+use super::shop::{Failure, Loss, Shop, picture};
+
+/// Operations that must not be repeated, and where their main call goes.
+const MAIN: &[(&str, &str)] = &[
+    ("package.upload", "package/upload"),
+    ("audit.submit", "package/submitaudit"),
+    ("audit.withdraw", "package/withdraw"),
+    ("package.release", "package/release"),
+    ("package.rollback", "package/rollback"),
+    ("profile.set_name", "app/setnicknamewithqual"),
+    ("profile.set_icon", "app/modifyheadimage"),
+    ("profile.set_intro", "app/modifysignature"),
+    ("profile.correct", "app/offline/update"),
+    ("category.add", "app/category/update"),
+    ("category.modify", "app/category/update"),
+    ("category.delete", "app/category/update"),
+    ("phone_number.apply", "app/apply/mobileauth"),
+    ("capability.apply", "app/apply/mobileauth"),
+    ("template.add", "template/addtotemplate"),
+    ("template.delete", "template/deltemplate"),
+    ("server_domain.delete", "app/modifydomain"),
+    ("webview_domain.delete", "app/modifywebviewdomain"),
+    ("component_server_domain.delete", "tp/modifydomain"),
+    ("component_webview_domain.delete", "tp/modifywebviewdomain"),
+];
+
+fn deed(name: &'static str) -> &'static str {
+    match name {
+        "category.add" | "category.delete" => "category.modify",
+        "capability.apply" => "phone_number.apply",
+        name => name,
+    }
+}
+
+#[test]
+fn a_lost_answer_is_looked_up_and_the_vendor_acts_once() {
+    for &(name, path) in MAIN {
+        let mut shop = Shop::open();
+        shop.prepare(name);
+        shop.lose = Some((path, Loss::Answer));
+        let outcome = shop.example(name);
+        assert!(shop.lose.is_none(), "{name}: nothing was lost");
+        assert_eq!(shop.count(deed(name)), 1, "{name}: {:?}", shop.deeds);
+        if name.starts_with("package.") || name.starts_with("audit.") {
+            assert!(outcome.result["package_id"].is_string(), "{name}: {}", outcome.result);
+        }
+        if name == "template.add" {
+            assert_eq!(outcome.result["template_id"], "14");
+        }
+    }
+}
+
+#[test]
+fn a_call_that_never_arrived_is_made_again() {
+    // Whether an upload arrived cannot be told soon, and corrections may not show: those two are not repeated.
+    let silent = ["package.upload", "profile.correct"];
+    for &(name, path) in MAIN.iter().filter(|(name, _)| !silent.contains(name)) {
+        let mut shop = Shop::open();
+        shop.prepare(name);
+        shop.lose = Some((path, Loss::Call));
+        shop.example(name);
+        assert_eq!(shop.count(deed(name)), 1, "{name}: {:?}", shop.deeds);
+    }
+}
+
+#[test]
+fn what_cannot_be_looked_up_is_not_repeated() {
+    for (name, path, loss) in [
+        ("message.send", "message/custom/sendbytp", Loss::Answer),
+        ("message.send", "message/custom/sendbytp", Loss::Call),
+        ("traffic.appeal", "appflow/applyRecovery", Loss::Answer),
+        ("package.upload", "package/upload", Loss::Call),
+        ("profile.correct", "app/offline/update", Loss::Call),
+    ] {
+        let mut shop = Shop::open();
+        shop.prepare(name);
+        shop.lose = Some((path, loss));
+        let example = Value::Object(shop.row(name).example());
+        assert!(matches!(shop.carry(name, example), Err(Failure::Unknown)), "{name}");
+        assert_eq!(shop.count(name), usize::from(loss == Loss::Answer), "{name}");
+    }
+}
+
+#[test]
+fn steps_before_and_after_the_main_call_may_be_repeated() {
+    for (name, given, path, deed) in [
+        ("audit.submit", json!({}), "package/get", "audit.submit"),
+        ("package.upload", json!({"template_id": 12, "version": "1.0.9", "description": "d"}), "package/get", "package.upload"),
+        ("profile.set_icon", json!({"icon": picture("icon.png")}), "upload/image", "profile.set_icon"),
+        ("message.send", json!({"open_id": "o1", "msg_type": "image", "pic_url": picture("a.png")}), "upload/image", "message.send"),
+        ("category.add", json!({"categories": [{"sub_category_id": 6}]}), "app/info", "category.modify"),
+    ] {
+        for loss in [Loss::Answer, Loss::Call] {
+            let mut shop = Shop::open();
+            shop.prepare(name);
+            shop.lose = Some((path, loss));
+            shop.done(name, given.clone());
+            assert_eq!(shop.count(deed), 1, "{name}: {:?}", shop.deeds);
+        }
+    }
+}
+
+#[test]
+fn polling_for_an_uploaded_package_survives_a_lost_answer() {
+    let mut shop = Shop::open();
+    shop.upload("1.0.0");
+    shop.lose = Some(("package/upload", Loss::Answer));
+    let second = shop.upload("1.0.0");
+    let list = shop.done("package.list", json!({}));
+    assert_eq!(list["items"].as_array().unwrap().len(), 2, "the second package of a version is told from the first");
+    assert_eq!(list["items"][1]["package_id"], second.as_str());
+}
+
+#[test]
+fn a_release_that_another_one_refuses_stays_refused() {
+    let mut shop = Shop::open();
+    let id = shop.upload("1.0.0");
+    shop.lose = Some(("package/release", Loss::Answer));
+    let error = shop.refused("package.release", json!({"package_id": id}));
+    assert_eq!((error.code.as_str(), shop.count("package.release")), ("69005", 0));
+}
