@@ -1,6 +1,7 @@
 //! The commands: exit code, stdout, stderr.
 
 mod service;
+mod serving;
 mod words;
 
 use std::path::Path;
