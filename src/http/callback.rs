@@ -59,13 +59,11 @@ async fn receive(face: &Face, request: &HttpRequest, payload: web::Payload, door
             let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::UNAUTHORIZED);
             plain(status, &format!("refused: {}\n", error.reason()))
         }
-        Err(Refusal::Unavailable(error)) => {
-            tracing::error!(component = component.name(), %error, "push not stored, not acknowledged");
-            HttpResponse::ServiceUnavailable()
-                .content_type("text/plain; charset=utf-8")
-                .insert_header(body::retry_after(SEND_AGAIN))
-                .body("not stored, please send again\n")
-        }
+        // The inbox has said why, once.
+        Err(Refusal::Unavailable(_)) => HttpResponse::ServiceUnavailable()
+            .content_type("text/plain; charset=utf-8")
+            .insert_header(body::retry_after(SEND_AGAIN))
+            .body("not stored, please send again\n"),
     })
 }
 
