@@ -36,7 +36,7 @@ pub async fn message(face: web::Data<Face>, request: HttpRequest, payload: web::
 async fn receive(face: &Face, request: &HttpRequest, payload: web::Payload, door: Door) -> Result<HttpResponse, Problem> {
     let component = face.component(request.match_info().get("component").unwrap_or_default())?;
     let server = &face.app.config.server;
-    let body = match body::read(&mut payload.into_inner(), server.max_push_bytes, server.client_timeout).await {
+    let body = match body::read(request, &mut payload.into_inner(), server.max_push_bytes, server.client_timeout).await {
         Ok(body) => body,
         Err(Unread::TooLarge) => {
             face.app.inbox.too_large(component.as_ref()).await;

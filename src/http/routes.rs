@@ -41,7 +41,7 @@ pub fn configure(site: &mut ServiceConfig) {
 
     // Events and who hears of them.
     at("/v1/events",                        &mut [get(events::list)]);
-    at("/v1/events/stream",                 &mut [get(stream::stream)]);
+    at("/v1/events/stream",                 &mut [check(stream::stream)]);
     at("/v1/events/{id}",                   &mut [get(events::one)]);
     at("/v1/events/{id}/replay",            &mut [post(events::replay)]);
     at("/v1/replays",                       &mut [post(replays::create)]);
@@ -91,7 +91,7 @@ where
     Entry { methods: &[Method::GET, Method::HEAD], route: Some(web::route().guard(either).to(handler)) }
 }
 
-/// A `GET` alone: it does something, and a browser's or scanner's `HEAD` must not.
+/// A `GET` alone: it does something, or never ends, and a scanner's `HEAD` must not.
 fn check<F, Args>(handler: F) -> Entry
 where
     F: actix_web::Handler<Args>,
