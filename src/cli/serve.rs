@@ -19,7 +19,9 @@ const STORE_FAILED: u8 = 3;
 
 /// Run the service.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Stops in good order on SIGTERM and Ctrl-C. Exit code 3: the disk refused a write; start again once it is mended.")]
+#[command(
+    after_help = "Stops in good order on SIGTERM and Ctrl-C, at once when asked again. Exit code 3: the disk refused a write; start again once it is mended."
+)]
 pub struct Serve {}
 
 impl Serve {
@@ -28,6 +30,9 @@ impl Serve {
         let config = place.config()?;
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         telemetry::log(config.log.format, &config.log.level, std::env::var("RUST_LOG").ok().as_deref(), no_color);
+        for warning in config.warnings() {
+            tracing::warn!(setting = warning.at, hint = warning.hint, "{}", warning.message);
+        }
         on_every_core(async {
             let listen = config.server.listen;
             let listener = TcpListener::bind(listen)
@@ -37,7 +42,11 @@ impl Serve {
                 .map_err(anyhow::Error::from)?;
             let service = Service::start(config, Arc::new(SystemClock), listener).await?;
             terminal.say(format!("listening on http://{}", service.address));
-            let ended = service.run_until_asked().await?;
+            let ended = tokio::select! {
+                biased;
+                ended = service.run_until_asked() => ended?,
+                () = twice() => return Err(Failure::Interrupted),
+            };
             match ended {
                 None => Ok(()),
                 Some(cause) => {
@@ -46,6 +55,16 @@ impl Serve {
                 }
             }
         })
+    }
+}
+
+/// Returns when somebody asked twice: whoever presses Ctrl-C again does not want to wait for what is under way.
+async fn twice() {
+    for _ in 0..2 {
+        if stop_asked().await.is_err() {
+            // Without signals nobody can ask.
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -70,6 +89,7 @@ impl Service {
         })?;
         let work = app.work();
         let server = http::start(Arc::clone(&app), listener).context("cannot serve on the listener")?;
+        tokio::spawn(telemetry::upkeep(app.metrics.clone(), app.shutdown.clone()));
         let address = server.address;
         tracing::info!(%address, components = app.config.components.iter().count(), "the service is up");
         Ok(Self { address, app, work, server })

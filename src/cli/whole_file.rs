@@ -18,7 +18,7 @@ impl WholeFile {
     pub fn create(place: &Path) -> anyhow::Result<Self> {
         let temporary = tempfile::Builder::new()
             .prefix(".yizhan-")
-            .tempfile_in(folder(place))
+            .tempfile_in(folder_of(place))
             .with_context(|| format!("{} cannot be written", place.display()))?;
         Ok(Self { place: place.to_owned(), temporary: BufWriter::new(temporary) })
     }
@@ -37,11 +37,12 @@ impl WholeFile {
         file.as_file().sync_all().with_context(failed)?;
         file.persist(&place).map_err(|error| error.error).with_context(failed)?;
         // The rename is durable once the folder is.
-        File::open(folder(&place)).and_then(|folder| folder.sync_all()).with_context(failed)
+        File::open(folder_of(&place)).and_then(|folder| folder.sync_all()).with_context(failed)
     }
 }
 
-fn folder(place: &Path) -> &Path {
+/// The folder that something is in.
+pub fn folder_of(place: &Path) -> &Path {
     place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

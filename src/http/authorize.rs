@@ -4,6 +4,7 @@
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::Value;
 
 use super::body;
 use super::pages::{self, AuthorizePage, Referrer, ReturnedPage, TroublePage, Words};
@@ -128,7 +129,8 @@ fn trouble(
     } else {
         tracing::warn!(request_id, component, problem = problem.kind().slug(), detail = problem.detail(), "a merchant could not authorize");
     }
-    let vendor = (problem.kind() == Kind::VendorRefused).then(|| problem.detail().to_owned());
+    let said = |member: &str| problem.member("vendor").and_then(|vendor| vendor.get(member)).and_then(Value::as_str).unwrap_or_default();
+    let vendor = (problem.kind() == Kind::VendorRefused).then(|| format!("{}: {}", said("code"), said("message")));
     let page = TroublePage { words, root, said: words.trouble(problem.kind()), again, vendor, request_id: &request_id };
     let mut answer = pages::show(&page, words, status, Referrer::Nothing)?;
     if let Some(wait) = problem.wait() {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use serde::Serialize;
@@ -23,33 +23,49 @@ pub enum Unread {
     Broken,
 }
 
-/// How much of a body over the limit is still read and thrown away, as a multiple of the limit: an answer to a sender that is
-/// still sending is often lost with the connection.
+/// How much of a body over the limit is still read and thrown away, as a multiple of the limit, and for how long: an answer to a sender
+/// that is still sending is often lost with the connection.
 const PATIENCE: usize = 4;
+const PATIENCE_TIME: Duration = Duration::from_secs(2);
 
 /// Reads a body of at most `limit` bytes within `deadline`.
 ///
 /// # Errors
 /// Why not.
-pub async fn read(payload: &mut Payload, limit: usize, deadline: Duration) -> Result<Bytes, Unread> {
-    tokio::time::timeout(deadline, read_all(payload, limit)).await.unwrap_or(Err(Unread::TooSlow))
-}
-
-async fn read_all(payload: &mut Payload, limit: usize) -> Result<Bytes, Unread> {
-    let mut body = BytesMut::new();
-    let mut thrown_away = 0usize;
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| Unread::Broken)?;
-        if thrown_away == 0 && body.len().saturating_add(chunk.len()) <= limit {
-            body.extend_from_slice(&chunk);
-            continue;
-        }
-        thrown_away = thrown_away.saturating_add(chunk.len());
-        if thrown_away > limit.saturating_mul(PATIENCE) {
-            break;
+pub async fn read(request: &HttpRequest, payload: &mut Payload, limit: usize, deadline: Duration) -> Result<Bytes, Unread> {
+    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_none_or(|length| length <= limit) {
+        let read = tokio::time::timeout(deadline, fill(payload, limit)).await.map_err(|_| Unread::TooSlow)??;
+        if let Some(body) = read {
+            return Ok(body);
         }
     }
-    if thrown_away > 0 { Err(Unread::TooLarge) } else { Ok(body.freeze()) }
+    // Whatever becomes of the rest, the answer is the same.
+    let _ = tokio::time::timeout(PATIENCE_TIME, throw_away(payload, limit.saturating_mul(PATIENCE))).await;
+    Err(Unread::TooLarge)
+}
+
+/// The whole body, or `None` once it is over the limit.
+async fn fill(payload: &mut Payload, limit: usize) -> Result<Option<Bytes>, Unread> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| Unread::Broken)?;
+        if body.len().saturating_add(chunk.len()) > limit {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body.freeze()))
+}
+
+async fn throw_away(payload: &mut Payload, most: usize) {
+    let mut thrown_away = 0usize;
+    while let Some(Ok(chunk)) = payload.next().await {
+        thrown_away = thrown_away.saturating_add(chunk.len());
+        if thrown_away > most {
+            return;
+        }
+    }
 }
 
 impl Unread {

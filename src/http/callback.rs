@@ -36,7 +36,7 @@ pub async fn message(face: web::Data<Face>, request: HttpRequest, payload: web::
 async fn receive(face: &Face, request: &HttpRequest, payload: web::Payload, door: Door) -> Result<HttpResponse, Problem> {
     let component = face.component(request.match_info().get("component").unwrap_or_default())?;
     let server = &face.app.config.server;
-    let body = match body::read(&mut payload.into_inner(), server.max_push_bytes, server.client_timeout).await {
+    let body = match body::read(request, &mut payload.into_inner(), server.max_push_bytes, server.client_timeout).await {
         Ok(body) => body,
         Err(Unread::TooLarge) => {
             face.app.inbox.too_large(component.as_ref()).await;
@@ -59,13 +59,11 @@ async fn receive(face: &Face, request: &HttpRequest, payload: web::Payload, door
             let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::UNAUTHORIZED);
             plain(status, &format!("refused: {}\n", error.reason()))
         }
-        Err(Refusal::Unavailable(error)) => {
-            tracing::error!(component = component.name(), %error, "push not stored, not acknowledged");
-            HttpResponse::ServiceUnavailable()
-                .content_type("text/plain; charset=utf-8")
-                .insert_header(body::retry_after(SEND_AGAIN))
-                .body("not stored, please send again\n")
-        }
+        // The inbox has said why, once.
+        Err(Refusal::Unavailable(_)) => HttpResponse::ServiceUnavailable()
+            .content_type("text/plain; charset=utf-8")
+            .insert_header(body::retry_after(SEND_AGAIN))
+            .body("not stored, please send again\n"),
     })
 }
 

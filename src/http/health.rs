@@ -14,16 +14,23 @@ pub async fn alive() -> Result<HttpResponse, Problem> {
     body::json(&json!({ "status": "alive" }))
 }
 
-/// Every part with its state, by name; 503 when any fails. A service that is asked to stop is not ready, so that balancers look elsewhere.
+/// Every part with its state, by name, and what people should know of it; 503 when any fails. A service that is asked to stop is not ready, so that balancers look elsewhere.
 pub async fn ready(face: web::Data<Face>) -> Result<HttpResponse, Problem> {
     let mut parts = face.app.health.parts();
     if face.closing.is_requested() {
         parts.insert("shutdown", Err(String::from("the service is stopping")));
     }
     let status = if parts.values().all(Result::is_ok) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let remarks = face.app.health.remarks();
     let parts: BTreeMap<&str, Value> = parts
         .into_iter()
-        .map(|(part, state)| (part, state.map_or_else(|why| json!({ "ok": false, "detail": why }), |()| json!({ "ok": true }))))
+        .map(|(part, state)| {
+            let (ok, detail) = match state {
+                Ok(()) => (true, remarks.get(part).cloned()),
+                Err(why) => (false, Some(why)),
+            };
+            (part, detail.map_or_else(|| json!({ "ok": ok }), |detail| json!({ "ok": ok, "detail": detail })))
+        })
         .collect();
     body::json_with(status, &parts)
 }

@@ -219,12 +219,12 @@ impl FromRequest for Members {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let face = request.app_data::<web::Data<Face>>().cloned();
-        let mut payload = payload.take();
+        let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
             let face = face.ok_or_else(|| Problem::internal("the face is not registered"))?;
             let server = &face.app.config.server;
             let limit = server.max_body_bytes;
-            let bytes = body::read(&mut payload, limit, server.client_timeout).await.map_err(|why| why.problem(limit))?;
+            let bytes = body::read(&request, &mut payload, limit, server.client_timeout).await.map_err(|why| why.problem(limit))?;
             Self::parse(&bytes)
         })
     }

@@ -229,6 +229,12 @@ impl Problem {
         self.0.retry_after
     }
 
+    /// A further member.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<&Value> {
+        self.0.members.get(name)
+    }
+
     /// What the log should say and the caller should not read.
     #[must_use]
     pub fn cause(&self) -> Option<&str> {

@@ -87,7 +87,7 @@ pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
     at("/v1/events", vec![
         get(events::list).needs(Scope::EventsRead).says("事件列表", "Stored events, newest first").query(EVENTS).gives(Page("Event"))]);
     at("/v1/events/stream", vec![
-        get(stream::stream).needs(Scope::EventsRead).says("实时事件流（SSE）", "Events as they come; resumed with Last-Event-ID").query(STREAM).gives(Events)]);
+        check(stream::stream).needs(Scope::EventsRead).says("实时事件流（SSE）", "Events as they come; resumed with Last-Event-ID").query(STREAM).gives(Events)]);
     at("/v1/events/{id}", vec![
         get(events::one).needs(Scope::EventsRead).says("一个事件", "One event").gives(Json("Event"))]);
     at("/v1/events/{id}/replay", vec![
@@ -279,7 +279,7 @@ macro_rules! methods {
 }
 
 methods! {
-    /// A `GET` alone: it does something, and a browser's or scanner's `HEAD` must not.
+    /// A `GET` alone: it does something, or never ends, and a scanner's `HEAD` must not.
     check = GET,
     post = POST,
     patch = PATCH,

@@ -7,13 +7,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
 use super::body::{moment, second, seconds_left};
-use super::caller::{Caller, TicketsRead, TokensForce, TokensRead};
+use super::caller::{Caller, Permission, TicketsRead, TokensForce, TokensRead};
 use super::parameters::{Members, Query};
 use super::problem::Problem;
 use super::{Face, body};
 use crate::clock::Timestamp;
 use crate::envelope::digest;
 use crate::platform::{Family, TokenKey};
+use crate::vault::audit::Reading;
 use crate::vault::{Served, Want};
 
 /// Longest long poll, in seconds; whoever asks for more gets as much.
@@ -51,7 +52,7 @@ struct TicketBody<'a> {
 
 /// `GET …/token`.
 pub async fn read(
-    _: Caller<TokensRead>,
+    caller: Caller<TokensRead>,
     face: web::Data<Face>,
     whose: web::Path<Whose>,
     request: HttpRequest,
@@ -74,12 +75,13 @@ pub async fn read(
         wait: Duration::from_secs(wait.unwrap_or_default().min(LONGEST_WAIT)),
     };
     let served = face.app.vault.fresh(&whose.component, &key, want).await?;
+    note(&face, &caller, "token.read", &whose, served.generation);
     hand_out(&face, &whose, &key, &served, Some(&request))
 }
 
 /// `POST …/token/report-invalid`.
 pub async fn report_invalid(
-    _: Caller<TokensRead>,
+    caller: Caller<TokensRead>,
     face: web::Data<Face>,
     whose: web::Path<Whose>,
     mut query: Query,
@@ -90,6 +92,7 @@ pub async fn report_invalid(
     let generation = members.need::<u64>("generation");
     members.finish()?;
     let served = face.app.vault.report_invalid(&whose.component, &key, generation.unwrap_or_default()).await?;
+    note(&face, &caller, "token.report_invalid", &whose, served.generation);
     hand_out(&face, &whose, &key, &served, None)
 }
 
@@ -106,14 +109,21 @@ pub async fn refresh(
     members.finish()?;
     let served = face.app.vault.refresh(&whose.component, &key).await?;
     tracing::info!(component = whose.component, authorizer = whose.authorizer, key = caller.name(), "token renewed on request");
+    note(&face, &caller, "token.refresh", &whose, served.generation);
     hand_out(&face, &whose, &key, &served, None)
 }
 
 /// `GET /v1/components/{c}/ticket`.
-pub async fn ticket(_: Caller<TicketsRead>, face: web::Data<Face>, whose: web::Path<Whose>, query: Query) -> Result<HttpResponse, Problem> {
+pub async fn ticket(
+    caller: Caller<TicketsRead>,
+    face: web::Data<Face>,
+    whose: web::Path<Whose>,
+    query: Query,
+) -> Result<HttpResponse, Problem> {
     query.finish()?;
     face.component(&whose.component)?;
     let held = face.app.vault.ticket(&whose.component)?;
+    note(&face, &caller, "ticket.read", &whose, 0);
     body::json(&TicketBody {
         ticket: held.value.expose(),
         component: &whose.component,
@@ -177,4 +187,9 @@ fn entity_tag(generation: u64, component: &str, key: &TokenKey) -> String {
 /// Whether an `If-None-Match` names that tag (weak comparison, RFC 9110 13.1.2).
 fn names(header: &str, tag: &str) -> bool {
     header.split(',').map(str::trim).any(|given| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag)
+}
+
+fn note<P: Permission>(face: &Face, caller: &Caller<P>, action: &str, whose: &Whose, generation: u64) {
+    let (key, component, authorizer) = (caller.name(), whose.component.as_str(), whose.authorizer.as_deref());
+    face.app.audit.note(Reading { key, action, component, authorizer, generation, remote: &caller.remote.to_string() });
 }

@@ -2,6 +2,7 @@
 
 mod operations;
 mod service;
+mod serving;
 mod words;
 
 use std::path::Path;

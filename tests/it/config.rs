@@ -300,6 +300,13 @@ fn a_component_needs_a_name_for_addresses_and_a_known_platform() {
     assert_eq!(at, ["components.A b.name", "components.A b.platform", "components[1].name", "components[1].platform"]);
 }
 
+#[test]
+fn every_scope_is_in_the_documented_defaults() {
+    for scope in Scope::ALL {
+        assert!(DEFAULTS.contains(scope.as_str()), "{scope}");
+    }
+}
+
 /// The lines of a platform's example in the documented defaults, every comment sign before a setting taken off.
 fn example(platform: &str) -> String {
     let begin = DEFAULTS.find(&format!("# platform = \"{platform}\"\n")).unwrap();

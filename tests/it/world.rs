@@ -96,6 +96,11 @@ impl World {
         }
     }
 
+    /// The service.
+    pub fn app(&self) -> &Arc<App> {
+        &self.running.as_ref().unwrap().2
+    }
+
     /// Moves the clock; whoever sleeps on it wakes.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by.try_into().unwrap());

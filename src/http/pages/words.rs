@@ -105,7 +105,7 @@ static EN: Words = Words {
     step_open: "The button below leads to the platform's authorization page.",
     step_confirm: "Log in there as an administrator of the mini program and confirm the permissions.",
     step_return: "You come back here by yourself and see the result.",
-    go_to: "Go to",
+    go_to: "Go to ",
     scan: "Or scan this code and authorize on your phone",
     application: "Third-party application",
     valid_until: "Link valid until (Beijing time)",

@@ -1,0 +1,146 @@
+//! The merchants' pages.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use yizhan::platform;
+
+use super::{Answer, get, send};
+use crate::world::World;
+
+async fn open(world: &World, path: &str, languages: &str) -> Answer {
+    send(world.client.get(format!("{}{path}", world.base)).header("accept-language", languages)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_leads_to_the_platform_in_the_browsers_language() {
+    let world = World::new().await;
+    for platform in platform::ALL {
+        let name = platform.name();
+        world.simulator.ticket(name).await.unwrap();
+        let path = format!("/authorize/{name}");
+        for (languages, query, lang, says) in [
+            ("zh-CN,zh;q=0.9,en;q=0.8", "", "zh-CN", platform.title().zh),
+            ("en-US,en;q=0.9,zh;q=0.1", "", "en", platform.title().en),
+            ("fr", "", "en", platform.title().en),
+            ("en", "?lang=zh", "zh-CN", platform.title().zh),
+            ("zh", "?lang=en", "en", platform.title().en),
+            ("zh", "?lang=xx&utm_source=mail", "zh-CN", platform.title().zh),
+        ] {
+            let page = open(&world, &format!("{path}{query}"), languages).await;
+            assert_eq!((page.status, page.header("content-language")), (200, lang), "{name} {languages} {query}: {}", page.text);
+            assert!(page.text.contains(says), "{name}");
+        }
+        let page = open(&world, &path, "en").await;
+        let link = page.text.split("class=\"button\" href=\"").nth(1).unwrap().split('"').next().unwrap().replace("&#38;", "&");
+        assert!(
+            url::Url::parse(&link)
+                .is_ok_and(|link| link.as_str().starts_with(&world.simulator.vendor_url(name)) || link.scheme() == "https"),
+            "{link}"
+        );
+        assert!(page.text.contains("<svg") && !page.text.contains("<?xml"));
+        assert_eq!(page.header("referrer-policy"), "strict-origin-when-cross-origin", "Baidu and Douyin look at the Referer");
+        let policy = page.header("content-security-policy");
+        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe-inline"));
+        assert!(!page.text.contains("style=") && !page.text.contains("<script") && !page.text.contains("rel=\"noreferrer"));
+        assert_eq!(page.header("cache-control"), "no-store");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_cannot_lead_anywhere_says_what_to_do() {
+    let world = World::new().await;
+    let early = open(&world, "/authorize/baidu", "en").await;
+    assert_eq!(early.status, 503, "no ticket yet");
+    assert!(!early.header("retry-after").is_empty());
+    assert!(early.header("content-type").starts_with("text/html"));
+    assert!(early.text.contains("Try again in a few minutes") && early.text.contains(early.header("x-request-id")), "{}", early.text);
+    let nobody = open(&world, "/authorize/nobody", "zh").await;
+    assert_eq!(nobody.status, 404);
+    assert!(nobody.text.contains("没有这个授权入口"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merchant_that_comes_back_sees_the_result_and_never_the_code() {
+    let world = World::new().await;
+    for (name, merchant) in
+        [("baidu", "1452365"), ("douyin", "tt0123456789abcdef"), ("kuaishou", "ks700000000000000001"), ("alipay", "2021000000000003")]
+    {
+        world.simulator.ticket(name).await.unwrap();
+        let page = open(&world, &format!("/authorize/{name}"), "en").await;
+        let link = page.text.split("class=\"button\" href=\"").nth(1).unwrap().split('"').next().unwrap().replace("&#38;", "&");
+        let back = way_back(&link);
+        let (query, _) = world.simulator.grant(name, merchant).await.unwrap();
+        let separator = if back.contains('?') { '&' } else { '?' };
+        let address = format!("{back}{separator}{query}");
+        let done = send(world.client.get(&address).header("accept-language", "en")).await;
+        assert_eq!((done.status, done.header("referrer-policy")), (200, "no-referrer"), "{name}: {}", done.text);
+        assert!(done.text.contains(merchant), "{name}: {}", done.text);
+        for (_, value) in url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key.contains("code")) {
+            assert!(!done.text.contains(&*value), "{name}: the code is shown");
+        }
+        let again = send(world.client.get(&address).header("accept-language", "en")).await;
+        assert!(again.status < 500, "{name}: a reloaded page is no server error: {}", again.text);
+        let css = world.client.get(url::Url::parse(&address).unwrap().join(stylesheet(&done)).unwrap());
+        assert_eq!(send(css).await.status, 200, "{name}: {address}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn coming_back_with_nothing_or_nonsense_is_told_kindly() {
+    let world = World::new().await;
+    for platform in platform::ALL {
+        let name = platform.name();
+        world.simulator.ticket(name).await.unwrap();
+        for path in ["", "?", "?error=denied", "?authorization_code=", "?code=x&state=y", "/some-mark", "/some-mark?auth_code=zzz"] {
+            let page = open(&world, &format!("/callback/{name}/authorized{path}"), "zh").await;
+            assert!((400..500).contains(&page.status), "{name} {path}: {} {}", page.status, page.text);
+            assert!(page.header("content-type").starts_with("text/html") && page.text.contains("可以怎么做"), "{name} {path}");
+            let again = page.text.split("class=\"button\" href=\"").nth(1).unwrap().split('"').next().unwrap();
+            let address = url::Url::parse(&format!("{}/callback/{name}/authorized{path}", world.base)).unwrap().join(again).unwrap();
+            assert_eq!(address.path(), format!("/authorize/{name}"), "{path}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_not_opened_endlessly_by_one_address() {
+    let world = World::new().await;
+    world.simulator.ticket("douyin").await.unwrap();
+    for _ in 0..60 {
+        assert_eq!(open(&world, "/authorize/douyin", "en").await.status, 200);
+    }
+    let damped = open(&world, "/authorize/douyin", "en").await;
+    assert_eq!(damped.status, 429);
+    assert!(!damped.header("retry-after").is_empty() && damped.text.contains("Too many visits"));
+    let other = world.client.get(format!("{}/authorize/douyin", world.base)).header("x-forwarded-for", "203.0.113.9, 198.51.100.7");
+    assert_eq!(send(other).await.status, 200, "another caller behind the proxy on this machine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stylesheet_is_kept_by_browsers() {
+    let world = World::new().await;
+    let css = get(&world, "/assets/yizhan.css").await;
+    assert_eq!((css.status, css.header("content-type")), (200, "text/css; charset=utf-8"));
+    let again = world.client.get(format!("{}/assets/yizhan.css", world.base)).header("if-none-match", css.header("etag"));
+    assert_eq!(send(again).await.status, 304);
+}
+
+fn stylesheet(page: &Answer) -> &str {
+    page.text.split("rel=\"stylesheet\" href=\"").nth(1).unwrap().split('"').next().unwrap()
+}
+
+/// Where the vendor's page would send the browser back to.
+fn way_back(link: &str) -> String {
+    let link = url::Url::parse(link).unwrap();
+    let query: HashMap<String, String> = link.query_pairs().into_owned().collect();
+    if let Some(redirect) = query.get("redirect_uri") {
+        return match query.get("state") {
+            Some(state) => url::Url::parse_with_params(redirect, [("state", state)]).unwrap().into(),
+            None => redirect.clone(),
+        };
+    }
+    let data: Value = serde_json::from_str(&query["bizData"]).unwrap();
+    let inner = &data["agentOpParam"];
+    url::Url::parse_with_params(inner["redirectUri"].as_str().unwrap(), [("state", inner["state"].as_str().unwrap())]).unwrap().into()
+}

@@ -1,0 +1,99 @@
+//! Subscriptions by API.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{Answer, ask, get, items, post, send};
+use crate::world::{KEY, World};
+
+async fn patch(world: &World, name: &str, body: Value) -> Answer {
+    send(world.client.patch(format!("{}/v1/subscriptions/{name}", world.base)).bearer_auth(KEY).body(body.to_string())).await
+}
+
+fn bot(world: &World) -> Value {
+    json!({ "name": "bot", "url": world.handler.url(), "events": ["audit.*"], "components": ["douyin"], "ordering": "authorizer", "retry": ["5s", "2m"] })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_is_made_changed_and_deleted() {
+    let world = World::new().await;
+    let made = post(&world, "/v1/subscriptions", bot(&world)).await;
+    assert_eq!((made.status, made.header("location")), (201, "/v1/subscriptions/bot"), "{}", made.text);
+    assert!(made.json()["secret"].as_str().unwrap().starts_with("whsec_"));
+    let seen = get(&world, "/v1/subscriptions/bot").await.json();
+    assert!(seen.get("secret").is_none(), "the secret is shown once");
+    assert_eq!(
+        (&seen["state"], &seen["origin"], &seen["held"], &seen["oldest_held_at"]),
+        (&json!("active"), &json!("api"), &json!(0), &json!(null))
+    );
+    assert_eq!((&seen["retry"], &seen["ordering"], &seen["components"]), (&json!(["5s", "2m"]), &json!("authorizer"), &json!(["douyin"])));
+    assert_eq!(post(&world, "/v1/subscriptions", bot(&world)).await.problem(), "conflict");
+
+    let changed = patch(&world, "bot", json!({ "events": ["*"], "timeout": "3s" })).await.json();
+    assert_eq!((&changed["events"], &changed["timeout"], &changed["url"]), (&json!(["*"]), &json!("3s"), &seen["url"]));
+    let names: Vec<Value> = items(&get(&world, "/v1/subscriptions").await).into_iter().map(|one| one["name"].clone()).collect();
+    assert_eq!(names, ["bot", "handler"]);
+    let page = get(&world, "/v1/subscriptions?limit=1").await;
+    let next = page.json()["next_cursor"].as_str().unwrap().to_owned();
+    assert_eq!(items(&get(&world, &format!("/v1/subscriptions?cursor={next}")).await)[0]["name"], "handler");
+
+    let gone = ask(&world, Method::DELETE, "/v1/subscriptions/bot").await;
+    assert_eq!((gone.status, gone.text.as_str()), (204, ""));
+    assert_eq!(get(&world, "/v1/subscriptions/bot").await.problem(), "not-found");
+    assert_eq!(ask(&world, Method::DELETE, "/v1/subscriptions/bot").await.problem(), "not-found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_members_are_named_all_at_once() {
+    let world = World::new().await;
+    let mut bad = post(
+        &world,
+        "/v1/subscriptions",
+        json!({ "name": 7, "events": "audit.*", "components": ["nobody"], "colour": 1, "ordering": "strict" }),
+    )
+    .await
+    .bad();
+    bad.sort();
+    assert_eq!(bad, ["colour", "components", "events", "name", "ordering", "url"]);
+    for (member, value) in
+        [("url", json!("ftp://x")), ("events", json!([])), ("name", json!("a b")), ("secret", json!("short")), ("retry", json!(["soon"]))]
+    {
+        let mut body = bot(&world);
+        body[member] = value;
+        let answer = post(&world, "/v1/subscriptions", body).await;
+        assert!(answer.bad().iter().any(|name| name.starts_with(member)), "{member}: {}", answer.text);
+    }
+    assert_eq!(patch(&world, "handler", json!({ "name": "other" })).await.bad(), ["name"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_of_the_file_is_read_only_but_can_be_paused_and_tested() {
+    let world = World::new().await;
+    assert_eq!(patch(&world, "handler", json!({ "events": ["*"] })).await.problem(), "read-only");
+    assert_eq!(ask(&world, Method::DELETE, "/v1/subscriptions/handler").await.problem(), "read-only");
+    assert_eq!(get(&world, "/v1/subscriptions/handler").await.json()["origin"], "file");
+    for (verb, state) in [("pause", "paused"), ("resume", "active"), ("enable", "active")] {
+        assert_eq!(post(&world, &format!("/v1/subscriptions/handler/{verb}"), json!({})).await.json()["state"], state, "{verb}");
+    }
+    let attempt = post(&world, "/v1/subscriptions/handler/test", json!({})).await;
+    assert_eq!((attempt.status, &attempt.json()["status"]), (200, &json!(204)), "{}", attempt.text);
+    for verb in ["pause", "resume", "enable", "test", "rotate-secret"] {
+        assert_eq!(post(&world, &format!("/v1/subscriptions/nobody/{verb}"), json!({})).await.problem(), "not-found", "{verb}");
+        assert_eq!(post(&world, &format!("/v1/subscriptions/yizhan-vault/{verb}"), json!({})).await.problem(), "not-found", "{verb}");
+    }
+    assert_eq!(get(&world, "/v1/subscriptions/yizhan-vault").await.problem(), "not-found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotated_secret_is_shown_once_and_both_sign_meanwhile() {
+    let world = World::new().await;
+    post(&world, "/v1/subscriptions", bot(&world)).await;
+    let rotated = post(&world, "/v1/subscriptions/bot/rotate-secret", json!({})).await.json();
+    assert!(rotated["secret"].as_str().unwrap().starts_with("whsec_"));
+    assert_eq!(rotated["former_until"], "2026-11-21T07:00:00Z");
+    let compromised = post(&world, "/v1/subscriptions/bot/rotate-secret", json!({ "overlap": "0s" })).await.json();
+    assert_eq!(compromised["former_until"], "2026-11-20T07:00:00Z");
+    for overlap in [json!("25h"), json!("long"), json!(5)] {
+        assert_eq!(post(&world, "/v1/subscriptions/bot/rotate-secret", json!({ "overlap": overlap })).await.bad(), ["overlap"]);
+    }
+}
