@@ -7,6 +7,7 @@ use super::{App, Health, Stores};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::fanout::replays::Replays;
+use crate::fanout::sink::Sink;
 use crate::fanout::sink::exchange::Exchange;
 use crate::fanout::sink::webhook::Webhook;
 use crate::fanout::{self, Fanout, Sinks, subscription};
@@ -90,8 +91,8 @@ impl App {
         let guard = Guard::allowing(&config.fanout.allow_private);
         let webhook = Webhook::new(Webhooks::new(guard.clone())?, Arc::clone(&clock), config.fanout.timeout);
         let exchange = Exchange::new(vault.clone(), Arc::clone(&clock));
-        let sinks =
-            Sinks { webhook: Arc::new(webhook), internal: HashMap::from([(subscription::VAULT.to_owned(), Arc::new(exchange) as _)]) };
+        let exchange: Arc<dyn Sink> = Arc::new(exchange);
+        let sinks = Sinks { webhook: Arc::new(webhook), internal: HashMap::from([(subscription::VAULT.to_owned(), exchange)]) };
         let options = fanout::Options {
             retry: config.fanout.retry.clone(),
             timeout: config.fanout.timeout,

@@ -29,10 +29,10 @@ fn list(schema: &Value, text: &str) -> Value {
     text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect()
 }
 
-/// Whether a parameter is a file, by its schema.
+/// Whether a parameter can only be a file, by its schema. A picture may also be the text that an upload gave.
 #[must_use]
 pub fn is_file(schema: &Value) -> bool {
-    ["/properties/content_base64", "/oneOf/1/properties/content_base64"].iter().any(|file| schema.pointer(file).is_some())
+    schema.pointer("/properties/content_base64").is_some()
 }
 
 /// A file as parameters hold it.

@@ -94,7 +94,7 @@ impl Story<'_> {
     async fn ticket(&mut self) -> anyhow::Result<()> {
         let Some(answered) = self.stage.simulator.ticket(self.name).await? else {
             let (status, body) = self.stage.api.get(&format!("/v1/components/{}/ticket", self.name)).await?;
-            ensure!(status == 404 && body["type"] == "/problems/not-applicable", "the ticket's address answers {status}");
+            ensure!(status == 404 && at(&body, "/type") == "/problems/not-applicable", "the ticket's address answers {status}");
             self.stage.tell.held("no tickets here: calls are signed with the application's key, and the ticket's address says so");
             return Ok(());
         };
@@ -136,7 +136,7 @@ impl Story<'_> {
         let (push, answered) = self.stage.simulator.audit(self.name, &self.app_id, "1.0.3", &Verdict::Passed).await?;
         ensure!(answered.acknowledged, "the audit result was answered {}", answered.status);
         let received = self.received("audit.passed").await?;
-        ensure!(received.event["subject"] == self.app_id.as_str(), "the event names another merchant");
+        ensure!(at(&received.event, "/subject") == self.app_id.as_str(), "the event names another merchant");
         self.stage.tell.held("audit result pushed, delivered, signature verified by the handler");
 
         let before = self.events().await?;
@@ -167,7 +167,7 @@ impl Story<'_> {
         let received = self.received("audit.failed").await?;
         ensure!(received.attempt == 3, "it arrived at attempt {}", received.attempt);
         let (_, list) = self.stage.api.get(&format!("/v1/deliveries?event={}&subscription={SUBSCRIPTION}", received.id)).await?;
-        let attempts = list["items"][0]["attempts"].as_u64().context("the delivery has no attempts")?;
+        let attempts = at(&list, "/items/0/attempts").as_u64().context("the delivery has no attempts")?;
         self.counted.retried += attempts.saturating_sub(1);
         self.stage.tell.held("handler down for two attempts: the event waited and arrived at the third");
         Ok(())
@@ -235,7 +235,7 @@ impl Story<'_> {
         self.counted.refreshes = self.renewals()?;
         let ours = self.platform.name();
         self.counted.delivered =
-            self.stage.handler.received().iter().filter(|r| r.event["platform"] == ours && r.status < 300).count().try_into()?;
+            self.stage.handler.received().iter().filter(|r| at(&r.event, "/platform") == ours && r.status < 300).count().try_into()?;
         ensure!(counts.refused == counts.forged, "{} pushes were refused, {} were forged", counts.refused, counts.forged);
         ensure!(self.stage.handler.unverified() == 0, "the handler saw signatures that do not hold");
         self.stage.tell.note(&format!("{:.1} s", self.stage.tell.seconds()));
@@ -250,12 +250,12 @@ impl Story<'_> {
     async fn events(&self) -> anyhow::Result<u64> {
         let (status, body) = self.stage.api.get(&format!("/v1/events?component={}&limit=500", self.name)).await?;
         ensure!(status == 200, "the events' address answers {status}");
-        Ok(body["items"].as_array().map_or(0, Vec::len).try_into()?)
+        Ok(at(&body, "/items").as_array().map_or(0, Vec::len).try_into()?)
     }
 
     async fn received(&self, kind: &str) -> anyhow::Result<Received> {
         let ours = self.name;
-        self.wait(|all| all.iter().find(|r| r.event["platform"] == ours && r.event["type"] == kind && r.status < 300).cloned())
+        self.wait(|all| all.iter().find(|r| at(&r.event, "/platform") == ours && at(&r.event, "/type") == kind && r.status < 300).cloned())
             .await
             .with_context(|| format!("the handler received no {kind}"))
     }
@@ -281,12 +281,12 @@ impl Story<'_> {
 
     fn fetched(&mut self, (status, body): (u16, Value)) -> anyhow::Result<Fetched> {
         if status != 200 {
-            bail!("the token's address answers {status}: {}", body["detail"]);
+            bail!("the token's address answers {status}: {}", at(&body, "/detail"));
         }
         self.counted.tokens_served += 1;
         Ok(Fetched {
-            text: body["access_token"].as_str().context("no token in the answer")?.to_owned(),
-            generation: body["generation"].as_u64().context("no generation in the answer")?,
+            text: at(&body, "/access_token").as_str().context("no token in the answer")?.to_owned(),
+            generation: at(&body, "/generation").as_u64().context("no generation in the answer")?,
         })
     }
 }
@@ -303,4 +303,9 @@ fn spending_call(platform: &str) -> &'static str {
         "alipay" => "refresh_token",
         _ => "app_to_tp_refresh_token",
     }
+}
+
+/// What stands at a JSON pointer; `null` where nothing does.
+fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
 }

@@ -285,7 +285,8 @@ async fn retention_gives_disk_space_back() {
         ports.advance(86_400);
     }
     let before = disk_bytes(&folder);
-    assert!(before > 100_000_000, "{before}");
+    // 90 MB of bodies, a little less where the engine has compressed them already.
+    assert!(before > 80_000_000, "{before}");
     let expunged = log.expunge(ports.now() - SignedDuration::from_hours(1)).await.unwrap();
     assert_eq!((expunged.events, expunged.deliveries), (900, 900));
     assert_eq!(log.count(&EventFilter::default()).await.unwrap(), 0);
