@@ -40,6 +40,15 @@ enum Sort {
     Deed,
 }
 
+/// What may have happened before an errand began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    /// Nothing.
+    Nothing,
+    /// Another process may have sent its calls, any of them, and have ended before it knew what came of them.
+    MaybeSent,
+}
+
 /// How a call ended.
 enum Sent {
     /// With an answer, or with what stands in for it.
@@ -67,6 +76,7 @@ pub(super) struct Errand<'a> {
     replies: Vec<Reply>,
     /// The last call that was answered, with its sort: a refusal is about it.
     last: Option<(Box<Call>, Sort)>,
+    before: Before,
     /// Where a deed was sent that the vendor accepted: from then on nothing that fails means "not done".
     accepted: Option<String>,
     renewed_component: bool,
@@ -76,7 +86,7 @@ pub(super) struct Errand<'a> {
 }
 
 impl<'a> Errand<'a> {
-    pub(super) fn new(desk: &'a Desk, checked: Checked<'a>) -> Self {
+    pub(super) fn new(desk: &'a Desk, checked: Checked<'a>, before: Before) -> Self {
         let Checked { component, authorizer, operation, params } = checked;
         Self {
             desk,
@@ -86,6 +96,7 @@ impl<'a> Errand<'a> {
             params,
             replies: Vec::new(),
             last: None,
+            before,
             accepted: None,
             renewed_component: false,
             renewed_authorizer: false,
@@ -127,7 +138,11 @@ impl<'a> Errand<'a> {
                     (call, Sort::Harmless)
                 }
             };
-            match self.send(&call, sort, &tokens).await {
+            let sent = match (sort, self.before) {
+                (Sort::Deed, Before::MaybeSent) => self.send_unless_done(&call, &tokens).await,
+                _ => self.send(&call, sort, &tokens).await,
+            };
+            match sent {
                 Ok(Sent::Reply(reply)) => self.replies.push(reply),
                 Ok(Sent::Found(outcome)) => return Ok(*outcome),
                 Err(error) => return Err(self.broken_off(error)),
@@ -275,6 +290,21 @@ impl<'a> Errand<'a> {
             }
             self.pause(pause).await;
             pause *= 2;
+        }
+    }
+
+    /// Sends a deed that another process may have sent before: the vendor's record is asked first.
+    async fn send_unless_done(&self, call: &Call, tokens: &Tokens) -> Result<Sent, OperationError> {
+        let unknown = |looked_up| OperationError::OutcomeUnknown {
+            sent: call.target().to_owned(),
+            cause: String::from("the process that was at work on it ended"),
+            looked_up,
+        };
+        match self.look_up(tokens).await {
+            Found::Sent(sent) => Ok(sent),
+            Found::NotDone => self.send(call, Sort::Deed, tokens).await,
+            Found::Unknown(asked) => Err(unknown(asked)),
+            Found::NoQuestion => Err(unknown(NO_QUESTION.to_owned())),
         }
     }
 

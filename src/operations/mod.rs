@@ -22,7 +22,7 @@ use crate::outbound::{SendError, Vendors};
 use crate::platform::operation::{BadParam, Bearer, Operation, Outcome, Params};
 use crate::platform::{ApiError, Component, Components};
 use crate::vault::VaultError;
-use errand::Errand;
+use errand::{Before, Errand};
 pub use tokens::TokenSource;
 
 /// Why an operation gave no result.
@@ -154,9 +154,21 @@ impl Desk {
     /// # Errors
     /// See [`OperationError`].
     pub async fn carry_out_checked(&self, checked: Checked<'_>) -> Result<Outcome, OperationError> {
+        self.note(checked, Before::Nothing).await
+    }
+
+    /// The same for a request that an earlier process may have sent before it ended: what must not be done twice is looked up before it is sent.
+    ///
+    /// # Errors
+    /// See [`OperationError`]; [`OperationError::OutcomeUnknown`] where the vendor has no way to tell.
+    pub async fn resume(&self, checked: Checked<'_>) -> Result<Outcome, OperationError> {
+        self.note(checked, Before::MaybeSent).await
+    }
+
+    async fn note(&self, checked: Checked<'_>, before: Before) -> Result<Outcome, OperationError> {
         let (component, authorizer, name) = (checked.component.name(), checked.authorizer.clone(), checked.operation.name);
         let started = self.clock.now();
-        let result = Errand::new(self, checked).run().await;
+        let result = Errand::new(self, checked, before).run().await;
         let took_ms = i64::try_from(self.clock.now().duration_since(started).as_millis()).unwrap_or(i64::MAX);
         match &result {
             Ok(_) => tracing::info!(component, authorizer, operation = name, took_ms, "operation carried out"),

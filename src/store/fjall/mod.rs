@@ -3,7 +3,7 @@
 //! Opened by `app`. One thread writes (`writer`, through [`crate::store::commit`]); everybody reads. Keyspaces by day (`days`) make retention
 //! cheap; what waits for its handler is on disk, not in memory (`waiting`). Never decides what happens to a delivery, and knows no vendor.
 //!
-//! Keyspaces: `event.D`, `index.D`, `delivery.D` for each day D, `seen.D.E` for the dedupe keys of days D to E, and `meta`, `waiting`, `dead`, `rejected`.
+//! Keyspaces: `event.D`, `index.D`, `delivery.D` for each day D, `seen.D.E` for the dedupe keys of days D to E, and `meta`, `waiting`, `dead`, `rejected`, `records`.
 
 mod accept;
 mod backup;
@@ -15,6 +15,7 @@ mod meta;
 mod outbox;
 mod reads;
 mod record;
+mod records;
 mod rejected;
 mod replays;
 mod reseal;
@@ -119,6 +120,7 @@ struct Store {
     waiting: Keyspace,
     dead: Keyspace,
     rejected: Keyspace,
+    records: Keyspace,
     days: days::Days,
     lines: lines::Lines,
     newest: watch::Sender<u64>,
@@ -190,7 +192,8 @@ impl FjallLog {
         std::fs::create_dir_all(folder)?;
         let db = database(folder, options.cache_bytes)?;
         let part = |name: &str| days::keyspace(&db, name);
-        let (meta, waiting, dead, rejected) = (part("meta")?, part("waiting")?, part("dead")?, part("rejected")?);
+        let (meta, waiting, dead) = (part("meta")?, part("waiting")?, part("dead")?);
+        let (rejected, records) = (part("rejected")?, part("records")?);
         match meta.get(meta::FORMAT)? {
             Some(format) if *format == [meta::FORMAT_NOW] => {}
             Some(_) => return Ok(None),
@@ -202,7 +205,7 @@ impl FjallLog {
         let lines = lines::Lines::open(&db, &meta, &waiting)?;
         let seen = seen::Seen::open(&db, options.dedupe_retention)?;
         let newest = watch::Sender::new(sequence);
-        let store = Arc::new(Store { db, meta, waiting, dead, rejected, days, lines, newest, at_rest, clock, options });
+        let store = Arc::new(Store { db, meta, waiting, dead, rejected, records, days, lines, newest, at_rest, clock, options });
         let writer = writer::Writer::new(store.clone(), seen, sequence)?;
         Ok(Some((store, writer)))
     }

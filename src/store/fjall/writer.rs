@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::days;
 use super::lines::{Change, lock};
 use super::record;
+use super::records::{self, Swap, Touched};
 use super::seen::{Mark, Seen};
 use super::settle::Verdict;
 use super::{Store, meta, reseal, retention};
@@ -59,6 +60,8 @@ pub enum Job {
     Order { subscription: String, from: u64, answer: oneshot::Sender<Option<u64>> },
     /// Writes as told.
     Put(Vec<Put>, oneshot::Sender<()>),
+    /// Writes records, all or none.
+    Swap(Vec<Swap>, oneshot::Sender<bool>),
     /// Appends to the read audit.
     Reads(Vec<Read>, oneshot::Sender<()>),
     /// One step of retention, alone.
@@ -85,6 +88,8 @@ pub struct Group {
     pub batch: OwnedWriteBatch,
     pub marks: HashSet<Mark>,
     touched: HashSet<(String, u64)>,
+    /// Versions of the records that this batch writes.
+    pub records: Touched,
     /// Per subscription: change of pending, of dead.
     counts: HashMap<String, (i64, i64)>,
     /// Per replay: change of delivered, of dead.
@@ -98,6 +103,7 @@ impl Group {
             batch: store.db.batch().durability(Some(PersistMode::SyncData)),
             marks: HashSet::new(),
             touched: HashSet::new(),
+            records: Touched::new(),
             counts: HashMap::new(),
             outcomes: HashMap::new(),
             after: Aftermath::default(),
@@ -189,6 +195,7 @@ impl Commit for Writer {
         match job {
             Job::Accept(incoming, _) => incoming.value.len() + 256,
             Job::Put(puts, _) => puts.iter().map(|(_, key, value)| key.len() + value.as_ref().map_or(0, Bytes::len)).sum(),
+            Job::Swap(swaps, _) => swaps.iter().map(Swap::weight).sum(),
             Job::Enqueue { events, .. } => events.len() * 256,
             Job::Reads(reads, _) => reads.len() * 256,
             _ => 512,
@@ -279,6 +286,10 @@ impl Writer {
                     }
                 }
                 group.answer(answer, ());
+            }
+            Job::Swap(swaps, answer) => {
+                let written = records::stage(&self.store, group, swaps)?;
+                group.answer(answer, written);
             }
             Job::Reads(reads, answer) => {
                 self.append_reads(group, &reads)?;

@@ -1,0 +1,196 @@
+//! Records: JSON documents, each with a kind, a key and a version. What rollouts, runs and attributes are kept in.
+//!
+//! A group of [`Swap`]s is one transaction: all are written, durably, or none is, because one of them expected another version. The version of a
+//! record counts its writes since it was made, from 1.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::writer::{Group, Job};
+use super::{FjallLog, Store, damaged, malformed};
+use crate::inbox::LogError;
+
+/// What a record is: the first byte of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A rollout.
+    Rollout,
+    /// One authorizer of a rollout.
+    RolloutItem,
+    /// A run of a playbook.
+    Run,
+    /// The versions that an authorizer has.
+    Versions,
+    /// Tags and variables of an authorizer.
+    Attributes,
+    /// A fact that was told: so that it is not told twice.
+    Fact,
+    /// A playbook made by API.
+    Playbook,
+}
+
+impl Kind {
+    const fn byte(self) -> u8 {
+        match self {
+            Self::Rollout => b'r',
+            Self::RolloutItem => b'i',
+            Self::Run => b'u',
+            Self::Versions => b'v',
+            Self::Attributes => b'a',
+            Self::Fact => b'f',
+            Self::Playbook => b'p',
+        }
+    }
+
+    /// The key under which a record of this kind is kept. Parts are told apart by a zero byte, which no name holds.
+    pub fn key(self, parts: &[&str]) -> Vec<u8> {
+        let mut key = vec![self.byte()];
+        for (index, part) in parts.iter().enumerate() {
+            if index > 0 {
+                key.push(0);
+            }
+            key.extend_from_slice(part.as_bytes());
+        }
+        key
+    }
+}
+
+/// What a write expects to find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing.
+    Absent,
+    /// That version.
+    Version(u64),
+    /// Whatever is there.
+    Anything,
+}
+
+/// One write: the record's new content, or its removal.
+#[derive(Debug, Clone)]
+pub struct Swap {
+    pub key: Vec<u8>,
+    pub expect: Expect,
+    pub value: Option<Bytes>,
+}
+
+impl Swap {
+    /// Writes `record` under that key.
+    pub fn put<T: Serialize>(key: Vec<u8>, expect: Expect, record: &T) -> Result<Self, LogError> {
+        let value = serde_json::to_vec(record).map_err(|error| LogError::Failed(format!("a record cannot be written: {error}")))?;
+        Ok(Self { key, expect, value: Some(value.into()) })
+    }
+
+    /// Removes what is under that key.
+    pub fn remove(key: Vec<u8>, expect: Expect) -> Self {
+        Self { key, expect, value: None }
+    }
+
+    pub fn weight(&self) -> usize {
+        self.key.len() + self.value.as_ref().map_or(0, Bytes::len) + 16
+    }
+}
+
+/// Versions that a batch leaves behind, before it is committed.
+pub type Touched = HashMap<Vec<u8>, u64>;
+
+/// A record with its version; its key without the kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found<T> {
+    pub key: Vec<u8>,
+    pub version: u64,
+    pub record: T,
+}
+
+/// Puts the swaps into the batch; `false`, and nothing is put, when one of them expected another version.
+pub fn stage(store: &Store, group: &mut Group, swaps: Vec<Swap>) -> fjall::Result<bool> {
+    let mut versions = Vec::with_capacity(swaps.len());
+    for swap in &swaps {
+        let version = match group.records.get(&swap.key) {
+            Some(version) => *version,
+            None => store.records.get(&swap.key)?.as_deref().and_then(split).map_or(0, |(version, _)| version),
+        };
+        let fits = match swap.expect {
+            Expect::Absent => version == 0,
+            Expect::Version(expected) => version == expected,
+            Expect::Anything => true,
+        };
+        if !fits {
+            return Ok(false);
+        }
+        versions.push(version);
+    }
+    for (swap, version) in swaps.into_iter().zip(versions) {
+        let next = match &swap.value {
+            Some(value) => {
+                let next = version.saturating_add(1);
+                let stored = [next.to_be_bytes().as_slice(), value].concat();
+                group.batch.insert(&store.records, swap.key.clone(), stored);
+                next
+            }
+            None => {
+                group.batch.remove(&store.records, swap.key.clone());
+                0
+            }
+        };
+        group.records.insert(swap.key, next);
+    }
+    Ok(true)
+}
+
+fn split(value: &[u8]) -> Option<(u64, &[u8])> {
+    let (version, record) = value.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*version), record))
+}
+
+fn read<T: DeserializeOwned>(value: &[u8]) -> Result<(u64, T), LogError> {
+    let (version, record) = split(value).ok_or_else(|| malformed("a record"))?;
+    Ok((version, serde_json::from_slice(record).map_err(|_| malformed("a record"))?))
+}
+
+impl FjallLog {
+    /// Writes all of them in one transaction, durable when it returns. `false`: one expected another version, and nothing was written.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(super) async fn swap(&self, swaps: Vec<Swap>) -> Result<bool, LogError> {
+        self.committer.ask(|answer| Job::Swap(swaps, answer)).await
+    }
+
+    /// One record with its version.
+    ///
+    /// # Errors
+    /// Damage.
+    pub(super) fn record<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<(u64, T)>, LogError> {
+        self.store.records.get(key).map_err(damaged)?.map(|value| read(&value)).transpose()
+    }
+}
+
+impl Store {
+    /// Records whose keys begin with `prefix`, by key, those behind `after` only, at most `limit`. Reads the disk: see [`super::aside`].
+    ///
+    /// # Errors
+    /// Damage.
+    pub(super) fn records_under<T: DeserializeOwned>(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Found<T>>, LogError> {
+        use std::ops::Bound;
+        let from = after.map_or_else(|| Bound::Included(prefix.to_vec()), |after| Bound::Excluded(after.to_vec()));
+        let mut found = Vec::new();
+        for guard in self.records.range((from, Bound::Unbounded)) {
+            let (key, value) = guard.into_inner().map_err(damaged)?;
+            if !key.starts_with(prefix) || found.len() >= limit {
+                break;
+            }
+            let (version, record) = read(&value)?;
+            found.push(Found { key: key.to_vec(), version, record });
+        }
+        Ok(found)
+    }
+}
