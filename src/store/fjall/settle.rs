@@ -47,7 +47,10 @@ impl Writer {
         if !group.touch(&subscription, sequence) {
             return Err(Hindrance::Conflict);
         }
-        let entry = self.entry(&subscription, sequence)?.filter(|entry| entry.id == id && stored.delivery.status == Status::Pending);
+        // A try that began before a retry or a replay was asked for does not stand for it: whoever asked wants to see one that came after.
+        let stands = stored.delivery.next_attempt_at.is_none_or(|due| attempt.at >= due);
+        let waits = |entry: &Entry| entry.id == id && stored.delivery.status == Status::Pending && stands;
+        let entry = self.entry(&subscription, sequence)?.filter(waits);
         stored.tried(attempt);
         // Cancelled or replaced while it was under way: the try is recorded, and whatever waits instead is looked at again.
         let Some(entry) = entry else {

@@ -1,7 +1,7 @@
 //! What becomes of deliveries, and how they are listed.
 
 use jiff::SignedDuration;
-use yizhan::fanout::delivery::{DeliveryFilter, DeliveryId, Depth, Lane, Status};
+use yizhan::fanout::delivery::{DeliveryFilter, DeliveryId, Depth, Lane, Settlement, Status};
 use yizhan::inbox::EventId;
 
 use super::{Ports, keys};
@@ -110,6 +110,21 @@ pub async fn a_delivery_replaced_while_under_way_still_ends(log: Ports) {
     assert_eq!(claimed.iter().map(|one| one.delivery.id).collect::<Vec<_>>(), [first]);
     log.deliver(&claimed[0]).await;
     assert_eq!(log.outbox.depth("bot").await.unwrap().pending, 0);
+}
+
+pub async fn a_try_that_began_before_a_replay_does_not_stand_for_it(log: Ports) {
+    let event = log.put("a", None, &["bot"]).await;
+    let under_way = log.first("bot", 1).await;
+    let attempt = log.attempt(200);
+    log.advance(1);
+    log.outbox.enqueue(&[event.id], "bot", None, log.now()).await.unwrap();
+    log.outbox.settle(under_way[0].delivery.id, Settlement::Delivered(attempt)).await.unwrap();
+    let again = log.first("bot", 9).await;
+    assert_eq!(keys(&again), ["a"], "the handler answered before the replay was asked for");
+    log.deliver(&again[0]).await;
+    let done = log.outbox.delivery(again[0].delivery.id).await.unwrap().unwrap();
+    assert_eq!((done.status, done.attempts.len()), (Status::Delivered, 2));
+    assert_eq!(log.outbox.depth("bot").await.unwrap(), Depth::default());
 }
 
 pub async fn cancelling_ends_all_that_waits(log: Ports) {

@@ -45,6 +45,7 @@ stories! {
         a_retry_has_a_fresh_schedule_and_keeps_its_history
         enqueued_events_replace_what_waits
         a_delivery_replaced_while_under_way_still_ends
+        a_try_that_began_before_a_replay_does_not_stand_for_it
         cancelling_ends_all_that_waits
         deliveries_are_listed_by_every_filter
     }
