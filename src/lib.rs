@@ -26,6 +26,7 @@
 //! | [`envelope`] | how vendors seal and sign | knows a vendor or an event |
 //! | [`inbox`] | what arrived, and the ports of the log | sends anything to anybody |
 //! | [`vault`] | what we hold for others: tickets, tokens, authorizers | hands out a token that is not durable |
+//! | [`versions`] | which version each authorizer has released, in audit, uploaded | asks a vendor |
 //! | [`fanout`] | who hears of an event: subscriptions, deliveries, replays | lets one subscriber delay another |
 //! | [`outbound`] | the only place that speaks HTTP to vendors and subscribers | follows a redirect |
 //! | [`store`] | where it is kept: the vault in sled, the log in fjall | is known by any concept |
@@ -73,3 +74,4 @@ pub mod simulator;
 pub mod store;
 pub mod telemetry;
 pub mod vault;
+pub mod versions;

@@ -28,6 +28,7 @@ use crate::store::{fjall, sled};
 use crate::telemetry;
 use crate::vault::audit::ReadAudit;
 use crate::vault::{Vault, VaultError};
+use crate::versions::VersionBook;
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +107,8 @@ impl App {
         let replays = Replays::new(log.clone(), log.clone(), log.clone(), fanout.clone(), Arc::clone(&clock));
         let tickets: Arc<dyn Tickets> = vault.clone();
         let inbox = Inbox::new(log.clone(), log.clone(), fanout.clone(), tickets, Arc::clone(&clock), components);
-        let desk = Desk::new(config.components.clone(), vault.clone(), vendors, Arc::clone(&clock));
+        let versions = Arc::new(VersionBook::new(log.clone()));
+        let desk = Desk::new(config.components.clone(), vault.clone(), vendors, Arc::clone(&clock)).observed_by(versions.clone());
         let proxy = Proxy::new(config.components.clone(), vault.clone(), http, Arc::clone(&clock));
         let idempotency = Idempotency::new(stores.vault.clone(), Arc::clone(&clock));
         let audit = Arc::new(ReadAudit::new(log.clone(), Arc::clone(&clock)));
@@ -123,6 +125,8 @@ impl App {
             replays: Arc::new(replays),
             vault,
             desk: Arc::new(desk),
+            versions,
+            version_shelf: log.clone(),
             proxy: Arc::new(proxy),
             idempotency: Arc::new(idempotency),
             audit,

@@ -28,6 +28,7 @@ use crate::store::fjall::FjallLog;
 use crate::store::sled::SledVault;
 use crate::vault::Vault;
 use crate::vault::audit::{ReadAudit, ReadLog};
+use crate::versions::{VersionBook, VersionShelf};
 
 /// Everything that the faces (`http`, `cli`) need, behind one shared handle.
 pub struct App {
@@ -51,6 +52,10 @@ pub struct App {
     pub vault: Arc<Vault>,
     /// Operations.
     pub desk: Arc<Desk>,
+    /// Versions of authorizers, learnt from events and operations.
+    pub versions: Arc<VersionBook>,
+    /// The same, to page through.
+    pub version_shelf: Arc<dyn VersionShelf>,
     /// Other vendor calls.
     pub proxy: Arc<Proxy>,
     /// Requests with a key of the caller's.

@@ -13,6 +13,7 @@ use super::{Face, body, pages};
 use crate::clock::Timestamp;
 use crate::platform::Family;
 use crate::vault::{Authorizer, AuthorizerState, TokenState};
+use crate::versions::{VersionNote, Versions};
 
 #[derive(Serialize)]
 struct AuthorizerBody {
@@ -27,6 +28,7 @@ struct AuthorizerBody {
     granted_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
     last_event_at: Option<Timestamp>,
+    versions: VersionsBody,
     updated_at: Timestamp,
 }
 
@@ -34,6 +36,45 @@ struct AuthorizerBody {
 struct PermissionBody {
     id: String,
     name: String,
+}
+
+/// Which versions it has, as far as we heard of them.
+#[derive(Serialize)]
+struct VersionsBody {
+    released: Option<VersionBody>,
+    previous: Option<VersionBody>,
+    approved: Option<VersionBody>,
+    in_audit: Option<VersionBody>,
+    uploaded: Option<VersionBody>,
+}
+
+#[derive(Serialize)]
+struct VersionBody {
+    version: Option<String>,
+    package_id: Option<String>,
+    audit_id: Option<String>,
+    /// Since when it is there.
+    at: Timestamp,
+}
+
+impl From<VersionNote> for VersionBody {
+    fn from(note: VersionNote) -> Self {
+        Self { version: note.version, package_id: note.package_id, audit_id: note.audit_id, at: moment(note.at) }
+    }
+}
+
+impl From<Versions> for VersionsBody {
+    fn from(versions: Versions) -> Self {
+        let Versions { released, previous, approved, in_audit, uploaded } = versions;
+        let body = |slot: Option<VersionNote>| slot.map(VersionBody::from);
+        Self {
+            released: body(released),
+            previous: body(previous),
+            approved: body(approved),
+            in_audit: body(in_audit),
+            uploaded: body(uploaded),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -101,8 +142,10 @@ pub async fn invite(
 async fn describe(face: &Face, authorizer: Authorizer, tokens: &[TokenState]) -> Result<AuthorizerBody, Problem> {
     let now = face.app.clock.now();
     let last_event_at = face.app.log.last_received(&authorizer.component, Some(&authorizer.app_id)).await?;
+    let versions = face.app.versions.of(&authorizer.component, &authorizer.app_id).await?;
     Ok(AuthorizerBody {
         last_event_at: last_event_at.map(moment),
+        versions: versions.into(),
         app_id: authorizer.app_id,
         component: authorizer.component,
         name: authorizer.name,

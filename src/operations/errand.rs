@@ -104,7 +104,11 @@ impl<'a> Errand<'a> {
         }
     }
 
-    pub(super) async fn run(mut self) -> Result<Outcome, OperationError> {
+    pub(super) fn params(&self) -> &Params {
+        &self.params
+    }
+
+    pub(super) async fn run(&mut self) -> Result<Outcome, OperationError> {
         let deadline = self.later(MOST_TIME);
         for _ in 0..MOST_CALLS {
             if self.desk.clock.now() >= deadline {

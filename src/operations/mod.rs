@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::outbound::{SendError, Vendors};
 use crate::platform::operation::{BadParam, Bearer, Operation, Outcome, Params};
 use crate::platform::{ApiError, Component, Components};
@@ -71,19 +71,50 @@ pub enum OperationError {
     },
 }
 
+/// What was carried out.
+#[derive(Debug, Clone, Copy)]
+pub struct Observed<'a> {
+    /// Component name.
+    pub component: &'a str,
+    /// For whom; `None`: for the component itself.
+    pub authorizer: Option<&'a str>,
+    /// Normal name.
+    pub operation: &'static str,
+    /// What was asked for.
+    pub params: &'a Params,
+    /// What it gave, in normal names.
+    pub result: &'a Value,
+    /// When it was answered.
+    pub at: Timestamp,
+}
+
+/// Who hears of everything that was carried out, before the caller does.
+#[async_trait::async_trait]
+pub trait Observer: Send + Sync {
+    /// An operation gave a result. What the observer writes is durable when it returns; its own troubles are its own.
+    async fn carried_out(&self, done: Observed<'_>);
+}
+
 /// Carries operations out.
 pub struct Desk {
     components: Components,
     tokens: Arc<dyn TokenSource>,
     vendors: Arc<dyn Vendors>,
     clock: Arc<dyn Clock>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl Desk {
     /// Puts a desk together.
     #[must_use]
     pub fn new(components: Components, tokens: Arc<dyn TokenSource>, vendors: Arc<dyn Vendors>, clock: Arc<dyn Clock>) -> Self {
-        Self { components, tokens, vendors, clock }
+        Self { components, tokens, vendors, clock, observer: None }
+    }
+
+    /// The same with somebody who hears of everything that was carried out.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 
     /// The row of that name at a component.
@@ -168,8 +199,14 @@ impl Desk {
     async fn note(&self, checked: Checked<'_>, before: Before) -> Result<Outcome, OperationError> {
         let (component, authorizer, name) = (checked.component.name(), checked.authorizer.clone(), checked.operation.name);
         let started = self.clock.now();
-        let result = Errand::new(self, checked, before).run().await;
-        let took_ms = i64::try_from(self.clock.now().duration_since(started).as_millis()).unwrap_or(i64::MAX);
+        let mut errand = Errand::new(self, checked, before);
+        let result = errand.run().await;
+        let at = self.clock.now();
+        if let (Ok(outcome), Some(observer)) = (&result, &self.observer) {
+            let (authorizer, params) = (authorizer.as_deref(), errand.params());
+            observer.carried_out(Observed { component, authorizer, operation: name, params, result: &outcome.result, at }).await;
+        }
+        let took_ms = i64::try_from(at.duration_since(started).as_millis()).unwrap_or(i64::MAX);
         match &result {
             Ok(_) => tracing::info!(component, authorizer, operation = name, took_ms, "operation carried out"),
             Err(error @ OperationError::OutcomeUnknown { .. }) => {

@@ -344,6 +344,12 @@ impl Params {
         if bad.is_empty() { Ok(Self(given.into_iter().filter(|(_, value)| !value.is_null()).collect())) } else { Err(bad) }
     }
 
+    /// Whether nothing was given.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The value of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Json> {

@@ -9,7 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["envelope", "clock", "secret", "settings", "event_type", "telemetry", "shutdown", "access"],
     &["platform"],
     &["inbox", "outbound"],
-    &["vault", "fanout", "operations"],
+    &["vault", "fanout", "operations", "versions"],
     &["config", "store"],
     &["app"],
     &["http", "simulator", "downstream"],

@@ -33,4 +33,5 @@ mod sorted_envelope;
 mod telemetry;
 mod twin_vendors;
 mod vault;
+mod versions;
 mod world;

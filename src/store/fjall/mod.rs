@@ -22,6 +22,7 @@ mod reseal;
 mod retention;
 mod seen;
 mod settle;
+mod versions;
 mod waiting;
 mod writer;
 

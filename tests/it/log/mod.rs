@@ -6,4 +6,4 @@ mod inbox;
 mod sealed;
 mod store;
 mod suite;
-mod world;
+pub mod world;
