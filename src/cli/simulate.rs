@@ -10,14 +10,18 @@ use super::terminal::{Look, Terminal};
 use crate::clock::SystemClock;
 use crate::platform;
 use crate::settings::duration;
+use crate::simulator::auditors::Auditors;
+use crate::simulator::fault::PushFaults;
 use crate::simulator::{Manners, Simulator};
 
 /// Pretend to be the platforms, for your own tests.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Prints the [[components]] of a service that uses it: append them to its configuration. Merchants, audits, faults and \
-    the clock are directed at /_sim, for example:\n  \
-    curl -X POST http://127.0.0.1:9000/_sim/douyin/grant -H 'content-type: application/json' -d '{\"app_id\":\"tt0123456789abcdef\"}'"
+    after_help = "Prints the [[components]] of a service that uses it: append them to its configuration. Merchants, audits, faults, quotas \
+    and the clock are directed at /_sim, for example:\n  \
+    curl -X POST http://127.0.0.1:9000/_sim/douyin/grant -H 'content-type: application/json' -d '{\"app_id\":\"tt0123456789abcdef\"}'\n  \
+    curl -X POST http://127.0.0.1:9000/_sim/baidu/crowd -H 'content-type: application/json' -d '{\"count\":50}'\n  \
+    curl http://127.0.0.1:9000/_sim/baidu/ledger"
 )]
 pub struct Simulate {
     /// Where to listen.
@@ -32,14 +36,26 @@ pub struct Simulate {
     /// How often a push that was not acknowledged is repeated.
     #[arg(long, default_value_t = Manners::default().retries)]
     retries: u32,
+    /// Auditors end audits by themselves after so long; without it, each is ended at /_sim.
+    #[arg(long, value_name = "SPAN")]
+    audit_after: Option<String>,
+    /// Audits among a hundred that those auditors reject.
+    #[arg(long, value_name = "PERCENT", requires = "audit_after", value_parser = clap::value_parser!(u8).range(0..=100), default_value_t = 0)]
+    reject: u8,
+    /// Pushes among a hundred that get lost for good.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100), default_value_t = 0)]
+    lose: u8,
+}
+
+fn span(option: &str, text: &str) -> Result<Duration, Failure> {
+    duration(text).ok_or_else(|| Failure::usage(format!("{option}: `{text}` is not a span of time"), "write 30s, 10m or 0s"))
 }
 
 impl Simulate {
     /// Runs until it is asked to stop.
     pub fn run(self, terminal: &Terminal) -> Result<(), Failure> {
-        let ticket_every = duration(&self.ticket_every).ok_or_else(|| {
-            Failure::usage(format!("--ticket-every: `{}` is not a span of time", self.ticket_every), "write 30s, 10m or 0s")
-        })?;
+        let ticket_every = span("--ticket-every", &self.ticket_every)?;
+        let audit_after = self.audit_after.as_deref().map(|text| span("--audit-after", text)).transpose()?;
         let manners = Manners {
             retries: self.retries,
             ticket_every: Some(ticket_every).filter(|every| *every > Duration::ZERO),
@@ -49,12 +65,26 @@ impl Simulate {
             let simulator = Simulator::start(self.listen, Arc::new(SystemClock), manners).await.map_err(|error| {
                 anyhow::Error::from(hinted(error.to_string(), "another address: --listen 127.0.0.1:0 takes a free one"))
             })?;
+            self.direct(&simulator, audit_after)?;
             simulator.connect(&self.provider);
             self.tell(terminal, &simulator)?;
             stop_asked().await?;
             simulator.stop();
             Ok(())
         })
+    }
+
+    /// What the vendors do by themselves.
+    fn direct(&self, simulator: &Simulator, audit_after: Option<Duration>) -> anyhow::Result<()> {
+        for platform in platform::ALL {
+            if let Some(after) = audit_after {
+                let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+                let auditors = Auditors { after_ms, reject_percent: self.reject, ..Auditors::default() };
+                simulator.employ(platform.name(), Some(auditors))?;
+            }
+            simulator.fail_pushes(platform.name(), PushFaults { lose_percent: self.lose, ..PushFaults::default() })?;
+        }
+        Ok(())
     }
 
     fn tell(&self, terminal: &Terminal, simulator: &Simulator) -> std::io::Result<()> {

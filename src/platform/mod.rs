@@ -16,6 +16,7 @@ pub mod loose;
 pub mod operation;
 pub mod proxy;
 pub mod push;
+pub mod quota;
 pub mod redirect;
 pub mod sorted_envelope;
 pub mod token;
@@ -67,6 +68,11 @@ pub trait Platform: Send + Sync {
     /// `vendor` is the base address of the simulator (`http://127.0.0.1:9000/baidu`), which replaces the vendor's hosts.
     /// The text is a `[[components]]` body without the header; both [`Platform::component`] and [`Platform::twin`] accept it.
     fn sample_settings(&self, vendor: &str) -> String;
+
+    /// Settings that switch on what the twin answers although nobody has verified it at the vendor; appended to [`Platform::sample_settings`].
+    fn sample_switches(&self) -> &'static str {
+        ""
+    }
 
     /// The vendor's side, for the same settings as the component. The twin answers what the component calls
     /// and seals what the component opens.

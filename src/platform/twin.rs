@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::call::{Method, Reply};
 use super::push::Door;
+use super::quota::AuditQuota;
 use crate::clock::Timestamp;
 
 /// A request that reached the vendor.
@@ -83,6 +84,26 @@ pub enum Verdict {
     Failed(String),
 }
 
+/// A version that waits for an auditor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// Whose.
+    pub app_id: String,
+    /// Which.
+    pub version: String,
+    /// Since when: submitted again, it is another submission.
+    pub since: Timestamp,
+}
+
+/// Whom and what an accepted call was about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// The merchant's mini program.
+    pub app_id: String,
+    /// The version of it, where the call was about one.
+    pub version: Option<String>,
+}
+
 /// What a request led to.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -94,6 +115,8 @@ pub struct Answer {
     pub deed: &'static str,
     /// Whether the vendor accepted the call.
     pub accepted: bool,
+    /// Whom it was about; `None` for what was refused, and for what concerns no merchant.
+    pub about: Option<About>,
 }
 
 impl Answer {
@@ -101,7 +124,7 @@ impl Answer {
     #[must_use]
     pub fn json(deed: &'static str, accepted: bool, status: u16, body: &serde_json::Value) -> Self {
         let reply = Reply { status, content_type: String::from("application/json"), body: body.to_string().into() };
-        Self { reply, pushes: Vec::new(), deed, accepted }
+        Self { reply, pushes: Vec::new(), deed, accepted, about: None }
     }
 }
 
@@ -118,6 +141,18 @@ pub trait Twin: Send {
 
     /// A code package of `app_id` was audited.
     fn audit(&mut self, app_id: &str, version: &str, verdict: &Verdict, now: Timestamp) -> Outgoing;
+
+    /// Versions that wait for an auditor now, in the order of their app ids.
+    fn in_audit(&mut self, now: Timestamp) -> Vec<Submission>;
+
+    /// The vendor tells that an audit takes longer; `None` where no message for that is known.
+    fn delay(&mut self, app_id: &str, version: &str, now: Timestamp) -> Option<Outgoing> {
+        let _ = (app_id, version, now);
+        None
+    }
+
+    /// Sets how many versions are taken for audit from now on.
+    fn limit_audits(&mut self, quota: AuditQuota, now: Timestamp);
 
     /// Any other push: `plain` is the content as the vendor would write it before sealing (JSON; for Alipay the form's fields as a JSON object).
     fn say(&mut self, door: Door, plain: &str, now: Timestamp) -> Outgoing;
@@ -138,7 +173,7 @@ pub trait Twin: Send {
     fn rate_limited(&mut self, request: &Request, now: Timestamp) -> Answer {
         let _ = (request, now);
         let reply = Reply { status: 429, content_type: String::from("application/json"), body: Bytes::from_static(b"{}") };
-        Answer { reply, pushes: Vec::new(), deed: "other", accepted: false }
+        Answer { reply, pushes: Vec::new(), deed: "other", accepted: false, about: None }
     }
 
     /// Makes every access token of `app_id` (or of the component, when `None`) invalid at once, as vendors sometimes do.

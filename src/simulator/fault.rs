@@ -50,6 +50,8 @@ pub struct PushFaults {
     pub forged: bool,
     /// Every n-th push is lost: never sent, never repeated. 0: none.
     pub lose_every: u32,
+    /// Pushes lost like that among a hundred; which ones follows from their number, so a run can be repeated.
+    pub lose_percent: u8,
     /// Each push is sent again after this many milliseconds although it was acknowledged.
     pub late_retry_ms: Option<u64>,
 }

@@ -4,9 +4,12 @@
 //! Each platform lives below its own path (`/baidu/…`), which replaces the vendor's hosts in the component's settings;
 //! `/_sim/…` is the stage door: stories, faults, the clock, the journal.
 
+pub mod auditors;
 pub mod clock;
+pub mod crowd;
 pub mod fault;
 mod journal;
+pub mod ledger;
 mod post;
 mod server;
 mod stage_door;
@@ -16,7 +19,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::clock::{Clock, Timestamp};
+use crate::platform::quota::AuditQuota;
 use crate::platform::twin::{GrantStory, Outgoing, Verdict};
 use crate::platform::{self, Door, Platform, Twin};
 use crate::settings::{Problem, Settings, Surroundings};
@@ -25,6 +31,7 @@ use crate::shutdown::Shutdown;
 use clock::JumpingClock;
 use fault::{CallFault, PushFaults};
 pub use journal::{Counts, Entry};
+use ledger::Ledger;
 
 /// How a simulator behaves when nobody asks for faults.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +58,10 @@ struct Stage {
     held_back: Vec<Outgoing>,
     sent: Vec<Outgoing>,
     counts: Counts,
+    /// Pushes that were about to leave, those that got lost among them.
+    departed: u64,
+    desk: auditors::Desk,
+    ledger: Ledger,
 }
 
 /// The running simulator. Dropping it leaves the server running until [`Simulator::stop`].
@@ -61,6 +72,8 @@ pub struct Simulator {
     provider: Mutex<Option<String>>,
     stages: BTreeMap<&'static str, Mutex<Stage>>,
     journal: Mutex<Vec<Entry>>,
+    /// Wakes auditors who had nothing to do.
+    employed: Notify,
     client: reqwest::Client,
     shutdown: Shutdown,
 }
@@ -114,8 +127,12 @@ impl Simulator {
         let address = listener.local_addr().map_err(|error| SimulatorError::Listen(listen, error))?;
         let mut stages = BTreeMap::new();
         for platform in platform::ALL {
-            let settings = parsed(&platform.sample_settings(&vendor_url(address, platform.name())), platform.name())?;
-            let twin = platform.twin(settings).map_err(|problems| SimulatorError::Settings(platform.name(), Problems(problems)))?;
+            let name = platform.name();
+            let sample = format!("{}\n{}", platform.sample_settings(&vendor_url(address, name)), platform.sample_switches());
+            let settings = || parsed(&sample, name);
+            let refused = |problems| SimulatorError::Settings(name, Problems(problems));
+            let twin = platform.twin(settings()?).map_err(refused)?;
+            let component = platform.component(name, settings()?).map_err(refused)?;
             let stage = Stage {
                 twin,
                 call_faults: Vec::new(),
@@ -123,8 +140,11 @@ impl Simulator {
                 held_back: Vec::new(),
                 sent: Vec::new(),
                 counts: Counts::default(),
+                departed: 0,
+                desk: auditors::Desk::default(),
+                ledger: Ledger::of(component.as_ref()),
             };
-            stages.insert(platform.name(), Mutex::new(stage));
+            stages.insert(name, Mutex::new(stage));
         }
         let client = reqwest::Client::builder()
             .timeout(Duration::from_secs(30))
@@ -139,10 +159,14 @@ impl Simulator {
             provider: Mutex::new(None),
             stages,
             journal: Mutex::new(Vec::new()),
+            employed: Notify::new(),
             client,
             shutdown: Shutdown::default(),
         });
         server::start(Arc::clone(&simulator), listener).map_err(|error| SimulatorError::Listen(listen, error))?;
+        for platform in platform::ALL {
+            tokio::spawn(Arc::clone(&simulator).audit_by_themselves(platform.name()));
+        }
         if let Some(every) = manners.ticket_every {
             tokio::spawn(Arc::clone(&simulator).push_tickets(every));
         }
@@ -166,7 +190,8 @@ impl Simulator {
     pub fn components_toml(&self) -> String {
         let table = |platform: &&dyn Platform| {
             let settings = platform.sample_settings(&self.vendor_url(platform.name()));
-            format!("[[components]]\nname = \"{0}\"\nplatform = \"{0}\"\n{settings}\n", platform.name())
+            let switches = platform.sample_switches();
+            format!("[[components]]\nname = \"{0}\"\nplatform = \"{0}\"\n{settings}{switches}\n", platform.name())
         };
         platform::ALL.iter().map(table).collect()
     }
@@ -304,6 +329,14 @@ impl Simulator {
         self.on(platform, |stage, _| stage.push_faults = faults)
     }
 
+    /// Sets how many versions a vendor takes for audit from now on; the default is any number.
+    ///
+    /// # Errors
+    /// Unknown platform.
+    pub fn limit_audits(&self, platform: &str, quota: AuditQuota) -> Result<(), SimulatorError> {
+        self.on(platform, |stage, now| stage.twin.limit_audits(quota, now))
+    }
+
     /// What one vendor counted.
     ///
     /// # Errors
@@ -353,6 +386,13 @@ fn vendor_url(address: SocketAddr, platform: &str) -> String {
 
 fn parsed(text: &str, platform: &'static str) -> Result<Settings, SimulatorError> {
     Settings::parse(text, Surroundings::default()).map_err(|problem| SimulatorError::Settings(platform, Problems(vec![problem])))
+}
+
+/// A number that is the same for the same words in every run and on every machine, and otherwise anything (FNV-1a, then stirred).
+fn scatter(words: &[&str]) -> u64 {
+    let bytes = words.iter().flat_map(|word| word.bytes().chain([0]));
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16
 }
 
 /// A lock whose holder panicked is taken all the same: the stage keeps whatever state it had.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Answered, Simulator, SimulatorError, Stage, lock};
+use super::{Answered, Simulator, SimulatorError, Stage, lock, scatter};
 use crate::clock::Clock;
 use crate::platform::Door;
 use crate::platform::twin::Outgoing;
@@ -106,8 +106,10 @@ fn departing(stage: &mut Stage, push: Outgoing) -> Vec<Outgoing> {
     if stage.sent.len() > KEPT {
         stage.sent.remove(0);
     }
-    let ordinal = stage.counts.acknowledged + stage.counts.lost + 1;
-    if stage.push_faults.lose_every > 0 && ordinal.is_multiple_of(u64::from(stage.push_faults.lose_every)) {
+    stage.departed += 1;
+    let (faults, departed) = (&stage.push_faults, stage.departed);
+    let is_nth = faults.lose_every > 0 && departed.is_multiple_of(u64::from(faults.lose_every));
+    if is_nth || scatter(&["push", &departed.to_string()]) % 100 < u64::from(faults.lose_percent) {
         stage.counts.lost += 1;
         return Vec::new();
     }

@@ -77,6 +77,7 @@ async fn call(simulator: web::Data<Simulator>, http: HttpRequest, body: web::Byt
         let answer = stage.twin.answer(&request, now);
         let counts = if answer.accepted { &mut stage.counts.deeds } else { &mut stage.counts.refusals };
         *counts.entry(answer.deed).or_default() += 1;
+        stage.ledger.enter(&answer);
         answer
     });
     let Ok(answer) = answer else { return HttpResponse::NotFound().finish() };

@@ -4,8 +4,10 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::auditors::Auditors;
 use super::fault::{CallFault, PushFaults};
 use super::{Simulator, SimulatorError};
+use crate::platform::quota::AuditQuota;
 use crate::platform::twin::Verdict;
 use crate::platform::{self, Door};
 
@@ -17,13 +19,21 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/provider", web::post().to(provider))
         .route("/{platform}/ticket", web::post().to(ticket))
         .route("/{platform}/grant", web::post().to(grant))
+        .route("/{platform}/crowd", web::post().to(crowd))
         .route("/{platform}/revoke", web::post().to(revoke))
         .route("/{platform}/audit", web::post().to(audit))
+        .route("/{platform}/auditors", web::post().to(auditors))
+        .route("/{platform}/auditors", web::delete().to(no_auditors))
+        .route("/{platform}/quota", web::post().to(quota))
+        .route("/{platform}/ledger", web::get().to(ledger))
         .route("/{platform}/say", web::post().to(say))
         .route("/{platform}/expire-tokens", web::post().to(expire_tokens))
         .route("/{platform}/call-faults", web::post().to(call_faults))
         .route("/{platform}/push-faults", web::post().to(push_faults));
 }
+
+/// Merchants that one call can make grant.
+const LARGEST_CROWD: u32 = 100_000;
 
 type Sim = web::Data<Simulator>;
 type Name = web::Path<String>;
@@ -47,6 +57,13 @@ struct Audit {
     version: String,
     /// Absent: passed. Present: failed, with these words.
     reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Crowd {
+    count: u32,
+    prefix: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -100,6 +117,29 @@ async fn ticket(simulator: Sim, platform: Name) -> HttpResponse {
 async fn grant(simulator: Sim, platform: Name, body: web::Json<Authorizer>) -> HttpResponse {
     let told = simulator.grant(&platform, &body.app_id).await;
     answered(told.map(|(query, answered)| json!({"redirect_query": query, "acknowledged": answered.map(|a| a.acknowledged)})))
+}
+
+async fn crowd(simulator: Sim, platform: Name, body: web::Json<Crowd>) -> HttpResponse {
+    if body.count > LARGEST_CROWD {
+        return HttpResponse::BadRequest().json(json!({"detail": format!("at most {LARGEST_CROWD} merchants at once")}));
+    }
+    answered(simulator.crowd(&platform, body.count, body.prefix.as_deref()).await.map(|crowd| json!(crowd)))
+}
+
+async fn auditors(simulator: Sim, platform: Name, body: web::Json<Auditors>) -> HttpResponse {
+    answered(simulator.employ(&platform, Some(body.into_inner())).map(|()| json!({})))
+}
+
+async fn no_auditors(simulator: Sim, platform: Name) -> HttpResponse {
+    answered(simulator.employ(&platform, None).map(|()| json!({})))
+}
+
+async fn quota(simulator: Sim, platform: Name, body: web::Json<AuditQuota>) -> HttpResponse {
+    answered(simulator.limit_audits(&platform, body.into_inner()).map(|()| json!({})))
+}
+
+async fn ledger(simulator: Sim, platform: Name) -> HttpResponse {
+    answered(simulator.ledger(&platform).map(|deeds| json!(deeds)))
 }
 
 async fn revoke(simulator: Sim, platform: Name, body: web::Json<Authorizer>) -> HttpResponse {

@@ -29,6 +29,7 @@ mod operations;
 mod outbound;
 mod process;
 mod settings;
+mod simulator;
 mod sorted_envelope;
 mod telemetry;
 mod twin_vendors;

@@ -19,8 +19,10 @@ use serde_json::{Value, json};
 use super::Own;
 use crate::clock::{Timestamp, china_text};
 use crate::platform::push::Door;
+use crate::platform::quota::{AuditMeter, AuditQuota};
 use crate::platform::sorted_envelope::{self, Sealing};
-use crate::platform::twin::{Answer, GrantStory, Outgoing, Request, Twin, Verdict};
+use crate::platform::twin::{Answer, GrantStory, Outgoing, Request, Submission, Twin, Verdict};
+use desk::No;
 use ledger::Ledger;
 use merchant::Merchant;
 use templates::Templates;
@@ -36,11 +38,12 @@ pub(super) struct DouyinTwin {
     templates: Templates,
     /// What each merchant's mini program has become.
     merchants: BTreeMap<String, Merchant>,
+    audits: AuditMeter,
 }
 
 impl DouyinTwin {
     pub(super) fn new(of: Own) -> Self {
-        Self { of, ledger: Ledger::default(), templates: Templates::default(), merchants: BTreeMap::new() }
+        Self { of, ledger: Ledger::default(), templates: Templates::default(), merchants: BTreeMap::new(), audits: AuditMeter::default() }
     }
 
     /// An event about an authorizer, with these members more; keys in alphabetical order, as in production (3).
@@ -101,6 +104,18 @@ impl Twin for DouyinTwin {
         self.event(Door::Message, app_id, "PACKAGE_AUDIT", json!({"AuditResults": results}), now)
     }
 
+    fn in_audit(&mut self, _now: Timestamp) -> Vec<Submission> {
+        let waiting = |(app_id, merchant): (&String, &Merchant)| {
+            let (version, since) = merchant.packages.in_audit()?;
+            Some(Submission { app_id: app_id.clone(), version: version.to_owned(), since })
+        };
+        self.merchants.iter().filter_map(waiting).collect()
+    }
+
+    fn limit_audits(&mut self, quota: AuditQuota, now: Timestamp) {
+        self.audits.set(quota, now);
+    }
+
     /// A result that the vendor says is one that it has come to.
     fn say(&mut self, door: Door, plain: &str, now: Timestamp) -> Outgoing {
         let said: Value = serde_json::from_str(plain).unwrap_or_default();
@@ -127,7 +142,7 @@ impl Twin for DouyinTwin {
     }
 
     fn rate_limited(&mut self, request: &Request, _now: Timestamp) -> Answer {
-        let (code, words) = (28_003_017, "quota used up");
+        let No(code, words) = desk::USED_UP;
         let body = match request.path.starts_with("/openapi/") {
             true => json!({"errno": code, "message": words}),
             false => json!({"err_no": code, "err_msg": words}),

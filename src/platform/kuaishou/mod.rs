@@ -58,6 +58,17 @@ auth.page_url_template = "{vendor}/authorize?component_app_id={{component_app_id
         )
     }
 
+    fn sample_switches(&self) -> &'static str {
+        r#"operations."package.upload" = { enabled = true }
+operations."package.list" = { enabled = true }
+operations."package.release" = { enabled = true }
+operations."package.rollback" = { enabled = true }
+operations."audit.submit" = { enabled = true }
+operations."audit.withdraw" = { enabled = true }
+operations."template.list" = { enabled = true }
+"#
+    }
+
     fn twin(&self, settings: Settings) -> Result<Box<dyn Twin>, Vec<Problem>> {
         let application = Application::read(self.name(), settings)?;
         Ok(Box::new(twin::Vendor::new(application)))

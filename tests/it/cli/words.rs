@@ -219,7 +219,9 @@ fn check_prints_what_to_type_into_the_consoles() {
 fn the_simulated_platforms_tell_where_they_are_and_end_when_asked() {
     use std::io::{BufRead, BufReader};
     let folder = tempfile::tempdir().unwrap();
-    let mut child = command(folder.path(), &["simulate", "--listen", "127.0.0.1:0", "--ticket-every", "0s", "--json"]);
+    let options =
+        ["simulate", "--listen", "127.0.0.1:0", "--ticket-every", "0s", "--audit-after", "1h", "--reject", "10", "--lose", "5", "--json"];
+    let mut child = command(folder.path(), &options);
     let mut child = child.stdout(std::process::Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -231,6 +233,9 @@ fn the_simulated_platforms_tell_where_they_are_and_end_when_asked() {
     assert!(std::net::TcpStream::connect(address).is_ok());
     let taken = run(folder.path(), &["simulate", "--listen", address]);
     assert_eq!((taken.code, taken.err.contains("cannot listen")), (1, true), "{}", taken.err);
+    for wrong in [&["simulate", "--audit-after", "soon"][..], &["simulate", "--reject", "10"], &["simulate", "--lose", "101"]] {
+        assert_eq!(run(folder.path(), wrong).code, 2, "{wrong:?}");
+    }
     assert!(std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }

@@ -60,6 +60,9 @@ static APPLICATION: &[(&str, &str, ForApplication)] = &[
     ("alipay.open.app.message.topic.unsubscribe", "message_topic.unsubscribe", shelf::unsubscribe),
 ];
 
+/// What counts against the quota of audits.
+const SUBMISSION: &str = "audit.submit";
+
 /// Why a method gave nothing.
 pub enum Nothing {
     /// There is no such method.
@@ -88,7 +91,14 @@ impl AlipayTwin {
         let Some(holder) = holder else { return (deed, Err(Nothing::NoMerchant)) };
         let program = self.programs.entry(holder.to_owned()).or_insert_with(MiniProgram::new);
         program.settle(now);
-        (deed, members(act(program, given, now)))
+        if *deed == SUBMISSION && self.audits.used_up(now) {
+            return (deed, Err(Nothing::Refused("SYSTEM_LIMIT")));
+        }
+        let done = act(program, given, now);
+        if *deed == SUBMISSION && done.is_ok() {
+            self.audits.take();
+        }
+        (deed, members(done))
     }
 }
 

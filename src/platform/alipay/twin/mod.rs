@@ -28,7 +28,8 @@ use super::{check, gateway::Gateway};
 use crate::clock::{Timestamp, china_text};
 use crate::envelope::rsa2::PrivateKey;
 use crate::platform::push::Door;
-use crate::platform::twin::{Answer, GrantStory, Outgoing, Request, Twin, Verdict};
+use crate::platform::quota::{AuditMeter, AuditQuota};
+use crate::platform::twin::{Answer, GrantStory, Outgoing, Request, Submission, Twin, Verdict};
 use book::Book;
 use mini_program::MiniProgram;
 
@@ -40,6 +41,8 @@ pub struct AlipayTwin {
     /// Mini programs by their ids, from the first call in their name on.
     programs: BTreeMap<String, MiniProgram>,
     messages: u64,
+    /// What all merchants together may submit.
+    audits: AuditMeter,
 }
 
 /// The merchant's account; one stands for all.
@@ -48,7 +51,7 @@ const MERCHANT: &str = "2088000000000001";
 impl AlipayTwin {
     /// A platform that knows this application and signs with `key`.
     pub fn new(application: Application, key: PrivateKey) -> Self {
-        Self { application, key, book: Book::default(), programs: BTreeMap::new(), messages: 0 }
+        Self { application, key, book: Book::default(), programs: BTreeMap::new(), messages: 0, audits: AuditMeter::default() }
     }
 
     fn gateway(&self) -> &Gateway {
@@ -176,6 +179,14 @@ impl Twin for AlipayTwin {
         };
         let fields = json!({"msg_method": method, "msg_type": "app", "msg_app_id": app_id, "msg_uid": MERCHANT, "biz_content": content});
         self.message(fields, now)
+    }
+
+    fn in_audit(&mut self, _now: Timestamp) -> Vec<Submission> {
+        self.programs.iter().flat_map(|(app_id, program)| versions::in_audit(app_id, program)).collect()
+    }
+
+    fn limit_audits(&mut self, quota: AuditQuota, now: Timestamp) {
+        self.audits.set(quota, now);
     }
 
     /// `plain` is a JSON object of the form's fields; members that are not text are written as JSON text, what an envelope has is

@@ -12,7 +12,7 @@ use super::counter::Nothing;
 use super::{AlipayTwin, MERCHANT, book, multipart};
 use crate::clock::{Timestamp, china_text, china_time};
 use crate::platform::call::Reply;
-use crate::platform::twin::{Answer, Request};
+use crate::platform::twin::{About, Answer, Request};
 
 /// The query of a token.
 const TOKEN_QUERY: &str = "alipay.open.auth.token.app.query";
@@ -63,7 +63,7 @@ impl AlipayTwin {
     pub(super) fn answer_call(&mut self, request: &Request, now: Timestamp) -> Answer {
         if !request.path.ends_with("/gateway.do") {
             let reply = Reply { status: 404, content_type: String::from("text/html"), body: Bytes::from_static(b"no such page") };
-            return Answer { reply, pushes: Vec::new(), deed: "other", accepted: false };
+            return Answer { reply, pushes: Vec::new(), deed: "other", accepted: false, about: None };
         }
         let checked = match self.checked(request, now) {
             Ok(checked) => checked,
@@ -81,6 +81,7 @@ impl AlipayTwin {
             },
         };
         let accepted = outcome.is_ok();
+        let about = checked.holder.filter(|_| accepted).map(|app_id| About { app_id, version: text(&checked.content, "app_version") });
         let node = match outcome {
             Ok(mut members) => {
                 members.insert(String::from("code"), Value::from("10000"));
@@ -89,14 +90,14 @@ impl AlipayTwin {
             }
             Err(no) => refusal(no),
         };
-        Answer { reply: self.signed(&checked.method, &node, checked.is_sealed), pushes: Vec::new(), deed, accepted }
+        Answer { reply: self.signed(&checked.method, &node, checked.is_sealed), pushes: Vec::new(), deed, accepted, about }
     }
 
     /// Refuses a call in the gateway's own way, without looking at its signature.
     pub(super) fn refuse_call(&self, request: &Request, code: &'static str, msg: &'static str, sub_code: &'static str) -> Answer {
         let method = request.query_value("method").or_else(|| request.form_value("method")).unwrap_or_default();
         let reply = self.signed(&method, &refusal((code, msg, sub_code)), false);
-        Answer { reply, pushes: Vec::new(), deed: "other", accepted: false }
+        Answer { reply, pushes: Vec::new(), deed: "other", accepted: false, about: None }
     }
 
     /// The checks of the gateway, in its order as far as it is known.
@@ -244,7 +245,7 @@ fn refusal((code, msg, sub_code): No) -> Value {
 
 fn unsigned(no: No) -> Answer {
     let reply = json_reply(json!({"error_response": refusal(no)}).to_string());
-    Answer { reply, pushes: Vec::new(), deed: "other", accepted: false }
+    Answer { reply, pushes: Vec::new(), deed: "other", accepted: false, about: None }
 }
 
 fn json_reply(body: String) -> Reply {

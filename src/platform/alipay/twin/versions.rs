@@ -6,7 +6,7 @@ use super::super::content::text;
 use super::mini_program::{Done, Given, MiniProgram, Version, units};
 use super::shelf;
 use crate::clock::{Timestamp, china_text};
-use crate::platform::twin::Verdict;
+use crate::platform::twin::{Submission, Verdict};
 
 /// Versions in development that a mini program may have.
 const MOST_IN_DEVELOPMENT: usize = 20;
@@ -172,6 +172,14 @@ pub fn submit(program: &mut MiniProgram, given: &Given, now: Timestamp) -> Done 
     version.releases_itself = text(given, "auto_online").as_deref() == Some("true");
     version.submitted_at = Some(now);
     Ok(json!({"speed_up": "false", "speed_up_memo": ""}))
+}
+
+/// Versions that wait for an auditor.
+pub fn in_audit(app_id: &str, program: &MiniProgram) -> Vec<Submission> {
+    let waiting = program.versions.iter().filter(|version| version.state == "AUDITING");
+    let submission =
+        |version: &Version| Some(Submission { app_id: app_id.to_owned(), version: version.number.clone(), since: version.submitted_at? });
+    waiting.filter_map(submission).collect()
 }
 
 /// The auditor's word about a version; one that is not in audit stays as it is.

@@ -8,7 +8,7 @@ use super::{BaiduTwin, pictures};
 use crate::clock::Timestamp;
 use crate::platform::call::{Method, Reply};
 use crate::platform::push::Door;
-use crate::platform::twin::{Answer, Outgoing, Request};
+use crate::platform::twin::{About, Answer, Outgoing, Request};
 
 /// Whose token a call needs.
 enum Whose {
@@ -113,9 +113,14 @@ impl BaiduTwin {
             let No(status, body) = gateway(3, "Unsupported openapi method");
             return Answer::json("other", false, status, &body);
         };
-        let mut pushes = Vec::new();
+        let (mut pushes, mut about) = (Vec::new(), None);
         let told = match whose {
-            Whose::App => self.holder(request, now).and_then(|app_id| self.of_app(deed, &app_id, request, now, &mut pushes)),
+            Whose::App => self.holder(request, now).and_then(|app_id| {
+                let yes = self.of_app(deed, &app_id, request, now, &mut pushes)?;
+                let version = self.programs.get(&app_id).and_then(|program| program.named_version(request));
+                about = Some(About { app_id, version });
+                Ok(yes)
+            }),
             Whose::Tp => self.tp(request, now).and_then(|()| self.of_tp(deed, request, now)),
             Whose::Either => {
                 let either = self.tp(request, now).or_else(|_| self.holder(request, now).map(drop));
@@ -123,10 +128,10 @@ impl BaiduTwin {
             }
         };
         match told {
-            Ok(Yes::Json(body)) => Answer { pushes, ..Answer::json(deed, true, 200, &body) },
+            Ok(Yes::Json(body)) => Answer { pushes, about, ..Answer::json(deed, true, 200, &body) },
             Ok(Yes::File(content_type, body)) => {
                 let reply = Reply { status: 200, content_type: content_type.to_owned(), body };
-                Answer { reply, pushes, deed, accepted: true }
+                Answer { reply, pushes, deed, accepted: true, about }
             }
             Err(No(status, body)) => Answer::json(deed, false, status, &body),
         }
@@ -161,7 +166,7 @@ impl BaiduTwin {
             }
             return Ok(success(json!({})).into());
         }
-        let library = &mut self.library;
+        let (library, audits) = (&mut self.library, &mut self.audits);
         let Some(program) = self.programs.get_mut(app_id) else { return Err(gateway(6, "no permission to access data")) };
         Ok(match deed {
             "profile.check_name" => program.check_name(request)?.into(),
@@ -183,12 +188,12 @@ impl BaiduTwin {
             "traffic.pause" | "traffic.resume" => program.control_traffic(request)?.into(),
             "traffic.appeal" => program.appeal(request)?.into(),
             "violation.list" => program.violations().into(),
-            "package.upload" => program.upload(request, library, now)?.into(),
+            "package.upload" => program.upload(request, library, audits, now)?.into(),
             "package.list" => program.list().into(),
             "package.get" => program.detail(request)?.into(),
-            "audit.submit" => program.submit(request)?.into(),
+            "audit.submit" => program.submit(request, audits, now)?.into(),
             "audit.withdraw" => program.withdraw(request)?.into(),
-            "audit.quota" => program.quota().into(),
+            "audit.quota" => program.quota(audits, now).into(),
             "package.release" => program.release(request)?.into(),
             "package.rollback" => program.rollback(request, now)?.into(),
             "trial.qrcode" | "qrcode.create" => Yes::File("image/png", program.qrcode(request)?.into()),

@@ -30,8 +30,9 @@ use crate::platform::call::Method;
 use crate::platform::issued::{Issued, State};
 use crate::platform::loose::after;
 use crate::platform::push::Door;
+use crate::platform::quota::{AuditMeter, AuditQuota};
 use crate::platform::sorted_envelope::{self, Sealing};
-use crate::platform::twin::{Answer, GrantStory, Outgoing, Request, Twin, Verdict};
+use crate::platform::twin::{Answer, GrantStory, Outgoing, Request, Submission, Twin, Verdict};
 
 /// Baidu pads to this many bytes (2.4).
 const PAD_TO: u8 = 32;
@@ -52,6 +53,8 @@ pub(super) struct BaiduTwin {
     /// Mini programs live on when a grant ends.
     programs: HashMap<String, Program>,
     library: Library,
+    /// What all merchants together may submit; each has a number of its own besides.
+    audits: AuditMeter,
 }
 
 /// A merchant's mini program with a standing grant, and its newest tokens.
@@ -84,6 +87,7 @@ impl BaiduTwin {
             apps: HashMap::new(),
             programs: HashMap::new(),
             library: Library::new(),
+            audits: AuditMeter::default(),
         }
     }
 
@@ -151,6 +155,16 @@ impl Twin for BaiduTwin {
             Verdict::Failed(reason) => ("PACKAGE_AUDIT_FAIL", json!({"packageId": id, "packageVersion": version, "reason": reason})),
         };
         self.event(Door::Message, app_id, event, package, now)
+    }
+
+    fn in_audit(&mut self, now: Timestamp) -> Vec<Submission> {
+        let mut waiting: Vec<_> = self.programs.values_mut().flat_map(|program| program.in_audit(now)).collect();
+        waiting.sort_by(|one, other| one.app_id.cmp(&other.app_id));
+        waiting
+    }
+
+    fn limit_audits(&mut self, quota: AuditQuota, now: Timestamp) {
+        self.audits.set(quota, now);
     }
 
     fn say(&mut self, door: Door, plain: &str, now: Timestamp) -> Outgoing {

@@ -8,7 +8,8 @@ use super::no::{No, platform, success};
 use super::program::{Program, SUBMISSIONS};
 use crate::clock::{Timestamp, china_text};
 use crate::platform::loose::after;
-use crate::platform::twin::{Request, Verdict};
+use crate::platform::quota::AuditMeter;
+use crate::platform::twin::{Request, Submission, Verdict};
 
 /// Seconds until an uploaded package is there.
 const MAKING: i64 = 3;
@@ -43,6 +44,8 @@ pub(super) struct Package {
     /// When the present stage ends by itself.
     until: Timestamp,
     submit_at_once: bool,
+    /// When it was last submitted.
+    submitted: Timestamp,
     template_id: String,
     /// The package that was online before it.
     former: Option<u64>,
@@ -54,7 +57,10 @@ impl Program {
         let mut back_online = None;
         for package in self.packages.iter_mut().filter(|package| package.until <= now) {
             match package.stage {
-                Stage::Uploading if package.submit_at_once => package.stage = Stage::InAudit,
+                Stage::Uploading if package.submit_at_once => {
+                    package.stage = Stage::InAudit;
+                    package.submitted = package.until;
+                }
                 Stage::Uploading => package.stage = Stage::Development,
                 Stage::RollingBack => {
                     package.stage = Stage::Former;
@@ -81,7 +87,29 @@ impl Program {
         Some(package.id)
     }
 
-    pub(super) fn upload(&mut self, request: &Request, library: &mut Library, now: Timestamp) -> Result<Value, No> {
+    /// Packages that wait for an auditor.
+    pub(super) fn in_audit(&mut self, now: Timestamp) -> Vec<Submission> {
+        self.settle(now);
+        let waiting = self.packages.iter().filter(|package| package.stage == Stage::InAudit);
+        let submission =
+            |package: &Package| Submission { app_id: self.app_id.clone(), version: package.version.clone(), since: package.submitted };
+        waiting.map(submission).collect()
+    }
+
+    /// The version that a call names, by itself or by its package.
+    pub(super) fn named_version(&self, request: &Request) -> Option<String> {
+        let id = request.form_value("package_id");
+        let package = || self.packages.iter().find(|package| id.as_ref().is_some_and(|id| *id == package.id.to_string()));
+        request.form_value("user_version").or_else(|| package().map(|package| package.version.clone()))
+    }
+
+    pub(super) fn upload(
+        &mut self,
+        request: &Request,
+        library: &mut Library,
+        audits: &mut AuditMeter,
+        now: Timestamp,
+    ) -> Result<Value, No> {
         let field = |name: &str| request.form_value(name).filter(|value| !value.is_empty()).ok_or_else(|| platform(40001, "param error"));
         let (template_id, version, description) = (field("template_id")?, field("user_version")?, field("user_desc")?);
         let ext: Value = serde_json::from_str(&field("ext_json")?).map_err(|_| platform(69004, "ext_json cannot be parsed"))?;
@@ -94,8 +122,9 @@ impl Program {
         }
         let submit_at_once = ext.get("directCommit") == Some(&Value::Bool(true));
         if submit_at_once {
-            self.submissible()?;
+            self.submissible(audits, now)?;
             self.submissions -= 1;
+            audits.take();
         }
         self.packages.push(Package {
             id: library.number(),
@@ -107,6 +136,7 @@ impl Program {
             committed: now,
             until: after(now, MAKING),
             submit_at_once,
+            submitted: now,
             template_id,
             former: None,
         });
@@ -171,27 +201,29 @@ impl Program {
         found.ok_or_else(|| platform(69005, "package does not exist"))
     }
 
-    fn submissible(&self) -> Result<(), No> {
+    fn submissible(&self, audits: &mut AuditMeter, now: Timestamp) -> Result<(), No> {
         match (self.named, self.categories.iter().any(|category| category.status == 2)) {
             (false, true) => Err(platform(69001, "name has not passed its audit")),
             (true, false) => Err(platform(69002, "category has not passed its audit")),
             (false, false) => Err(platform(69003, "name and category have not passed their audits")),
-            (true, true) if self.submissions < 1 => Err(platform(69013, "audit quota used up")),
+            (true, true) if self.submissions < 1 || audits.used_up(now) => Err(platform(69013, "audit quota used up")),
             (true, true) => Ok(()),
         }
     }
 
-    pub(super) fn submit(&mut self, request: &Request) -> Result<Value, No> {
+    pub(super) fn submit(&mut self, request: &Request, audits: &mut AuditMeter, now: Timestamp) -> Result<Value, No> {
         let remark = request.form_value("remark").filter(|remark| !remark.is_empty());
         let (Some(remark), Some(_)) = (remark, request.form_value("content").filter(|content| !content.is_empty())) else {
             return Err(platform(40001, "param error"));
         };
         self.package(request, Stage::Development)?;
-        self.submissible()?;
+        self.submissible(audits, now)?;
         let package = self.package(request, Stage::Development)?;
         package.stage = Stage::InAudit;
         package.remark = remark;
+        package.submitted = now;
         self.submissions -= 1;
+        audits.take();
         Ok(success(json!({})))
     }
 
@@ -222,8 +254,9 @@ impl Program {
         Ok(success(json!({})))
     }
 
-    pub(super) fn quota(&self) -> Value {
-        success(json!({"quota_type": 2, "quota_times": SUBMISSIONS, "remain_times": self.submissions}))
+    pub(super) fn quota(&self, audits: &mut AuditMeter, now: Timestamp) -> Value {
+        let left = audits.left(now).map_or(self.submissions, |left| self.submissions.min(left.into()));
+        success(json!({"quota_type": 2, "quota_times": SUBMISSIONS, "remain_times": left}))
     }
 
     pub(super) fn qrcode(&self, request: &Request) -> Result<Vec<u8>, No> {

@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use super::DouyinTwin;
-use super::desk::{No, PARAMETER, Said};
+use super::desk::{No, PARAMETER, Said, USED_UP};
 use super::merchant::{Asked, Merchant, known};
 use crate::clock::Timestamp;
 use crate::platform::call::Method::{self, Get, Post};
 use crate::platform::token::Family::{self, Current, V1};
-use crate::platform::twin::Request;
+use crate::platform::twin::{About, Request};
 
 /// What an address does for a merchant.
 type Served = fn(&mut Merchant, &Asked<'_>) -> Said;
@@ -77,7 +77,13 @@ const ADDRESSES: &[Address] = &[
 
 impl DouyinTwin {
     /// Answers a call of section 5: what was done, in which generation, and what is said.
-    pub(super) fn operate(&mut self, request: &Request, path: &str, now: Timestamp) -> (&'static str, Family, Said) {
+    pub(super) fn operate(
+        &mut self,
+        request: &Request,
+        path: &str,
+        now: Timestamp,
+        about: &mut Option<About>,
+    ) -> (&'static str, Family, Said) {
         let found = ADDRESSES.iter().find(|(method, address, ..)| *method == request.method && *address == path);
         let Some((_, _, family, deed, served)) = found else { return self.for_component(request, path, now) };
         let app_id = match self.merchant(*family, request, now) {
@@ -91,13 +97,22 @@ impl DouyinTwin {
             V1 if request.query_value("component_appid").as_deref() != Some(self.of.component_appid.as_str()) => {
                 Err(No(40_003, "component not found"))
             }
+            _ if *deed == "audit.submit" && self.audits.used_up(now) => Err(USED_UP),
             _ => served(known(&mut self.merchants, &app_id), &asked),
         };
+        let deed = domain_deed(deed, &asked.body);
+        if said.is_ok() {
+            if deed == "audit.submit" {
+                self.audits.take();
+            }
+            let version = known(&mut self.merchants, &app_id).packages.concerned(deed);
+            *about = Some(About { app_id, version });
+        }
         let said = match family {
             Current => said,
             V1 => said.map(|data| json!({"errno": 0, "message": "success", "data": data})),
         };
-        (domain_deed(deed, &asked.body), *family, said)
+        (deed, *family, said)
     }
 
     /// Calls for the component itself.

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::platform::call::Method;
 use crate::platform::issued::State;
 use crate::platform::token::Family;
-use crate::platform::twin::{Answer, Outgoing, Request};
+use crate::platform::twin::{About, Answer, Outgoing, Request};
 
 /// A code and the words beside it.
 pub(super) struct No(pub i64, pub &'static str);
@@ -17,6 +17,8 @@ pub(super) struct No(pub i64, pub &'static str);
 pub(super) type Said = Result<Value, No>;
 
 pub(super) const PARAMETER: No = No(40_001, "wrong parameter");
+/// Of frequency and of number alike (6.2).
+pub(super) const USED_UP: No = No(28_003_017, "quota used up");
 const PRE_AUTH_CODE_SECONDS: i64 = 600;
 const LINK_SECONDS: i64 = 86_400;
 
@@ -24,7 +26,7 @@ impl DouyinTwin {
     pub(super) fn serve(&mut self, request: &Request, now: Timestamp) -> Answer {
         use Family::{Current, V1};
         use Method::{Get, Post};
-        let mut pushes = Vec::new();
+        let (mut pushes, mut about): (_, Option<About>) = (Vec::new(), None);
         let path = request.path.trim_end_matches('/');
         let (deed, family, said) = match (request.method, path) {
             (Get, "/openapi/v2/auth/tp/token") => return self.component_token(Current, request, now),
@@ -47,7 +49,7 @@ impl DouyinTwin {
             (Get, "/api/tpapp/v2/auth/get_auth_app_list") => ("authorization.list", Current, self.authorizers(Current, request, now)),
             (Get, "/openapi/v1/tp/auth_app_list") => ("authorization.list", V1, self.authorizers(V1, request, now)),
             (Get, "/mappconsole/tp/authorization") => ("other", V1, self.page(request, now)),
-            _ => self.operate(request, path, now),
+            _ => self.operate(request, path, now, &mut about),
         };
         let (accepted, body) = match (family, said) {
             (Current, Ok(data)) => (true, json!({"err_no": 0, "err_msg": "", "log_id": log_id(), "data": data})),
@@ -55,7 +57,7 @@ impl DouyinTwin {
             (V1, Ok(flat)) => (true, flat),
             (V1, Err(No(code, words))) => (false, json!({"errno": code, "message": words})),
         };
-        Answer { pushes, ..Answer::json(deed, accepted, 200, &body) }
+        Answer { pushes, about, ..Answer::json(deed, accepted, 200, &body) }
     }
 
     /// Flat in both generations; V2 writes its error number as text (4.2).

@@ -128,6 +128,23 @@ impl Packages {
         Some(audit.package.hosts.clone())
     }
 
+    /// The version in audit, and since when it is.
+    pub fn in_audit(&self) -> Option<(&str, Timestamp)> {
+        let audit = self.audit.as_ref().filter(|audit| audit.status == IN_AUDIT)?;
+        Some((&audit.package.version, audit.package.made_at))
+    }
+
+    /// The version that something was done to just now.
+    pub fn concerned(&self, deed: &str) -> Option<String> {
+        let package = match deed {
+            "package.upload" => self.latest.as_ref(),
+            "audit.submit" | "audit.withdraw" => self.audit.as_ref().map(|audit| &audit.package),
+            "package.release" | "package.rollback" => self.current.as_ref(),
+            _ => None,
+        };
+        package.map(|package| package.version.clone())
+    }
+
     pub fn release(&mut self) -> Said {
         match self.audit.as_mut() {
             Some(audit) if audit.status == IN_AUDIT => Err(No(11_403, "still in audit")),

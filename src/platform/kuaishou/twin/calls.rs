@@ -13,7 +13,7 @@ use crate::platform::kuaishou::tokens::{
     ACCESS_TOKEN, AUTHORIZER_ACCESS_TOKEN, CODE_SECONDS, PRE_AUTH_CODE, PRE_AUTH_CODE_SECONDS, RE_AUTHORIZATION_CODE, START_PUSH_TICKET,
     TOKEN_SECONDS,
 };
-use crate::platform::twin::{Answer, Request};
+use crate::platform::twin::{About, Answer, Request};
 
 /// Lifetime of a refresh token, in seconds: 30 days.
 const REFRESH_SECONDS: i64 = 2_592_000;
@@ -28,6 +28,8 @@ const CANCELLED: i64 = 100_200_109;
 const REFRESH_EXPIRED: i64 = 100_200_113;
 /// A code in no list, so that only its words say what to do.
 pub(super) const UNLISTED: i64 = 100_299_999;
+/// Too often, or too many.
+pub(super) const LIMITED: i64 = 100_100_402;
 
 /// The vendor's no.
 pub(super) struct No(pub(super) i64, pub(super) &'static str);
@@ -45,7 +47,7 @@ pub(super) fn given(members: Value) -> Given {
 /// The calls of section 4, in its order.
 impl Vendor {
     pub(super) fn answered(&mut self, request: &Request, now: Timestamp) -> Answer {
-        let mut pushes = Vec::new();
+        let (mut pushes, mut about): (_, Option<About>) = (Vec::new(), None);
         let refresh_path = self.application.refresh.endpoint.as_ref().map(|endpoint| endpoint.path.clone());
         let (deed, outcome) = match request.path.as_str() {
             START_PUSH_TICKET => ("start_tickets", self.start_tickets(request, &mut pushes, now)),
@@ -55,13 +57,14 @@ impl Vendor {
             RE_AUTHORIZATION_CODE => ("recover", self.recover(request, &mut pushes, now)),
             "/authorize" => return page(request, &self.pre_auth_codes, now),
             path if refresh_path.as_deref() == Some(path) => ("refresh", self.refresh(request, now)),
-            path if self.application.calls.at(request.method, path).is_some() => self.carried_out(request, now),
+            path if self.application.calls.at(request.method, path).is_some() => self.carried_out(request, now, &mut about),
             _ => {
                 return Answer {
                     reply: reply(404, &json!({ "result": 404, "error_msg": "no such path" })),
                     pushes,
                     deed: "other",
                     accepted: false,
+                    about,
                 };
             }
         };
@@ -81,7 +84,7 @@ impl Vendor {
                 Value::Object(members)
             }
         };
-        Answer { reply: reply(200, &body), pushes, deed, accepted }
+        Answer { reply: reply(200, &body), pushes, deed, accepted, about }
     }
 
     fn start_tickets(&mut self, request: &Request, pushes: &mut Vec<Outgoing>, now: Timestamp) -> Given {
@@ -202,5 +205,5 @@ fn page(request: &Request, codes: &BTreeMap<String, Timestamp>, now: Timestamp) 
     let accepted = request.method == Method::Get && code.is_some_and(|expires_at| now < *expires_at);
     let (status, text) = if accepted { (200, "快手: choose a mini program") } else { (400, "快手: this link is no longer valid") };
     let reply = Reply { status, content_type: String::from("text/plain"), body: Bytes::from_static(text.as_bytes()) };
-    Answer { reply, pushes: Vec::new(), deed: "other", accepted }
+    Answer { reply, pushes: Vec::new(), deed: "other", accepted, about: None }
 }

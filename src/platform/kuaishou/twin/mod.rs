@@ -19,7 +19,8 @@ use super::{Application, later, number, seal};
 use crate::clock::Timestamp;
 use crate::envelope::digest;
 use crate::platform::push::Door;
-use crate::platform::twin::{Answer, GrantStory, Outgoing, Request, Twin, Verdict};
+use crate::platform::quota::{AuditMeter, AuditQuota};
+use crate::platform::twin::{Answer, GrantStory, Outgoing, Request, Submission, Twin, Verdict};
 
 /// Tickets that are still taken (appendix B).
 const TICKETS_TAKEN: usize = 3;
@@ -41,6 +42,8 @@ pub(super) struct Vendor {
     merchants: BTreeMap<String, Merchant>,
     /// Templates and drafts.
     library: operations::Library,
+    /// What all merchants together may submit.
+    audits: AuditMeter,
 }
 
 struct Code {
@@ -75,6 +78,7 @@ impl Vendor {
             codes: BTreeMap::new(),
             merchants: BTreeMap::new(),
             library: operations::Library::default(),
+            audits: AuditMeter::default(),
         }
     }
 
@@ -190,6 +194,24 @@ impl Twin for Vendor {
             Verdict::Failed(reason) => json!({ "appId": app_id, "version": version, "status": 2, "reason": reason }),
         };
         self.event(Door::Message, "PACKAGE_AUDIT", members, now)
+    }
+
+    fn in_audit(&mut self, _now: Timestamp) -> Vec<Submission> {
+        let waiting = |(app_id, merchant): (&String, &Merchant)| {
+            let (version, since) = merchant.versions.in_audit()?;
+            Some(Submission { app_id: app_id.clone(), version: version.to_owned(), since })
+        };
+        self.merchants.iter().filter_map(waiting).collect()
+    }
+
+    /// The same event as a verdict, with the state of one that is not there yet (3.2.1).
+    fn delay(&mut self, app_id: &str, version: &str, now: Timestamp) -> Option<Outgoing> {
+        let members = json!({ "appId": app_id, "version": version, "status": 0 });
+        Some(self.event(Door::Message, "PACKAGE_AUDIT", members, now))
+    }
+
+    fn limit_audits(&mut self, quota: AuditQuota, now: Timestamp) {
+        self.audits.set(quota, now);
     }
 
     fn say(&mut self, door: Door, plain: &str, now: Timestamp) -> Outgoing {

@@ -5,12 +5,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::calls::{BAD_PARAMETER, EXPIRED, Given, No, UNLISTED, given, parameter};
+use super::calls::{BAD_PARAMETER, EXPIRED, Given, LIMITED, No, UNLISTED, given, parameter};
 use super::{Merchant, Vendor};
 use crate::clock::Timestamp;
 use crate::platform::kuaishou::operations::{Carriage, Rule};
 use crate::platform::kuaishou::{number, text};
-use crate::platform::twin::{Request, Verdict};
+use crate::platform::twin::{About, Request, Verdict};
 
 /// The five sets of a mini program's server domains by their normal names (5.1).
 const DOMAIN_KINDS: [&str; 5] = ["request", "socket", "upload", "download", "udp"];
@@ -47,6 +47,7 @@ struct Audited {
     version: Version,
     status: i64,
     reason: Option<String>,
+    since: Timestamp,
 }
 
 /// The versions of a mini program.
@@ -68,6 +69,23 @@ impl Versions {
                 Verdict::Failed(reason) => (2, Some(reason.clone())),
             };
         }
+    }
+
+    /// The version in audit, and since when it is.
+    pub(super) fn in_audit(&self) -> Option<(&str, Timestamp)> {
+        let audit = self.audit.as_ref().filter(|audit| audit.status == 0)?;
+        Some((&audit.version.version, audit.since))
+    }
+
+    /// The version that something was done to just now.
+    fn concerned(&self, deed: &str) -> Option<String> {
+        let version = match deed {
+            "package.upload" => self.latest.as_ref(),
+            "audit.submit" => self.audit.as_ref().map(|audit| &audit.version),
+            "package.release" | "package.rollback" => self.current.as_ref(),
+            _ => None,
+        };
+        version.map(|version| version.version.clone())
     }
 
     fn list(&self) -> Value {
@@ -148,7 +166,7 @@ impl Asked {
 
 impl Vendor {
     /// Answers a call of section 5: what it is called, and what it gives.
-    pub(super) fn carried_out(&mut self, request: &Request, now: Timestamp) -> (&'static str, Given) {
+    pub(super) fn carried_out(&mut self, request: &Request, now: Timestamp, about: &mut Option<About>) -> (&'static str, Given) {
         let Some(rule) = self.application.calls.at(request.method, &request.path) else { return ("other", Err(No(404, "no such path"))) };
         let asked = Asked::read(rule, request);
         let list_field = rule.list_field.clone().unwrap_or_else(|| WEBVIEW.to_owned());
@@ -157,31 +175,39 @@ impl Vendor {
         if asked.key.starts_with("template.") {
             return (deed, self.with_component_token(request, now).and_then(|()| self.library.answer(&asked)));
         }
-        let library = std::mem::take(&mut self.library);
-        let answer = self.ours(request).and_then(|()| self.bearer(request, now)).and_then(|merchant| match asked.key {
-            "server_domain" => merchant.change_domains(&asked, &vendors),
-            "webview_domain" => merchant.change_domains(&asked, &[(WEBVIEW, list_field)]),
-            "media.upload" => asked.text("url").and_then(|_| given(json!({"data": {"imgId": "image-1"}}))),
-            _ => merchant.answer(&asked, &library, now),
+        let (library, mut audits) = (std::mem::take(&mut self.library), std::mem::take(&mut self.audits));
+        let answer = self.ours(request).and_then(|()| self.bearer(request, now)).and_then(|(app_id, merchant)| {
+            let given = match asked.key {
+                "server_domain" => merchant.change_domains(&asked, &vendors),
+                "webview_domain" => merchant.change_domains(&asked, &[(WEBVIEW, list_field)]),
+                "media.upload" => asked.text("url").and_then(|_| given(json!({"data": {"imgId": "image-1"}}))),
+                "audit.submit" if audits.used_up(now) => Err(No(LIMITED, "request limit reached")),
+                _ => merchant.answer(&asked, &library, now),
+            }?;
+            *about = Some(About { app_id: app_id.to_owned(), version: merchant.versions.concerned(deed) });
+            Ok(given)
         });
-        self.library = library;
+        if deed == "audit.submit" && answer.is_ok() {
+            audits.take();
+        }
+        (self.library, self.audits) = (library, audits);
         (deed, answer)
     }
 
     /// The merchant whose token a call carries.
-    fn bearer(&mut self, request: &Request, now: Timestamp) -> Result<&mut Merchant, No> {
+    fn bearer(&mut self, request: &Request, now: Timestamp) -> Result<(&str, &mut Merchant), No> {
         let token = parameter(request, "authorizer_access_token")?;
         let killed = No(UNLISTED, "authorizer_access_token 已过期");
-        let Some((merchant, expires_at)) = self.merchants.values_mut().find_map(|merchant| {
+        let Some((app_id, merchant, expires_at)) = self.merchants.iter_mut().find_map(|(app_id, merchant)| {
             let expires_at = *merchant.access.get(&token)?;
-            Some((merchant, expires_at))
+            Some((app_id, merchant, expires_at))
         }) else {
             return Err(killed);
         };
         match expires_at {
             None => Err(killed),
             Some(at) if at <= now => Err(No(EXPIRED, "access_token expired")),
-            Some(_) => Ok(merchant),
+            Some(_) => Ok((app_id, merchant)),
         }
     }
 }
@@ -256,7 +282,7 @@ impl Merchant {
                 if in_audit {
                     return Err(No(IN_AUDIT_ALREADY, "a version is in audit already"));
                 }
-                versions.audit = Some(Audited { version: latest, status: 0, reason: None });
+                versions.audit = Some(Audited { version: latest, status: 0, reason: None, since: now });
                 given(json!({}))
             }
             "audit.withdraw" if in_audit => {
