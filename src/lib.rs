@@ -28,6 +28,7 @@
 //! | [`vault`] | what we hold for others: tickets, tokens, authorizers | hands out a token that is not durable |
 //! | [`versions`] | which version each authorizer has released, in audit, uploaded | asks a vendor |
 //! | [`fanout`] | who hears of an event: subscriptions, deliveries, replays | lets one subscriber delay another |
+//! | [`attributes`] | what a provider notes about its merchants: tags and variables | asks a vendor |
 //! | [`outbound`] | the only place that speaks HTTP to vendors and subscribers | follows a redirect |
 //! | [`store`] | where it is kept: the vault in sled, the log in fjall | is known by any concept |
 //! | [`config`], [`settings`], [`access`] | the configuration as valid values; API keys and scopes | prints a secret |
@@ -36,7 +37,7 @@
 //! | [`simulator`] | the vendors, pretended, on one HTTP server, with faults on request | is reached by anything but HTTP |
 //! | [`downstream`] | a sample handler that verifies what it receives | is part of the service |
 //! | [`cli`] | the commands | |
-//! | [`clock`], [`secret`], [`shutdown`], [`telemetry`], [`event_type`] | time, secrets, the wish to stop, logs and metrics, the vocabulary | |
+//! | [`clock`], [`secret`], [`shutdown`], [`telemetry`], [`event_type`], [`placeholder`] | time, secrets, the wish to stop, logs and metrics, the vocabulary, values with gaps | |
 //!
 //! Who may import whom is a table in `tests/it/layers.rs`, held against every `crate::…` path.
 //!
@@ -55,6 +56,7 @@
 
 pub mod access;
 pub mod app;
+pub mod attributes;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -66,6 +68,7 @@ pub mod http;
 pub mod inbox;
 pub mod operations;
 pub mod outbound;
+pub mod placeholder;
 pub mod platform;
 pub mod secret;
 pub mod settings;

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 /// Rooms, lowest first. A room may import those of its own row and of every row above it here.
 const LAYERS: &[&[&str]] = &[
-    &["envelope", "clock", "secret", "settings", "event_type", "telemetry", "shutdown", "access"],
+    &["envelope", "clock", "secret", "settings", "event_type", "telemetry", "shutdown", "access", "placeholder"],
     &["platform"],
     &["inbox", "outbound"],
-    &["vault", "fanout", "operations", "versions"],
+    &["vault", "fanout", "operations", "versions", "attributes"],
     &["config", "store"],
     &["app"],
     &["http", "simulator", "downstream"],

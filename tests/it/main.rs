@@ -11,6 +11,7 @@
 
 mod alipay;
 mod at_rest;
+mod attributes;
 mod baidu;
 mod capture;
 mod cli;
@@ -27,6 +28,7 @@ mod layers;
 mod log;
 mod operations;
 mod outbound;
+mod placeholder;
 mod process;
 mod settings;
 mod simulator;

@@ -1,0 +1,219 @@
+//! Values with gaps: `${path.to.value}` in the texts of a JSON value, found when it is loaded and filled when it is used.
+//!
+//! Playbooks and rollouts write the parameters of operations so. Where the values come from is the caller's business: this room knows paths,
+//! not what they mean. It never sends, stores or guesses: a name that has no value is said by name, all of them at once.
+//!
+//! A text that is exactly one placeholder takes over the value with its type; inside other text a value becomes text, objects and lists as JSON.
+//! `$${` stands for a literal `${`. Names of members are never read as placeholders.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+/// A value with gaps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Template(Node);
+
+#[derive(Debug, Clone, PartialEq)]
+enum Node {
+    Plain(Value),
+    /// Exactly one placeholder.
+    Whole(String),
+    Text(Vec<Piece>),
+    List(Vec<Node>),
+    Object(Vec<(String, Node)>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Piece {
+    Text(String),
+    Name(String),
+}
+
+/// A placeholder that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where in the value: members and list places joined with dots; empty: the value itself.
+    pub at: String,
+    /// What is wrong and what would be right.
+    pub reason: String,
+}
+
+impl Template {
+    /// Finds the placeholders of a value.
+    ///
+    /// # Errors
+    /// All that cannot be read: without an end, empty, with characters that no name has.
+    pub fn parse(value: &Value) -> Result<Self, Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        let node = parse(value, "", &mut mistakes);
+        if mistakes.is_empty() { Ok(Self(node)) } else { Err(mistakes) }
+    }
+
+    /// Every name in it, once.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<&str> {
+        let mut names = BTreeSet::new();
+        gather(&self.0, &mut names);
+        names
+    }
+
+    /// The name, where the whole value is one placeholder.
+    #[must_use]
+    pub fn whole(&self) -> Option<&str> {
+        match &self.0 {
+            Node::Whole(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The value, where nothing is to be filled in.
+    #[must_use]
+    pub fn constant(&self) -> Option<Value> {
+        if self.names().is_empty() { self.fill(&|_| None).ok() } else { None }
+    }
+
+    /// The value with every gap filled.
+    ///
+    /// # Errors
+    /// The names for which `value_of` has nothing, each once.
+    pub fn fill(&self, value_of: &dyn Fn(&str) -> Option<Value>) -> Result<Value, Vec<String>> {
+        let mut missing = BTreeSet::new();
+        let filled = fill(&self.0, value_of, &mut missing);
+        if missing.is_empty() { Ok(filled) } else { Err(missing.into_iter().collect()) }
+    }
+}
+
+/// The value at a dotted path; list places are numbers from 0. `null` counts as nothing.
+#[must_use]
+pub fn at(root: &Value, path: &str) -> Option<Value> {
+    let found = path.split('.').try_fold(root, |value, part| match value {
+        Value::Object(members) => members.get(part),
+        Value::Array(items) => items.get(part.parse::<usize>().ok()?),
+        _ => None,
+    })?;
+    if found.is_null() { None } else { Some(found.clone()) }
+}
+
+/// The root of a name and what follows it: `variables.shop.name` is `variables` and `shop.name`.
+#[must_use]
+pub fn split(name: &str) -> (&str, &str) {
+    name.split_once('.').unwrap_or((name, ""))
+}
+
+/// Whether a name may be used between `${` and `}`, or as one part of it.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.split('.').all(|part| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-')))
+}
+
+fn parse(value: &Value, at: &str, mistakes: &mut Vec<Mistake>) -> Node {
+    let inner = |name: &str| if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
+    match value {
+        Value::String(text) => match pieces(text) {
+            Ok(pieces) => joined(pieces),
+            Err(reasons) => {
+                mistakes.extend(reasons.into_iter().map(|reason| Mistake { at: at.to_owned(), reason }));
+                Node::Plain(Value::Null)
+            }
+        },
+        Value::Array(items) => {
+            Node::List(items.iter().enumerate().map(|(index, item)| parse(item, &inner(&index.to_string()), mistakes)).collect())
+        }
+        Value::Object(members) => {
+            Node::Object(members.iter().map(|(name, member)| (name.clone(), parse(member, &inner(name), mistakes))).collect())
+        }
+        other => Node::Plain(other.clone()),
+    }
+}
+
+fn joined(mut pieces: Vec<Piece>) -> Node {
+    match pieces.as_slice() {
+        [] => Node::Plain(Value::String(String::new())),
+        [_] => match pieces.remove(0) {
+            Piece::Name(name) => Node::Whole(name),
+            Piece::Text(text) => Node::Plain(Value::String(text)),
+        },
+        _ => Node::Text(pieces),
+    }
+}
+
+fn pieces(text: &str) -> Result<Vec<Piece>, Vec<String>> {
+    let (mut pieces, mut reasons) = (Vec::new(), Vec::new());
+    let (mut plain, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once("${") {
+        if let Some(before) = before.strip_suffix('$') {
+            plain.push_str(before);
+            plain.push_str("${");
+            rest = after;
+            continue;
+        }
+        plain.push_str(before);
+        let Some((name, behind)) = after.split_once('}') else {
+            reasons.push(String::from("a placeholder `${` has no `}`; a literal `${` is written `$${`"));
+            rest = "";
+            break;
+        };
+        rest = behind;
+        if is_name(name) {
+            if !plain.is_empty() {
+                pieces.push(Piece::Text(std::mem::take(&mut plain)));
+            }
+            pieces.push(Piece::Name(name.to_owned()));
+        } else {
+            let name: String = name.chars().take(64).collect();
+            reasons.push(format!("`${{{name}}}` is no placeholder: a name is letters, digits, `_` and `-`, its parts joined with dots"));
+        }
+    }
+    plain.push_str(rest);
+    if !plain.is_empty() {
+        pieces.push(Piece::Text(plain));
+    }
+    if reasons.is_empty() { Ok(pieces) } else { Err(reasons) }
+}
+
+fn gather<'a>(node: &'a Node, names: &mut BTreeSet<&'a str>) {
+    match node {
+        Node::Plain(_) => {}
+        Node::Whole(name) => {
+            names.insert(name);
+        }
+        Node::Text(pieces) => names.extend(pieces.iter().filter_map(|piece| match piece {
+            Piece::Name(name) => Some(name.as_str()),
+            Piece::Text(_) => None,
+        })),
+        Node::List(items) => items.iter().for_each(|item| gather(item, names)),
+        Node::Object(members) => members.iter().for_each(|(_, member)| gather(member, names)),
+    }
+}
+
+fn fill(node: &Node, value_of: &dyn Fn(&str) -> Option<Value>, missing: &mut BTreeSet<String>) -> Value {
+    match node {
+        Node::Plain(value) => value.clone(),
+        Node::Whole(name) => value_of(name).unwrap_or_else(|| {
+            missing.insert(name.clone());
+            Value::Null
+        }),
+        Node::Text(pieces) => {
+            let mut text = String::new();
+            for piece in pieces {
+                match piece {
+                    Piece::Text(plain) => text.push_str(plain),
+                    Piece::Name(name) => match value_of(name) {
+                        Some(Value::String(value)) => text.push_str(&value),
+                        Some(value) => text.push_str(&value.to_string()),
+                        None => {
+                            missing.insert(name.clone());
+                        }
+                    },
+                }
+            }
+            Value::String(text)
+        }
+        Node::List(items) => items.iter().map(|item| fill(item, value_of, missing)).collect(),
+        Node::Object(members) => {
+            let filled = members.iter().map(|(name, member)| (name.clone(), fill(member, value_of, missing)));
+            Value::Object(filled.collect::<Map<_, _>>())
+        }
+    }
+}
