@@ -45,6 +45,10 @@ scopes! {
     OperationsCall = "operations:call",
     /// Any other vendor call.
     ProxyCall = "proxy:call",
+    /// Tags and variables of merchants.
+    AttributesWrite = "attributes:write",
+    /// Playbooks and their runs.
+    PlaybooksWrite = "playbooks:write",
     /// Rollouts.
     RolloutsWrite = "rollouts:write",
     /// The audit log.

@@ -1,6 +1,5 @@
 //! Opening the store and making the rooms.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{App, Health, Stores};
@@ -10,7 +9,7 @@ use crate::fanout::replays::Replays;
 use crate::fanout::sink::Sink;
 use crate::fanout::sink::exchange::Exchange;
 use crate::fanout::sink::webhook::Webhook;
-use crate::fanout::{self, Fanout, Sinks, subscription};
+use crate::fanout::{self, Fanout, Sinks, Subscriber, Subscription};
 use crate::inbox::log::Tickets;
 use crate::inbox::{EventLog, Inbox};
 use crate::operations::Desk;
@@ -93,7 +92,8 @@ impl App {
         let webhook = Webhook::new(Webhooks::new(guard.clone())?, Arc::clone(&clock), config.fanout.timeout);
         let exchange = Exchange::new(vault.clone(), Arc::clone(&clock));
         let exchange: Arc<dyn Sink> = Arc::new(exchange);
-        let sinks = Sinks { webhook: Arc::new(webhook), internal: HashMap::from([(subscription::VAULT.to_owned(), exchange)]) };
+        let internal = vec![Subscriber { subscription: Subscription::vault(clock.now()), sink: exchange }];
+        let sinks = Sinks { webhook: Arc::new(webhook), internal };
         let options = fanout::Options {
             retry: config.fanout.retry.clone(),
             timeout: config.fanout.timeout,
@@ -121,6 +121,7 @@ impl App {
             log: log.clone(),
             rejections: log.clone(),
             outbox: log.clone(),
+            attributes: log.clone(),
             fanout,
             replays: Arc::new(replays),
             vault,

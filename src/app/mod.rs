@@ -15,6 +15,7 @@ pub use work::Work;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use crate::attributes::AttributeShelf;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::fanout::replays::Replays;
@@ -44,6 +45,8 @@ pub struct App {
     pub rejections: Arc<dyn Rejections>,
     /// Deliveries.
     pub outbox: Arc<dyn Outbox>,
+    /// Tags and variables of merchants.
+    pub attributes: Arc<dyn AttributeShelf>,
     /// Subscriptions.
     pub fanout: Arc<Fanout>,
     /// Bulk replays.

@@ -70,7 +70,12 @@ impl Client {
 
     /// `POST` of JSON, answered with JSON.
     pub async fn post(&self, path: &[&str], body: &Value) -> anyhow::Result<Value> {
-        let request = self.request(Method::POST, path, &Query::new()).timeout(ORDINARY);
+        self.ask(Method::POST, path, body).await
+    }
+
+    /// Any method with JSON, answered with JSON.
+    pub async fn ask(&self, method: Method, path: &[&str], body: &Value) -> anyhow::Result<Value> {
+        let request = self.request(method, path, &Query::new()).timeout(ORDINARY);
         let response = self.send(request.header(header::CONTENT_TYPE, "application/json").body(body.to_string())).await?;
         Self::json(response).await
     }

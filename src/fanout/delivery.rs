@@ -122,6 +122,8 @@ pub enum Settlement {
     Retry(Attempt, Timestamp),
     /// Failed for the last time.
     Dead(Attempt),
+    /// Tried at the first time, and it is too early: again at the second. No failed attempt, so nothing of the schedule is used up.
+    Deferred(Timestamp, Timestamp),
     /// Not tried after all (shutdown, pause): back as it was.
     Released,
 }

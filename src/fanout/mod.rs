@@ -1,6 +1,6 @@
 //! Who hears of an event: subscriptions, their deliveries, and the workers that carry them.
 //!
-//! Every handler is a subscriber: a URL, the vault's exchange of a grant's code, later a playbook. All share outbox, retries, dead letters and replay.
+//! Every handler is a subscriber: a URL, the vault's exchange of a grant's code, a playbook. All share outbox, retries, dead letters and replay.
 //!
 //! `inbox` asks [`Audience::subscribers`] who must hear of a push and writes their deliveries with the event; [`Fanout::run`] gives every
 //! subscription a worker that claims, tries once, and settles. A worker knows no other: a slow subscriber delays nobody. Everything that must
@@ -66,8 +66,17 @@ pub struct Options {
 pub struct Sinks {
     /// To URLs.
     pub webhook: Arc<dyn Sink>,
-    /// To our own subscribers, by name; [`subscription::VAULT`] stands as soon as it is here.
-    pub internal: HashMap<String, Arc<dyn Sink>>,
+    /// Our own subscribers, each with its sink. They stand beside those of file and API.
+    pub internal: Vec<Subscriber>,
+}
+
+/// One of our own: hidden ([`Origin::Internal`]) or shown ([`Origin::Playbook`]).
+#[derive(Clone)]
+pub struct Subscriber {
+    /// What it wants.
+    pub subscription: Subscription,
+    /// What carries its deliveries.
+    pub sink: Arc<dyn Sink>,
 }
 
 /// Why fan-out cannot start.
@@ -99,7 +108,9 @@ pub struct Fanout {
     changing: tokio::sync::Mutex<()>,
     book: Arc<dyn SubscriptionBook>,
     outbox: Arc<dyn Outbox>,
-    sinks: Sinks,
+    webhook: Arc<dyn Sink>,
+    /// Sinks of our own subscribers, by name.
+    ours: RwLock<HashMap<String, Arc<dyn Sink>>>,
     options: Options,
     clock: Arc<dyn Clock>,
     /// Secrets of the file, by subscription.
@@ -128,10 +139,22 @@ impl Fanout {
                 tracing::warn!(subscription = one.name, "the secret holds fewer than 24 bytes; make a longer one");
             }
         }
+        let Sinks { webhook, internal } = sinks;
+        let (ours, sinks): (Vec<_>, HashMap<_, _>) = internal
+            .into_iter()
+            .map(|Subscriber { subscription, sink }| {
+                let name = subscription.name.clone();
+                (subscription, (name, sink))
+            })
+            .unzip();
+        let taken = |one: &&Subscription| from_file.iter().any(|of_file| of_file.name == one.name);
+        for one in ours.iter().filter(taken) {
+            invalid.push((one.name.clone(), String::from("name"), String::from("is the name of a subscription and of a playbook")));
+        }
         if !invalid.is_empty() {
             return Err(OpenError::Invalid(invalid));
         }
-        let merged = opening::merge(&from_file, book.load().await?, clock.now());
+        let merged = opening::merge(&from_file, &ours, book.load().await?, clock.now());
         for one in &merged.to_store {
             book.put(one).await?;
         }
@@ -144,14 +167,11 @@ impl Fanout {
                 "subscription is no longer in the file: forgotten, what waited for it is cancelled"
             );
         }
-        let mut standing = merged.standing;
+        let standing = merged.standing;
         for one in standing.iter().filter(|one| one.origin == Origin::Api) {
             for (member, why) in rules.problems(one) {
                 tracing::warn!(subscription = one.name, member, why, "a stored subscription no longer fits the configuration");
             }
-        }
-        if sinks.internal.contains_key(subscription::VAULT) {
-            standing.push(Subscription::vault(clock.now()));
         }
         let roster = Roster::new(standing, &options.components);
         let first_key = |one: Subscription| one.keys.into_iter().next().map(|key| (one.name, key.secret));
@@ -161,14 +181,15 @@ impl Fanout {
             changing: tokio::sync::Mutex::new(()),
             book,
             outbox,
-            sinks,
+            webhook,
+            ours: RwLock::new(sinks),
             options,
             clock,
             file_secrets: from_file.into_iter().filter_map(first_key).collect(),
         }))
     }
 
-    /// Subscriptions of file and API, by name.
+    /// Subscriptions of file and API and playbooks, by name.
     pub fn subscriptions(&self) -> Vec<Arc<Subscription>> {
         let roster = self.roster();
         roster.entries().map(|entry| &entry.subscription).filter(|one| one.origin != Origin::Internal).cloned().collect()
@@ -194,11 +215,14 @@ impl Fanout {
     /// nothing, whatever it is.
     ///
     /// # Errors
-    /// It is unknown.
+    /// It is unknown, or a playbook.
     pub async fn test(&self, name: &str) -> Result<Attempt, SubscriptionError> {
         let subscription = self.subscription(name).ok_or(SubscriptionError::Unknown)?;
+        if subscription.origin == Origin::Playbook {
+            return Err(SubscriptionError::Playbook);
+        }
         let claimed = made_up(name, self.clock.now());
-        let outcome = self.sinks.webhook.deliver(&subscription, &claimed).await;
+        let outcome = self.webhook.deliver(&subscription, &claimed).await;
         Ok(outcome.attempt().clone())
     }
 
@@ -227,12 +251,13 @@ impl Fanout {
     /// Starts a worker for every subscription that has none.
     fn hire(self: &Arc<Self>, hired: &mut HashMap<String, (tokio::task::Id, Arc<Bell>)>, workers: &mut JoinSet<()>, shutdown: &Shutdown) {
         let roster = self.roster();
+        let ours = self.ours.read().unwrap_or_else(PoisonError::into_inner).clone();
         hired.retain(|name, (_, bell)| roster.entry(name).is_some_and(|entry| Arc::ptr_eq(&entry.bell, bell)));
         for entry in roster.entries() {
             let name = &entry.subscription.name;
             let sink = match entry.subscription.origin {
-                Origin::Internal => self.sinks.internal.get(name),
-                Origin::File | Origin::Api => Some(&self.sinks.webhook),
+                Origin::Internal | Origin::Playbook => ours.get(name),
+                Origin::File | Origin::Api => Some(&self.webhook),
             };
             let Some(sink) = sink.filter(|_| !hired.contains_key(name)) else { continue };
             let work = worker::work(Arc::clone(self), name.clone(), Arc::clone(&entry.bell), Arc::clone(sink), shutdown.clone());
@@ -261,7 +286,7 @@ impl Fanout {
         }
     }
 
-    /// Names of the subscriptions of file and API that want it: whom a replay to "all that match" reaches. The vault is left out: the codes of
+    /// Names of the subscriptions of file and API, and of playbooks, that want it: whom a replay to "all that match" reaches. The vault is left out: the codes of
     /// old grants are spent.
     pub(crate) fn matching(&self, event: &Event) -> Vec<String> {
         let roster = self.roster();

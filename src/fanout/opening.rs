@@ -15,8 +15,8 @@ pub(super) struct Merged {
 }
 
 /// The file's settings hold; state, age and rotated keys come from the book. What was made by API stands as it was stored, unless the file
-/// claims its name.
-pub(super) fn merge(file: &[Subscription], stored: Vec<Subscription>, now: Timestamp) -> Merged {
+/// claims its name. `ours` stand as they are given; of those that are shown, state and age come from the book too.
+pub(super) fn merge(file: &[Subscription], ours: &[Subscription], stored: Vec<Subscription>, now: Timestamp) -> Merged {
     let mut merged = Merged::default();
     for of_file in file {
         let known = stored.iter().find(|known| known.name == of_file.name);
@@ -32,17 +32,33 @@ pub(super) fn merge(file: &[Subscription], stored: Vec<Subscription>, now: Times
         }
         merged.standing.push(one);
     }
+    for our in ours {
+        let known = stored.iter().find(|known| known.name == our.name && our.origin != Origin::Internal);
+        let one = remembering(our.clone(), known);
+        if our.origin != Origin::Internal && known != Some(&one) {
+            merged.to_store.push(one.clone());
+        }
+        merged.standing.push(one);
+    }
     for known in stored {
-        if file.iter().any(|of_file| of_file.name == known.name) {
+        if file.iter().chain(ours).any(|taken| taken.name == known.name) {
             continue;
         }
         match known.origin {
             Origin::Api => merged.standing.push(known),
-            Origin::File => merged.gone.push(known.name),
+            Origin::File | Origin::Playbook => merged.gone.push(known.name),
             Origin::Internal => {}
         }
     }
     merged
+}
+
+/// One of ours with the state and the age that were stored.
+pub(super) fn remembering(our: Subscription, known: Option<&Subscription>) -> Subscription {
+    match known {
+        Some(known) => Subscription { state: known.state, created_at: known.created_at, ..our },
+        None => our,
+    }
 }
 
 /// A rotation holds as long as the file names a secret that took part in it; another secret in the file means that somebody changed

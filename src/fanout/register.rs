@@ -1,11 +1,11 @@
 //! Subscriptions made, changed, stopped and deleted while the service runs. Every change is durable before it is seen.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::rules::{Problems, Rules};
 use super::subscription::{BookError, MOST_LIVE_KEYS, Ordering, Origin, SigningKey, State, Subscription};
-use super::{Fanout, schedule, signature};
+use super::{Fanout, Subscriber, schedule, signature};
 use crate::event_type::Glob;
 use crate::inbox::log::LogError;
 use crate::secret::Secret;
@@ -91,6 +91,9 @@ pub enum SubscriptionError {
     /// It comes from the configuration file.
     #[error("this subscription comes from the configuration file")]
     ReadOnly,
+    /// It has no address and no secret, and its settings are the playbook's.
+    #[error("this subscription is a playbook")]
+    Playbook,
     /// Members that are not valid: name and why.
     #[error("invalid members")]
     Invalid(Vec<(String, String)>),
@@ -209,10 +212,13 @@ impl Fanout {
     /// A new secret; both sign for `overlap` (24 h; zero: the old one is compromised, and every other with it stops at once).
     ///
     /// # Errors
-    /// It is unknown, or `overlap` is longer than a week.
+    /// It is unknown or a playbook, or `overlap` is longer than a week.
     pub async fn rotate_secret(&self, name: &str, overlap: Duration) -> Result<Secret, SubscriptionError> {
         let _alone = self.changing.lock().await;
         let mut one = self.shown(name)?;
+        if one.origin == Origin::Playbook {
+            return Err(SubscriptionError::Playbook);
+        }
         if overlap > MOST_OVERLAP {
             return Err(SubscriptionError::Invalid(vec![(String::from("overlap"), String::from("is longer than 7d"))]));
         }
@@ -256,6 +262,49 @@ impl Fanout {
         self.replace(self.roster().with(one, &self.options.components));
     }
 
+    /// Takes in one more of ours while the service runs, or changes what it wants; a changed one keeps its state, its age and its sink.
+    ///
+    /// # Errors
+    /// A subscription of file or API has its name.
+    pub async fn enlist(&self, subscriber: Subscriber) -> Result<Arc<Subscription>, SubscriptionError> {
+        let _alone = self.changing.lock().await;
+        let Subscriber { subscription, sink } = subscriber;
+        let known = self.roster().entry(&subscription.name).map(|entry| Arc::clone(&entry.subscription));
+        if known.as_ref().is_some_and(|known| known.origin != subscription.origin) {
+            return Err(SubscriptionError::Taken);
+        }
+        let one = super::opening::remembering(subscription, known.as_deref());
+        if known.is_none() {
+            self.ours.write().unwrap_or_else(PoisonError::into_inner).insert(one.name.clone(), sink);
+        }
+        if one.origin != Origin::Internal {
+            self.book.put(&one).await?;
+        }
+        let name = one.name.clone();
+        let standing = Arc::new(one.clone());
+        self.replace(self.roster().with(one, &self.options.components));
+        self.ring(&name);
+        Ok(standing)
+    }
+
+    /// Lets one of ours go and cancels what waits for it. Returns how many deliveries that were.
+    ///
+    /// # Errors
+    /// It is unknown, or not one of ours.
+    pub async fn dismiss(&self, name: &str) -> Result<u64, SubscriptionError> {
+        let _alone = self.changing.lock().await;
+        let origin = self.roster().entry(name).map(|entry| entry.subscription.origin).ok_or(SubscriptionError::Unknown)?;
+        if !matches!(origin, Origin::Internal | Origin::Playbook) {
+            return Err(SubscriptionError::Unknown);
+        }
+        if origin != Origin::Internal {
+            self.book.remove(name).await?;
+        }
+        self.replace(self.roster().without(name, &self.options.components));
+        self.ours.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        Ok(self.outbox.cancel_all(name).await?)
+    }
+
     /// One of file or API, to be changed.
     fn shown(&self, name: &str) -> Result<Subscription, SubscriptionError> {
         self.roster().shown(name).map(|one| Subscription::clone(one)).ok_or(SubscriptionError::Unknown)
@@ -264,7 +313,11 @@ impl Fanout {
     /// One whose settings may be changed.
     fn changeable(&self, name: &str) -> Result<Subscription, SubscriptionError> {
         let one = self.shown(name)?;
-        if one.origin == Origin::Api { Ok(one) } else { Err(SubscriptionError::ReadOnly) }
+        match one.origin {
+            Origin::Api => Ok(one),
+            Origin::Playbook => Err(SubscriptionError::Playbook),
+            Origin::File | Origin::Internal => Err(SubscriptionError::ReadOnly),
+        }
     }
 
     fn hold_against_rules(&self, one: &Subscription, mut problems: Problems) -> Result<(), SubscriptionError> {

@@ -22,6 +22,8 @@ pub enum Origin {
     Api,
     /// Ours ([`VAULT`]): never listed among subscriptions, its deliveries are.
     Internal,
+    /// A playbook: shown, paused, resumed and replayed to like any; what it does is changed where playbooks are.
+    Playbook,
 }
 
 /// What keeps deliveries of one subscription in order.
@@ -102,25 +104,35 @@ impl Subscription {
         self.keys.iter().filter(move |key| key.until.is_none_or(|until| until > now)).take(MOST_LIVE_KEYS).map(|key| &key.secret)
     }
 
+    /// One of ours, hidden, for those patterns of event types from all components. It has no address: a sink of its own carries its deliveries.
+    #[must_use]
+    pub fn internal(name: impl Into<String>, events: impl IntoIterator<Item = Glob>, now: Timestamp) -> Self {
+        Self {
+            name: name.into(),
+            origin: Origin::Internal,
+            url: String::new(),
+            keys: Vec::new(),
+            events: events.into_iter().collect(),
+            components: Vec::new(),
+            ordering: Ordering::None,
+            concurrency: 16,
+            rate: None,
+            retry: None,
+            timeout: Some(Duration::from_secs(120)),
+            state: State::Active,
+            created_at: now,
+        }
+    }
+
     /// The vault's own ([`VAULT`]). Its retries are dense, because a code may live for as little as a minute; they go on for a day,
     /// because a vendor may be away for long and Alipay sends tokens outright.
     #[must_use]
     pub fn vault(now: Timestamp) -> Self {
         Self {
-            name: VAULT.to_owned(),
-            origin: Origin::Internal,
-            url: String::new(),
-            keys: Vec::new(),
-            events: vec![Glob::new("authorization.*")],
-            components: Vec::new(),
             // A grant that cannot be exchanged must not hold back the next one, which brings a new code.
             ordering: Ordering::None,
-            concurrency: 16,
-            rate: None,
             retry: Some(VAULT_RETRY.iter().map(|seconds| Duration::from_secs(*seconds)).collect()),
-            timeout: Some(Duration::from_secs(120)),
-            state: State::Active,
-            created_at: now,
+            ..Self::internal(VAULT, [Glob::new("authorization.*")], now)
         }
     }
 }

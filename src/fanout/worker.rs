@@ -270,7 +270,7 @@ impl Errand {
             None => Settlement::Released,
         };
         let retry_at = match &settlement {
-            Settlement::Retry(_, at) => Some(*at),
+            Settlement::Retry(_, at) | Settlement::Deferred(_, at) => Some(*at),
             _ => None,
         };
         let Self { fanout, slot, give_up, .. } = self;
@@ -296,6 +296,18 @@ impl Errand {
                     None => ("dead", Settlement::Dead(attempt)),
                 }
             }
+            Outcome::Deferred(attempt, until) => {
+                // Neither a success nor a failure: no metric counts it.
+                tracing::info!(
+                    subscription = subscription.name,
+                    delivery.id = %delivery.id,
+                    event.id = %delivery.event_id,
+                    reason = attempt.answer,
+                    next_attempt_at = %until,
+                    "delivery waits"
+                );
+                return Settlement::Deferred(attempt.at, until);
+            }
             Outcome::Refused(attempt) => ("dead", Settlement::Dead(attempt)),
             Outcome::Gone(_) => {
                 self.fanout.disable(&subscription.name, &subscription.url).await;
@@ -318,6 +330,7 @@ fn note(delivery: &Delivery, settlement: &Settlement, outcome: &str, took: Durat
     let (attempt, next) = match settlement {
         Settlement::Delivered(attempt) | Settlement::Dead(attempt) => (Some(attempt), None),
         Settlement::Retry(attempt, at) => (Some(attempt), Some(at.to_string())),
+        Settlement::Deferred(_, at) => (None, Some(at.to_string())),
         Settlement::Released => (None, None),
     };
     let status = attempt.and_then(|attempt| attempt.status);
@@ -340,7 +353,7 @@ fn note(delivery: &Delivery, settlement: &Settlement, outcome: &str, took: Durat
         };
     }
     match settlement {
-        Settlement::Delivered(_) => line!(info),
+        Settlement::Delivered(_) | Settlement::Deferred(..) => line!(info),
         Settlement::Retry(..) | Settlement::Released => line!(warn),
         Settlement::Dead(_) => line!(error),
     }

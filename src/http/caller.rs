@@ -83,6 +83,10 @@ permissions! {
     OperationsCall,
     /// `proxy:call`
     ProxyCall,
+    /// `attributes:write`
+    AttributesWrite,
+    /// `playbooks:write`
+    PlaybooksWrite,
     /// `audit:read`
     AuditRead,
     /// `store:backup`

@@ -150,6 +150,9 @@ impl From<SubscriptionError> for Problem {
             SubscriptionError::ReadOnly => {
                 Self::new(Kind::ReadOnly, error.to_string()).hint("change it in yizhan.toml; pausing, resuming and testing work here too")
             }
+            SubscriptionError::Playbook => {
+                Self::new(Kind::ReadOnly, error.to_string()).hint("change it at /v1/playbooks; pausing, resuming and replaying work here")
+            }
             SubscriptionError::Invalid(bad) => Self::invalid(&bad),
             SubscriptionError::Store(cause) => Self::unavailable(cause),
         }

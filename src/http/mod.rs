@@ -3,6 +3,7 @@
 //! A handler extracts, calls one concept, and turns what it gets into a body; every rule lives in the room that is called.
 //! Started by `cli` with [`start`]. It never opens a push itself, never speaks HTTP to others, and never logs a body, a query string or a key.
 
+mod attributes;
 mod audit;
 mod authorize;
 mod authorizers;

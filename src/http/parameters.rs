@@ -182,6 +182,12 @@ impl Members {
         Self { within: format!("{}{name}.", self.within), map, bad: Vec::new() }
     }
 
+    /// An object inside this one that was taken already, under that name; give it back with [`Members::absorb`].
+    #[must_use]
+    pub fn within(&self, name: &str, map: Map<String, Value>) -> Self {
+        Self { within: format!("{}{name}.", self.within), map, bad: Vec::new() }
+    }
+
     /// Takes over what an inner object's reading found wrong, unknown members among it.
     pub fn absorb(&mut self, mut inner: Self) {
         inner.refuse_the_rest();

@@ -10,8 +10,8 @@ use actix_web::{HttpResponse, Route};
 
 use super::problem::Problem;
 use super::{
-    audit, authorize, authorizers, backup, callback, components, deliveries, events, health, openapi, operations, pages, proxy, rejected,
-    replays, stream, subscriptions, tokens,
+    attributes, audit, authorize, authorizers, backup, callback, components, deliveries, events, health, openapi, operations, pages, proxy,
+    rejected, replays, stream, subscriptions, tokens,
 };
 use crate::access::Scope;
 use Gives::{Bytes, Empty, Events, File, Json, Page, Text, Vendor};
@@ -64,6 +64,13 @@ pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
         get(authorizers::list).needs(Scope::Read).says("授权小程序列表", "Authorizers").query(LIST).gives(Page("Authorizer"))]);
     at("/v1/components/{component}/authorizers/{authorizer}", vec![
         get(authorizers::one).needs(Scope::Read).says("一个授权小程序", "One authorizer").gives(Json("Authorizer"))]);
+    at("/v1/components/{component}/authorizers/{authorizer}/attributes", vec![
+        get(attributes::one).needs(Scope::Read).says("一个授权小程序的标签和变量", "Tags and variables of one authorizer").gives(Json("Attributes")),
+        put(attributes::set).needs(Scope::AttributesWrite).says("设置标签和变量", "Note exactly these tags and variables").takes("NewAttributes").gives(Json("Attributes")),
+        patch(attributes::change).needs(Scope::AttributesWrite).says("修改标签和变量", "Add and take away tags, set variables (null takes one away)").takes("ChangedAttributes").gives(Json("Attributes"))]);
+    at("/v1/components/{component}/attributes", vec![
+        get(attributes::list).needs(Scope::Read).says("标签和变量列表", "Tags and variables by authorizer").query(&["tag", "limit", "cursor"]).gives(Page("Attributes")),
+        post(attributes::set_many).needs(Scope::AttributesWrite).says("批量设置标签和变量", "Note tags and variables of many authorizers, all or none").takes("ManyAttributes").gives(Json("ManyAttributesSet"))]);
     at("/v1/components/{component}/authorizers/{authorizer}/token", vec![
         get(tokens::read).needs(Scope::TokensRead).says("授权小程序的 access token", "An authorizer's access token").query(TOKEN).gives(Json("Token"))]);
     at("/v1/components/{component}/authorizers/{authorizer}/token/report-invalid", vec![
@@ -283,6 +290,7 @@ methods! {
     check = GET,
     post = POST,
     patch = PATCH,
+    put = PUT,
     delete = DELETE,
 }
 

@@ -44,7 +44,8 @@ fn inside_text_a_value_becomes_text() {
 
 #[test]
 fn placeholders_are_found_at_any_depth_and_all_missing_names_are_said_at_once() {
-    let value = json!({"a": ["${variables.shop}", {"b": "x${variables.nope}", "c": 12, "d": true}], "${variables.key}": "${event.data.reason}"});
+    let value =
+        json!({"a": ["${variables.shop}", {"b": "x${variables.nope}", "c": 12, "d": true}], "${variables.key}": "${event.data.reason}"});
     let template = Template::parse(&value).unwrap();
     let names: Vec<&str> = template.names().into_iter().collect();
     assert_eq!(names, ["event.data.reason", "variables.nope", "variables.shop"]);

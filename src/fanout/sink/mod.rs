@@ -14,6 +14,8 @@ pub enum Outcome {
     Delivered(Attempt),
     /// It did not: again later, not before `not_before` where the handler said so (`Retry-After`).
     Failed(Attempt, Option<Timestamp>),
+    /// It is too early: again at that time, and this was no failed attempt. A playbook waits for a window or for a person so.
+    Deferred(Attempt, Timestamp),
     /// It never will take this one: dead at once, for people to look at.
     Refused(Attempt),
     /// It never will take any (410): the subscription is to be disabled, the delivery held.
@@ -25,7 +27,11 @@ impl Outcome {
     #[must_use]
     pub fn attempt(&self) -> &Attempt {
         match self {
-            Self::Delivered(attempt) | Self::Failed(attempt, _) | Self::Refused(attempt) | Self::Gone(attempt) => attempt,
+            Self::Delivered(attempt)
+            | Self::Failed(attempt, _)
+            | Self::Deferred(attempt, _)
+            | Self::Refused(attempt)
+            | Self::Gone(attempt) => attempt,
         }
     }
 }

@@ -16,6 +16,7 @@ pub fn query(name: &str) -> Option<Value> {
         "until" => (json!({"type": "string", "format": "date-time"}), "before"),
         "status" => (json!({"$ref": "#/components/schemas/Status"}), "of its deliveries"),
         "q" => (json!({"type": "string"}), "text that the event holds"),
+        "tag" => (json!({"type": "string"}), "only authorizers with this tag"),
         "subscription" => (json!({"type": "string"}), "subscription name"),
         "event" => (json!({"type": "string"}), "event id"),
         "family" => (json!({"type": "string", "enum": ["current", "v1"], "default": "current"}), "which family of tokens (Douyin has two)"),

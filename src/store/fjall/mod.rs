@@ -6,6 +6,7 @@
 //! Keyspaces: `event.D`, `index.D`, `delivery.D` for each day D, `seen.D.E` for the dedupe keys of days D to E, and `meta`, `waiting`, `dead`, `rejected`, `records`.
 
 mod accept;
+mod attributes;
 mod backup;
 mod days;
 mod deliveries;
@@ -131,7 +132,7 @@ struct Store {
 }
 
 /// The log. Implements [`crate::inbox::EventLog`], [`crate::fanout::Outbox`], [`crate::inbox::Rejections`],
-/// [`crate::inbox::replay::ReplayLog`] and [`crate::vault::audit::ReadLog`].
+/// [`crate::inbox::replay::ReplayLog`], [`crate::attributes::AttributeShelf`] and [`crate::vault::audit::ReadLog`].
 pub struct FjallLog {
     store: Arc<Store>,
     committer: Committer<writer::Job>,

@@ -63,6 +63,7 @@ impl Outbox for FjallLog {
         let (attempt, verdict) = match settlement {
             Settlement::Delivered(attempt) => (attempt, Verdict::Delivered),
             Settlement::Retry(attempt, at) => (attempt, Verdict::Retry(at)),
+            Settlement::Deferred(tried_at, until) => return self.committer.ask(|answer| Job::Defer { id, tried_at, until, answer }).await,
             Settlement::Dead(attempt) => (attempt, Verdict::Dead),
             Settlement::Released => {
                 // Claims live in memory, so there is nothing to write.

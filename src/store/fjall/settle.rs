@@ -82,6 +82,28 @@ impl Writer {
         Ok(())
     }
 
+    /// Makes a delivery wait until then; nothing is recorded of the look at it that found it too early.
+    pub fn defer(&mut self, group: &mut Group, id: DeliveryId, tried_at: Timestamp, until: Timestamp) -> Result<(), Hindrance> {
+        let Some((day, mut stored)) = self.store.days.delivery(id)? else { return Ok(()) };
+        let (subscription, sequence) = (stored.delivery.subscription.clone(), stored.delivery.event_sequence);
+        if !group.touch(&subscription, sequence) {
+            return Err(Hindrance::Conflict);
+        }
+        // As in `settle`: whoever asked for a try meanwhile gets one.
+        let stands = stored.delivery.next_attempt_at.is_none_or(|due| tried_at >= due);
+        let waits = |entry: &Entry| entry.id == id && stored.delivery.status == Status::Pending && stands;
+        let Some(entry) = self.entry(&subscription, sequence)?.filter(waits) else {
+            group.release(&subscription, sequence, id);
+            return Ok(());
+        };
+        stored.delivery.next_attempt_at = Some(until);
+        Self::put(group, &day, &stored);
+        let next = Entry { lane: Lane::Retry, due: record::nanoseconds(until), ..entry };
+        self.put_waiting(group, &subscription, sequence, Some(&entry), next);
+        group.tell(&subscription, sequence, entry.order, Change::Retries(id, next.due));
+        Ok(())
+    }
+
     /// Writes a finished delivery and takes it out of what waits.
     fn end(&self, group: &mut Group, day: &Day, mut stored: StoredDelivery, entry: &Entry) {
         stored.delivery.next_attempt_at = None;

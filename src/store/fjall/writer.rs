@@ -48,6 +48,8 @@ pub enum Job {
     Accept(Box<Incoming>, oneshot::Sender<Accepted>),
     /// Records a try and what follows.
     Settle(DeliveryId, Attempt, Verdict, oneshot::Sender<()>),
+    /// Makes a delivery wait without a try on record.
+    Defer { id: DeliveryId, tried_at: Timestamp, until: Timestamp, answer: oneshot::Sender<()> },
     /// Enqueues stored events, few at a time.
     Enqueue { events: Vec<EventId>, subscription: String, replay: Option<String>, now: Timestamp, answer: oneshot::Sender<Vec<DeliveryId>> },
     /// Makes one delivery due now.
@@ -246,6 +248,10 @@ impl Writer {
             Job::Settle(id, attempt, verdict, answer) => match conflict(self.settle(group, id, attempt.clone(), verdict))? {
                 Some(()) => group.answer(answer, ()),
                 None => return Ok(Some(Job::Settle(id, attempt, verdict, answer))),
+            },
+            Job::Defer { id, tried_at, until, answer } => match conflict(self.defer(group, id, tried_at, until))? {
+                Some(()) => group.answer(answer, ()),
+                None => return Ok(Some(Job::Defer { id, tried_at, until, answer })),
             },
             Job::Enqueue { events, subscription, replay, now, answer } => {
                 match conflict(self.enqueue(group, &events, &subscription, replay.as_deref(), now))? {

@@ -356,3 +356,29 @@ fn a_backup_is_kept_only_when_it_is_whole() {
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn attributes_are_listed_changed_and_read_from_a_file() {
+    let noted = json!({"component": "douyin", "authorizer": "tt1", "tags": ["gold"], "variables": {"shop": "小店"}});
+    let service = StandIn::answering([ok(json!({"items": [noted]})), ok(noted.clone()), ok(noted.clone()), ok(json!({"changed": 2}))]);
+    let list = service.run(&["authorizers", "attributes", "douyin", "--tagged", "gold"]);
+    assert_eq!(list.out, "APP ID  TAGS  VARIABLES\ntt1     gold  {\"shop\":\"小店\"}\n", "{}", list.err);
+    service.run(&["authorizers", "attributes", "douyin", "tt1"]);
+    service.run(&["authorizers", "attributes", "douyin", "tt1", "--tag", "new", "--set", "n=3", "--set", "shop=小店", "--unset", "x"]);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("all.jsonl"), "{\"authorizer\":\"tt1\"}\n\n{\"authorizer\":\"tt2\"}\n").unwrap();
+    let ran = service.run_in(folder.path(), &["authorizers", "attributes", "douyin", "--file", "all.jsonl", "--merge"]);
+    assert_eq!(ran.out, "2 authorizers noted\n", "{}", ran.err);
+    assert_eq!(
+        service.lines(),
+        [
+            "GET /v1/components/douyin/attributes?tag=gold&limit=100",
+            "GET /v1/components/douyin/authorizers/tt1/attributes",
+            "PATCH /v1/components/douyin/authorizers/tt1/attributes",
+            "POST /v1/components/douyin/attributes",
+        ]
+    );
+    let body = |index: usize| serde_json::from_str::<Value>(&service.asked()[index].body).unwrap();
+    assert_eq!(body(2), json!({"add_tags": ["new"], "remove_tags": [], "variables": {"n": 3, "shop": "小店", "x": null}}));
+    assert_eq!(body(3), json!({"mode": "merge", "items": [{"authorizer": "tt1"}, {"authorizer": "tt2"}]}));
+}

@@ -421,3 +421,22 @@ async fn a_subscription_made_while_running_gets_a_worker_and_a_deleted_one_loses
     world.fanout.create(new("bot")).await.unwrap();
     world.next_try().await;
 }
+
+#[tokio::test]
+async fn waiting_for_the_right_time_is_no_failed_try() {
+    let evening: yizhan::clock::Timestamp = "2026-11-20T14:00:00Z".parse().unwrap();
+    let mut world = World::new(vec![subscription("bot")], move |_, claimed| match claimed.delivery.next_attempt_at {
+        Some(at) if at >= evening => Deed::Fail,
+        _ => Deed::Wait(evening),
+    })
+    .await;
+    world.push("bot", "tt1");
+    assert_eq!(world.next_try().await.attempt, 1);
+    world.memory.until(|rows| rows[0].deferred && !rows[0].claimed).await;
+    assert!(world.memory.rows.lock().unwrap()[0].delivery.attempts.is_empty());
+    world.advance(seconds(6 * 3600 - 1));
+    world.nothing_is_tried().await;
+    world.advance(seconds(1));
+    assert_eq!(world.next_try().await.attempt, 1, "the whole schedule is left");
+    world.memory.until(|rows| rows[0].delivery.attempts.len() == 1 && rows[0].delivery.status == Status::Pending).await;
+}

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::json;
 use yizhan::event_type::{EventType, Glob};
 use yizhan::fanout::delivery::Status;
-use yizhan::fanout::subscription::{SigningKey, State, VAULT};
-use yizhan::fanout::{Fanout, NewSubscription, OpenError, Sinks, Subscription, SubscriptionChange, SubscriptionError};
+use yizhan::fanout::sink::Sink;
+use yizhan::fanout::subscription::{Origin, SigningKey, State, VAULT};
+use yizhan::fanout::{Fanout, NewSubscription, OpenError, Sinks, Subscriber, Subscription, SubscriptionChange, SubscriptionError};
 use yizhan::inbox::log::Audience;
 use yizhan::secret::Secret;
 
@@ -210,8 +211,8 @@ async fn a_bad_subscription_of_the_file_stops_the_start_with_its_name() {
     let bad = [Subscription { events: Vec::new(), ..subscription("one") }, Subscription { keys: Vec::new(), ..subscription("two") }];
     let memory: Arc<Memory> = Arc::default();
     let world = world(Vec::new()).await;
-    let webhook: Arc<dyn yizhan::fanout::sink::Sink> = Arc::new(super::webhook::nowhere(&world.clock));
-    let sinks = Sinks { webhook, internal: std::collections::HashMap::new() };
+    let webhook: Arc<dyn Sink> = Arc::new(super::webhook::nowhere(&world.clock));
+    let sinks = Sinks { webhook, internal: Vec::new() };
     let opened = Fanout::open(memory.clone(), memory, bad.into(), sinks, options(), world.clock.clone()).await;
     let Err(error) = opened else { panic!("it started") };
     assert!(matches!(&error, OpenError::Invalid(problems) if problems.len() == 2));
@@ -235,4 +236,63 @@ async fn a_test_event_is_sent_once_and_changes_nothing() {
     assert_eq!(world.next_try().await.attempt, 1);
     assert_eq!(world.fanout.subscription("bot").unwrap().state, State::Active);
     assert!(world.memory.rows.lock().unwrap().is_empty());
+}
+
+/// One of ours, with a sink that is never asked.
+fn ours(world: &World, name: &str, origin: Origin) -> Subscriber {
+    let sink: Arc<dyn Sink> = Arc::new(super::webhook::nowhere(&world.clock));
+    let subscription = Subscription::internal(name, [Glob::new("audit.*")], super::world::start_of_time());
+    Subscriber { subscription: Subscription { origin, ..subscription }, sink }
+}
+
+#[tokio::test]
+async fn ours_hear_of_events_and_only_playbooks_are_shown() {
+    let world = world(vec![subscription("bot")]).await;
+    world.fanout.enlist(ours(&world, "yizhan-rollouts", Origin::Internal)).await.unwrap();
+    world.fanout.enlist(ours(&world, "release when approved", Origin::Playbook)).await.unwrap();
+    let heard = world.fanout.subscribers("douyin", EventType::AuditPassed);
+    assert_eq!(heard, ["bot", "release when approved", "yizhan-rollouts"]);
+    let shown: Vec<String> = world.fanout.subscriptions().iter().map(|one| one.name.clone()).collect();
+    assert_eq!(shown, ["bot", "release when approved"]);
+    assert!(world.fanout.subscription("yizhan-rollouts").is_none());
+    assert!(matches!(world.fanout.set_state("yizhan-rollouts", State::Paused).await, Err(SubscriptionError::Unknown)));
+    assert!(matches!(world.fanout.enlist(ours(&world, "bot", Origin::Playbook)).await, Err(SubscriptionError::Taken)));
+
+    let name = "release when approved";
+    assert_eq!(world.fanout.set_state(name, State::Paused).await.unwrap().state, State::Paused);
+    let changed = world.fanout.enlist(ours(&world, name, Origin::Playbook)).await.unwrap();
+    assert_eq!(changed.state, State::Paused, "a changed one keeps its state");
+    assert!(matches!(world.fanout.delete(name).await, Err(SubscriptionError::Playbook)));
+    assert!(matches!(world.fanout.test(name).await, Err(SubscriptionError::Playbook)));
+    assert!(matches!(world.fanout.rotate_secret(name, DAY).await, Err(SubscriptionError::Playbook)));
+    let taken = NewSubscription { name: String::from("yizhan-rollouts"), ..plain("x") };
+    assert!(matches!(world.fanout.create(taken).await, Err(SubscriptionError::Taken)));
+
+    world.push(name, "tt1");
+    assert_eq!(world.fanout.dismiss(name).await.unwrap(), 1);
+    assert!(matches!(world.fanout.dismiss("bot").await, Err(SubscriptionError::Unknown)));
+    assert_eq!(world.fanout.subscribers("douyin", EventType::AuditPassed), ["bot", "yizhan-rollouts"]);
+    assert_eq!(world.memory.count(Status::Cancelled), 1);
+}
+
+#[tokio::test]
+async fn a_paused_playbook_is_paused_after_a_restart_and_one_that_is_gone_is_forgotten() {
+    let memory: Arc<Memory> = Arc::default();
+    let world = World::still(Arc::clone(&memory), Vec::new(), |_, _| Deed::Take).await;
+    for name in ["onboard", "tell"] {
+        world.fanout.enlist(ours(&world, name, Origin::Playbook)).await.unwrap();
+        world.push(name, "tt1");
+    }
+    world.fanout.set_state("onboard", State::Paused).await.unwrap();
+    let webhook: Arc<dyn Sink> = Arc::new(super::webhook::nowhere(&world.clock));
+    let open = async |file: Vec<Subscription>| {
+        let sinks = Sinks { webhook: webhook.clone(), internal: vec![ours(&world, "onboard", Origin::Playbook)] };
+        Fanout::open(memory.clone(), memory.clone(), file, sinks, options(), world.clock.clone()).await
+    };
+    let fanout = open(Vec::new()).await.unwrap();
+    let names: Vec<_> = fanout.subscriptions().iter().map(|one| (one.name.clone(), one.state)).collect();
+    assert_eq!(names, [(String::from("onboard"), State::Paused)]);
+    assert_eq!(memory.count(Status::Cancelled), 1);
+    let Err(error) = open(vec![subscription("onboard")]).await else { panic!("two of one name") };
+    assert!(error.to_string().contains("is the name of a subscription and of a playbook"), "{error}");
 }

@@ -14,7 +14,7 @@ use yizhan::event_type::{EventType, Glob};
 use yizhan::fanout::delivery::{Attempt, Claimed, Delivery, DeliveryFilter, Depth, Lane, Settlement, Status};
 use yizhan::fanout::sink::{Outcome, Sink};
 use yizhan::fanout::subscription::{BookError, Ordering, Origin, SigningKey, State};
-use yizhan::fanout::{DeliveryId, Fanout, Options, Outbox, Sinks, Subscription, SubscriptionBook};
+use yizhan::fanout::{DeliveryId, Fanout, Options, Outbox, Sinks, Subscriber, Subscription, SubscriptionBook};
 use yizhan::inbox::log::{Accepted, Arrival, Audience, EventLog, Expunged, LogError, Page, Position};
 use yizhan::inbox::replay::{Replay, ReplayLog};
 use yizhan::inbox::{Event, EventFilter, EventId};
@@ -31,6 +31,7 @@ pub struct Row {
     pub event: Event,
     pub sealed: Option<Secret>,
     pub claimed: bool,
+    pub deferred: bool,
 }
 
 /// Outbox and log in one, as in the real store.
@@ -126,7 +127,7 @@ impl Memory {
             created_at: at,
             replay: None,
         };
-        rows.push(Row { delivery, event: event.clone(), sealed: None, claimed: false });
+        rows.push(Row { delivery, event: event.clone(), sealed: None, claimed: false, deferred: false });
         drop(rows);
         self.changed();
         id
@@ -157,7 +158,7 @@ impl Outbox for Memory {
             }
             let blocked = ordered && busy.contains(&row.delivery.ordering_key);
             busy.push(row.delivery.ordering_key.clone());
-            let is_first = row.delivery.attempts.is_empty();
+            let is_first = row.delivery.attempts.is_empty() && !row.deferred;
             let due = row.delivery.next_attempt_at.is_some_and(|at| at <= now);
             if row.claimed || blocked || !due || is_first != (lane == Lane::First) {
                 continue;
@@ -177,6 +178,10 @@ impl Outbox for Memory {
             Settlement::Delivered(attempt) => (Some(attempt), Status::Delivered, None),
             Settlement::Retry(attempt, at) => (Some(attempt), Status::Pending, Some(at)),
             Settlement::Dead(attempt) => (Some(attempt), Status::Dead, None),
+            Settlement::Deferred(_, until) => {
+                row.deferred = true;
+                (None, Status::Pending, Some(until))
+            }
             Settlement::Released => (None, row.delivery.status, row.delivery.next_attempt_at),
         };
         row.delivery.attempts.extend(attempt);
@@ -345,6 +350,8 @@ pub enum Deed {
     Fail,
     FailUntil(Timestamp),
     Refuse,
+    /// Not before then.
+    Wait(Timestamp),
     Gone,
     /// Says nothing until [`World::let_go`].
     Hang,
@@ -386,6 +393,7 @@ impl Sink for Scripted {
             Deed::Take => Outcome::Delivered(attempt),
             Deed::Fail => Outcome::Failed(attempt, None),
             Deed::FailUntil(at) => Outcome::Failed(attempt, Some(at)),
+            Deed::Wait(until) => Outcome::Deferred(attempt, until),
             Deed::Refuse => Outcome::Refused(attempt),
             Deed::Gone => Outcome::Gone(attempt),
             Deed::Panic => panic!("a sink with a fault"),
@@ -451,7 +459,7 @@ impl World {
         let (tell, tries) = mpsc::unbounded_channel();
         let (let_go, waits) = watch::channel(false);
         let sink: Arc<dyn Sink> = Arc::new(Scripted { script: Arc::new(script), clock: Arc::clone(&clock), tell, let_go: waits });
-        let internal = HashMap::from([(yizhan::fanout::subscription::VAULT.to_owned(), Arc::clone(&sink))]);
+        let internal = vec![Subscriber { subscription: Subscription::vault(start_of_time()), sink: Arc::clone(&sink) }];
         let fanout = Fanout::open(
             Arc::clone(&memory) as _,
             Arc::clone(&memory) as _,

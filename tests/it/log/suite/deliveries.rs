@@ -198,3 +198,31 @@ pub async fn deliveries_are_listed_by_every_filter(log: Ports) {
         assert_eq!(list(&filter).await, expected, "{filter:?}");
     }
 }
+
+pub async fn a_deferred_delivery_waits_and_uses_nothing_up(log: Ports) {
+    log.put("a", Some("tt1"), &["bot"]).await;
+    let claimed = log.first("bot", 1).await;
+    log.fail(&claimed[0], 1).await;
+    log.advance(1);
+    let claimed = log.claim("bot", Lane::Retry, 1, false).await;
+    let until = log.now() + SignedDuration::from_secs(600);
+    log.outbox.settle(claimed[0].delivery.id, Settlement::Deferred(log.now(), until)).await.unwrap();
+    assert_eq!(log.outbox.next_due("bot").await.unwrap(), Some(until));
+    assert!(log.claim("bot", Lane::First, 9, false).await.is_empty() && log.claim("bot", Lane::Retry, 9, false).await.is_empty());
+    log.advance(600);
+    let again = log.claim("bot", Lane::Retry, 9, false).await;
+    assert_eq!((keys(&again), again[0].delivery.attempts.len()), (vec![String::from("a")], 1));
+    log.deliver(&again[0]).await;
+    assert_eq!(log.outbox.depth("bot").await.unwrap(), Depth::default());
+}
+
+pub async fn a_replay_during_a_look_that_found_it_too_early_is_looked_at_again(log: Ports) {
+    let event = log.put("a", Some("tt1"), &["bot"]).await;
+    let claimed = log.first("bot", 1).await;
+    let looked_at = log.now();
+    log.advance(1);
+    log.outbox.enqueue(&[event.id], "bot", None, log.now()).await.unwrap();
+    let until = log.now() + SignedDuration::from_secs(600);
+    log.outbox.settle(claimed[0].delivery.id, Settlement::Deferred(looked_at, until)).await.unwrap();
+    assert_eq!(keys(&log.first("bot", 1).await), ["a"]);
+}
