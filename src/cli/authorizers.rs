@@ -6,8 +6,6 @@ use anyhow::Context as _;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use serde_json::Value;
-
 use super::client::{Query, Remote};
 use super::events::list::{all_pages, text};
 use super::failure::Failure;
