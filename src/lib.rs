@@ -29,6 +29,7 @@
 //! | [`versions`] | which version each authorizer has released, in audit, uploaded | asks a vendor |
 //! | [`fanout`] | who hears of an event: subscriptions, deliveries, replays | lets one subscriber delay another |
 //! | [`attributes`] | what a provider notes about its merchants: tags and variables | asks a vendor |
+//! | [`rollout`] | one template version brought to many authorizers, through audit and release | sends a deed before a durable record says so |
 //! | [`outbound`] | the only place that speaks HTTP to vendors and subscribers | follows a redirect |
 //! | [`store`] | where it is kept: the vault in sled, the log in fjall | is known by any concept |
 //! | [`config`], [`settings`], [`access`] | the configuration as valid values; API keys and scopes | prints a secret |
@@ -70,6 +71,7 @@ pub mod operations;
 pub mod outbound;
 pub mod placeholder;
 pub mod platform;
+pub mod rollout;
 pub mod secret;
 pub mod settings;
 pub mod shutdown;

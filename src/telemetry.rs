@@ -107,6 +107,7 @@ pub const METRICS: &[Metric] = &[
     histogram("yizhan_commit_seconds", QUICK, "Time of one durable commit, by store: log, vault"),
     histogram("yizhan_commit_group", GROUP, "Writes in one durable commit, by store: log, vault"),
     gauge("yizhan_events_lost", "Acknowledged events that damage of the disk took"),
+    gauge("yizhan_rollout_items", "Authorizers of rollouts at work, by stage"),
     counter("yizhan_http_requests_total", "Requests by route and status"),
     histogram("yizhan_http_seconds", ATTEMPT, "Time of a request by route"),
 ];

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{App, Health, Stores};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::event_type::Glob;
 use crate::fanout::replays::Replays;
 use crate::fanout::sink::Sink;
 use crate::fanout::sink::exchange::Exchange;
@@ -19,6 +20,8 @@ use crate::outbound::guard::Guard;
 use crate::outbound::vendors::HttpVendors;
 use crate::outbound::webhooks::Webhooks;
 use crate::outbound::{ClientError, Vendors};
+use crate::rollout::plan::Known;
+use crate::rollout::{self, Rollouts};
 use crate::shutdown::Shutdown;
 use crate::store::at_rest::{AtRest, AtRestError};
 use crate::store::fjall::{FjallLog, LogOptions};
@@ -53,6 +56,9 @@ pub enum BuildError {
     /// The log after a loss.
     #[error("the log cannot go on after a loss: {0}")]
     Loss(crate::inbox::LogError),
+    /// The rollouts that an earlier process left.
+    #[error("the rollouts cannot be read: {0}")]
+    Rollouts(crate::inbox::LogError),
 }
 
 impl BuildError {
@@ -63,7 +69,7 @@ impl BuildError {
             Self::Key(_) => "`yizhan init` makes a key; `openssl rand -base64 32` does too",
             Self::VaultStore(error) => error.hint(),
             Self::LogStore(_) => "the message above says what to do",
-            Self::Vault(_) | Self::Loss(_) => "look at the log lines above; `yizhan restore` brings a backup back",
+            Self::Vault(_) | Self::Loss(_) | Self::Rollouts(_) => "look at the log lines above; `yizhan restore` brings a backup back",
             Self::Fanout(_) => "mend the subscription in the configuration",
             Self::Client(_) => "check the system's certificates",
         }
@@ -92,7 +98,20 @@ impl App {
         let webhook = Webhook::new(Webhooks::new(guard.clone())?, Arc::clone(&clock), config.fanout.timeout);
         let exchange = Exchange::new(vault.clone(), Arc::clone(&clock));
         let exchange: Arc<dyn Sink> = Arc::new(exchange);
-        let internal = vec![Subscriber { subscription: Subscription::vault(clock.now()), sink: exchange }];
+        let versions = Arc::new(VersionBook::new(log.clone()));
+        let desk = Desk::new(config.components.clone(), vault.clone(), vendors, Arc::clone(&clock)).observed_by(versions.clone());
+        let desk = Arc::new(desk);
+        let known = Known { vault: vault.clone(), versions: versions.clone(), attributes: log.clone() };
+        let rollouts = Rollouts::open(log.clone(), desk.clone(), Arc::new(known), Arc::clone(&clock), of_rollouts(&config)).await;
+        let rollouts = rollouts.map_err(BuildError::Rollouts)?;
+        let heard = rollout::listener::Listener::EVENTS.map(Glob::new);
+        let internal = vec![
+            Subscriber { subscription: Subscription::vault(clock.now()), sink: exchange },
+            Subscriber {
+                subscription: Subscription::internal(rollout::listener::SUBSCRIBER, heard, clock.now()),
+                sink: Arc::new(rollout::listener::Listener::new(rollouts.clone(), Arc::clone(&clock))),
+            },
+        ];
         let sinks = Sinks { webhook: Arc::new(webhook), internal };
         let options = fanout::Options {
             retry: config.fanout.retry.clone(),
@@ -107,8 +126,6 @@ impl App {
         let replays = Replays::new(log.clone(), log.clone(), log.clone(), fanout.clone(), Arc::clone(&clock));
         let tickets: Arc<dyn Tickets> = vault.clone();
         let inbox = Inbox::new(log.clone(), log.clone(), fanout.clone(), tickets, Arc::clone(&clock), components);
-        let versions = Arc::new(VersionBook::new(log.clone()));
-        let desk = Desk::new(config.components.clone(), vault.clone(), vendors, Arc::clone(&clock)).observed_by(versions.clone());
         let proxy = Proxy::new(config.components.clone(), vault.clone(), http, Arc::clone(&clock));
         let idempotency = Idempotency::new(stores.vault.clone(), Arc::clone(&clock));
         let audit = Arc::new(ReadAudit::new(log.clone(), Arc::clone(&clock)));
@@ -125,7 +142,8 @@ impl App {
             fanout,
             replays: Arc::new(replays),
             vault,
-            desk: Arc::new(desk),
+            desk,
+            rollouts,
             versions,
             version_shelf: log.clone(),
             proxy: Arc::new(proxy),
@@ -138,6 +156,12 @@ impl App {
             stores,
         }))
     }
+}
+
+fn of_rollouts(config: &Config) -> rollout::Options {
+    let settings = &config.rollout;
+    let waits = rollout::settle::Waits { poll: settings.poll, quota: settings.quota_pause };
+    rollout::Options { waits, concurrency: settings.concurrency, most: settings.most }
 }
 
 async fn open(config: &Config, at_rest: &Arc<AtRest>, clock: &Arc<dyn Clock>) -> Result<Stores, BuildError> {

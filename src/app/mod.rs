@@ -24,6 +24,7 @@ use crate::inbox::{EventLog, Inbox, Rejections};
 use crate::operations::Desk;
 use crate::operations::idempotency::Idempotency;
 use crate::operations::proxy::Proxy;
+use crate::rollout::Rollouts;
 use crate::shutdown::Shutdown;
 use crate::store::fjall::FjallLog;
 use crate::store::sled::SledVault;
@@ -55,6 +56,8 @@ pub struct App {
     pub vault: Arc<Vault>,
     /// Operations.
     pub desk: Arc<Desk>,
+    /// Rollouts.
+    pub rollouts: Arc<Rollouts>,
     /// Versions of authorizers, learnt from events and operations.
     pub versions: Arc<VersionBook>,
     /// The same, to page through.

@@ -55,6 +55,7 @@ impl App {
         start("renewals", Box::pin(Arc::clone(&self.vault).run(self.shutdown.clone())));
         start("deliveries", Box::pin(Arc::clone(&self.fanout).run(self.shutdown.clone())));
         start("replays", Box::pin(Arc::clone(&self.replays).run(self.shutdown.clone())));
+        start("rollouts", Box::pin(Arc::clone(&self.rollouts).run(self.shutdown.clone())));
         start("audit", Box::pin(Arc::clone(&self.audit).run(self.shutdown.clone())));
         start("high-water", Box::pin(Arc::clone(self).remember()));
         start("retention", Box::pin(Arc::clone(self).expunge()));

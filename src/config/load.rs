@@ -50,6 +50,7 @@ impl Config {
         let server = sections::server(&mut root);
         let store = sections::store(&mut root);
         let fanout = sections::fanout(&mut root);
+        let rollout = sections::rollout(&mut root);
         let log = sections::log(&mut root);
         let (components, names) = components::read(&mut root);
         let api_keys = api_keys::read(&mut root, &names);
@@ -58,7 +59,7 @@ impl Config {
         let problems = root.finish();
         match (server, store, log) {
             (Some(server), Some(store), Some(log)) if problems.is_empty() => {
-                Ok(Self { server, store, fanout, log, api_keys, components: Components::new(components), subscriptions })
+                Ok(Self { server, store, fanout, rollout, log, api_keys, components: Components::new(components), subscriptions })
             }
             _ => {
                 let mut problems: Vec<Problem> =

@@ -32,6 +32,8 @@ pub struct Config {
     pub store: Store,
     /// `[fanout]`.
     pub fanout: Fanout,
+    /// `[rollout]`.
+    pub rollout: Rollout,
     /// `[log]`.
     pub log: Log,
     /// `[[api_keys]]`.
@@ -96,6 +98,19 @@ pub struct Fanout {
     pub concurrency: u32,
     /// Private ranges that subscribers may live in.
     pub allow_private: Vec<IpNet>,
+}
+
+/// `[rollout]`.
+#[derive(Debug, Clone)]
+pub struct Rollout {
+    /// Before an audit is asked for the first time.
+    pub poll: Duration,
+    /// Before a quota that is used up is asked again.
+    pub quota_pause: Duration,
+    /// Authorizers of a rollout that are worked on at a time, unless it says otherwise.
+    pub concurrency: u32,
+    /// Authorizers of one component that are worked on at a time, over all its rollouts.
+    pub most: u32,
 }
 
 /// `[log]`.

@@ -1,4 +1,4 @@
-//! `[server]`, `[store]`, `[fanout]` and `[log]`. Their defaults are laid beneath before they get here (`load`), so the fallbacks that the
+//! `[server]`, `[store]`, `[fanout]`, `[rollout]` and `[log]`. Their defaults are laid beneath before they get here (`load`), so the fallbacks that the
 //! readers of [`Settings`] want stand only for values that are refused, and never reach a [`super::Config`].
 
 use std::ops::RangeInclusive;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Fanout, Log, Server, Store};
+use super::{Fanout, Log, Rollout, Server, Store};
 use crate::envelope::cbc;
 use crate::secret::Secret;
 use crate::settings::{Problem, Settings, duration};
@@ -121,6 +121,20 @@ pub(super) fn fanout(root: &mut Settings) -> Fanout {
     };
     root.problems(table.finish());
     fanout
+}
+
+/// `[rollout]`.
+pub(super) fn rollout(root: &mut Settings) -> Rollout {
+    let mut table = root.table("rollout");
+    let number = |table: &mut Settings, key: &str| u32::try_from(table.number_or(key, 1, 1..=256)).unwrap_or_default();
+    let rollout = Rollout {
+        poll: span(&mut table, "poll", Duration::from_millis(100)..=DAY),
+        quota_pause: span(&mut table, "quota_pause", SECOND..=7 * DAY),
+        concurrency: number(&mut table, "concurrency"),
+        most: number(&mut table, "most"),
+    };
+    root.problems(table.finish());
+    rollout
 }
 
 fn networks(table: &mut Settings, key: &str) -> Vec<IpNet> {

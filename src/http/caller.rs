@@ -87,6 +87,8 @@ permissions! {
     AttributesWrite,
     /// `playbooks:write`
     PlaybooksWrite,
+    /// `rollouts:write`
+    RolloutsWrite,
     /// `audit:read`
     AuditRead,
     /// `store:backup`

@@ -14,6 +14,7 @@ use crate::operations::proxy::ProxyError;
 use crate::outbound::SendError;
 use crate::platform::proxy::NotProxied;
 use crate::platform::{ApiError, Class};
+use crate::rollout::RolloutError;
 use crate::vault::VaultError;
 
 /// A ticket is pushed every ten minutes; asking once a minute finds it soon enough.
@@ -138,6 +139,18 @@ impl From<ReplayError> for Problem {
             }
             ReplayError::Rate => Self::invalid(&[(String::from("rate"), String::from("is not between 1 and 10000"))]),
             ReplayError::Log(error) => error.into(),
+        }
+    }
+}
+
+impl From<RolloutError> for Problem {
+    fn from(error: RolloutError) -> Self {
+        match error {
+            RolloutError::Unknown => Self::new(Kind::NotFound, error.to_string()),
+            RolloutError::Conflict(why) => Self::new(Kind::Conflict, why).hint("GET /v1/rollouts/{id} shows where it stands"),
+            RolloutError::Invalid(bad) => Self::invalid(&bad),
+            RolloutError::Log(error) => error.into(),
+            RolloutError::Vault(error) => error.into(),
         }
     }
 }

@@ -28,6 +28,7 @@ pub mod problem;
 pub mod proxy;
 mod rejected;
 mod replays;
+mod rollouts;
 pub mod routes;
 mod stream;
 mod subscriptions;

@@ -207,7 +207,7 @@ fn from_form(row: &Operation, content_type: &str, body: &Bytes) -> Result<Map<St
 }
 
 /// `Idempotency-Key`, with or without the quotes of a structured field.
-fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
+pub(super) fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
     let mut values = request.headers().get_all("idempotency-key");
     let (Some(value), None) = (values.next(), values.next()) else {
         return match request.headers().contains_key("idempotency-key") {
@@ -299,24 +299,24 @@ async fn interrupted(app: &App, ticket: Ticket, checked: &Checked<'_>) -> Result
     Err(problem)
 }
 
-fn still_working() -> Problem {
+pub(super) fn still_working() -> Problem {
     Problem::new(Kind::Conflict, "a request with this Idempotency-Key is being carried out")
         .hint("send it again a little later: it is answered with the outcome")
         .retry_after(STILL_WORKING)
 }
 
-fn used_for_another() -> Problem {
+pub(super) fn used_for_another() -> Problem {
     Problem::invalid(&[(String::from("Idempotency-Key"), String::from("was used for another request within the last 24 hours"))])
 }
 
-fn remembered(answer: Answer) -> Result<Answer, Problem> {
+pub(super) fn remembered(answer: Answer) -> Result<Answer, Problem> {
     if answer.body.is_some() {
         return Ok(answer);
     }
     Err(Problem::new(Kind::Conflict, "this request was carried out; its answer was too long to be remembered"))
 }
 
-fn as_answer(problem: &Problem) -> Answer {
+pub(super) fn as_answer(problem: &Problem) -> Answer {
     let body = Value::Object(problem.body(None)).to_string().into_bytes();
     let status = problem.kind().status().as_u16();
     Answer { status, content_type: String::from("application/problem+json"), file_name: None, body: Some(body) }
@@ -345,7 +345,7 @@ fn answer(outcome: Outcome, wants_json: bool) -> Result<Answer, Problem> {
     Ok(Answer { status: 200, content_type: String::from("application/json"), file_name: None, body: Some(body) })
 }
 
-fn write(answer: Answer, is_remembered: bool) -> Result<HttpResponse, Problem> {
+pub(super) fn write(answer: Answer, is_remembered: bool) -> Result<HttpResponse, Problem> {
     let status = StatusCode::from_u16(answer.status).map_err(Problem::internal)?;
     let mut response = HttpResponse::build(status);
     response.content_type(answer.content_type).insert_header((header::CACHE_CONTROL, "no-store"));

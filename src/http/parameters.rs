@@ -166,6 +166,12 @@ impl Members {
         }
     }
 
+    /// What was not taken yet, as JSON: to tell one request from another.
+    #[must_use]
+    pub fn text(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.map).unwrap_or_default()
+    }
+
     /// A member that must be there.
     pub fn need<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         if self.map.get(name).is_none_or(Value::is_null) {

@@ -11,7 +11,7 @@ use actix_web::{HttpResponse, Route};
 use super::problem::Problem;
 use super::{
     attributes, audit, authorize, authorizers, backup, callback, components, deliveries, events, health, openapi, operations, pages, proxy,
-    rejected, replays, stream, subscriptions, tokens,
+    rejected, replays, rollouts, stream, subscriptions, tokens,
 };
 use crate::access::Scope;
 use Gives::{Bytes, Empty, Events, File, Json, Page, Text, Vendor};
@@ -132,6 +132,25 @@ pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
         post(subscriptions::resume).needs(Scope::SubscriptionsWrite).says("重新启用", "The same after the handler answered 410").takes("Empty").gives(Json("Subscription"))]);
     at("/v1/subscriptions/{name}/rotate-secret", vec![
         post(subscriptions::rotate_secret).needs(Scope::SubscriptionsWrite).says("轮换签名密钥", "A new secret; the former signs too for a while").takes("Rotation").gives(Json("NewSecret"))]);
+
+    // Rollouts.
+    at("/v1/rollouts", vec![
+        get(rollouts::list).needs(Scope::Read).says("批量升级列表", "Rollouts, newest first").query(LIST).gives(Page("Rollout")),
+        post(rollouts::create).needs(Scope::RolloutsWrite).says("批量升级：一个模板版本到多个小程序", "Bring one template version to many authorizers").takes("NewRollout").status(202).gives(Json("Rollout"))]);
+    at("/v1/rollouts/{id}", vec![
+        get(rollouts::one).needs(Scope::Read).says("批量升级进度", "Progress of a rollout").gives(Json("Rollout"))]);
+    at("/v1/rollouts/{id}/items", vec![
+        get(rollouts::items).needs(Scope::Read).says("批量升级中的小程序", "Authorizers of a rollout by app id").query(&["stage", "limit", "cursor"]).gives(Page("RolloutItem"))]);
+    at("/v1/rollouts/{id}/pause", vec![
+        post(rollouts::pause).needs(Scope::RolloutsWrite).says("暂停批量升级", "Begin nothing more").takes("Empty").gives(Json("Rollout"))]);
+    at("/v1/rollouts/{id}/resume", vec![
+        post(rollouts::resume).needs(Scope::RolloutsWrite).says("继续批量升级", "Go on").takes("Empty").gives(Json("Rollout"))]);
+    at("/v1/rollouts/{id}/cancel", vec![
+        post(rollouts::cancel).needs(Scope::RolloutsWrite).says("取消批量升级", "End it for good; nothing is withdrawn").takes("Empty").gives(Json("Rollout"))]);
+    at("/v1/rollouts/{id}/retry", vec![
+        post(rollouts::retry).needs(Scope::RolloutsWrite).says("重试失败的小程序", "Try those again that failed").takes("Empty").gives(Json("Rollout"))]);
+    at("/v1/rollouts/{id}/rollback", vec![
+        post(rollouts::rollback).needs(Scope::RolloutsWrite).says("回滚本次发布", "Take back what it released").takes("Empty").gives(Json("Rollout"))]);
 
     // What was refused, and who read what.
     at("/v1/rejected", vec![

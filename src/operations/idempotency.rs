@@ -146,6 +146,14 @@ pub struct Ticket {
     at: Timestamp,
 }
 
+impl Ticket {
+    /// When the request first came.
+    #[must_use]
+    pub fn begun_at(&self) -> Timestamp {
+        self.at
+    }
+}
+
 /// Remembers requests.
 pub struct Idempotency {
     shelf: Arc<dyn IdempotencyShelf>,

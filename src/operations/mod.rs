@@ -117,6 +117,12 @@ impl Desk {
         Self { observer: Some(observer), ..self }
     }
 
+    /// The platform of a component.
+    #[must_use]
+    pub fn platform_of(&self, component: &str) -> Option<&'static str> {
+        self.components.named(component).map(|component| component.platform().name())
+    }
+
     /// The row of that name at a component.
     ///
     /// # Errors

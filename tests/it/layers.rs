@@ -10,6 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["platform"],
     &["inbox", "outbound"],
     &["vault", "fanout", "operations", "versions", "attributes"],
+    &["rollout"],
     &["config", "store"],
     &["app"],
     &["http", "simulator", "downstream"],

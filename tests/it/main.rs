@@ -30,6 +30,7 @@ mod operations;
 mod outbound;
 mod placeholder;
 mod process;
+mod rollout;
 mod settings;
 mod simulator;
 mod sorted_envelope;

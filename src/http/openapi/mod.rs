@@ -95,7 +95,7 @@ fn variables(path: &str) -> impl Iterator<Item = &str> {
 fn operation(path: &str, method: &Method, words: &Words) -> Value {
     let mut all: Vec<Value> = variables(path).map(parameters::path).collect();
     all.extend(words.query.iter().filter_map(|name| parameters::query(name)));
-    if matches!(words.gives, Gives::File(_)) {
+    if matches!(words.gives, Gives::File(_)) || words.takes == Some("NewRollout") {
         all.push(parameters::idempotency_key());
     }
     let mut described = json!({

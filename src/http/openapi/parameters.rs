@@ -15,6 +15,7 @@ pub fn query(name: &str) -> Option<Value> {
         "since" => (json!({"type": "string", "format": "date-time"}), "not before"),
         "until" => (json!({"type": "string", "format": "date-time"}), "before"),
         "status" => (json!({"$ref": "#/components/schemas/Status"}), "of its deliveries"),
+        "stage" => (json!({"$ref": "#/components/schemas/RolloutStage"}), "only authorizers in this stage"),
         "q" => (json!({"type": "string"}), "text that the event holds"),
         "tag" => (json!({"type": "string"}), "only authorizers with this tag"),
         "subscription" => (json!({"type": "string"}), "subscription name"),

@@ -21,6 +21,7 @@ mod rejected;
 mod replays;
 mod reseal;
 mod retention;
+mod rollouts;
 mod seen;
 mod settle;
 mod versions;

@@ -1,0 +1,489 @@
+//! Rollouts for callers: made, shown with their progress, paused, resumed, cancelled, tried again, rolled back (contract 3 and 6).
+
+use std::sync::Arc;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::body::moment;
+use super::caller::{Caller, Permission, Read, RolloutsWrite};
+use super::list::{self, Listing};
+use super::operations::{as_answer, idempotency_key, remembered, still_working, used_for_another, write};
+use super::parameters::{Members, Query};
+use super::problem::Problem;
+use super::{Face, body};
+use crate::app::App;
+use crate::clock::Timestamp;
+use crate::inbox::Position;
+use crate::operations::idempotency::{Answer, Begun, Slot, fingerprint};
+use crate::rollout::plan::Planned;
+use crate::rollout::record::{Choice, Item, Rollback, RolloutId, Spec, State};
+use crate::rollout::stage::{Goal, Stage};
+use crate::rollout::{Group, Progress, RolloutError};
+
+/// Authorizers that a list may name.
+const MOST_AUTHORIZERS: usize = 20_000;
+/// Authorizers worked on at a time.
+const MOST_CONCURRENCY: u32 = 256;
+/// Steps begun a second.
+const RATES: std::ops::RangeInclusive<f64> = 0.001..=1000.0;
+
+#[derive(Serialize)]
+struct GroupBody<'a> {
+    reason: &'a str,
+    stage: Stage,
+    count: u32,
+    example: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct RolloutBody<'a> {
+    id: String,
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    component: &'a str,
+    authorizers: Value,
+    template_id: &'a Value,
+    version: &'a str,
+    description: &'a str,
+    variables: Map<String, Value>,
+    until: Goal,
+    concurrency: u32,
+    rate: Option<f64>,
+    canary: u32,
+    batch: u32,
+    stop_above_failed_percent: Option<u8>,
+    window: Option<String>,
+    rolling_back: bool,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    counts: Map<String, Value>,
+    skipped: u32,
+    rolled_back: u32,
+    total: u32,
+    reasons: Vec<GroupBody<'a>>,
+    skips: Vec<GroupBody<'a>>,
+    waits: Vec<GroupBody<'a>>,
+}
+
+#[derive(Serialize)]
+struct ItemBody<'a> {
+    authorizer: &'a str,
+    stage: Stage,
+    reason: Option<&'a str>,
+    version: &'a str,
+    package_id: Option<&'a str>,
+    audit_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stopped_at: Option<Stage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollback: Option<Rollback>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wakes_at: Option<Timestamp>,
+    updated_at: Timestamp,
+}
+
+/// `POST /v1/rollouts`.
+pub async fn create(
+    caller: Caller<RolloutsWrite>,
+    face: web::Data<Face>,
+    query: Query,
+    request: HttpRequest,
+    members: Members,
+) -> Result<HttpResponse, Problem> {
+    query.finish()?;
+    let key = idempotency_key(&request)?;
+    let asked = members.text();
+    let (spec, dry_run) = spec(&face.app, members)?;
+    caller.must_reach(Some(&spec.component))?;
+    face.component(&spec.component)?;
+    if dry_run {
+        return body::json(&preview(&spec, &face.app.rollouts.plan(&spec).await?));
+    }
+    let slot = key.map(|key| (Slot::of(caller.name(), &key), fingerprint(&[b"POST /v1/rollouts", &asked])));
+    tracing::info!(key = caller.name(), component = spec.component, version = spec.version, "rollout asked for");
+    // In a task of its own: a caller that goes away must not leave its key without an answer.
+    let app = Arc::clone(&face.app);
+    let answered = tokio::spawn(async move { attend(&app, spec, slot).await }).await.map_err(Problem::internal)?;
+    let (answer, is_remembered) = answered?;
+    let location = answer.body.as_deref().and_then(|body| serde_json::from_slice::<Value>(body).ok());
+    let location = location.and_then(|body| Some(format!("/v1/rollouts/{}", body.get("id")?.as_str()?)));
+    let mut response = write(answer, is_remembered)?;
+    if let Some(location) = location.and_then(|location| header::HeaderValue::from_str(&location).ok()) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Makes the rollout, once for each key. `true`: this is the answer to an earlier request under the same key.
+async fn attend(app: &App, spec: Spec, slot: Option<(Slot, String)>) -> Result<(Answer, bool), Problem> {
+    let request = slot.as_ref().map(|(slot, _)| slot.as_str().to_owned());
+    let ticket = match slot {
+        None => None,
+        Some((slot, request)) => match app.idempotency.begin(slot, request).await? {
+            Begun::Go(ticket) | Begun::Interrupted(ticket) => Some(ticket),
+            Begun::Answered(answer) => return remembered(answer).map(|answer| (answer, true)),
+            Begun::Working => return Err(still_working()),
+            Begun::Another => return Err(used_for_another()),
+        },
+    };
+    // One that was made before a crash knows the request that made it.
+    let before = match (&ticket, &request) {
+        (Some(ticket), Some(request)) => app.rollouts.made_for(request).await?.filter(|rollout| rollout.created_at >= ticket.begun_at()),
+        _ => None,
+    };
+    let made = match before {
+        Some(rollout) => Ok(rollout),
+        None => app.rollouts.create(spec, request).await,
+    };
+    let answer = match made {
+        Ok(rollout) => {
+            let body = serde_json::to_vec(&describe(&app.rollouts.progress(rollout.id).await?)).map_err(Problem::internal)?;
+            let status = StatusCode::ACCEPTED.as_u16();
+            Ok(Answer { status, content_type: String::from("application/json"), file_name: None, body: Some(body) })
+        }
+        Err(error) => Err(Problem::from(error)),
+    };
+    if let Some(ticket) = ticket {
+        let settled = match &answer {
+            Ok(answer) => app.idempotency.answered(ticket, answer.clone()).await,
+            Err(problem) if problem.kind().status().is_server_error() => app.idempotency.answered(ticket, as_answer(problem)).await,
+            Err(_) => app.idempotency.released(ticket).await,
+        };
+        if let Err(error) = settled {
+            tracing::error!(%error, "the answer to a request with an idempotency key is not remembered");
+        }
+    }
+    answer.map(|answer| (answer, false))
+}
+
+/// `GET /v1/rollouts`.
+pub async fn list(caller: Caller<Read>, face: web::Data<Face>, query: Query) -> Result<HttpResponse, Problem> {
+    let listing = Listing::<()>::read("rollouts", query, ())?;
+    let reach = caller.reach();
+    let mut all = face.app.rollouts.all().await?;
+    all.retain(|rollout| reach.has(&rollout.spec.component));
+    // Newest first; a cursor names the last one shown.
+    if let Some(Position(last)) = &listing.after {
+        all.retain(|rollout| rollout.id.to_string() < *last);
+    }
+    let more = all.len() > listing.limit;
+    all.truncate(listing.limit);
+    let next = all.last().filter(|_| more).map(|rollout| Position(rollout.id.to_string()));
+    let mut progresses = Vec::with_capacity(all.len());
+    for rollout in all {
+        progresses.push(face.app.rollouts.progress(rollout.id).await?);
+    }
+    listing.answer(&progresses.iter().map(describe).collect::<Vec<_>>(), next.as_ref())
+}
+
+/// `GET /v1/rollouts/{id}`.
+pub async fn one(caller: Caller<Read>, face: web::Data<Face>, id: web::Path<String>, query: Query) -> Result<HttpResponse, Problem> {
+    query.finish()?;
+    body::json(&describe(&find(&caller, &face, &id).await?))
+}
+
+/// `GET /v1/rollouts/{id}/items`.
+pub async fn items(caller: Caller<Read>, face: web::Data<Face>, id: web::Path<String>, mut query: Query) -> Result<HttpResponse, Problem> {
+    let stage = query.word::<Stage>("stage", &Stage::ALL.map(Stage::as_str).join(", "));
+    // The rollout is part of the cursor: one of another rollout is noticed.
+    let listing = Listing::<(String, Option<Stage>)>::read("rollout-items", query, (id.clone(), stage))?;
+    let progress = find(&caller, &face, &id).await?;
+    let mut items = face.app.rollouts.items(progress.rollout.id).await?;
+    items.retain(|item| listing.filter.1.is_none_or(|stage| item.stage == stage));
+    let page = list::slice(items, |item| item.authorizer.as_str(), listing.after.as_ref(), listing.limit);
+    let version = &progress.rollout.spec.version;
+    listing.answer(&page.items.iter().map(|item| item_body(item, version)).collect::<Vec<_>>(), page.next.as_ref())
+}
+
+/// `POST /v1/rollouts/{id}/pause`.
+pub async fn pause(
+    caller: Caller<RolloutsWrite>,
+    face: web::Data<Face>,
+    id: web::Path<String>,
+    query: Query,
+    members: Members,
+) -> Result<HttpResponse, Problem> {
+    let id = steered(&caller, &face, &id, query, members).await?;
+    face.app.rollouts.pause(id).await?;
+    shown(&face, id).await
+}
+
+/// `POST /v1/rollouts/{id}/resume`.
+pub async fn resume(
+    caller: Caller<RolloutsWrite>,
+    face: web::Data<Face>,
+    id: web::Path<String>,
+    query: Query,
+    members: Members,
+) -> Result<HttpResponse, Problem> {
+    let id = steered(&caller, &face, &id, query, members).await?;
+    face.app.rollouts.resume(id).await?;
+    shown(&face, id).await
+}
+
+/// `POST /v1/rollouts/{id}/cancel`.
+pub async fn cancel(
+    caller: Caller<RolloutsWrite>,
+    face: web::Data<Face>,
+    id: web::Path<String>,
+    query: Query,
+    members: Members,
+) -> Result<HttpResponse, Problem> {
+    let id = steered(&caller, &face, &id, query, members).await?;
+    face.app.rollouts.cancel(id).await?;
+    shown(&face, id).await
+}
+
+/// `POST /v1/rollouts/{id}/retry`.
+pub async fn retry(
+    caller: Caller<RolloutsWrite>,
+    face: web::Data<Face>,
+    id: web::Path<String>,
+    query: Query,
+    members: Members,
+) -> Result<HttpResponse, Problem> {
+    let id = steered(&caller, &face, &id, query, members).await?;
+    face.app.rollouts.retry(id).await?;
+    shown(&face, id).await
+}
+
+/// `POST /v1/rollouts/{id}/rollback`.
+pub async fn rollback(
+    caller: Caller<RolloutsWrite>,
+    face: web::Data<Face>,
+    id: web::Path<String>,
+    query: Query,
+    members: Members,
+) -> Result<HttpResponse, Problem> {
+    let id = steered(&caller, &face, &id, query, members).await?;
+    face.app.rollouts.roll_back(id).await?;
+    shown(&face, id).await
+}
+
+async fn steered(caller: &Caller<RolloutsWrite>, face: &Face, id: &str, query: Query, members: Members) -> Result<RolloutId, Problem> {
+    query.finish()?;
+    members.finish()?;
+    let progress = find(caller, face, id).await?;
+    tracing::info!(rollout = id, key = caller.name(), "rollout steered");
+    Ok(progress.rollout.id)
+}
+
+async fn shown(face: &Face, id: RolloutId) -> Result<HttpResponse, Problem> {
+    body::json(&describe(&face.app.rollouts.progress(id).await?))
+}
+
+/// One that the caller may see: one of a component beyond its key's is told no differently from one that is not there.
+async fn find<P: Permission>(caller: &Caller<P>, face: &Face, id: &str) -> Result<Progress, Problem> {
+    let nobody = || Problem::no_such("rollout", id);
+    let parsed: RolloutId = id.parse().map_err(|_| nobody())?;
+    let progress = match face.app.rollouts.progress(parsed).await {
+        Err(RolloutError::Unknown) => return Err(nobody()),
+        told => told?,
+    };
+    if caller.must_reach(Some(&progress.rollout.spec.component)).is_ok() { Ok(progress) } else { Err(nobody()) }
+}
+
+/// Reads the body of a new rollout, and whether it is only to be tried out.
+fn spec(app: &App, mut members: Members) -> Result<(Spec, bool), Problem> {
+    let component = members.need::<String>("component");
+    let authorizers = members.need::<Value>("authorizers").and_then(|value| match choice(value) {
+        Ok(choice) => Some(choice),
+        Err(why) => {
+            members.refuse("authorizers", why);
+            None
+        }
+    });
+    let template_id = members.need::<Value>("template_id").filter(|value| {
+        let digits = |text: &str| (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        let fits = value.is_u64() || value.as_str().is_some_and(digits);
+        if !fits {
+            members.refuse("template_id", "is no whole number, nor its digits");
+        }
+        fits
+    });
+    let version = members.need::<String>("version").filter(|version| {
+        let fits = (1..=64).contains(&version.chars().count());
+        if !fits {
+            members.refuse("version", "is not 1 to 64 characters long");
+        }
+        fits
+    });
+    let description = members.need::<String>("description");
+    let variables = members.take::<Map<String, Value>>("variables").unwrap_or_default();
+    let until = members.take::<Goal>("until").unwrap_or_default();
+    let concurrency = bounded(&mut members, "concurrency", 1, MOST_CONCURRENCY).unwrap_or(app.config.rollout.concurrency);
+    let canary = bounded(&mut members, "canary", 0, u32::MAX).unwrap_or_default();
+    let batch = bounded(&mut members, "batch", 0, u32::MAX).unwrap_or_default();
+    let percent = bounded(&mut members, "stop_above_failed_percent", 0, 100).and_then(|percent| u8::try_from(percent).ok());
+    let rate = members.take::<f64>("rate").filter(|rate| {
+        if !RATES.contains(rate) {
+            members.refuse("rate", "is not from 0.001 to 1000 steps a second");
+        }
+        RATES.contains(rate)
+    });
+    let window = members.take::<String>("window").and_then(|text| match text.parse() {
+        Ok(window) => Some(window),
+        Err(error) => {
+            members.refuse("window", format!("{error}"));
+            None
+        }
+    });
+    let dry_run = members.take::<bool>("dry_run").unwrap_or_default();
+    members.finish()?;
+    let whole = (component, authorizers, template_id, version, description);
+    let (Some(component), Some(authorizers), Some(template_id), Some(version), Some(description)) = whole else {
+        return Err(Problem::internal("a missing member was let through"));
+    };
+    let spec = Spec {
+        component,
+        authorizers,
+        template_id,
+        version,
+        description,
+        variables,
+        until,
+        concurrency,
+        rate,
+        canary,
+        batch,
+        stop_above_failed_percent: percent,
+        window,
+    };
+    Ok((spec, dry_run))
+}
+
+fn bounded(members: &mut Members, name: &str, least: u32, most: u32) -> Option<u32> {
+    let number = members.take::<u32>(name)?;
+    if (least..=most).contains(&number) {
+        return Some(number);
+    }
+    members.refuse(name, format!("is not from {least} to {most}"));
+    None
+}
+
+/// `["app id", …]`, `"all"`, `{"tag": …}` or `{"version": …}`.
+fn choice(value: Value) -> Result<Choice, String> {
+    const FORMS: &str = "is none of a list of app ids, \"all\", {\"tag\": …}, {\"version\": …}";
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned).ok_or_else(|| FORMS.to_owned());
+    match &value {
+        Value::String(word) if word == "all" => Ok(Choice::All),
+        Value::Array(items) if items.is_empty() => Err(String::from("is empty")),
+        Value::Array(items) if items.len() > MOST_AUTHORIZERS => Err(format!("names more than {MOST_AUTHORIZERS}")),
+        Value::Array(items) => items.iter().map(text).collect::<Result<_, _>>().map(Choice::These),
+        Value::Object(members) if members.len() == 1 => match (members.get("tag"), members.get("version")) {
+            (Some(tag), None) => text(tag).map(Choice::Tag),
+            (None, Some(version)) => text(version).map(Choice::Version),
+            _ => Err(FORMS.to_owned()),
+        },
+        _ => Err(FORMS.to_owned()),
+    }
+}
+
+/// What a dry run answers.
+fn preview(spec: &Spec, planned: &[Planned]) -> Value {
+    let items: Vec<Value> = planned
+        .iter()
+        .map(|one| {
+            let stage = if one.skip.is_some() { Stage::Skipped } else { Stage::Queued };
+            json!({"authorizer": one.authorizer, "stage": stage, "reason": one.skip, "version": spec.version})
+        })
+        .collect();
+    let skipped = planned.iter().filter(|one| one.skip.is_some()).count();
+    let mut reasons: Vec<(&str, usize, &str)> = Vec::new();
+    for one in planned {
+        let Some(reason) = one.skip.as_deref() else { continue };
+        match reasons.iter_mut().find(|(known, ..)| *known == reason) {
+            Some((_, count, _)) => *count += 1,
+            None => reasons.push((reason, 1, &one.authorizer)),
+        }
+    }
+    let reasons: Vec<Value> =
+        reasons.into_iter().map(|(reason, count, example)| json!({"reason": reason, "count": count, "example": example})).collect();
+    json!({
+        "dry_run": true,
+        "component": spec.component,
+        "version": spec.version,
+        "until": spec.until,
+        "total": planned.len(),
+        "taking_part": planned.len().saturating_sub(skipped),
+        "skipped": skipped,
+        "reasons": reasons,
+        "items": items,
+    })
+}
+
+fn describe(progress: &Progress) -> RolloutBody<'_> {
+    let rollout = &progress.rollout;
+    let spec = &rollout.spec;
+    let mut counts: Map<String, Value> =
+        Stage::ALL.iter().zip(progress.counts).map(|(stage, count)| (stage.as_str().to_owned(), Value::from(count))).collect();
+    let skipped = counts.shift_remove(Stage::Skipped.as_str()).and_then(|count| count.as_u64());
+    RolloutBody {
+        id: rollout.id.to_string(),
+        state: rollout.state,
+        reason: rollout.reason.as_deref(),
+        component: &spec.component,
+        authorizers: match &spec.authorizers {
+            Choice::All => json!("all"),
+            Choice::These(app_ids) => json!(app_ids.len()),
+            Choice::Tag(tag) => json!({ "tag": tag }),
+            Choice::Version(version) => json!({ "version": version }),
+        },
+        template_id: &spec.template_id,
+        version: &spec.version,
+        description: &spec.description,
+        variables: spec.variables.iter().map(|(name, value)| (name.clone(), masked(name, value))).collect(),
+        until: spec.until,
+        concurrency: spec.concurrency,
+        rate: spec.rate,
+        canary: spec.canary,
+        batch: spec.batch,
+        stop_above_failed_percent: spec.stop_above_failed_percent,
+        window: spec.window.map(|window| window.to_string()),
+        rolling_back: rollout.rolling_back,
+        created_at: moment(rollout.created_at),
+        updated_at: moment(rollout.updated_at),
+        counts,
+        skipped: skipped.and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
+        rolled_back: progress.rolled_back,
+        total: progress.total,
+        reasons: groups(&progress.reasons),
+        skips: groups(&progress.skips),
+        waits: groups(&progress.waits),
+    }
+}
+
+/// The password of a test account is for the auditors only.
+fn masked(name: &str, value: &Value) -> Value {
+    if name.contains("password") { Value::from("[sealed]") } else { value.clone() }
+}
+
+fn groups(groups: &[Group]) -> Vec<GroupBody<'_>> {
+    groups.iter().map(group).collect()
+}
+
+fn group(group: &Group) -> GroupBody<'_> {
+    let Group { reason, stage, count, example, until } = group;
+    GroupBody { reason, stage: *stage, count: *count, example, until: until.map(moment) }
+}
+
+fn item_body<'a>(item: &'a Item, version: &'a str) -> ItemBody<'a> {
+    ItemBody {
+        authorizer: &item.authorizer,
+        stage: item.stage,
+        reason: item.reason.as_deref(),
+        version,
+        package_id: item.package_id.as_deref(),
+        audit_id: item.audit_id.as_deref(),
+        stopped_at: item.stopped_at,
+        rollback: item.rollback,
+        wakes_at: item.wake_at.map(moment),
+        updated_at: moment(item.updated_at),
+    }
+}

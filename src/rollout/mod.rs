@@ -1,0 +1,219 @@
+//! Rollouts: one template version brought to many authorizers, through audit and release (contract 6).
+//!
+//! `http` makes and steers them; [`Rollouts::run`] works. What follows from what happened is a table ([`advance::TABLE`]), how platforms
+//! differ is data ([`route::ROUTES`]). Owns the port [`shelf::RolloutLog`]. Driven by events (it is a subscriber, [`listener`]) and by asking
+//! the platforms. Never sends what must not be done twice before a durable record says so, and never releases what it did not upload.
+
+pub mod advance;
+pub mod hands;
+mod hold;
+pub mod listener;
+pub mod parameters;
+pub mod plan;
+pub mod record;
+pub mod route;
+pub mod settle;
+pub mod shelf;
+pub mod stage;
+mod steer;
+mod step;
+pub mod waves;
+pub mod whereabouts;
+pub mod window;
+mod worker;
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Map, Value};
+use tokio::sync::Notify;
+
+use crate::clock::{Clock, Timestamp};
+use crate::inbox::LogError;
+use crate::placeholder::{self, Template};
+use crate::vault::VaultError;
+use advance::On;
+use hands::{Hands, Happened};
+use hold::{Active, Entry, Floor, locked};
+use plan::Merchants;
+use record::{Rollout, RolloutId, Spec, State};
+use settle::Waits;
+use shelf::{Kept, RolloutLog};
+pub use steer::{Group, Progress};
+
+/// Settings of all rollouts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Waits.
+    pub waits: Waits,
+    /// Authorizers of a rollout that are worked on at a time, unless it says otherwise.
+    pub concurrency: u32,
+    /// Authorizers of one component that are worked on at a time, over all its rollouts.
+    pub most: u32,
+}
+
+/// Why a rollout was not made or steered.
+#[derive(Debug, thiserror::Error)]
+pub enum RolloutError {
+    /// There is none of that id.
+    #[error("there is no such rollout")]
+    Unknown,
+    /// Its state does not allow it.
+    #[error("{0}")]
+    Conflict(String),
+    /// What was asked for is not right: name and why, all of it.
+    #[error("parameters do not fit")]
+    Invalid(Vec<(String, String)>),
+    /// The store's.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The vault's.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+/// All rollouts.
+pub struct Rollouts {
+    log: Arc<dyn RolloutLog>,
+    hands: Arc<dyn Hands>,
+    merchants: Arc<dyn Merchants>,
+    clock: Arc<dyn Clock>,
+    options: Options,
+    floor: Mutex<Floor>,
+    /// One change of a rollout's state at a time.
+    changing: tokio::sync::Mutex<()>,
+    /// One judgement at a time.
+    reviewing: tokio::sync::Mutex<()>,
+    bell: Notify,
+}
+
+/// The words of a rollout for one authorizer.
+struct Words {
+    variables: Map<String, Value>,
+    description: String,
+}
+
+impl Rollouts {
+    /// Takes up what an earlier process left. Nothing works before [`Rollouts::run`].
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn open(
+        log: Arc<dyn RolloutLog>,
+        hands: Arc<dyn Hands>,
+        merchants: Arc<dyn Merchants>,
+        clock: Arc<dyn Clock>,
+        options: Options,
+    ) -> Result<Arc<Self>, LogError> {
+        let rollouts = Self {
+            log,
+            hands,
+            merchants,
+            clock,
+            options,
+            floor: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
+            reviewing: tokio::sync::Mutex::default(),
+            bell: Notify::new(),
+        };
+        for kept in rollouts.log.rollouts().await? {
+            let is_over = matches!(kept.record.state, State::Done | State::Cancelled) && !kept.record.rolling_back;
+            if !is_over {
+                rollouts.take_up(kept).await?;
+            }
+        }
+        Ok(Arc::new(rollouts))
+    }
+
+    /// Brings a rollout into memory.
+    async fn take_up(&self, kept: Kept<Rollout>) -> Result<(), LogError> {
+        let items = self.log.items(kept.record.id).await?;
+        let entries = items.into_iter().map(|kept| (kept.record.authorizer.clone(), Entry::new(kept.record, kept.version))).collect();
+        let now = self.clock.now();
+        let active = Active { version: kept.version, rollout: kept.record, entries, running: 0, next_step: now };
+        locked(&self.floor).active.entry(active.rollout.id).or_insert(active);
+        Ok(())
+    }
+
+    /// What an event says of an authorizer: told to whoever is at work on it. Rollouts that are not concerned do not hear of it.
+    pub fn heard(&self, component: &str, authorizer: &str, news: &News) {
+        let mut floor = locked(&self.floor);
+        let of_component = floor.active.values_mut().filter(|active| active.rollout.spec.component == component);
+        for active in of_component {
+            let version = active.rollout.spec.version.clone();
+            let until = active.rollout.spec.until;
+            let Some(entry) = active.entries.get_mut(authorizer).filter(|entry| !until.is_over(entry.item.stage)) else { continue };
+            if let Some(happened) = news.about(&version, entry.item.package_id.as_deref()) {
+                entry.mail.push(happened);
+            }
+        }
+        drop(floor);
+        self.bell.notify_one();
+    }
+
+    /// The words of a rollout for one authorizer; what is missing for them, if anything is.
+    async fn words(&self, spec: &Spec, id: Option<RolloutId>, authorizer: &str) -> Result<Result<Words, String>, LogError> {
+        let own = self.merchants.attributes(&spec.component, authorizer).await?.variables;
+        let variables = parameters::overlaid(&spec.variables, &own);
+        let known = serde_json::json!({
+            "authorizer": authorizer,
+            "component": spec.component,
+            "rollout": {"id": id.map_or_else(|| String::from("rol_"), |id| id.to_string()), "version": spec.version},
+            "variables": variables,
+        });
+        let fill = |value: &Value| -> Result<Value, String> {
+            let template = Template::parse(value).map_err(|mistakes| {
+                let words: Vec<String> =
+                    mistakes.iter().map(|mistake| format!("{} {}", mistake.at, mistake.reason).trim().to_owned()).collect();
+                words.join("; ")
+            })?;
+            template.fill(&|name| placeholder::at(&known, name)).map_err(|missing| format!("has no value for {}", missing.join(", ")))
+        };
+        let description = fill(&Value::from(spec.description.as_str()));
+        Ok(match (fill(&Value::Object(variables)), description) {
+            (Ok(Value::Object(variables)), Ok(description)) => {
+                Ok(Words { variables, description: whereabouts::as_text(&description).unwrap_or_default() })
+            }
+            (Err(missing), _) | (_, Err(missing)) => Err(missing),
+            (Ok(_), Ok(_)) => Err(String::from("variables are no object")),
+        })
+    }
+}
+
+/// What an event tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// What happened, were it about our version.
+    pub on: On,
+    /// The reason, where one is given.
+    pub reason: Option<String>,
+    /// The version, where the event names one.
+    pub version: Option<String>,
+    /// The package, where the event names one.
+    pub package_id: Option<String>,
+    /// The vendor's time.
+    pub at: Timestamp,
+}
+
+impl News {
+    /// What it means for an authorizer with that version and package: nothing if it is about another one, a hint if it names none.
+    fn about(&self, version: &str, package_id: Option<&str>) -> Option<Happened> {
+        let happened = |on: On| Happened { reason: self.reason.clone(), ..Happened::from(on) };
+        if self.on == On::Revoked {
+            return Some(happened(On::Revoked));
+        }
+        match (self.package_id.as_deref().zip(package_id), self.version.as_deref()) {
+            (Some((told, ours)), _) if told != ours => None,
+            (Some(_), _) => Some(happened(self.on)),
+            (None, Some(told)) if told == version => Some(happened(self.on)),
+            (None, Some(_)) => None,
+            (None, None) => Some(On::Hinted.into()),
+        }
+    }
+}
+
+/// The id of a rollout made at that moment.
+fn new_id(now: Timestamp) -> RolloutId {
+    let seconds = u64::try_from(now.as_second()).unwrap_or_default();
+    let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or_default();
+    RolloutId(uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos)))
+}

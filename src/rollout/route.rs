@@ -1,0 +1,148 @@
+//! How each platform brings a version online, as data: which questions there are, what must come before a submission, which codes mean a
+//! quota. Operations and parameters have the same names everywhere; what differs stands here.
+
+/// Where domains of an authorizer are set before it is submitted: the variable that holds them, and the operation.
+#[derive(Debug, Clone, Copy)]
+pub struct Domains {
+    /// The variable: an object of the operation's parameters, or a list.
+    pub variable: &'static str,
+    /// The operation; adding what is there already changes nothing.
+    pub operation: &'static str,
+    /// The parameter that takes a list; one that takes single domains is called once for each.
+    pub list: &'static str,
+    /// Whether it takes one domain at a time.
+    pub one_by_one: bool,
+}
+
+/// How long to wait after a refusal with that code, in seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Pause {
+    /// The vendor's code.
+    pub code: &'static str,
+    /// Seconds.
+    pub seconds: i64,
+}
+
+/// One platform's way.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// The platform.
+    pub platform: &'static str,
+    /// What is asked for the state of a build that does not show among the versions yet; takes `version`.
+    pub build: Option<&'static str>,
+    /// What tells why a version was rejected where the list of versions does not; takes `version`.
+    pub reason: Option<&'static str>,
+    /// What tells how many submissions are left.
+    pub quota: Option<&'static str>,
+    /// What tells the hosts that a submission may name.
+    pub hosts: Option<&'static str>,
+    /// Whether a submission and a release take whatever is newest there, so that it must be looked at first.
+    pub acts_on_newest: bool,
+    /// Domains that are set before a submission.
+    pub domains: &'static [Domains],
+    /// Parameters of a submission where no variable gives them.
+    pub defaults: &'static [(&'static str, &'static str)],
+    /// Seconds after which an upload that does not show was not done.
+    pub shows_after: i64,
+    /// Whether the platform's own look-up tells if an upload took place. If not, our look before and after it does.
+    pub looks_up_uploads: bool,
+    /// Codes of a refused submission that mean: the quota is used up.
+    pub quota_codes: &'static [&'static str],
+    /// Codes with a pause of their own.
+    pub pauses: &'static [Pause],
+    /// The id of the permission without which nothing of this is possible, where the vendor numbers them.
+    pub permission: Option<&'static str>,
+}
+
+const SERVER: Domains = Domains { variable: "server_domain", operation: "server_domain.add", list: "request", one_by_one: false };
+const WEBVIEW: Domains = Domains { variable: "webview_domain", operation: "webview_domain.add", list: "domains", one_by_one: false };
+const SAFE: Domains = Domains { variable: "safe_domain", operation: "safe_domain.add", list: "domain", one_by_one: true };
+
+/// Every platform.
+pub const ROUTES: &[Route] = &[
+    Route {
+        platform: "baidu",
+        build: None,
+        reason: None,
+        // Baidu 5.2.5: so many a week; 69013 is the refusal.
+        quota: Some("audit.quota"),
+        hosts: None,
+        acts_on_newest: false,
+        // Baidu 5.2.4: a submission removes domains that do not belong to the platform application.
+        domains: &[SERVER, WEBVIEW],
+        defaults: &[],
+        // Baidu 5.2.1: the package appears about three seconds after the answer.
+        shows_after: 30,
+        looks_up_uploads: false,
+        quota_codes: &["69013"],
+        pauses: &[],
+        permission: None,
+    },
+    Route {
+        platform: "douyin",
+        build: None,
+        reason: None,
+        quota: None,
+        hosts: Some("audit.hosts"),
+        // Douyin 5.6: an upload replaces the test version, and a submission takes it.
+        acts_on_newest: true,
+        domains: &[SERVER, WEBVIEW],
+        defaults: &[],
+        shows_after: 10,
+        looks_up_uploads: true,
+        quota_codes: &[],
+        // Douyin 5.6: ten seconds between submissions, ten minutes between rollbacks.
+        pauses: &[Pause { code: "11301", seconds: 11 }, Pause { code: "11501", seconds: 605 }],
+        // Douyin 1.3: development.
+        permission: Some("1"),
+    },
+    Route {
+        platform: "kuaishou",
+        build: None,
+        reason: None,
+        quota: None,
+        hosts: None,
+        // Kuaishou 5.3: neither a submission nor a release names a version.
+        acts_on_newest: true,
+        domains: &[SERVER, WEBVIEW],
+        defaults: &[],
+        shows_after: 10,
+        looks_up_uploads: true,
+        quota_codes: &[],
+        // Kuaishou 6: at least a minute.
+        pauses: &[Pause { code: "100100402", seconds: 60 }],
+        permission: None,
+    },
+    Route {
+        platform: "alipay",
+        // Alipay 5.2: a build takes minutes, and its version is listed when it is finished.
+        build: Some("package.build_status"),
+        // Alipay 5.3: the list has no reasons.
+        reason: Some("audit.reason"),
+        quota: None,
+        hosts: None,
+        acts_on_newest: false,
+        domains: &[SAFE],
+        // Alipay 5.4: must be given.
+        defaults: &[("region", "CHINA")],
+        shows_after: 10,
+        looks_up_uploads: true,
+        quota_codes: &[],
+        pauses: &[],
+        permission: None,
+    },
+];
+
+/// The way of that platform.
+#[must_use]
+pub fn of(platform: &str) -> Option<&'static Route> {
+    ROUTES.iter().find(|route| route.platform == platform)
+}
+
+impl Route {
+    /// The pause after a refusal with that code, where it has one of its own.
+    #[must_use]
+    pub fn pause(&self, code: &str) -> Option<i64> {
+        self.pauses.iter().find(|pause| pause.code == code).map(|pause| pause.seconds)
+    }
+}

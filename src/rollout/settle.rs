@@ -1,0 +1,83 @@
+//! What an event leaves on its item: the stage, the words, the time before which nothing is done. Pure.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::advance::{Effect, On};
+use super::hands::{Happened, later};
+use super::record::Item;
+use super::stage::Stage;
+use crate::clock::Timestamp;
+
+/// Waits of a rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waits {
+    /// Before an audit is asked for the first time; later ones are asked less often, see [`poll_after`].
+    pub poll: Duration,
+    /// Before a quota that is used up is asked again.
+    pub quota: Duration,
+}
+
+/// The first pause after trouble, in seconds; doubled each time.
+const FIRST_PAUSE: i64 = 5;
+/// The longest.
+const LONGEST_PAUSE: i64 = 600;
+/// The first pause after the platform was asked too often.
+const RATE_PAUSE: i64 = 30;
+/// Before it is looked again whether a deed shows.
+const LOOK_AGAIN: i64 = 5;
+/// An audit is asked at least once in so many of the first intervals.
+const RAREST: u32 = 12;
+
+/// The pause after so many failures in a row.
+#[must_use]
+pub fn pause(first: i64, failures: u32) -> i64 {
+    let doubled = 2_i64.saturating_pow(failures.saturating_sub(1)).saturating_mul(first);
+    doubled.min(LONGEST_PAUSE)
+}
+
+/// Until the next question about an audit that has lasted that long: a quarter of that time, within one to twelve intervals.
+#[must_use]
+pub fn poll_after(poll: Duration, lasted: SignedDuration) -> Duration {
+    let quarter = Duration::try_from(lasted).unwrap_or_default() / 4;
+    quarter.clamp(poll, poll.saturating_mul(RAREST))
+}
+
+/// Writes down what happened. `to` and `then` are what [`super::advance::advance`] said.
+pub fn settle(item: &mut Item, happened: &Happened, to: Stage, then: Effect, now: Timestamp, waits: Waits) {
+    let from = item.stage;
+    let after = |wait: Duration| now.saturating_add(wait).unwrap_or(Timestamp::MAX);
+    let passes = matches!(happened.on, On::Unreachable | On::RateLimited);
+    item.failures = if passes { item.failures.saturating_add(1) } else { 0 };
+    if to != from {
+        item.since = now;
+        if to == Stage::Failed {
+            item.stopped_at = Some(from);
+        }
+        if from == Stage::Failed {
+            item.stopped_at = None;
+        }
+    }
+    let wait = match happened.on {
+        On::Unreachable => Some(later(now, pause(FIRST_PAUSE, item.failures))),
+        On::RateLimited => Some(later(now, pause(RATE_PAUSE, item.failures))),
+        On::QuotaExhausted => Some(after(waits.quota)),
+        On::TooSoon => Some(later(now, LOOK_AGAIN)),
+        _ if to == Stage::InAudit && then == Effect::Wait => Some(after(poll_after(waits.poll, now.duration_since(item.since)))),
+        _ => None,
+    };
+    item.wake_at = wait.map(|wait| happened.until.unwrap_or(wait));
+    item.reason.clone_from(&happened.reason);
+    if let Some(package_id) = &happened.package_id {
+        item.package_id = Some(package_id.clone());
+    }
+    if let Some(audit_id) = &happened.audit_id {
+        item.audit_id = Some(audit_id.clone());
+    }
+    if matches!(happened.on, On::Stands | On::Released | On::Uploaded | On::Submitted) {
+        item.begun = None;
+    }
+    item.stage = to;
+    item.updated_at = now;
+}

@@ -1,0 +1,53 @@
+//! The port to a store: where rollouts and their items are kept. Implemented by `store`.
+
+use super::record::{Item, Rollout, RolloutId};
+use crate::inbox::LogError;
+
+/// A record with the version that the next write must name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kept<T> {
+    /// Counts its writes, from 1.
+    pub version: u64,
+    /// What it is.
+    pub record: T,
+}
+
+/// Where rollouts are kept. One method, one transaction, durable when it returns; a version makes every save optimistic.
+#[async_trait::async_trait]
+pub trait RolloutLog: Send + Sync {
+    /// Writes a new rollout with its items: all of them are there, or the rollout is not.
+    ///
+    /// # Errors
+    /// The store's.
+    async fn create(&self, rollout: &Rollout, items: &[Item]) -> Result<(), LogError>;
+
+    /// Writes a rollout. `false`: it does not have that version any more, and nothing was written.
+    ///
+    /// # Errors
+    /// The store's.
+    async fn save_rollout(&self, rollout: &Rollout, if_version: u64) -> Result<bool, LogError>;
+
+    /// Writes one item. `false`: it does not have that version any more, and nothing was written.
+    ///
+    /// # Errors
+    /// The store's.
+    async fn save(&self, id: RolloutId, item: &Item, if_version: u64) -> Result<bool, LogError>;
+
+    /// One rollout.
+    ///
+    /// # Errors
+    /// The store's.
+    async fn rollout(&self, id: RolloutId) -> Result<Option<Kept<Rollout>>, LogError>;
+
+    /// All rollouts, oldest first.
+    ///
+    /// # Errors
+    /// The store's.
+    async fn rollouts(&self) -> Result<Vec<Kept<Rollout>>, LogError>;
+
+    /// The items of a rollout by app id.
+    ///
+    /// # Errors
+    /// The store's.
+    async fn items(&self, id: RolloutId) -> Result<Vec<Kept<Item>>, LogError>;
+}

@@ -1,0 +1,345 @@
+//! Rollouts made, shown and steered by people: create, pause, resume, cancel, retry, roll back.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+
+use super::advance::{On, advance};
+use super::hands::Happened;
+use super::hold::{Entry, Held, locked};
+use super::record::{Item, Rollback, Rollout, RolloutId, Spec, State};
+use super::shelf::Kept;
+use super::stage::Stage;
+use super::{RolloutError, Rollouts, new_id};
+use crate::clock::Timestamp;
+use crate::inbox::LogError;
+
+/// Words, and how many authorizers they stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// The words.
+    pub reason: String,
+    /// The stage of those authorizers.
+    pub stage: Stage,
+    /// How many.
+    pub count: u32,
+    /// One of them.
+    pub example: String,
+    /// When the first of them goes on, where they wait.
+    pub until: Option<Timestamp>,
+}
+
+/// A rollout with how far it has come.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    /// The rollout.
+    pub rollout: Rollout,
+    /// Authorizers by stage, in the order of [`Stage::ALL`].
+    pub counts: [u32; Stage::ALL.len()],
+    /// Why some failed or were rejected, most frequent first.
+    pub reasons: Vec<Group>,
+    /// Why some take no part.
+    pub skips: Vec<Group>,
+    /// What some wait for.
+    pub waits: Vec<Group>,
+    /// Of those released, how many were taken back.
+    pub rolled_back: u32,
+    /// All authorizers, those skipped among them.
+    pub total: u32,
+}
+
+impl Progress {
+    fn of(rollout: Rollout, items: &[Item]) -> Self {
+        let mut counts = [0; Stage::ALL.len()];
+        for (stage, count) in Stage::ALL.iter().zip(&mut counts) {
+            *count = number(items.iter().filter(|item| item.stage == *stage).count());
+        }
+        let until = rollout.spec.until;
+        Self {
+            counts,
+            reasons: grouped(items, |item| item.stage.is_failure()),
+            skips: grouped(items, |item| item.stage == Stage::Skipped),
+            waits: grouped(items, |item| !until.is_over(item.stage)),
+            rolled_back: number(items.iter().filter(|item| item.rollback == Some(Rollback::Done)).count()),
+            total: number(items.len()),
+            rollout,
+        }
+    }
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn grouped(items: &[Item], which: impl Fn(&Item) -> bool) -> Vec<Group> {
+    let mut groups: BTreeMap<(Stage, &str), Group> = BTreeMap::new();
+    for item in items.iter().filter(|item| which(item)) {
+        let Some(reason) = item.reason.as_deref() else { continue };
+        let group = groups.entry((item.stage, reason)).or_insert_with(|| Group {
+            reason: reason.to_owned(),
+            stage: item.stage,
+            count: 0,
+            example: item.authorizer.clone(),
+            until: item.wake_at,
+        });
+        group.count = group.count.saturating_add(1);
+        group.until = match (group.until, item.wake_at) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+    let mut groups: Vec<Group> = groups.into_values().collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.count));
+    groups
+}
+
+impl Rollouts {
+    /// Makes a rollout and begins it. `request`: under what the request is remembered, see [`Rollout::request`].
+    ///
+    /// # Errors
+    /// What is wrong with it, or the store's.
+    pub async fn create(&self, spec: Spec, request: Option<String>) -> Result<Rollout, RolloutError> {
+        let alone = self.changing.lock().await;
+        let planned = self.plan(&spec).await?;
+        let now = self.clock.now();
+        let items: Vec<Item> = (0_u32..)
+            .zip(planned)
+            .map(|(place, planned)| match planned.skip {
+                None => Item::queued(planned.authorizer, place, now),
+                Some(reason) => Item::skipped(planned.authorizer, place, reason, now),
+            })
+            .collect();
+        let rollout = Rollout {
+            id: new_id(now),
+            spec,
+            state: State::Running,
+            reason: None,
+            rolling_back: false,
+            forgiven: 0,
+            request,
+            created_at: now,
+            updated_at: now,
+        };
+        self.log.create(&rollout, &items).await?;
+        self.take_up(Kept { version: 1, record: rollout.clone() }).await?;
+        drop(alone);
+        tracing::info!(rollout = %rollout.id, component = rollout.spec.component, authorizers = items.len(), "a rollout begins");
+        self.review(rollout.id).await?;
+        self.bell.notify_one();
+        Ok(self.find(rollout.id).await?.unwrap_or(rollout))
+    }
+
+    /// The rollout that was made for that request, if one was.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn made_for(&self, request: &str) -> Result<Option<Rollout>, RolloutError> {
+        let all = self.log.rollouts().await?;
+        Ok(all.into_iter().map(|kept| kept.record).find(|rollout| rollout.request.as_deref() == Some(request)))
+    }
+
+    /// All of them, newest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn all(&self) -> Result<Vec<Rollout>, RolloutError> {
+        let mut all: Vec<Rollout> = self.log.rollouts().await?.into_iter().map(|kept| kept.record).collect();
+        all.reverse();
+        Ok(all)
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn find(&self, id: RolloutId) -> Result<Option<Rollout>, RolloutError> {
+        if let Some(active) = locked(&self.floor).active.get(&id) {
+            return Ok(Some(active.rollout.clone()));
+        }
+        Ok(self.log.rollout(id).await?.map(|kept| kept.record))
+    }
+
+    /// How far one has come.
+    ///
+    /// # Errors
+    /// Unknown, or the store's.
+    pub async fn progress(&self, id: RolloutId) -> Result<Progress, RolloutError> {
+        let rollout = self.find(id).await?.ok_or(RolloutError::Unknown)?;
+        Ok(Progress::of(rollout, &self.items(id).await?))
+    }
+
+    /// Its items by app id.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn items(&self, id: RolloutId) -> Result<Vec<Item>, RolloutError> {
+        if let Some(active) = locked(&self.floor).active.get(&id) {
+            return Ok(active.items().cloned().collect());
+        }
+        Ok(self.log.items(id).await?.into_iter().map(|kept| kept.record).collect())
+    }
+
+    /// Nothing more is begun; what is under way is written down.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub async fn pause(&self, id: RolloutId) -> Result<(), RolloutError> {
+        self.turn(id, "paused", |state| state == State::Running, State::Paused).await
+    }
+
+    /// Goes on. Failures so far are forgiven: it stops again only after more of them.
+    ///
+    /// # Errors
+    /// It is not paused, nor stopped.
+    pub async fn resume(&self, id: RolloutId) -> Result<(), RolloutError> {
+        let failures = number(self.items(id).await?.iter().filter(|item| item.stage.is_failure()).count());
+        self.turn(id, "resumed", |state| matches!(state, State::Paused | State::Stopped), State::Running).await?;
+        self.set(id, |rollout| rollout.forgiven = failures).await?;
+        self.bell.notify_one();
+        Ok(())
+    }
+
+    /// Ends it: whoever has not arrived stays as the platform has it now. Nothing is withdrawn or taken back.
+    ///
+    /// # Errors
+    /// It has ended already.
+    pub async fn cancel(&self, id: RolloutId) -> Result<(), RolloutError> {
+        let is_open = |state| matches!(state, State::Running | State::Paused | State::Stopped);
+        self.turn(id, "cancelled", is_open, State::Paused).await?;
+        let until = self.find(id).await?.ok_or(RolloutError::Unknown)?.spec.until;
+        self.tell(id, |item| !until.is_over(item.stage), &On::Cancelled.into()).await?;
+        self.set(id, |rollout| rollout.state = State::Cancelled).await?;
+        Ok(self.review(id).await?)
+    }
+
+    /// Those that failed go on where they stopped. How many.
+    ///
+    /// # Errors
+    /// It was cancelled.
+    pub async fn retry(&self, id: RolloutId) -> Result<u32, RolloutError> {
+        self.activate(id).await?;
+        self.turn(id, "tried again", |state| state != State::Cancelled, State::Running).await?;
+        self.set(id, |rollout| rollout.forgiven = 0).await?;
+        let count = self.tell(id, |item| item.stage == Stage::Failed, &On::Retried.into()).await?;
+        self.review(id).await?;
+        self.bell.notify_one();
+        Ok(count)
+    }
+
+    /// What it released is taken back; it pauses, so that it releases no more meanwhile. How many.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn roll_back(&self, id: RolloutId) -> Result<u32, RolloutError> {
+        self.activate(id).await?;
+        let now = self.clock.now();
+        self.set(id, |rollout| {
+            rollout.rolling_back = true;
+            if rollout.state == State::Running {
+                rollout.state = State::Paused;
+                rollout.reason = Some(String::from("what it released is being rolled back"));
+            }
+        })
+        .await?;
+        let wanted = |item: &Item| item.stage == Stage::Released && !matches!(item.rollback, Some(Rollback::Done | Rollback::Begun));
+        let held = self.seize(id, wanted);
+        let count = number(held.len());
+        let saves = held.into_iter().map(async |mut held| {
+            held.item.rollback = Some(Rollback::Wanted);
+            (held.item.reason, held.item.wake_at, held.item.updated_at) = (None, None, now);
+            self.saved(held).await
+        });
+        join_all(saves).await.into_iter().collect::<Result<Vec<()>, _>>()?;
+        self.review(id).await?;
+        self.bell.notify_one();
+        Ok(count)
+    }
+
+    /// Brings one that has ended back into memory.
+    async fn activate(&self, id: RolloutId) -> Result<(), RolloutError> {
+        let _alone = self.changing.lock().await;
+        if !locked(&self.floor).active.contains_key(&id) {
+            let kept = self.log.rollout(id).await?.ok_or(RolloutError::Unknown)?;
+            self.take_up(kept).await?;
+        }
+        Ok(())
+    }
+
+    async fn turn(&self, id: RolloutId, how: &str, from: impl Fn(State) -> bool, to: State) -> Result<(), RolloutError> {
+        let rollout = self.find(id).await?.ok_or(RolloutError::Unknown)?;
+        if !from(rollout.state) {
+            return Err(RolloutError::Conflict(format!("a rollout that is {} cannot be {how}", rollout.state.as_str())));
+        }
+        self.set(id, |rollout| {
+            rollout.state = to;
+            rollout.reason = None;
+        })
+        .await?;
+        tracing::info!(rollout = %id, how, "a rollout was steered");
+        Ok(())
+    }
+
+    /// Changes what is kept of a rollout, durably.
+    pub(super) async fn set(&self, id: RolloutId, change: impl FnOnce(&mut Rollout)) -> Result<(), LogError> {
+        let _alone = self.changing.lock().await;
+        let found = locked(&self.floor).active.get(&id).map(|active| (active.rollout.clone(), active.version));
+        let Some((mut rollout, version)) = found else { return Ok(()) };
+        change(&mut rollout);
+        rollout.updated_at = self.clock.now();
+        if !self.log.save_rollout(&rollout, version).await? {
+            return Err(LogError::Damaged(String::from("a rollout was written by somebody else")));
+        }
+        if let Some(active) = locked(&self.floor).active.get_mut(&id) {
+            active.rollout = rollout;
+            active.version = version.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// Takes those items in hand that nobody is at work on.
+    fn seize(&self, id: RolloutId, which: impl Fn(&Item) -> bool) -> Vec<Held<'_>> {
+        let mut floor = locked(&self.floor);
+        let Some(active) = floor.active.get_mut(&id) else { return Vec::new() };
+        let mut running = active.running;
+        let free = active.entries.values_mut().filter(|entry| !entry.is_busy && which(&entry.item));
+        let held = free.map(|Entry { item, version, is_busy, .. }| {
+            *is_busy = true;
+            running = running.saturating_add(1);
+            Held { floor: &self.floor, log: &*self.log, clock: &*self.clock, id, item: item.clone(), version: *version }
+        });
+        let held = held.collect();
+        active.running = running;
+        held
+    }
+
+    async fn saved(&self, mut held: Held<'_>) -> Result<(), LogError> {
+        let saved = held.save().await;
+        self.let_go(held.id, &held.item.authorizer, None);
+        saved
+    }
+
+    /// Tells items of something, durably where nobody is at work on them, else by mail. How many.
+    async fn tell(&self, id: RolloutId, which: impl Fn(&Item) -> bool, happened: &Happened) -> Result<u32, LogError> {
+        let held = self.seize(id, &which);
+        let mut count = held.len();
+        {
+            let mut floor = locked(&self.floor);
+            let seized: Vec<&str> = held.iter().map(|held| held.item.authorizer.as_str()).collect();
+            for (authorizer, entry) in floor.active.get_mut(&id).into_iter().flat_map(|active| &mut active.entries) {
+                if entry.is_busy && which(&entry.item) && !seized.contains(&authorizer.as_str()) {
+                    entry.mail.push(happened.clone());
+                    count += 1;
+                }
+            }
+        }
+        let (now, waits) = (self.clock.now(), self.options.waits);
+        let saves = held.into_iter().map(async |mut held| {
+            if let Some((to, then)) = advance(held.item.stage, happened.on, held.item.stopped_at) {
+                super::settle::settle(&mut held.item, happened, to, then, now, waits);
+            }
+            self.saved(held).await
+        });
+        join_all(saves).await.into_iter().collect::<Result<Vec<()>, _>>()?;
+        Ok(number(count))
+    }
+}

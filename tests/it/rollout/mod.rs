@@ -1,0 +1,5 @@
+//! Rollouts: the table, what a crash may do at any line, and stories on every platform.
+
+mod advance;
+mod steering;
+mod stories;

@@ -1,0 +1,128 @@
+//! What people and merchants do in the middle of a rollout.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use yizhan::platform::twin::Verdict;
+
+use super::stories::Deployment;
+
+async fn steer(deployment: &Deployment, id: &str, how: &str) -> Value {
+    let (status, answer) = deployment.world.post(&format!("/v1/rollouts/{id}/{how}"), json!({})).await;
+    assert_eq!(status, 200, "{how}: {answer}");
+    answer
+}
+
+async fn item(deployment: &Deployment, id: &str, shop: &str) -> Value {
+    deployment.items(id).await.into_iter().find(|item| item["authorizer"] == shop).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejection_and_a_withdrawal_end_their_own_merchants_only_and_what_was_released_is_taken_back() {
+    let deployment = Deployment::of("douyin").await;
+    let [passes, fails, withdraws] = deployment.shops;
+    let id = deployment.begin(json!({})).await;
+    deployment.until_count(&id, "in_audit", 3).await;
+    deployment.judge(fails, Verdict::Failed(String::from("图标不清"))).await;
+    deployment.world.simulator.revoke("douyin", withdraws).await.unwrap();
+    deployment.judge(passes, Verdict::Passed).await;
+    let done = deployment.until(&id, "done", |shown| shown["state"] == "done").await;
+    assert_eq!((&done["counts"]["released"], &done["counts"]["rejected"], &done["counts"]["failed"]), (&json!(1), &json!(1), &json!(1)));
+    assert!(item(&deployment, &id, fails).await["reason"].as_str().unwrap().contains("图标不清"));
+    assert_eq!(item(&deployment, &id, withdraws).await["reason"], "the merchant withdrew the grant");
+    assert_eq!(done["reasons"].as_array().unwrap().len(), 2, "{done}");
+
+    // There is nothing before the first release to go back to: the vendor says so, and nobody else is harmed.
+    steer(&deployment, &id, "rollback").await;
+    let after = deployment.until(&id, "rolled back or refused", |shown| shown["rolling_back"] == false).await;
+    assert_eq!(after["counts"]["released"], 1);
+    assert_eq!(item(&deployment, &id, passes).await["rollback"], "failed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_rollout_does_nothing_and_a_cancelled_one_is_over() {
+    let deployment = Deployment::of("kuaishou").await;
+    let id = deployment.begin(json!({"concurrency": 1})).await;
+    assert_eq!(steer(&deployment, &id, "pause").await["state"], "paused");
+    let (status, _) = deployment.world.post(&format!("/v1/rollouts/{id}/pause"), json!({})).await;
+    assert_eq!(status, 409);
+    let before = deployment.deeds("audit.submit").len();
+    for _ in 0..40 {
+        deployment.world.advance(Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(deployment.deeds("audit.submit").len() <= before + 1, "what was under way ends, nothing begins");
+    steer(&deployment, &id, "resume").await;
+    deployment.until_count(&id, "in_audit", 3).await;
+    let cancelled = steer(&deployment, &id, "cancel").await;
+    assert_eq!((&cancelled["state"], &cancelled["counts"]["cancelled"]), (&json!("cancelled"), &json!(3)));
+    let (status, _) = deployment.world.post(&format!("/v1/rollouts/{id}/resume"), json!({})).await;
+    assert_eq!(status, 409);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_others_wait_for_the_canary_and_a_canary_that_fails_stops_the_rollout() {
+    let deployment = Deployment::of("douyin").await;
+    let id = deployment.begin(json!({"canary": 1})).await;
+    let shown = deployment.until_count(&id, "in_audit", 1).await;
+    assert_eq!(shown["counts"]["queued"], 2);
+    deployment.judge(deployment.shops[0], Verdict::Failed(String::from("不合规"))).await;
+    let stopped = deployment.until(&id, "stopped", |shown| shown["state"] == "stopped").await;
+    assert_eq!((&stopped["counts"]["queued"], stopped["reason"].as_str().unwrap()), (&json!(2), "1 of the 1 that went first failed"));
+    steer(&deployment, &id, "resume").await;
+    deployment.until_count(&id, "in_audit", 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn releases_wait_for_their_hours() {
+    // The world begins at 15:00 in China.
+    let deployment = Deployment::of("douyin").await;
+    let id = deployment.begin(json!({"window": "15:30-15:40"})).await;
+    deployment.until_count(&id, "in_audit", 3).await;
+    for shop in deployment.shops {
+        deployment.judge(shop, Verdict::Passed).await;
+    }
+    deployment.until_count(&id, "approved", 3).await;
+    assert_eq!(deployment.deeds("package.release").len(), 0);
+    deployment.world.simulator.ticket("douyin").await.unwrap();
+    deployment.world.advance(Duration::from_secs(35 * 60));
+    deployment.until(&id, "done", |shown| shown["state"] == "done").await;
+    assert_eq!(deployment.deeds("package.release"), [1, 1, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_says_who_takes_part_and_why_others_do_not_and_asks_no_vendor() {
+    let deployment = Deployment::of("alipay").await;
+    let [first, second, _] = deployment.shops;
+    deployment.world.simulator.revoke("alipay", second).await.unwrap();
+    let address = format!("/v1/components/alipay/authorizers/{second}");
+    deployment.world.until("the withdrawal", async || (deployment.world.get(&address).await.1["state"] == "revoked").then_some(())).await;
+    let calls = deployment.world.simulator.journal().len();
+    let asked = json!({"authorizers": [first, second, "2021000000009999"], "description": "短", "dry_run": true});
+    let (status, answer) = deployment.world.post("/v1/rollouts", deployment.body(asked)).await;
+    assert_eq!((status, &answer["taking_part"]), (200, &json!(1)), "{answer}");
+    let asked = json!({"authorizers": [first], "description": "为${variables.shop}写的${variables.none}", "variables": {"shop": "驿站"}, "dry_run": true});
+    let (_, answer) = deployment.world.post("/v1/rollouts", deployment.body(asked)).await;
+    assert_eq!(answer["items"][0]["reason"], "has no value for variables.none");
+    assert_eq!(deployment.world.simulator.journal().len(), calls, "a vendor was asked");
+    let (_, list) = deployment.world.get("/v1/rollouts").await;
+    assert_eq!(list["items"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_makes_one_rollout_and_what_is_wrong_is_named() {
+    let deployment = Deployment::of("kuaishou").await;
+    let world = &deployment.world;
+    let post = async |body: Value| {
+        let request = world.client.post(format!("{}/v1/rollouts", world.base)).bearer_auth(crate::world::KEY);
+        crate::world::answer(request.header("idempotency-key", "spring").body(body.to_string())).await
+    };
+    let body = deployment.body(json!({"until": "uploaded"}));
+    let (first, second) = (post(body.clone()).await, post(body).await);
+    assert_eq!((first.0, second.0, &first.1["id"]), (202, 202, &second.1["id"]));
+    assert_eq!(post(deployment.body(json!({}))).await.0, 422);
+    let wrong = json!({"component": "kuaishou", "authorizers": 7, "template_id": "x", "window": "25:00-1", "speed": 9});
+    let (status, answer) = world.post("/v1/rollouts", wrong).await;
+    let named: Vec<&str> = answer["parameters"].as_array().unwrap().iter().map(|bad| bad["name"].as_str().unwrap()).collect();
+    assert_eq!((status, named), (422, vec!["authorizers", "template_id", "version", "description", "window", "speed"]));
+}

@@ -1,0 +1,113 @@
+//! Whole deployments: rollouts on every platform, told over HTTP.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use yizhan::platform;
+use yizhan::platform::twin::Verdict;
+
+use crate::world::{Setting, World};
+
+/// Platform, the merchants, the template that its twin has.
+const PLATFORMS: [(&str, [&str; 3], &str); 4] = [
+    ("baidu", ["1452361", "1452362", "1452363"], "12"),
+    ("douyin", ["tt01", "tt02", "tt03"], "9133504853504530001"),
+    ("kuaishou", ["ks71", "ks72", "ks73"], "12"),
+    ("alipay", ["2021000000000011", "2021000000000012", "2021000000000013"], "2021000000000002"),
+];
+
+const DESCRIPTION: &str = "值夜提醒上线，另有收信与换马两项改进，请在白天测试。";
+
+/// A deployment in which time passes by itself.
+pub struct Deployment {
+    pub world: World,
+    pub platform: &'static str,
+    pub shops: [&'static str; 3],
+    template: &'static str,
+}
+
+impl Deployment {
+    pub async fn of(platform: &str) -> Self {
+        let (platform, shops, template) = *PLATFORMS.iter().find(|(name, ..)| *name == platform).unwrap();
+        let world =
+            World::with(Setting { extra: String::from("[rollout]\npoll = \"2m\"\nquota_pause = \"30m\"\n"), ..Setting::default() }).await;
+        for shop in shops {
+            world.granted(platform, shop).await;
+        }
+        Self { world, platform, shops, template }
+    }
+
+    pub fn body(&self, more: Value) -> Value {
+        let mut body = json!({
+            "component": self.platform, "authorizers": "all", "template_id": self.template, "version": "2.0.1", "description": DESCRIPTION,
+        });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    }
+
+    pub async fn begin(&self, more: Value) -> String {
+        let (status, answer) = self.world.post("/v1/rollouts", self.body(more)).await;
+        assert_eq!(status, 202, "{}: {answer}", self.platform);
+        answer["id"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn show(&self, id: &str) -> Value {
+        let (status, answer) = self.world.get(&format!("/v1/rollouts/{id}")).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    pub async fn items(&self, id: &str) -> Vec<Value> {
+        let (status, answer) = self.world.get(&format!("/v1/rollouts/{id}/items")).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["items"].as_array().unwrap().clone()
+    }
+
+    /// Lets time pass until something holds of the rollout.
+    pub async fn until(&self, id: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        for _ in 0..1500 {
+            last = self.show(id).await;
+            if holds(&last) {
+                return last;
+            }
+            self.world.advance(Duration::from_millis(500));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{}: waited too long: {what}: {last} {:?}", self.platform, self.items(id).await);
+    }
+
+    pub async fn until_count(&self, id: &str, stage: &str, count: u64) -> Value {
+        self.until(id, stage, |shown| shown["counts"][stage] == count).await
+    }
+
+    pub async fn judge(&self, shop: &str, verdict: Verdict) {
+        self.world.simulator.audit(self.platform, shop, "2.0.1", &verdict).await.unwrap();
+    }
+
+    /// Deeds of the vendor's own count.
+    pub fn deeds(&self, operation: &str) -> Vec<u32> {
+        let ledger = self.world.simulator.ledger(self.platform).unwrap();
+        ledger.iter().filter(|deed| deed.operation == operation).map(|deed| deed.times).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_template_reaches_every_merchant_of_every_platform() {
+    for platform in platform::ALL {
+        let deployment = Deployment::of(platform.name()).await;
+        let id = deployment.begin(json!({})).await;
+        deployment.until_count(&id, "in_audit", 3).await;
+        for shop in deployment.shops {
+            deployment.judge(shop, Verdict::Passed).await;
+        }
+        let done = deployment.until(&id, "done", |shown| shown["state"] == "done").await;
+        assert_eq!((&done["counts"]["released"], &done["total"], &done["skipped"]), (&json!(3), &json!(3), &json!(0)), "{done}");
+        for operation in ["package.upload", "audit.submit", "package.release"] {
+            assert_eq!(deployment.deeds(operation), [1, 1, 1], "{}: {operation}", platform.name());
+        }
+        for item in deployment.items(&id).await {
+            assert_eq!(item["package_id"].is_string(), platform.name() == "baidu", "{item}");
+        }
+    }
+}
