@@ -74,11 +74,10 @@ pub(super) struct Errand<'a> {
     operation: &'a Operation,
     params: Params,
     replies: Vec<Reply>,
-    /// The last call that was answered, with its sort: a refusal is about it.
-    last: Option<(Box<Call>, Sort)>,
+    /// The calls that were answered, one for each of the replies, with their sorts. As long as there is a deed among them, nothing that
+    /// fails means "not done": the vendor has accepted it, or its answer could not be read yet.
+    answered: Vec<(Box<Call>, Sort)>,
     before: Before,
-    /// Where a deed was sent that the vendor accepted: from then on nothing that fails means "not done".
-    accepted: Option<String>,
     renewed_component: bool,
     renewed_authorizer: bool,
     /// Repetitions after refusals that may pass.
@@ -95,9 +94,8 @@ impl<'a> Errand<'a> {
             operation,
             params,
             replies: Vec::new(),
-            last: None,
+            answered: Vec::new(),
             before,
-            accepted: None,
             renewed_component: false,
             renewed_authorizer: false,
             repeated: 0,
@@ -125,9 +123,6 @@ impl<'a> Errand<'a> {
                 }
                 continue;
             }
-            if let Some((call, Sort::Deed)) = &self.last {
-                self.accepted = Some(call.target().to_owned());
-            }
             let (call, sort) = match next {
                 Next::Done(outcome) => return Ok(*outcome),
                 // Refusals were dealt with above.
@@ -147,14 +142,27 @@ impl<'a> Errand<'a> {
                 _ => self.send(&call, sort, &tokens).await,
             };
             match sent {
-                Ok(Sent::Reply(reply)) => self.replies.push(reply),
+                Ok(Sent::Reply(reply)) => self.took(call, sort, reply),
                 Ok(Sent::Found(outcome)) => return Ok(*outcome),
                 Err(error) => return Err(self.broken_off(error)),
             }
-            self.last = Some((call, sort));
         }
         let cause = format!("the operation took more than {MOST_CALLS} calls or {} s", MOST_TIME.as_secs());
         Err(self.broken_off(OperationError::Unreachable(SendError::NoAnswer { target: self.operation.path.to_string(), cause })))
+    }
+
+    fn took(&mut self, call: Box<Call>, sort: Sort, reply: Reply) {
+        self.replies.push(reply);
+        self.answered.push((call, sort));
+    }
+
+    /// Takes the refused reply back, with what was asked because of it, so that its call is made again.
+    fn take_back(&mut self, now: Timestamp) -> Option<(Box<Call>, Sort)> {
+        let refused = self.component.operations().refused(&self.replies, now);
+        self.replies.truncate(refused);
+        let taken = self.answered.get(refused).cloned();
+        self.answered.truncate(refused);
+        taken
     }
 
     /// What a failure means: once a deed was accepted, "it may be done again" would be wrong.
@@ -164,11 +172,11 @@ impl<'a> Errand<'a> {
             OperationError::Vault(_) | OperationError::Unreachable(_) => true,
             _ => false,
         };
-        match &self.accepted {
-            Some(sent) if may_pass => OperationError::OutcomeUnknown {
-                sent: sent.clone(),
+        match self.answered.iter().rfind(|(_, sort)| *sort == Sort::Deed) {
+            Some((deed, _)) if may_pass => OperationError::OutcomeUnknown {
+                sent: deed.target().to_owned(),
                 cause: error.to_string(),
-                looked_up: String::from("the vendor had accepted it, and what came of it could not be learnt"),
+                looked_up: String::from("the vendor had answered it, and what came of it could not be learnt"),
             },
             _ => error,
         }
@@ -208,18 +216,18 @@ impl<'a> Errand<'a> {
         Ok(Tokens { component, authorizer })
     }
 
-    /// The vendor's no to the last call: a rejected token is renewed, a passing trouble waited out, a doubtful one looked up; then the
-    /// refused reply is taken back, so that its call is made again. `Some`: the look-up knows the outcome.
+    /// The vendor's no to a call, most often the last: a rejected token is renewed, a passing trouble waited out, a doubtful one looked up;
+    /// then the call is made again. `Some`: the look-up knows the outcome.
     async fn refused(&mut self, tokens: &Tokens, error: ApiError) -> Result<Option<Box<Outcome>>, OperationError> {
+        let taken = self.take_back(self.desk.clock.now());
+        let is_deed = matches!(taken, Some((_, Sort::Deed)));
         match error.class {
             Class::RenewAuthorizerToken | Class::RenewComponentToken => {
                 self.renew(tokens, error).await?;
-                self.replies.pop();
-                self.last = None;
                 Ok(None)
             }
-            Class::Retry => self.doubtful(tokens, error).await,
-            _ if error.is_unreadable() && matches!(self.last, Some((_, Sort::Deed))) => self.doubtful(tokens, error).await,
+            Class::Retry => self.doubtful(tokens, error, taken).await,
+            _ if error.is_unreadable() && is_deed => self.doubtful(tokens, error, taken).await,
             _ => Err(self.broken_off(OperationError::Refused(error))),
         }
     }
@@ -240,11 +248,15 @@ impl<'a> Errand<'a> {
     }
 
     /// Overload, an internal error, an answer that cannot be read: of a deed it does not tell whether it took place.
-    async fn doubtful(&mut self, tokens: &Tokens, error: ApiError) -> Result<Option<Box<Outcome>>, OperationError> {
+    async fn doubtful(
+        &mut self,
+        tokens: &Tokens,
+        error: ApiError,
+        taken: Option<(Box<Call>, Sort)>,
+    ) -> Result<Option<Box<Outcome>>, OperationError> {
         self.repeated += 1;
         let spent = self.repeated >= MOST_SENDS;
-        self.replies.pop();
-        if let Some((call, Sort::Deed)) = self.last.take() {
+        if let Some((call, Sort::Deed)) = taken {
             let unknown = |looked_up| OperationError::OutcomeUnknown {
                 sent: call.target().to_owned(),
                 cause: format!("the vendor answered {error}"),
@@ -253,8 +265,7 @@ impl<'a> Errand<'a> {
             match self.look_up(tokens).await {
                 Found::Sent(Sent::Found(outcome)) => return Ok(Some(outcome)),
                 Found::Sent(Sent::Reply(reply)) => {
-                    self.replies.push(reply);
-                    self.last = Some((call, Sort::Deed));
+                    self.took(call, Sort::Deed, reply);
                     return Ok(None);
                 }
                 Found::NotDone => {}

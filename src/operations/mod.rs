@@ -167,6 +167,9 @@ impl Desk {
         if !misfits.is_empty() {
             return Err(OperationError::Invalid(misfits));
         }
+        if let Some(settings) = component.operations().unready(operation, &params) {
+            return Err(OperationError::NotConfigured(settings));
+        }
         Ok(Checked { component, authorizer: authorizer.map(str::to_owned), operation, params })
     }
 

@@ -272,6 +272,17 @@ pub trait Operations: Send + Sync {
     /// with the caller's present tokens.
     fn next(&self, operation: &Operation, params: &Params, replies: &[Reply], caller: Caller<'_>) -> Next;
 
+    /// What must still be configured for a request whose row is on: settings to write. A row for several things may have only some of them.
+    fn unready(&self, _operation: &Operation, _params: &Params) -> Option<String> {
+        None
+    }
+
+    /// Which of the replies a refusal of [`Operations::next`] is about: the last, unless calls that only served to understand it followed.
+    /// Those behind it are asked for again.
+    fn refused(&self, replies: &[Reply], _now: Timestamp) -> usize {
+        replies.len().saturating_sub(1)
+    }
+
     /// For [`Effect::Once`]: the call that tells whether an operation whose answer was lost took place. `replies` are those before the lost one.
     fn look_up(&self, operation: &Operation, params: &Params, replies: &[Reply], caller: Caller<'_>) -> Option<Call>;
 

@@ -321,6 +321,14 @@ impl Simulator {
         self.on(platform, |stage, _| stage.call_faults.push(fault))
     }
 
+    /// Trouble with calls that was asked for and has not happened yet.
+    ///
+    /// # Errors
+    /// Unknown platform.
+    pub fn call_faults(&self, platform: &str) -> Result<Vec<CallFault>, SimulatorError> {
+        self.on(platform, |stage, _| stage.call_faults.clone())
+    }
+
     /// Asks for trouble with pushes, from now on; the default asks for none.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ mod baidu;
 mod capture;
 mod cli;
 mod config;
+mod deployed;
 mod douyin;
 mod envelope;
 mod event_type;

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use yizhan::operations::OperationError;
 use yizhan::platform::TokenKey;
+use yizhan::platform::operation::Outcome;
 use yizhan::vault::VaultError;
 
 use super::fake::{Fate, MERCHANT, SHOP, World};
@@ -191,4 +192,57 @@ async fn a_vendor_that_never_finishes_is_not_polled_for_ever() {
     assert!(matches!(error, OperationError::OutcomeUnknown { .. }), "{error:?}");
     assert!(world.vendor.calls().len() <= 60 && world.seconds() <= 301);
     assert_eq!(world.vendor.deeds(), 1);
+}
+
+async fn resumed(world: &World, name: &str) -> Result<Outcome, OperationError> {
+    let checked = world.desk.check(SHOP, Some(MERCHANT), name, Map::new()).unwrap();
+    world.desk.resume(checked).await
+}
+
+#[tokio::test]
+async fn a_deed_that_an_earlier_process_did_is_found_and_not_sent_again() {
+    let world = World::new(&[]);
+    world.ask("thing.do").await.unwrap();
+    let outcome = resumed(&world, "thing.do").await.unwrap();
+    assert_eq!(outcome.vendor, json!({"looked_up": true}));
+    assert_eq!((world.vendor.deeds(), world.vendor.calls()), (1, vec![String::from("/deed"), String::from("/record")]));
+    // What follows the deed is done, from where it was.
+    let world = World::new(&[]);
+    world.ask("thing.do").await.unwrap();
+    resumed(&world, "thing.build").await.unwrap();
+    assert_eq!((world.vendor.deeds(), world.vendor.calls()), (1, vec!["/deed".into(), "/record".into(), "/poll".into()]));
+}
+
+#[tokio::test]
+async fn a_deed_that_an_earlier_process_did_not_get_to_is_sent_once() {
+    let world = World::new(&[]);
+    resumed(&world, "thing.do").await.unwrap();
+    assert_eq!(world.vendor.calls(), ["/record", "/record", "/deed"], "asked twice: the request may be on its way still");
+    assert!(world.seconds() >= 4);
+    // And when its own answer is lost then, it is looked up as ever.
+    let world = World::new(&[Fate::LostAfter]);
+    resumed(&world, "thing.do").await.unwrap();
+    assert_eq!((world.vendor.deeds(), world.vendor.calls().len()), (1, 4));
+}
+
+#[tokio::test]
+async fn what_cannot_be_looked_up_is_not_sent_when_it_may_have_been() {
+    let world = World::new(&[]);
+    let error = resumed(&world, "thing.blind").await.unwrap_err();
+    assert!(matches!(&error, OperationError::OutcomeUnknown { looked_up, .. } if looked_up.contains("no way")), "{error:?}");
+    assert_eq!(world.vendor.calls(), Vec::<String>::new());
+    let world = World::new(&[]);
+    world.vendor.silence_record();
+    let error = resumed(&world, "thing.do").await.unwrap_err();
+    assert!(matches!(error, OperationError::OutcomeUnknown { .. }), "{error:?}");
+    assert_eq!((world.vendor.deeds(), world.vendor.calls()), (0, vec![String::from("/record"); 4]));
+}
+
+#[tokio::test]
+async fn what_may_be_repeated_is_taken_up_without_a_question() {
+    for (name, path) in [("thing.get", "/read"), ("thing.set", "/deed")] {
+        let world = World::new(&[]);
+        resumed(&world, name).await.unwrap();
+        assert_eq!(world.vendor.calls(), [path]);
+    }
 }

@@ -1,10 +1,10 @@
 //! The operations of every platform: rows, calls, twins, results.
 
-mod alipay;
+pub mod alipay;
 mod baidu;
 mod desk;
 mod douyin;
 pub mod fake;
 mod idempotency;
-mod kuaishou;
+pub mod kuaishou;
 mod proxy;

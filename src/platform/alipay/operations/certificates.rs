@@ -46,6 +46,18 @@ pub fn hear<'a>(application: &Application, replies: &'a [Reply], now: Option<Tim
     Hearing::Heard { replies: heard, downloaded }
 }
 
+/// Which answer a refusal is about: the operation's own last one, not the certificate that only helped to read it; the certificate, where
+/// that will not do.
+pub fn refused(application: &Application, replies: &[Reply], now: Timestamp) -> usize {
+    let last = replies.len().saturating_sub(1);
+    match hear(application, replies, Some(now)) {
+        Hearing::Heard { replies: heard, .. } => {
+            heard.last().and_then(|own| replies.iter().position(|reply| std::ptr::eq(reply, *own))).unwrap_or(last)
+        }
+        Hearing::Unknown(_) | Hearing::Refused(_) => last,
+    }
+}
+
 /// Asks for a certificate.
 pub fn download(application: &Application, sn: &str, now: Timestamp) -> Call {
     application.gateway.call(Request::biz(DOWNLOAD, json!({"alipay_cert_sn": sn}).to_string()), now)

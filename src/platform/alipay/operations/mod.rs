@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use super::errors;
 use super::settings::Application;
 use super::trust::TrustedKey;
+use crate::clock::Timestamp;
 use crate::platform::call::{ApiError, Call, Reply};
 use crate::platform::operation::{Caller, LookedUp, Next, Operation, Operations, Params};
 use certificates::Hearing;
@@ -60,6 +61,10 @@ impl Operations for Application {
                 steps::next(Task { application: self, operation, params, downloaded: &downloaded }, &replies, caller)
             }
         }
+    }
+
+    fn refused(&self, replies: &[Reply], now: Timestamp) -> usize {
+        certificates::refused(self, replies, now)
     }
 
     fn look_up(&self, operation: &Operation, params: &Params, replies: &[Reply], caller: Caller<'_>) -> Option<Call> {

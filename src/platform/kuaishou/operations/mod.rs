@@ -83,6 +83,11 @@ impl Operations for Application {
         self.calls.rows()
     }
 
+    fn unready(&self, operation: &Operation, params: &Params) -> Option<String> {
+        let rule = self.calls.rule(&key(operation.name, params.text("capability").as_deref()))?;
+        (!rule.enabled).then(|| rule.to_enable())
+    }
+
     fn next(&self, operation: &Operation, params: &Params, replies: &[Reply], caller: Caller<'_>) -> Next {
         Task::of(self, operation, params).and_then(|task| task.next(replies, caller)).unwrap_or_else(Next::Refused)
     }

@@ -179,7 +179,7 @@ impl Sheet<'_> {
 
     fn capabilities(&self) -> Vec<Operation> {
         let capability = || must("capability", Kind::Word(CAPABILITIES), ("能力", "which capability"), "short_video");
-        let reason = || may("reason", Kind::Text(500), ("申请说明", "what it is for"), "在短视频里挂载驿站的换马页面");
+        let reason = || may("reason", Kind::Text(300), ("申请说明", "what it is for"), "在短视频里挂载驿站的换马页面");
         vec![
             self.row(
                 "capability.apply",
@@ -195,8 +195,8 @@ impl Sheet<'_> {
                 Effect::Once,
                 "Kuaishou 5.4",
                 vec![
-                    may("reason", Kind::Text(500), ("申请说明", "what it is for"), "登录驿站后查看自己的马匹与信件"),
-                    materials("{\"scene\":1,\"imagePaths\":[\"image-1\"]}"),
+                    may("reason", Kind::Text(200), ("申请说明", "what it is for"), "登录驿站后查看自己的马匹与信件"),
+                    materials("{\"reason\":1,\"scene\":1,\"imagePaths\":[\"image-1\"]}"),
                 ],
             ),
             self.row("phone_number.status", ("手机号能力状态", "state of phone numbers"), Effect::Read, "Kuaishou 5.4", Vec::new()),

@@ -111,3 +111,36 @@ fn a_change_that_shows_is_known_and_one_that_does_not_stays_unknown() {
     assert!(matches!(waiting, Err(Failure::OutcomeUnknown)), "it waits for an audit, so the base information does not show it");
     assert_eq!(world.seen("profile.modify"), 2, "it was not repeated");
 }
+
+#[test]
+fn a_lost_introduction_shows_and_is_known() {
+    let world = World::new();
+    lost(
+        &world,
+        "baseinfo.modify",
+        Loss::Answer,
+        "profile.set_intro",
+        json!({"intro": "替信使换马，为旅人点灯，夜里也有人值守的小驿站。"}),
+    );
+    assert_eq!(world.seen("profile.modify"), 1);
+}
+
+#[test]
+fn an_icon_and_categories_show_in_nothing_so_that_a_lost_answer_stays_unknown_and_nothing_is_repeated() {
+    for loss in [Loss::Answer, Loss::Call] {
+        for (name, params) in [
+            ("profile.set_icon", json!({"icon": {"file_name": "logo.png", "content_base64": "iVBORw0KGgo="}})),
+            ("category.modify", Value::Object(World::new().row("category.modify").example())),
+            (
+                "profile.modify",
+                json!({"slogan": "换马歇脚，信到人安", "icon": {"file_name": "logo.png", "content_base64": "iVBORw0KGgo="}}),
+            ),
+        ] {
+            let world = World::new();
+            world.lose("baseinfo.modify", loss);
+            let outcome = world.call(name, params);
+            assert!(matches!(outcome, Err(Failure::OutcomeUnknown)), "{name}: {outcome:?}");
+            assert_eq!((world.unlost(), world.seen("profile.modify")), (0, u32::from(loss == Loss::Answer)), "{name}");
+        }
+    }
+}

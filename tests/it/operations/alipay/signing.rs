@@ -57,6 +57,40 @@ fn every_row_is_signed_in_every_mode() {
     }
 }
 
+/// AES-128-CBC with a zero IV and PKCS#7, base64 (Alipay 1.4), by another library's code than the product's.
+fn opened(sealed: &str, key: &str) -> String {
+    use aws_lc_rs::cipher::{AES_128, DecryptionContext, PaddedBlockDecryptingKey, UnboundCipherKey};
+    use aws_lc_rs::iv::FixedLength;
+    let key = UnboundCipherKey::new(&AES_128, &STANDARD.decode(key).unwrap()).unwrap();
+    let mut text = STANDARD.decode(sealed).unwrap();
+    let zero = DecryptionContext::Iv128(FixedLength::from(&[0; 16]));
+    let plain = PaddedBlockDecryptingKey::cbc_pkcs7(key).unwrap().decrypt(&mut text, zero).unwrap();
+    String::from_utf8(plain.to_vec()).unwrap()
+}
+
+#[test]
+fn sealed_content_opens_to_what_is_sent_in_the_open_otherwise() {
+    let (plain, sealed) = (World::new(), World::of(&format!("{}encrypt_calls = true\n", sample())));
+    let mut opened_some = 0;
+    for row in plain.component.operations().operations() {
+        let params = Params::check(row, example(row)).unwrap();
+        let texts = |world: &World| match world.component.operations().next(row, &params, &[], caller(row, &world.token, super::now())) {
+            Next::Call(call) => sent(&call),
+            other => panic!("{other:?}"),
+        };
+        let (plain, sealed) = (texts(&plain), texts(&sealed));
+        match plain.get("biz_content").filter(|_| sealed.contains_key("encrypt_type")) {
+            Some(content) => {
+                assert_eq!(&opened(&sealed["biz_content"], "aa4BtZ4tspm2wnXLb1ThQA=="), content, "{}", row.name);
+                assert_eq!((sealed["encrypt_type"].as_str(), plain.contains_key("encrypt_type")), ("AES", false));
+                opened_some += 1;
+            }
+            None => assert!(!plain.contains_key("biz_content"), "{}: it has content and is not sealed", row.name),
+        }
+    }
+    assert!(opened_some > 30, "{opened_some}");
+}
+
 #[test]
 fn text_parts_are_signed_and_files_are_not() {
     let world = World::new();

@@ -1,0 +1,283 @@
+//! Operations through a whole deployment: asked over HTTP, sent over HTTP to the vendor's twin, answers lost on the way.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use yizhan::platform::twin::Verdict;
+use yizhan::simulator::fault::{CallFault, CallTrouble};
+
+use crate::operations::kuaishou::ALL_ON;
+use crate::world::{KEY, World, answer};
+
+/// A merchant of one platform, and what an operation wants there.
+pub struct Shop {
+    pub world: World,
+    platform: &'static str,
+    app: &'static str,
+    template: Value,
+    /// Of submission, release and rollback: what only their calls hold.
+    calls: [&'static str; 3],
+    /// Whether they name the version.
+    by_version: bool,
+}
+
+pub const PLATFORMS: [&str; 4] = ["baidu", "douyin", "kuaishou", "alipay"];
+
+impl Shop {
+    /// A deployment with one merchant who has granted everything.
+    pub async fn open(platform: &'static str) -> Self {
+        let (app, template, calls) = match platform {
+            "baidu" => ("1452365", json!(12), ["package/submitaudit", "package/release", "package/rollback"]),
+            "douyin" => (
+                "tt0123456789abcdef",
+                json!("9133504853504530001"),
+                ["package_version/audit/", "package_version/release/", "package_version/rollback/"],
+            ),
+            "kuaishou" => ("ks700000000000000001", json!(12), ["/package/audit", "/package/release", "/package/rollback"]),
+            _ => ("2021000000000003", json!("2021000000000002"), ["version.audit.apply", "version.online", "version.rollback"]),
+        };
+        let mut world = World::new().await;
+        if platform == "kuaishou" {
+            let line = "token = \"made_up_kuaishou_token\"\n";
+            world.mend(line, &format!("{line}{ALL_ON}")).await;
+        }
+        world.granted(platform, app).await;
+        Self { world, platform, app, template, calls, by_version: platform == "alipay" }
+    }
+
+    fn of_app(&self, rest: &str) -> String {
+        format!("/v1/components/{}/authorizers/{}{rest}", self.platform, self.app)
+    }
+
+    /// Waits for the answer while time goes by: half a second for every 25 ms.
+    async fn waiting(&self, request: impl Future<Output = (u16, Value)>) -> (u16, Value) {
+        let ticking = async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(25)).await;
+                self.world.advance(Duration::from_millis(500));
+            }
+        };
+        tokio::select! {
+            answer = request => answer,
+            () = ticking => unreachable!("time does not end"),
+        }
+    }
+
+    pub async fn call(&self, operation: &str, params: Value) -> (u16, Value) {
+        self.waiting(self.world.post(&self.of_app(&format!("/operations/{operation}")), params)).await
+    }
+
+    pub async fn done(&self, operation: &str, params: Value) -> Value {
+        let (status, body) = self.call(operation, params).await;
+        assert_eq!(status, 200, "{} {operation}: {body}", self.platform);
+        body["result"].clone()
+    }
+
+    pub async fn upload(&self, version: &str) {
+        let mut params = json!({"template_id": self.template, "version": version});
+        if self.platform != "alipay" {
+            params["description"] = json!("换马更快");
+        }
+        self.done("package.upload", params).await;
+    }
+
+    fn named(&self, version: &str) -> Value {
+        if self.by_version { json!({ "version": version }) } else { json!({}) }
+    }
+
+    pub async fn submit(&self, version: &str) -> Value {
+        // Douyin wants ten seconds between two submissions.
+        self.world.advance(Duration::from_secs(10));
+        let params = match self.platform {
+            "douyin" => json!({"hosts": ["douyin"]}),
+            "alipay" => crate::operations::alipay::submission(version),
+            _ => json!({}),
+        };
+        self.done("audit.submit", params).await
+    }
+
+    pub async fn judge(&self, version: &str, verdict: Verdict) {
+        let (_, answered) = self.world.simulator.audit(self.platform, self.app, version, &verdict).await.unwrap();
+        assert!(answered.acknowledged);
+    }
+
+    pub async fn release(&self, version: &str) -> Value {
+        self.done("package.release", self.named(version)).await
+    }
+
+    pub async fn roll_back(&self, version: &str) -> (u16, Value) {
+        self.call("package.rollback", self.named(version)).await
+    }
+
+    /// From upload to release.
+    pub async fn publish(&self, version: &str) {
+        self.upload(version).await;
+        self.submit(version).await;
+        self.judge(version, Verdict::Passed).await;
+        self.release(version).await;
+    }
+
+    /// Versions with one of these states at the vendor.
+    pub async fn versions(&self, states: &[&str]) -> Vec<String> {
+        let list = self.done("package.list", json!({})).await;
+        let items = list["items"].as_array().unwrap().iter();
+        let wanted = items.filter(|item| states.contains(&item["status"].as_str().unwrap_or_default()));
+        wanted.map(|item| item["version"].as_str().unwrap().to_owned()).collect()
+    }
+
+    async fn released(&self) -> Vec<String> {
+        self.versions(&["online", "released"]).await
+    }
+
+    /// How often the vendor was asked for that, whatever it answered.
+    fn seen(&self, deed: &str) -> usize {
+        self.world.simulator.journal().iter().filter(|entry| entry.platform == self.platform && entry.deed == deed).count()
+    }
+
+    /// The next call of that kind (submission, release, rollback) gets into trouble.
+    fn trouble(&self, call: usize, trouble: CallTrouble) {
+        let fault = CallFault { matching: self.calls[call].to_owned(), trouble, times: 1 };
+        self.world.simulator.fail_calls(self.platform, fault).unwrap();
+    }
+
+    fn assert_struck(&self) {
+        assert_eq!(self.world.simulator.call_faults(self.platform).unwrap(), [], "{}: nothing was lost", self.platform);
+    }
+}
+
+async fn lost_answers(platform: &'static str) {
+    let shop = Shop::open(platform).await;
+    shop.publish("1.0.0").await;
+
+    shop.upload("1.1.0").await;
+    shop.trouble(0, CallTrouble::LostAnswer);
+    let result = shop.submit("1.1.0").await;
+    shop.assert_struck();
+    assert_eq!((&result["version"], &result["status"]), (&json!("1.1.0"), &json!("in_audit")), "{result}");
+    assert_eq!((shop.versions(&["in_audit"]).await, shop.seen("audit.submit")), (vec![String::from("1.1.0")], 2));
+
+    shop.judge("1.1.0", Verdict::Passed).await;
+    shop.trouble(1, CallTrouble::LostAnswer);
+    let result = shop.release("1.1.0").await;
+    shop.assert_struck();
+    assert_eq!(result["version"], "1.1.0", "{result}");
+    assert_eq!((shop.released().await, shop.seen("package.release")), (vec![String::from("1.1.0")], 2));
+
+    shop.trouble(2, CallTrouble::LostAnswer);
+    let (status, body) = shop.roll_back("1.1.0").await;
+    shop.assert_struck();
+    assert_eq!(status, 200, "{body}");
+    // Baidu is at it for some seconds.
+    shop.world.advance(Duration::from_secs(10));
+    assert_eq!((shop.released().await, shop.seen("package.rollback")), (vec![String::from("1.0.0")], 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn baidu_sees_a_submission_a_release_and_a_rollback_once_whose_answers_are_lost() {
+    lost_answers("baidu").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn douyin_sees_a_submission_a_release_and_a_rollback_once_whose_answers_are_lost() {
+    lost_answers("douyin").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kuaishou_sees_a_submission_a_release_and_a_rollback_once_whose_answers_are_lost() {
+    lost_answers("kuaishou").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alipay_sees_a_submission_a_release_and_a_rollback_once_whose_answers_are_lost() {
+    lost_answers("alipay").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_times_out_after_the_vendor_acted_is_found() {
+    let shop = Shop::open("douyin").await;
+    shop.upload("1.0.0").await;
+    shop.submit("1.0.0").await;
+    shop.judge("1.0.0", Verdict::Passed).await;
+    // Longer than any call waits.
+    shop.trouble(1, CallTrouble::SlowMs(60_000));
+    assert_eq!(shop.release("1.0.0").await["version"], "1.0.0");
+    shop.assert_struck();
+    assert_eq!((shop.released().await, shop.seen("package.release")), (vec![String::from("1.0.0")], 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_garbles_the_answer_does_not_make_a_release_happen_twice() {
+    for platform in PLATFORMS {
+        let shop = Shop::open(platform).await;
+        shop.upload("1.0.0").await;
+        shop.submit("1.0.0").await;
+        shop.judge("1.0.0", Verdict::Passed).await;
+        shop.trouble(1, CallTrouble::Garbage);
+        shop.release("1.0.0").await;
+        shop.assert_struck();
+        assert_eq!((shop.released().await, shop.seen("package.release")), (vec![String::from("1.0.0")], 1), "{platform}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_the_vendor_never_heard_of_is_made_after_all_and_once() {
+    for platform in PLATFORMS {
+        let shop = Shop::open(platform).await;
+        shop.upload("1.0.0").await;
+        shop.submit("1.0.0").await;
+        shop.judge("1.0.0", Verdict::Passed).await;
+        shop.trouble(1, CallTrouble::NotHeard);
+        shop.release("1.0.0").await;
+        shop.assert_struck();
+        assert_eq!((shop.released().await, shop.seen("package.release")), (vec![String::from("1.0.0")], 1), "{platform}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_that_cannot_be_learnt_is_told_with_what_was_asked_and_nothing_is_repeated() {
+    let shop = Shop::open("douyin").await;
+    shop.publish("1.0.0").await;
+    shop.publish("1.1.0").await;
+    // A rollback shows after minutes only: that it does not show proves nothing.
+    shop.trouble(2, CallTrouble::NotHeard);
+    let (status, problem) = shop.roll_back("1.1.0").await;
+    shop.assert_struck();
+    assert_eq!((status, problem["type"].as_str()), (504, Some("/problems/outcome-unknown")), "{problem}");
+    let told = problem.to_string();
+    assert!(told.contains("package_version/rollback") && told.contains("package_version/versions"), "{told}");
+    assert_eq!((shop.seen("package.rollback"), shop.released().await), (0, vec![String::from("1.1.0")]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_icon_goes_from_the_callers_form_to_alipay_as_a_file() {
+    let shop = Shop::open("alipay").await;
+    let mut form =
+        b"--cut here\r\nContent-Disposition: form-data; name=\"icon\"; filename=\"lantern.png\"\r\nContent-Type: image/png\r\n\r\n"
+            .to_vec();
+    form.extend_from_slice(b"\x89PNG\r\n\x1a\n\x00\xff--cut her\r\n--cut here--\r\n");
+    let request = shop.world.client.post(format!("{}{}", shop.world.base, shop.of_app("/operations/profile.set_icon")));
+    let request = request.bearer_auth(KEY).header("content-type", "multipart/form-data; boundary=\"cut here\"").body(form);
+    let (status, body) = shop.waiting(answer(request)).await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(shop.seen("profile.modify"), 1);
+    let icon = shop.done("profile.get", json!({})).await["icon"].clone();
+    assert_eq!(icon, "https://example.com/lantern.png");
+    // The same with a submission: text parts are signed, pictures are not.
+    shop.upload("1.0.0").await;
+    let mut submission = crate::operations::alipay::submission("1.0.0");
+    submission["first_screen_shot"] = json!({"file_name": "a.png", "content_base64": "iVBORw0KGgo="});
+    shop.done("audit.submit", submission).await;
+    assert_eq!(shop.versions(&["in_audit"]).await, ["1.0.0"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_capability_that_is_off_beside_one_that_is_on_answers_the_line_to_write() {
+    let mut world = World::new().await;
+    let line = "token = \"made_up_kuaishou_token\"\n";
+    world.mend(line, &format!("{line}operations.\"capability.apply.live\" = {{ enabled = true }}\n")).await;
+    let address = "/v1/components/kuaishou/authorizers/ks700000000000000001/operations/capability.apply";
+    let (status, problem) = world.post(address, json!({"capability": "short_video"})).await;
+    assert_eq!((status, problem["type"].as_str()), (501, Some("/problems/operation-not-configured")), "{problem}");
+    assert!(problem.to_string().contains("capability.apply.short_video"), "{problem}");
+    assert!(!problem.to_string().contains("capability.apply.publish"), "{problem}");
+}
