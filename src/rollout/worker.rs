@@ -49,6 +49,13 @@ struct Picked {
 impl Rollouts {
     /// Works until shutdown, then lets what is under way finish.
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
+        // The last process may have ended after the last item did and before the rollout was told so.
+        let left: Vec<RolloutId> = locked(&self.floor).active.keys().copied().collect();
+        for id in left {
+            if let Err(error) = self.review(id).await {
+                tracing::error!(rollout = %id, %error, "the state of a rollout could not be written down");
+            }
+        }
         let mut tasks = JoinSet::new();
         while !shutdown.is_requested() {
             let heard = self.bell.notified();

@@ -1,0 +1,295 @@
+//! A process that is killed between any two lines of a rollout: before and after every write and every call. Each deed happens once.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+use yizhan::attributes::Attributes;
+use yizhan::clock::{Clock, Timestamp};
+use yizhan::inbox::LogError;
+use yizhan::operations::OperationError;
+use yizhan::rollout::hands::{Given, Hands};
+use yizhan::rollout::plan::Merchants;
+use yizhan::rollout::record::{Choice, Item, Rollout, RolloutId, Spec, State};
+use yizhan::rollout::settle::Waits;
+use yizhan::rollout::shelf::{Kept, RolloutLog};
+use yizhan::rollout::stage::{Goal, Stage};
+use yizhan::rollout::{Options, Rollouts};
+use yizhan::shutdown::Shutdown;
+use yizhan::vault::{Authorizer, AuthorizerState, VaultError};
+use yizhan::versions::Versions;
+
+/// Lets so many steps pass, then the process is dead: nothing returns any more.
+struct Fate {
+    left: Mutex<usize>,
+    dead: watch::Sender<bool>,
+}
+
+impl Fate {
+    fn after(steps: usize) -> Arc<Self> {
+        Arc::new(Self { left: Mutex::new(steps), dead: watch::Sender::new(false) })
+    }
+
+    async fn step(&self) {
+        let lives = {
+            let mut left = self.left.lock().unwrap();
+            let lives = *left > 0;
+            *left = left.saturating_sub(1);
+            lives
+        };
+        if !lives {
+            self.dead.send_replace(true);
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// The disk and the vendor: what stays when a process dies.
+#[derive(Default)]
+struct World {
+    rollouts: Mutex<BTreeMap<RolloutId, Kept<Rollout>>>,
+    items: Mutex<BTreeMap<(RolloutId, String), Kept<Item>>>,
+    /// What the vendor calls each merchant's version.
+    states: Mutex<BTreeMap<String, &'static str>>,
+    /// Deeds that took place.
+    deeds: Mutex<BTreeMap<(String, String), u32>>,
+    now: Mutex<Timestamp>,
+}
+
+struct Process {
+    world: Arc<World>,
+    fate: Arc<Fate>,
+    platform: &'static str,
+}
+
+#[async_trait::async_trait]
+impl Clock for Process {
+    fn now(&self) -> Timestamp {
+        *self.world.now.lock().unwrap()
+    }
+
+    /// Nobody waits here: time leaps.
+    async fn sleep_until(&self, at: Timestamp) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let mut now = self.world.now.lock().unwrap();
+        *now = at.min(*now + Duration::from_secs(5)).max(*now);
+    }
+}
+
+#[async_trait::async_trait]
+impl RolloutLog for Process {
+    async fn create(&self, rollout: &Rollout, items: &[Item]) -> Result<(), LogError> {
+        for item in items {
+            let kept = Kept { version: 1, record: item.clone() };
+            self.world.items.lock().unwrap().insert((rollout.id, item.authorizer.clone()), kept);
+        }
+        self.world.rollouts.lock().unwrap().insert(rollout.id, Kept { version: 1, record: rollout.clone() });
+        Ok(())
+    }
+
+    async fn save_rollout(&self, rollout: &Rollout, if_version: u64) -> Result<bool, LogError> {
+        self.fate.step().await;
+        {
+            let mut rollouts = self.world.rollouts.lock().unwrap();
+            let kept = rollouts.get_mut(&rollout.id).unwrap();
+            assert_eq!(kept.version, if_version);
+            *kept = Kept { version: if_version + 1, record: rollout.clone() };
+        }
+        self.fate.step().await;
+        Ok(true)
+    }
+
+    async fn save(&self, id: RolloutId, item: &Item, if_version: u64) -> Result<bool, LogError> {
+        self.fate.step().await;
+        {
+            let mut items = self.world.items.lock().unwrap();
+            let kept = items.get_mut(&(id, item.authorizer.clone())).unwrap();
+            assert_eq!(kept.version, if_version, "two tasks are at work on one item");
+            *kept = Kept { version: if_version + 1, record: item.clone() };
+        }
+        self.fate.step().await;
+        Ok(true)
+    }
+
+    async fn rollout(&self, id: RolloutId) -> Result<Option<Kept<Rollout>>, LogError> {
+        Ok(self.world.rollouts.lock().unwrap().get(&id).cloned())
+    }
+
+    async fn rollouts(&self) -> Result<Vec<Kept<Rollout>>, LogError> {
+        Ok(self.world.rollouts.lock().unwrap().values().cloned().collect())
+    }
+
+    async fn items(&self, id: RolloutId) -> Result<Vec<Kept<Item>>, LogError> {
+        let items = self.world.items.lock().unwrap();
+        Ok(items.iter().filter(|((of, _), _)| *of == id).map(|(_, kept)| kept.clone()).collect())
+    }
+}
+
+impl Process {
+    async fn answer(&self, authorizer: &str, operation: &str, resumed: bool) -> Value {
+        self.fate.step().await;
+        let answer = {
+            let mut states = self.world.states.lock().unwrap();
+            let state = states.entry(authorizer.to_owned()).or_insert("absent");
+            let after = match operation {
+                "package.upload" => Some("development"),
+                "audit.submit" => Some("in_audit"),
+                "package.release" => Some("online"),
+                _ => None,
+            };
+            match after {
+                // What the desk does for what another process may have sent: the vendor's record is asked first.
+                Some(after) if resumed && *state == after => json!({}),
+                Some(after) => {
+                    *state = after;
+                    *self.world.deeds.lock().unwrap().entry((authorizer.to_owned(), operation.to_owned())).or_default() += 1;
+                    json!({"package_id": "745001", "status": after})
+                }
+                None => {
+                    let listed = *state;
+                    if listed == "in_audit" {
+                        *state = "approved";
+                    }
+                    match listed {
+                        "absent" => json!({"items": []}),
+                        listed => json!({"items": [{"version": "2.0.1", "status": listed}]}),
+                    }
+                }
+            }
+        };
+        self.fate.step().await;
+        answer
+    }
+}
+
+#[async_trait::async_trait]
+impl Hands for Process {
+    fn platform(&self, _: &str) -> Option<&'static str> {
+        Some(self.platform)
+    }
+
+    fn takes(&self, _: &str, operation: &str) -> Result<Vec<&'static str>, OperationError> {
+        match operation {
+            "package.list" | "package.upload" | "audit.submit" | "package.release" => Ok(vec!["version"]),
+            other => Err(OperationError::UnknownOperation { platform: "baidu", name: other.to_owned(), nearest: None }),
+        }
+    }
+
+    fn check(&self, _: &str, _: &str, _: &str, _: Given) -> Result<(), OperationError> {
+        Ok(())
+    }
+
+    async fn carry_out(&self, _: &str, authorizer: &str, operation: &str, _: Given) -> Result<Value, OperationError> {
+        Ok(self.answer(authorizer, operation, false).await)
+    }
+
+    async fn resume(&self, _: &str, authorizer: &str, operation: &str, _: Given) -> Result<Value, OperationError> {
+        Ok(self.answer(authorizer, operation, true).await)
+    }
+}
+
+#[async_trait::async_trait]
+impl Merchants for Process {
+    async fn page(&self, component: &str, _: Option<&str>, _: usize) -> Result<Vec<Authorizer>, VaultError> {
+        Ok(vec![merchant(component, "shop-1"), merchant(component, "shop-2")])
+    }
+
+    async fn one(&self, component: &str, app_id: &str) -> Result<Option<Authorizer>, VaultError> {
+        Ok(Some(merchant(component, app_id)))
+    }
+
+    async fn versions(&self, _: &str, _: &str) -> Result<Versions, LogError> {
+        Ok(Versions::default())
+    }
+
+    async fn attributes(&self, _: &str, _: &str) -> Result<Attributes, LogError> {
+        Ok(Attributes::default())
+    }
+}
+
+fn merchant(component: &str, app_id: &str) -> Authorizer {
+    Authorizer {
+        component: component.to_owned(),
+        app_id: app_id.to_owned(),
+        name: None,
+        state: AuthorizerState::Granted,
+        permissions: Vec::new(),
+        granted_at: None,
+        revoked_at: None,
+        updated_at: Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn spec() -> Spec {
+    Spec {
+        component: String::from("shops"),
+        authorizers: Choice::All,
+        template_id: json!(12),
+        version: String::from("2.0.1"),
+        description: String::from("spring"),
+        variables: Map::new(),
+        until: Goal::Released,
+        concurrency: 4,
+        rate: None,
+        canary: 0,
+        batch: 0,
+        stop_above_failed_percent: None,
+        window: None,
+    }
+}
+
+const OPTIONS: Options =
+    Options { waits: Waits { poll: Duration::from_secs(10), quota: Duration::from_secs(60) }, concurrency: 4, most: 8 };
+
+/// One process from its start until its death, or until the rollout is done. `true`: it died.
+async fn live(world: &Arc<World>, platform: &'static str, fate: &Arc<Fate>) -> bool {
+    let process = Arc::new(Process { world: world.clone(), fate: fate.clone(), platform });
+    let rollouts = Rollouts::open(process.clone(), process.clone(), process.clone(), process.clone(), OPTIONS).await.unwrap();
+    let known = world.rollouts.lock().unwrap().keys().next().copied();
+    let id = match known {
+        Some(id) => id,
+        None => rollouts.create(spec(), None).await.unwrap().id,
+    };
+    let running = tokio::spawn(rollouts.clone().run(Shutdown::default()));
+    let mut dead = fate.dead.subscribe();
+    let done = async {
+        loop {
+            if world.rollouts.lock().unwrap()[&id].record.state == State::Done {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let died = tokio::select! {
+        _ = dead.wait_for(|dead| *dead) => true,
+        () = done => false,
+        () = tokio::time::sleep(Duration::from_secs(20)) => panic!("stands still: {:?}", rollouts.items(id).await),
+    };
+    running.abort();
+    let _ = running.await;
+    died
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_between_any_two_lines_repeats_no_deed() {
+    for platform in ["baidu", "kuaishou"] {
+        for steps in 0.. {
+            let world = Arc::new(World::default());
+            let died = live(&world, platform, &Fate::after(steps)).await;
+            if died {
+                live(&world, platform, &Fate::after(usize::MAX)).await;
+            }
+            let stages: Vec<Stage> = world.items.lock().unwrap().values().map(|kept| kept.record.stage).collect();
+            assert_eq!(stages, [Stage::Released; 2], "{platform}, killed after {steps} steps");
+            let deeds = world.deeds.lock().unwrap().clone();
+            assert_eq!(deeds.len(), 6, "{platform}, killed after {steps} steps: {deeds:?}");
+            assert!(deeds.values().all(|times| *times == 1), "{platform}, killed after {steps} steps: {deeds:?}");
+            if !died {
+                assert!(steps > 40, "{steps}");
+                break;
+            }
+        }
+    }
+}
