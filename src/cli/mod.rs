@@ -18,6 +18,7 @@ mod keys;
 mod listen;
 mod openapi;
 mod restore;
+mod rollout;
 mod running;
 mod serve;
 mod simulate;
@@ -81,6 +82,9 @@ enum Command {
     /// Events on their way to subscriptions.
     #[command(subcommand)]
     Deliveries(deliveries::Deliveries),
+    /// Bring one template version to many merchants.
+    #[command(subcommand)]
+    Rollout(rollout::Rollout),
     /// Bring live events to a handler on this machine.
     Listen(listen::Listen),
     /// Print the description of the service API, or of the operations.
@@ -113,6 +117,7 @@ impl Cli {
             Command::Authorizers(command) => wait(command.run(&terminal)),
             Command::Events(command) => wait(command.run(&terminal)),
             Command::Deliveries(command) => wait(command.run(&terminal)),
+            Command::Rollout(command) => wait(command.run(&terminal)),
             Command::Openapi(command) => command.run(&terminal),
             Command::Listen(command) => wait(command.run(&terminal)),
             Command::Backup(command) => wait(command.run(&terminal)),
@@ -125,6 +130,8 @@ fn wait(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failur
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::from)?;
     runtime.block_on(async {
         tokio::select! {
+            // A command that has its own way to end on Ctrl-C is asked first.
+            biased;
             done = command => done,
             _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
         }

@@ -97,6 +97,11 @@ impl Terminal {
         }
     }
 
+    /// Progress of long work in several lines, on standard error.
+    pub fn board(&self) -> Board {
+        Board { live: io::stderr().is_terminal(), height: 0, progress: self.progress() }
+    }
+
     /// Progress of long work, on standard error.
     pub fn progress(&self) -> Progress {
         Progress { live: io::stderr().is_terminal(), last: None, written: false }
@@ -130,6 +135,53 @@ impl Drop for Progress {
         if self.live && self.written {
             let _ = write!(io::stderr().lock(), "\r\x1b[K");
         }
+    }
+}
+
+/// A few lines that tell how far long work is: redrawn in place on a terminal, else one line now and then.
+#[derive(Debug)]
+pub struct Board {
+    live: bool,
+    /// Lines that stand there now.
+    height: usize,
+    progress: Progress,
+}
+
+impl Board {
+    /// Shows these lines; `short` is the same on one line, where nothing can be redrawn.
+    pub fn show(&mut self, lines: &[String], short: &str) {
+        if !self.live {
+            self.progress.at(short);
+            return;
+        }
+        // Lines that wrapped could not be redrawn: for the moment they are cut at the edge instead.
+        let mut text = format!("{}\x1b[?7l", self.start());
+        for line in lines {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text.push_str("\x1b[?7h");
+        self.height = lines.len();
+        let mut err = io::stderr().lock();
+        let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+    }
+
+    /// Says something that stays, above what is redrawn.
+    pub fn aside(&mut self, line: &str) {
+        let start = self.start();
+        self.height = 0;
+        let _ = writeln!(io::stderr().lock(), "{start}{line}");
+    }
+
+    /// Back to where the first line began, and nothing below.
+    fn start(&self) -> String {
+        if self.live && self.height > 0 { format!("\x1b[{}A\r\x1b[J", self.height) } else { String::new() }
+    }
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        let _ = write!(io::stderr().lock(), "{}", self.start());
     }
 }
 

@@ -1,6 +1,7 @@
 //! The commands: exit code, stdout, stderr.
 
 mod operations;
+mod rollout;
 mod service;
 mod serving;
 mod words;

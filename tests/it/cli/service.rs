@@ -76,7 +76,12 @@ impl StandIn {
     }
 
     pub fn run_in(&self, folder: &Path, arguments: &[&str]) -> Ran {
-        command(folder, arguments).env("YIZHAN_URL", &self.url).env("YIZHAN_API_KEY", "yzk_test").output().unwrap().into()
+        self.environment(&mut command(folder, arguments)).output().unwrap().into()
+    }
+
+    /// Tells a command where the service is.
+    pub fn environment<'a>(&self, command: &'a mut std::process::Command) -> &'a mut std::process::Command {
+        command.env("YIZHAN_URL", &self.url).env("YIZHAN_API_KEY", "yzk_test")
     }
 
     pub fn asked(&self) -> Vec<Asked> {
