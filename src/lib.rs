@@ -26,6 +26,7 @@
 //! | [`envelope`] | how vendors seal and sign | knows a vendor or an event |
 //! | [`inbox`] | what arrived, and the ports of the log | sends anything to anybody |
 //! | [`vault`] | what we hold for others: tickets, tokens, authorizers | hands out a token that is not durable |
+//! | [`reconcile`] | what a lost push would have told: missed pushes, overdue audits, grants, tickets | gives up a merchant on one look |
 //! | [`versions`] | which version each authorizer has released, in audit, uploaded | asks a vendor |
 //! | [`fanout`] | who hears of an event: subscriptions, deliveries, replays | lets one subscriber delay another |
 //! | [`attributes`] | what a provider notes about its merchants: tags and variables | asks a vendor |
@@ -71,6 +72,7 @@ pub mod operations;
 pub mod outbound;
 pub mod placeholder;
 pub mod platform;
+pub mod reconcile;
 pub mod rollout;
 pub mod secret;
 pub mod settings;

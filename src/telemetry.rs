@@ -106,6 +106,8 @@ pub const METRICS: &[Metric] = &[
     gauge("yizhan_queue_depth", "Writes that wait, by queue: log, vault"),
     histogram("yizhan_commit_seconds", QUICK, "Time of one durable commit, by store: log, vault"),
     histogram("yizhan_commit_group", GROUP, "Writes in one durable commit, by store: log, vault"),
+    counter("yizhan_reconcile_looks_total", "Looks for what lost pushes would have told, by look and outcome: ok, incomplete"),
+    counter("yizhan_reconcile_found_total", "What those looks found that no push had told, by look"),
     gauge("yizhan_events_lost", "Acknowledged events that damage of the disk took"),
     gauge("yizhan_rollout_items", "Authorizers of rollouts at work, by stage"),
     counter("yizhan_http_requests_total", "Requests by route and status"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{App, Health, Stores};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::event_type::Glob;
 use crate::fanout::replays::Replays;
@@ -20,6 +20,7 @@ use crate::outbound::guard::Guard;
 use crate::outbound::vendors::HttpVendors;
 use crate::outbound::webhooks::Webhooks;
 use crate::outbound::{ClientError, Vendors};
+use crate::reconcile::{Book, Doors, Reconcile};
 use crate::rollout::plan::Known;
 use crate::rollout::{self, Rollouts};
 use crate::shutdown::Shutdown;
@@ -53,6 +54,9 @@ pub enum BuildError {
     /// An HTTP client.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// What is awaited of the vendors.
+    #[error("what was submitted cannot be read: {0}")]
+    Reconcile(crate::inbox::LogError),
     /// The log after a loss.
     #[error("the log cannot go on after a loss: {0}")]
     Loss(crate::inbox::LogError),
@@ -69,7 +73,9 @@ impl BuildError {
             Self::Key(_) => "`yizhan init` makes a key; `openssl rand -base64 32` does too",
             Self::VaultStore(error) => error.hint(),
             Self::LogStore(_) => "the message above says what to do",
-            Self::Vault(_) | Self::Loss(_) | Self::Rollouts(_) => "look at the log lines above; `yizhan restore` brings a backup back",
+            Self::Vault(_) | Self::Loss(_) | Self::Rollouts(_) | Self::Reconcile(_) => {
+                "look at the log lines above; `yizhan restore` brings a backup back"
+            }
             Self::Fanout(_) => "mend the subscription in the configuration",
             Self::Client(_) => "check the system's certificates",
         }
@@ -92,15 +98,16 @@ impl App {
 
         let vault =
             Vault::open(stores.vault.clone(), components.clone(), vendors.clone(), Arc::clone(&clock), &config.server.public_url).await?;
-        compare_with_mark(&vault, &log, &health).await?;
+        let lost_since = compare_with_mark(&vault, &log, &health).await?;
 
         let guard = Guard::allowing(&config.fanout.allow_private);
         let webhook = Webhook::new(Webhooks::new(guard.clone())?, Arc::clone(&clock), config.fanout.timeout);
         let exchange = Exchange::new(vault.clone(), Arc::clone(&clock));
         let exchange: Arc<dyn Sink> = Arc::new(exchange);
         let versions = Arc::new(VersionBook::new(log.clone()));
-        let desk = Desk::new(config.components.clone(), vault.clone(), vendors, Arc::clone(&clock)).observed_by(versions.clone());
-        let desk = Arc::new(desk);
+        let book = Book::open(log.clone(), config.components.clone(), config.reconcile.audit_after).await.map_err(BuildError::Reconcile)?;
+        let desk = Desk::new(config.components.clone(), vault.clone(), vendors, Arc::clone(&clock));
+        let desk = Arc::new(desk.observed_by(versions.clone()).observed_by(book.clone()));
         let known = Known { vault: vault.clone(), versions: versions.clone(), attributes: log.clone() };
         let rollouts = Rollouts::open(log.clone(), desk.clone(), Arc::new(known), Arc::clone(&clock), of_rollouts(&config)).await;
         let rollouts = rollouts.map_err(BuildError::Rollouts)?;
@@ -125,7 +132,18 @@ impl App {
             Fanout::open(stores.vault.clone(), log.clone(), config.subscriptions.clone(), sinks, options, Arc::clone(&clock)).await?;
         let replays = Replays::new(log.clone(), log.clone(), log.clone(), fanout.clone(), Arc::clone(&clock));
         let tickets: Arc<dyn Tickets> = vault.clone();
-        let inbox = Inbox::new(log.clone(), log.clone(), fanout.clone(), tickets, Arc::clone(&clock), components);
+        let inbox = Arc::new(Inbox::new(log.clone(), log.clone(), fanout.clone(), tickets, Arc::clone(&clock), components));
+        let doors = Doors {
+            desk: Arc::clone(&desk),
+            inbox: Arc::clone(&inbox),
+            vault: Arc::clone(&vault),
+            versions: log.clone(),
+            ledger: log.clone(),
+            book,
+        };
+        let reconcile = Reconcile::open(doors, &config.components, config.reconcile.clone(), Arc::clone(&clock), lost_since)
+            .await
+            .map_err(BuildError::Reconcile)?;
         let proxy = Proxy::new(config.components.clone(), vault.clone(), http, Arc::clone(&clock));
         let idempotency = Idempotency::new(stores.vault.clone(), Arc::clone(&clock));
         let audit = Arc::new(ReadAudit::new(log.clone(), Arc::clone(&clock)));
@@ -146,6 +164,7 @@ impl App {
             rollouts,
             versions,
             version_shelf: log.clone(),
+            reconcile,
             proxy: Arc::new(proxy),
             idempotency: Arc::new(idempotency),
             audit,
@@ -182,14 +201,13 @@ async fn open(config: &Config, at_rest: &Arc<AtRest>, clock: &Arc<dyn Clock>) ->
 }
 
 /// Holds the log against the mark of acknowledged events that the vault remembers: what is missing was lost to damage, and is said loudly.
-async fn compare_with_mark(vault: &Vault, log: &Arc<FjallLog>, health: &Health) -> Result<(), BuildError> {
+/// Since when, where something is.
+async fn compare_with_mark(vault: &Vault, log: &Arc<FjallLog>, health: &Health) -> Result<Option<Timestamp>, BuildError> {
     metrics::gauge!("yizhan_events_lost").set(0.0);
-    let Some(mark) = vault.high_water() else { return Ok(()) };
-    let Some(lost) = fjall::missing_since(log.last_sequence(), mark.sequence) else { return Ok(()) };
-    let since = match log.last_event() {
-        Ok(Some((_, received_at))) => received_at.to_string(),
-        _ => String::from("the beginning"),
-    };
+    let Some(mark) = vault.high_water() else { return Ok(None) };
+    let Some(lost) = fjall::missing_since(log.last_sequence(), mark.sequence) else { return Ok(None) };
+    let last = log.last_event().ok().flatten().map(|(_, received_at)| received_at);
+    let since = last.map_or_else(|| String::from("the beginning"), |received_at| received_at.to_string());
     tracing::error!(
         events = lost.events,
         since,
@@ -198,7 +216,8 @@ async fn compare_with_mark(vault: &Vault, log: &Arc<FjallLog>, health: &Health) 
     );
     health.note("log", format!("{} acknowledged events received between {since} and {} were lost to damage", lost.events, mark.at));
     metrics::gauge!("yizhan_events_lost").set(u32::try_from(lost.events).map_or(f64::from(u32::MAX), f64::from));
-    log.continue_after(mark.sequence).await.map_err(BuildError::Loss)
+    log.continue_after(mark.sequence).await.map_err(BuildError::Loss)?;
+    Ok(Some(last.unwrap_or(Timestamp::UNIX_EPOCH)))
 }
 
 /// The log as the port that rooms know.

@@ -24,6 +24,7 @@ use crate::inbox::{EventLog, Inbox, Rejections};
 use crate::operations::Desk;
 use crate::operations::idempotency::Idempotency;
 use crate::operations::proxy::Proxy;
+use crate::reconcile::Reconcile;
 use crate::rollout::Rollouts;
 use crate::shutdown::Shutdown;
 use crate::store::fjall::FjallLog;
@@ -39,7 +40,7 @@ pub struct App {
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Pushes.
-    pub inbox: Inbox,
+    pub inbox: Arc<Inbox>,
     /// Stored events.
     pub log: Arc<dyn EventLog>,
     /// Refused pushes.
@@ -62,6 +63,8 @@ pub struct App {
     pub versions: Arc<VersionBook>,
     /// The same, to page through.
     pub version_shelf: Arc<dyn VersionShelf>,
+    /// What lost pushes would have told.
+    pub reconcile: Arc<Reconcile>,
     /// Other vendor calls.
     pub proxy: Arc<Proxy>,
     /// Requests with a key of the caller's.

@@ -57,6 +57,7 @@ impl App {
         start("replays", Box::pin(Arc::clone(&self.replays).run(self.shutdown.clone())));
         start("rollouts", Box::pin(Arc::clone(&self.rollouts).run(self.shutdown.clone())));
         start("audit", Box::pin(Arc::clone(&self.audit).run(self.shutdown.clone())));
+        start("reconcile", Box::pin(Arc::clone(&self.reconcile).run(self.shutdown.clone())));
         start("high-water", Box::pin(Arc::clone(self).remember()));
         start("retention", Box::pin(Arc::clone(self).expunge()));
         start("disk", Box::pin(Arc::clone(self).watch_disk(Arc::clone(&disk))));

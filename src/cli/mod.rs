@@ -17,6 +17,7 @@ mod init;
 mod keys;
 mod listen;
 mod openapi;
+mod reconcile;
 mod restore;
 mod rollout;
 mod running;
@@ -76,6 +77,8 @@ enum Command {
     Call(call::Call),
     /// List the authorizers of a component.
     Authorizers(authorizers::Authorizers),
+    /// Ask a component's platform now for what lost pushes would have told.
+    Reconcile(reconcile::Reconcile),
     /// Stored events.
     #[command(subcommand)]
     Events(events::Events),
@@ -115,6 +118,7 @@ impl Cli {
             Command::Token(command) => wait(command.run(&terminal)),
             Command::Call(command) => wait(command.run(&terminal)),
             Command::Authorizers(command) => wait(command.run(&terminal)),
+            Command::Reconcile(command) => wait(command.run(&terminal)),
             Command::Events(command) => wait(command.run(&terminal)),
             Command::Deliveries(command) => wait(command.run(&terminal)),
             Command::Rollout(command) => wait(command.run(&terminal)),

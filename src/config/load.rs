@@ -51,6 +51,7 @@ impl Config {
         let store = sections::store(&mut root);
         let fanout = sections::fanout(&mut root);
         let rollout = sections::rollout(&mut root);
+        let reconcile = sections::reconcile(&mut root, store.as_ref());
         let log = sections::log(&mut root);
         let (components, names) = components::read(&mut root);
         let api_keys = api_keys::read(&mut root, &names);
@@ -58,9 +59,17 @@ impl Config {
 
         let problems = root.finish();
         match (server, store, log) {
-            (Some(server), Some(store), Some(log)) if problems.is_empty() => {
-                Ok(Self { server, store, fanout, rollout, log, api_keys, components: Components::new(components), subscriptions })
-            }
+            (Some(server), Some(store), Some(log)) if problems.is_empty() => Ok(Self {
+                server,
+                store,
+                fanout,
+                rollout,
+                reconcile,
+                log,
+                api_keys,
+                components: Components::new(components),
+                subscriptions,
+            }),
             _ => {
                 let mut problems: Vec<Problem> =
                     problems.into_iter().map(|problem| with_variable(problem, &surroundings.variables)).collect();

@@ -19,6 +19,7 @@ use ipnet::IpNet;
 use crate::access::ApiKey;
 use crate::fanout::Subscription;
 use crate::platform::Components;
+use crate::reconcile;
 use crate::secret::Secret;
 use crate::telemetry::Format;
 
@@ -34,6 +35,8 @@ pub struct Config {
     pub fanout: Fanout,
     /// `[rollout]`.
     pub rollout: Rollout,
+    /// `[reconcile]`.
+    pub reconcile: reconcile::Options,
     /// `[log]`.
     pub log: Log,
     /// `[[api_keys]]`.

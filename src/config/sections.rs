@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use super::{Fanout, Log, Rollout, Server, Store};
 use crate::envelope::cbc;
+use crate::reconcile;
 use crate::secret::Secret;
 use crate::settings::{Problem, Settings, duration};
 use crate::telemetry::{self, Format};
@@ -146,6 +147,22 @@ fn networks(table: &mut Settings, key: &str) -> Vec<IpNet> {
         }
     }
     networks
+}
+
+/// `[reconcile]`. What the log forgets of messages bounds what is asked of vendors' lists of pushes.
+pub(super) fn reconcile(root: &mut Settings, store: Option<&Store>) -> reconcile::Options {
+    let mut table = root.table("reconcile");
+    let options = reconcile::Options {
+        enabled: table.flag_or("enabled", true),
+        missed_every: span(&mut table, "missed_every", MINUTE..=DAY),
+        grants_every: span(&mut table, "grants_every", 10 * MINUTE..=7 * DAY),
+        audit_after: span(&mut table, "audit_after", MINUTE..=7 * DAY),
+        audit_longest_pause: span(&mut table, "audit_longest_pause", MINUTE..=7 * DAY),
+        audit_give_up: span(&mut table, "audit_give_up", DAY..=365 * DAY),
+        remembered: store.map_or(DAY, |store| store.dedupe_retention),
+    };
+    root.problems(table.finish());
+    options
 }
 
 /// `[log]`.

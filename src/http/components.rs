@@ -10,6 +10,7 @@ use super::caller::{Caller, Read};
 use super::list::{Listing, slice};
 use super::parameters::Query;
 use super::problem::Problem;
+use super::reconcile::{self, Looks};
 use super::{Face, body};
 use crate::clock::Timestamp;
 use crate::platform::{Component, Family};
@@ -27,6 +28,7 @@ struct ComponentBody<'a> {
     code_expires_at: Option<Timestamp>,
     last_event_at: Option<Timestamp>,
     callbacks: Callbacks,
+    reconcile: Looks,
     warnings: Vec<String>,
 }
 
@@ -122,6 +124,7 @@ async fn describe<'a>(face: &Face, component: &'a dyn Component) -> Result<Compo
             authorized: format!("{base}/authorized"),
             authorize: format!("{}/authorize/{name}", face.app.config.server.public_url),
         },
+        reconcile: reconcile::looks(face.app.reconcile.looked(name)),
         warnings: state.warnings,
     })
 }

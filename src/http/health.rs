@@ -21,7 +21,8 @@ pub async fn ready(face: web::Data<Face>) -> Result<HttpResponse, Problem> {
         parts.insert("shutdown", Err(String::from("the service is stopping")));
     }
     let status = if parts.values().all(Result::is_ok) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let remarks = face.app.health.remarks();
+    let mut remarks = face.app.health.remarks();
+    remarks.extend(face.app.reconcile.remark().map(|remark| ("reconcile", remark)));
     let parts: BTreeMap<&str, Value> = parts
         .into_iter()
         .map(|(part, state)| {

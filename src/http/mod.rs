@@ -26,6 +26,7 @@ pub mod parameters;
 mod passage;
 pub mod problem;
 pub mod proxy;
+mod reconcile;
 mod rejected;
 mod replays;
 mod rollouts;

@@ -11,7 +11,7 @@ use actix_web::{HttpResponse, Route};
 use super::problem::Problem;
 use super::{
     attributes, audit, authorize, authorizers, backup, callback, components, deliveries, events, health, openapi, operations, pages, proxy,
-    rejected, replays, rollouts, stream, subscriptions, tokens,
+    reconcile, rejected, replays, rollouts, stream, subscriptions, tokens,
 };
 use crate::access::Scope;
 use Gives::{Bytes, Empty, Events, File, Json, Page, Text, Vendor};
@@ -50,6 +50,8 @@ pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
         get(components::list).needs(Scope::Read).says("第三方应用列表", "Components and their state").query(LIST).gives(Page("Component"))]);
     at("/v1/components/{component}", vec![
         get(components::one).needs(Scope::Read).says("一个第三方应用的状态", "State of one component").gives(Json("Component"))]);
+    at("/v1/components/{component}/reconcile", vec![
+        post(reconcile::run).needs(Scope::OperationsCall).says("立即对账：补回漏掉的推送、审核结果与授权", "Ask the platform now for what lost pushes would have told").takes("Empty").gives(Json("Reconciled"))]);
     at("/v1/components/{component}/ticket", vec![
         get(tokens::ticket).needs(Scope::TicketsRead).says("最新 ticket", "The newest ticket").gives(Json("Ticket"))]);
     at("/v1/components/{component}/token", vec![

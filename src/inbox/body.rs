@@ -30,6 +30,7 @@ struct Envelope<'a> {
 /// Normal fields first, the vendor's body last.
 struct Data<'a> {
     notice: &'a Notice,
+    derived: bool,
     vendor: &'a Value,
 }
 
@@ -41,6 +42,9 @@ impl Serialize for Data<'_> {
             Notice::Fact { data, .. } => put_all(&mut map, data)?,
             Notice::Ticket(_) | Notice::Revoked { .. } => {}
         }
+        if self.derived {
+            map.serialize_entry("derived", &true)?;
+        }
         map.serialize_entry("vendor", self.vendor)?;
         map.end()
     }
@@ -50,11 +54,18 @@ fn put_all<M: SerializeMap>(map: &mut M, data: &Map<String, Value>) -> Result<()
     data.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))
 }
 
-/// The exact bytes that are stored, listed and delivered.
+/// The exact bytes that are stored, listed and delivered. `derived`: found by asking, no push brought it.
 ///
 /// # Errors
 /// Of writing JSON; names, texts and times cannot cause one.
-pub fn write(component: &str, platform: &'static str, id: EventId, push: &Push, received_at: Timestamp) -> serde_json::Result<Vec<u8>> {
+pub fn write(
+    component: &str,
+    platform: &'static str,
+    id: EventId,
+    push: &Push,
+    received_at: Timestamp,
+    derived: bool,
+) -> serde_json::Result<Vec<u8>> {
     serde_json::to_vec(&Envelope {
         specversion: "1.0",
         id: id.to_string(),
@@ -67,6 +78,6 @@ pub fn write(component: &str, platform: &'static str, id: EventId, push: &Push, 
         vendortype: &push.vendor_type,
         // Always three decimals: RFC 3339 in UTC with milliseconds.
         receivedat: format!("{received_at:.3}"),
-        data: Data { notice: &push.notice, vendor: &push.vendor },
+        data: Data { notice: &push.notice, derived, vendor: &push.vendor },
     })
 }

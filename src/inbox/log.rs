@@ -7,6 +7,7 @@ use crate::platform::push::Ticket;
 use crate::secret::Secret;
 
 use super::event::{Event, EventFilter, EventId};
+use super::fact::Fact;
 
 /// Why the log did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,8 @@ pub struct Arrival {
     pub sealed: Option<Secret>,
     /// Names of the subscriptions that must hear of it; one delivery each.
     pub subscribers: Vec<String>,
+    /// What it says has happened, where asking the vendor could find the same: told before means [`Accepted::Seen`].
+    pub fact: Option<Fact>,
 }
 
 /// What became of an arrival. Both mean: durable, acknowledge.
@@ -70,7 +73,7 @@ pub struct Expunged {
 /// Where events are kept. One method, one transaction.
 #[async_trait::async_trait]
 pub trait EventLog: Send + Sync {
-    /// Stores event, dedupe key, index keys, sealed part and deliveries in one atomic batch and returns once it is durable.
+    /// Stores event, dedupe key, fact, index keys, sealed part and deliveries in one atomic batch and returns once it is durable.
     /// Concurrent calls are committed in groups.
     async fn accept(&self, arrival: Arrival) -> Result<Accepted, LogError>;
 
@@ -140,4 +143,7 @@ pub trait Audience: Send + Sync {
 pub trait Tickets: Send + Sync {
     /// Keeps a ticket durably, unless a newer one is kept already.
     async fn keep(&self, component: &str, ticket: &Ticket, received_at: Timestamp) -> Result<(), LogError>;
+
+    /// Whether tokens of that merchant are held by now. From memory. While they are not, no grant's code may be lost.
+    fn has_tokens(&self, component: &str, authorizer: &str) -> bool;
 }

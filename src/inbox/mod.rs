@@ -1,10 +1,12 @@
 //! What arrived. [`Inbox::accept`] is the one door: open the push → (a ticket into the vault) → store event, dedupe key and deliveries
 //! in one durable batch → acknowledge. Nothing else happens in the request; everything later is a worker that can be killed at any line.
 //!
-//! Called by `http` for pushes and by `reconcile` for facts found by polling. Never sends anything to anybody.
+//! Called by `http` for pushes; by `reconcile` for pushes that the vendor lists as missed ([`Inbox::take_listed`]) and for what asking
+//! found ([`Inbox::derive`]). All pass the same door: what was told before is not told again. Never sends anything to anybody.
 
 mod body;
 pub mod event;
+pub mod fact;
 pub mod log;
 mod meters;
 pub mod replay;
@@ -13,15 +15,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 pub use event::{Event, EventFilter, EventId};
 pub use log::{Accepted, Arrival, EventLog, LogError, Page, Position, Rejections};
 
 use crate::clock::{Clock, Timestamp};
+use crate::event_type::EventType;
 use crate::platform::push::{Grant, Notice};
 use crate::platform::{Acknowledgement, Component, Components, Opened, Push, PushError, RawPush};
 use crate::secret::Secret;
+use fact::Fact;
 use log::{Audience, Rejected, Tickets};
 use meters::{Meters, Outcome, Phase};
 
@@ -43,6 +48,36 @@ pub struct Reprocessed {
     pub accepted: u64,
     /// Refused again.
     pub still_refused: u64,
+}
+
+/// What asking a vendor found.
+#[derive(Debug, Clone)]
+pub struct Finding<'a> {
+    /// Whom it is about.
+    pub authorizer: &'a str,
+    /// What happened: the end of an audit or a build, a grant, a withdrawal.
+    pub kind: EventType,
+    /// Normal fields of `data` (contract 4), without `derived` and `vendor`.
+    pub data: Map<String, Value>,
+    /// The operation that was asked; it stands where a push has the vendor's name of its event.
+    pub asked: &'a str,
+    /// The vendor's answer; no secret is in it.
+    pub vendor: Value,
+    /// When it happened by the vendor's clock; when it was found, where the vendor does not say.
+    pub at: Timestamp,
+    /// It did not happen before this: the submission, the grant. Tells this fact from an earlier one like it.
+    pub since: Option<Timestamp>,
+}
+
+/// What became of an entry of a vendor's list of pushes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listed {
+    /// It was missed, and is stored now.
+    Fresh,
+    /// It was stored before.
+    Seen,
+    /// It cannot be opened.
+    Unreadable(PushError),
 }
 
 /// Refused pushes on their way into the store. More at a time are not kept: a flood of forgeries must not cost memory.
@@ -87,8 +122,14 @@ impl Inbox {
         let outcome = match opened {
             Ok(Opened::Push(push)) => {
                 let acknowledgement = push.acknowledgement.clone();
+                let kind = push.notice.kind();
                 match self.store(component, *push, raw.received_at).await {
-                    Ok(outcome) => Ok((outcome, acknowledgement)),
+                    Ok(outcome) => {
+                        if matches!(outcome, Outcome::Duplicate) {
+                            tracing::info!(component = name, r#type = %kind, "a push seen before was acknowledged again");
+                        }
+                        Ok((outcome, acknowledgement))
+                    }
                     Err(error) => {
                         match &error {
                             // The platform sends again; a store that stays full shows in `yizhan_queue_depth`.
@@ -167,7 +208,65 @@ impl Inbox {
         Ok(reprocessed)
     }
 
-    /// The durable part: a ticket first, then event and deliveries; then whoever waits for them is woken.
+    /// An entry of the vendor's list of pushes, through the same door as a push.
+    ///
+    /// # Errors
+    /// The store did not take it.
+    pub async fn take_listed(&self, component: &dyn Component, entry: &Value) -> Result<Listed, LogError> {
+        let received_at = self.clock.now();
+        let push = match component.open_listed(entry, received_at) {
+            Ok(push) => push,
+            Err(error) => return Ok(Listed::Unreadable(error)),
+        };
+        Ok(match self.store(component, push, received_at).await? {
+            Outcome::Fresh => {
+                self.meters.push(component.name(), Outcome::Fresh);
+                Listed::Fresh
+            }
+            _ => Listed::Seen,
+        })
+    }
+
+    /// What asking the vendor found becomes an event marked as derived, unless a push or an earlier finding told the same. The new event's id.
+    ///
+    /// # Errors
+    /// The store did not take it.
+    pub async fn derive(&self, component: &dyn Component, finding: Finding<'_>) -> Result<Option<EventId>, LogError> {
+        let now = self.clock.now();
+        let Finding { authorizer, kind, data, asked, vendor, at, since } = finding;
+        let Some(fact) = Fact::found(authorizer, kind, &data, at, since, now) else {
+            return Err(LogError::Failed(format!("{kind} is never derived")));
+        };
+        let told = &fact.told;
+        let since_text = since.map(|since| since.to_string()).unwrap_or_default();
+        let ids = [&told.version, &told.package_id, &told.audit_id].map(|id| id.as_deref().unwrap_or_default());
+        let dedupe_key = format!("derived\n{}\n{authorizer}\n{kind}\n{since_text}\n{}", fact.subject.as_str(), ids.join("\n"));
+        let notice = match kind {
+            // Without a code: the vault asks the vendor for one.
+            EventType::AuthorizationGranted => Notice::Granted(Grant { code: None, tokens: None, permissions: Vec::new(), granted_at: at }),
+            EventType::AuthorizationRevoked => Notice::Revoked { at },
+            kind => Notice::Fact { kind, data },
+        };
+        let push = Push {
+            notice,
+            vendor_type: asked.to_owned(),
+            authorizer: Some(authorizer.to_owned()),
+            time: at,
+            dedupe_key,
+            vendor,
+            acknowledgement: Acknowledgement::success(),
+        };
+        let (id, accepted) = self.put_down(component, push, now, Some(fact), true).await?;
+        Ok(match accepted {
+            Accepted::Fresh(sequence) => {
+                tracing::info!(component = component.name(), authorizer, event.id = %id, event.sequence = sequence, r#type = %kind, asked, "found what no push told");
+                Some(id)
+            }
+            Accepted::Seen => None,
+        })
+    }
+
+    /// The durable part of a push: a ticket first, then event and deliveries.
     async fn store(&self, component: &dyn Component, push: Push, received_at: Timestamp) -> Result<Outcome, LogError> {
         let name = component.name();
         if let Notice::Ticket(ticket) = &push.notice {
@@ -175,9 +274,33 @@ impl Inbox {
             self.tickets.keep(name, ticket, received_at).await?;
         }
         let kind = push.notice.kind();
+        let brings_tokens = matches!(&push.notice, Notice::Granted(grant) if grant.code.is_some() || grant.tokens.is_some());
+        let always_stored = brings_tokens && !push.authorizer.as_deref().is_some_and(|app_id| self.tickets.has_tokens(name, app_id));
+        let fact = Fact::pushed(&push, received_at, always_stored);
+        let (id, accepted) = self.put_down(component, push, received_at, fact, false).await?;
+        match accepted {
+            Accepted::Fresh(sequence) => {
+                tracing::info!(component = name, event.id = %id, event.sequence = sequence, r#type = %kind, "a push was stored");
+                Ok(Outcome::Fresh)
+            }
+            Accepted::Seen => Ok(Outcome::Duplicate),
+        }
+    }
+
+    /// Event and deliveries in one batch; then whoever waits for them is woken.
+    async fn put_down(
+        &self,
+        component: &dyn Component,
+        push: Push,
+        received_at: Timestamp,
+        fact: Option<Fact>,
+        derived: bool,
+    ) -> Result<(EventId, Accepted), LogError> {
+        let name = component.name();
+        let kind = push.notice.kind();
         let platform = component.platform().name();
         let id = EventId(uuid_at(received_at));
-        let body = body::write(name, platform, id, &push, received_at).map_err(|error| LogError::Failed(error.to_string()))?;
+        let body = body::write(name, platform, id, &push, received_at, derived).map_err(|error| LogError::Failed(error.to_string()))?;
         let sealed = match &push.notice {
             Notice::Granted(grant) | Notice::Updated(grant) => Some(sealed(grant)?),
             Notice::Ticket(_) | Notice::Revoked { .. } | Notice::Fact { .. } => None,
@@ -195,19 +318,13 @@ impl Inbox {
             body: Bytes::from(body),
         };
         let dedupe_key = format!("{name}\n{}", push.dedupe_key);
-        let arrival = Arrival { event, dedupe_key, sealed, subscribers: subscribers.clone() };
-        match self.log.accept(arrival).await? {
-            Accepted::Fresh(sequence) => {
-                self.audience.nudge(&subscribers);
-                self.meters.event(name, kind);
-                tracing::info!(component = name, event.id = %id, event.sequence = sequence, r#type = %kind, "a push was stored");
-                Ok(Outcome::Fresh)
-            }
-            Accepted::Seen => {
-                tracing::info!(component = name, r#type = %kind, "a push seen before was acknowledged again");
-                Ok(Outcome::Duplicate)
-            }
+        let arrival = Arrival { event, dedupe_key, sealed, subscribers: subscribers.clone(), fact };
+        let accepted = self.log.accept(arrival).await?;
+        if let Accepted::Fresh(_) = accepted {
+            self.audience.nudge(&subscribers);
+            self.meters.event(name, kind);
         }
+        Ok((id, accepted))
     }
 
     /// Keeps a refused push, without making the answer wait.

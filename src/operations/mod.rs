@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 
 use crate::clock::{Clock, Timestamp};
 use crate::outbound::{SendError, Vendors};
-use crate::platform::operation::{BadParam, Bearer, Operation, Outcome, Params};
+use crate::platform::operation::{BadParam, Bearer, Effect, Operation, Outcome, Params};
 use crate::platform::{ApiError, Component, Components};
 use crate::vault::VaultError;
 use errand::{Before, Errand};
@@ -88,9 +88,31 @@ pub struct Observed<'a> {
     pub at: Timestamp,
 }
 
+/// What is about to be sent, or was sent in vain.
+#[derive(Debug, Clone, Copy)]
+pub struct Tried<'a> {
+    /// Component name.
+    pub component: &'a str,
+    /// For whom; `None`: for the component itself.
+    pub authorizer: Option<&'a str>,
+    /// Normal name.
+    pub operation: &'static str,
+    /// What is asked for.
+    pub params: &'a Params,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// Who hears of everything that was carried out, before the caller does.
 #[async_trait::async_trait]
 pub trait Observer: Send + Sync {
+    /// An operation that is not only a question is about to be sent. What the observer writes is durable when it returns, so that a process
+    /// that ends in the middle leaves word of it.
+    async fn begins(&self, _tried: Tried<'_>) {}
+
+    /// It gave no result. `nothing_done`: it certainly did not take place.
+    async fn failed(&self, _tried: Tried<'_>, _nothing_done: bool) {}
+
     /// An operation gave a result. What the observer writes is durable when it returns; its own troubles are its own.
     async fn carried_out(&self, done: Observed<'_>);
 }
@@ -101,20 +123,22 @@ pub struct Desk {
     tokens: Arc<dyn TokenSource>,
     vendors: Arc<dyn Vendors>,
     clock: Arc<dyn Clock>,
-    observer: Option<Arc<dyn Observer>>,
+    /// In the order in which they were given.
+    observers: Vec<Arc<dyn Observer>>,
 }
 
 impl Desk {
     /// Puts a desk together.
     #[must_use]
     pub fn new(components: Components, tokens: Arc<dyn TokenSource>, vendors: Arc<dyn Vendors>, clock: Arc<dyn Clock>) -> Self {
-        Self { components, tokens, vendors, clock, observer: None }
+        Self { components, tokens, vendors, clock, observers: Vec::new() }
     }
 
-    /// The same with somebody who hears of everything that was carried out.
+    /// The same with somebody more who hears of everything that was carried out.
     #[must_use]
-    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
-        Self { observer: Some(observer), ..self }
+    pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observers.push(observer);
+        self
     }
 
     /// The platform of a component.
@@ -208,12 +232,29 @@ impl Desk {
     async fn note(&self, checked: Checked<'_>, before: Before) -> Result<Outcome, OperationError> {
         let (component, authorizer, name) = (checked.component.name(), checked.authorizer.clone(), checked.operation.name);
         let started = self.clock.now();
+        let is_question = checked.operation.effect == Effect::Read;
         let mut errand = Errand::new(self, checked, before);
+        if !is_question {
+            for observer in &self.observers {
+                let (authorizer, params) = (authorizer.as_deref(), errand.params());
+                observer.begins(Tried { component, authorizer, operation: name, params, at: started }).await;
+            }
+        }
         let result = errand.run().await;
         let at = self.clock.now();
-        if let (Ok(outcome), Some(observer)) = (&result, &self.observer) {
+        for observer in &self.observers {
             let (authorizer, params) = (authorizer.as_deref(), errand.params());
-            observer.carried_out(Observed { component, authorizer, operation: name, params, result: &outcome.result, at }).await;
+            match &result {
+                Ok(outcome) => {
+                    let done = Observed { component, authorizer, operation: name, params, result: &outcome.result, at };
+                    observer.carried_out(done).await;
+                }
+                Err(error) if !is_question => {
+                    let nothing_done = !matches!(error, OperationError::OutcomeUnknown { .. });
+                    observer.failed(Tried { component, authorizer, operation: name, params, at: started }, nothing_done).await;
+                }
+                Err(_) => {}
+            }
         }
         let took_ms = i64::try_from(at.duration_since(started).as_millis()).unwrap_or(i64::MAX);
         match &result {

@@ -12,6 +12,7 @@ pub mod diagnose;
 pub mod douyin;
 pub mod issued;
 pub mod kuaishou;
+pub mod looks;
 pub mod loose;
 pub mod operation;
 pub mod proxy;
@@ -96,6 +97,16 @@ pub trait Component: push::Pushes + token::Tokens + diagnose::Diagnose {
     /// Its follow-up calls.
     fn operations(&self) -> &dyn operation::Operations {
         &operation::Nothing
+    }
+
+    /// How its vendor is asked what became of an audit; `None` where it cannot be.
+    fn audit_look(&self) -> Option<looks::AuditLook> {
+        None
+    }
+
+    /// Its vendor's list of the merchants that granted; `None` where there is none.
+    fn grant_list(&self) -> Option<looks::GrantList> {
+        None
     }
 
     /// How its vendor's other calls are passed on; `None` where they are not.

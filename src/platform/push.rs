@@ -206,6 +206,16 @@ pub trait Pushes: Send + Sync {
     /// The first check that failed.
     fn open(&self, raw: &RawPush) -> Result<Opened, PushError>;
 
+    /// Opens an entry of the vendor's own list of pushes, for vendors that keep one (Baidu 2.8): what [`Pushes::open`] would have given for
+    /// the push. `entry` is an item of the result of `pushes.missed`. There is no signature to check; the list came over a call of ours.
+    ///
+    /// # Errors
+    /// There is no such list, or the entry cannot be opened.
+    fn open_listed(&self, entry: &Value, received_at: Timestamp) -> Result<Push, PushError> {
+        let _ = (entry, received_at);
+        Err(PushError::Malformed(String::from("this platform has no list of pushes")))
+    }
+
     /// What a refused push is answered, where the vendor's protocol or the settings want more than the plain status of
     /// [`PushError::status`]. The body must never be mistakable for an acknowledgement.
     fn refusal(&self, raw: &RawPush, error: &PushError) -> Option<Acknowledgement> {

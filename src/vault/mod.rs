@@ -106,6 +106,10 @@ pub struct ComponentState {
     pub ticket_received_at: Option<Timestamp>,
     /// When the newest ticket was made, by the vendor's clock.
     pub ticket_created_at: Option<Timestamp>,
+    /// When we last asked the vendor to push tickets, where it wants that.
+    pub tickets_asked_at: Option<Timestamp>,
+    /// Since when this process waits for tickets.
+    pub watched_since: Option<Timestamp>,
     /// The component's own tokens.
     pub tokens: Vec<TokenState>,
     /// Authorizers by state: pending, granted, revoked.

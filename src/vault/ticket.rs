@@ -27,7 +27,7 @@ pub(super) struct TicketDesk {
     /// When the vendor refused the newest one, and how.
     refused: Mutex<Option<(Timestamp, ApiError)>>,
     /// When we last asked the vendor to begin pushing.
-    started_at: Mutex<Option<Timestamp>>,
+    pub started_at: Mutex<Option<Timestamp>>,
     /// One keeper at a time, so that memory and shelf agree about the newest.
     keeping: tokio::sync::Mutex<()>,
 }
@@ -191,6 +191,12 @@ impl Tickets for Vault {
             ShelfError::Damaged(cause) => LogError::Damaged(cause),
             other => LogError::Failed(other.to_string()),
         })
+    }
+
+    fn has_tokens(&self, component: &str, authorizer: &str) -> bool {
+        let Ok(chamber) = self.chamber(component) else { return false };
+        let now = self.clock.now();
+        chamber.board.read(crate::platform::Family::Current, authorizer, |held| held.is_valid(now)).unwrap_or(false)
     }
 }
 

@@ -186,6 +186,8 @@ impl Chamber {
         ComponentState {
             ticket_received_at: ticket.as_ref().map(|ticket| ticket.received_at),
             ticket_created_at: ticket.as_ref().map(|ticket| ticket.created_at),
+            tickets_asked_at: *locked(&self.tickets.started_at),
+            watched_since: Some(self.opened_at),
             tokens: self.token_states(""),
             authorizers,
             codes_waiting,

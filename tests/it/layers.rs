@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["platform"],
     &["inbox", "outbound"],
     &["vault", "fanout", "operations", "versions", "attributes"],
-    &["rollout"],
+    &["rollout", "reconcile"],
     &["config", "store"],
     &["app"],
     &["http", "simulator", "downstream"],

@@ -31,6 +31,7 @@ mod operations;
 mod outbound;
 mod placeholder;
 mod process;
+mod reconcile;
 mod rollout;
 mod settings;
 mod simulator;

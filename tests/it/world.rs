@@ -71,7 +71,17 @@ impl World {
 
     /// Stops the service in good order and starts it again on the same store.
     pub async fn restart(&mut self) {
-        self.stop().await;
+        self.down().await;
+        self.up().await;
+    }
+
+    /// Where the store is.
+    pub fn store(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// Starts the service again on the same store.
+    pub async fn up(&mut self) {
         let (base, running) = start(&self.folder, &self.extra, self.clock.clone()).await;
         (self.base, self.running) = (base, Some(running));
         self.simulator.connect(&self.base);
@@ -84,7 +94,8 @@ impl World {
         self.restart().await;
     }
 
-    async fn stop(&mut self) {
+    /// Stops the service in good order.
+    pub async fn down(&mut self) {
         if let Some((server, work, app)) = self.running.take() {
             server.stop().await;
             app.shutdown.request();

@@ -32,6 +32,7 @@ use std::sync::Arc;
 use super::operation::Operations;
 use super::proxy::Proxied;
 use super::{Component, Platform, Title, Twin};
+use crate::platform::looks::{AuditLook, GrantList};
 use crate::settings::{Problem, Settings};
 use settings::Application;
 
@@ -98,6 +99,22 @@ impl Component for Application {
 
     fn app_id(&self) -> &str {
         self.gateway.app_id()
+    }
+
+    /// One version is under way at a time (Alipay 5.1). No message tells how a build ended (3.1).
+    fn audit_look(&self) -> Option<AuditLook> {
+        Some(AuditLook {
+            operation: "package.get",
+            by_version: true,
+            has_stages: false,
+            has_many: false,
+            build: Some("package.build_status"),
+        })
+    }
+
+    /// Alipay 4.6.
+    fn grant_list(&self) -> Option<GrantList> {
+        Some(GrantList { operation: "authorization.list", page: "page_no", size: "page_size", most: 50, granted_at: "granted_at" })
     }
 
     fn operations(&self) -> &dyn Operations {

@@ -18,6 +18,7 @@ use super::operation::Operations;
 use super::proxy::Proxied;
 use super::sorted_envelope::{Layout, Sealing};
 use super::{Component, Platform, Title, Twin, redirect};
+use crate::platform::looks::AuditLook;
 use crate::settings::{Problem, Settings};
 
 /// The platform.
@@ -73,6 +74,11 @@ impl Component for Application {
 
     fn app_id(&self) -> &str {
         &self.of.tp_id
+    }
+
+    /// Packages are listed with their states (5.2.2); there is no list of authorizers.
+    fn audit_look(&self) -> Option<AuditLook> {
+        Some(AuditLook { operation: "package.list", by_version: false, has_stages: false, has_many: true, build: None })
     }
 
     fn operations(&self) -> &dyn Operations {

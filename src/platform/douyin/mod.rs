@@ -17,6 +17,7 @@ use super::operation::{Operation, Operations};
 use super::proxy::Proxied;
 use super::sorted_envelope::{Layout, Sealing};
 use super::{Component, Platform, Title, Twin, redirect};
+use crate::platform::looks::{AuditLook, GrantList};
 use crate::secret::Secret;
 use crate::settings::{Problem, Settings};
 
@@ -76,6 +77,16 @@ impl Component for Application {
 
     fn proxy(&self) -> Option<&dyn Proxied> {
         Some(self)
+    }
+
+    /// One version is in audit at a time (5.6).
+    fn audit_look(&self) -> Option<AuditLook> {
+        Some(AuditLook { operation: "package.list", by_version: false, has_stages: true, has_many: false, build: None })
+    }
+
+    /// 4.7.
+    fn grant_list(&self) -> Option<GrantList> {
+        Some(GrantList { operation: "authorization.list", page: "page", size: "size", most: 50, granted_at: "authorized_at" })
     }
 
     fn operations(&self) -> &dyn Operations {

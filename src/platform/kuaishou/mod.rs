@@ -22,6 +22,7 @@ use super::operation::Operations;
 use super::proxy::Proxied;
 use super::{Component, Platform, Title, Twin};
 use crate::clock::Timestamp;
+use crate::platform::looks::AuditLook;
 use crate::secret::Secret;
 use crate::settings::{Problem, Settings};
 
@@ -175,6 +176,11 @@ impl Component for Application {
 
     fn app_id(&self) -> &str {
         &self.app_id
+    }
+
+    /// As at the sibling platform (5.3.6); off until the settings switch the list on. There is no list of authorizers.
+    fn audit_look(&self) -> Option<AuditLook> {
+        Some(AuditLook { operation: "package.list", by_version: false, has_stages: true, has_many: false, build: None })
     }
 
     fn operations(&self) -> &dyn Operations {

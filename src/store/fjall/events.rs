@@ -12,6 +12,7 @@ use fjall::{Keyspace, Readable, Snapshot};
 use super::days::{Day, KEPT, index};
 use super::lines::lock;
 use super::record::{self, StoredDelivery};
+use super::records::Kind;
 use super::waiting;
 use super::writer::{Incoming, Job};
 use super::{FjallLog, Store, aside, damaged, malformed, seen};
@@ -202,7 +203,8 @@ fn checkpoint(snapshot: &Snapshot, day: &Keyspace, from: u64, below: u64, last: 
 impl Store {
     /// Encodes an arrival, so that the committing thread only has to write it.
     fn prepare(&self, arrival: Arrival) -> Result<Incoming, LogError> {
-        let Arrival { event, dedupe_key, sealed, mut subscribers } = arrival;
+        let Arrival { event, dedupe_key, sealed, mut subscribers, fact } = arrival;
+        let fact = fact.map(|fact| (Kind::Fact.key(&[&event.component, &fact.authorizer, fact.subject.as_str()]), fact));
         let sealed = match &sealed {
             None => Vec::new(),
             Some(secret) => {
@@ -231,6 +233,7 @@ impl Store {
             authorizer: event.authorizer,
             order,
             deliveries,
+            fact,
         })
     }
 

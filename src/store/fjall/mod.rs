@@ -15,6 +15,7 @@ mod lines;
 mod meta;
 mod outbox;
 mod reads;
+mod reconcile;
 mod record;
 mod records;
 mod rejected;

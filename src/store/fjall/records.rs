@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use super::writer::{Group, Job};
 use super::{FjallLog, Store, damaged, malformed};
 use crate::inbox::LogError;
+use crate::inbox::fact::Told;
 
 /// What a record is: the first byte of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +27,12 @@ pub enum Kind {
     Versions,
     /// Tags and variables of an authorizer.
     Attributes,
-    /// A fact that was told: so that it is not told twice.
+    /// Facts that were told of an authorizer: so that none is told twice.
     Fact,
+    /// A submission whose end is awaited.
+    Submission,
+    /// When a component was last reconciled, and what that found.
+    Look,
     /// A playbook made by API.
     Playbook,
 }
@@ -41,6 +46,8 @@ impl Kind {
             Self::Versions => b'v',
             Self::Attributes => b'a',
             Self::Fact => b'f',
+            Self::Submission => b's',
+            Self::Look => b'l',
             Self::Playbook => b'p',
         }
     }
@@ -92,6 +99,12 @@ impl Swap {
     pub fn weight(&self) -> usize {
         self.key.len() + self.value.as_ref().map_or(0, Bytes::len) + 16
     }
+}
+
+/// The facts told under that key. Damage is forgetting: at worst a fact is told twice.
+pub fn facts(store: &Store, key: &[u8]) -> fjall::Result<Vec<Told>> {
+    let value = store.records.get(key)?;
+    Ok(value.as_deref().and_then(split).and_then(|(_, facts)| serde_json::from_slice(facts).ok()).unwrap_or_default())
 }
 
 /// Versions that a batch leaves behind, before it is committed.

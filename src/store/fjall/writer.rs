@@ -19,6 +19,7 @@ use super::settle::Verdict;
 use super::{Store, meta, reseal, retention};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::{Attempt, Delivery, DeliveryId};
+use crate::inbox::fact::{Fact, Told};
 use crate::inbox::{Accepted, EventId};
 use crate::store::commit::Commit;
 use crate::vault::audit::Read;
@@ -37,6 +38,8 @@ pub struct Incoming {
     pub order: u64,
     /// Per subscription the delivery as stored, its sequence still missing.
     pub deliveries: Vec<(String, DeliveryId, Vec<u8>)>,
+    /// What it tells, with the key of the facts told before.
+    pub fact: Option<(Vec<u8>, Fact)>,
 }
 
 /// One put (or removal) of a generic write.
@@ -92,6 +95,8 @@ pub struct Group {
     touched: HashSet<(String, u64)>,
     /// Versions of the records that this batch writes.
     pub records: Touched,
+    /// Facts that this batch writes.
+    pub facts: HashMap<Vec<u8>, Vec<Told>>,
     /// Per subscription: change of pending, of dead.
     counts: HashMap<String, (i64, i64)>,
     /// Per replay: change of delivered, of dead.
@@ -106,6 +111,7 @@ impl Group {
             marks: HashSet::new(),
             touched: HashSet::new(),
             records: Touched::new(),
+            facts: HashMap::new(),
             counts: HashMap::new(),
             outcomes: HashMap::new(),
             after: Aftermath::default(),

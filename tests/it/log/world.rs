@@ -92,6 +92,7 @@ pub fn arrival(key: &str, authorizer: Option<&str>, at: Timestamp, subscribers: 
         dedupe_key: format!("douyin\n{key}"),
         sealed: None,
         subscribers: subscribers.iter().map(ToString::to_string).collect(),
+        fact: None,
     }
 }
 

@@ -1,0 +1,197 @@
+//! Facts: what an event says has happened, so that what a vendor pushed and what was found by asking it are told once.
+//!
+//! Made by [`super::Inbox`] for the few kinds of events that asking can find too: the end of an audit, of a build, a grant, a withdrawal.
+//! The log keeps the last facts of each authorizer and asks [`Fact::is_told`] in the batch that stores the event. Pure; reads no clock.
+//!
+//! What tells two facts of one kind apart, by vendor. An audit may fail, be submitted again and fail again, with the same version.
+//! - Baidu: the push names package and version since about 2020, earlier ones neither (Baidu 3.2); the list names both, no time of the end.
+//! - Douyin: the push names nothing but its time (Douyin 3.2); the list names the version in audit.
+//! - Kuaishou: whatever the push has of version, package and audit id (Kuaishou 3.2.1); the list names the version.
+//! - Alipay: the push names the version (Alipay 3.4); the query also says when it was submitted and when its audit ended.
+//! - Grants: every push has a time; the lists of Douyin and Alipay say when each merchant granted.
+//!
+//! So ids decide where both sides have them, and time does where they do not: a verdict lies between its submission and the moment it was
+//! found. A push is never held against another push (the vendor's own identity of a message is for that), and at most one push is taken
+//! for a fact that was found. Where that leaves a doubt, the push is a new event: told twice is better than not told.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::clock::Timestamp;
+use crate::event_type::EventType;
+use crate::platform::Push;
+use crate::platform::push::Notice;
+
+/// Clocks of vendors and ours may differ by this much, and vendors cut their times to seconds.
+const SLACK: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
+
+/// Longest app id of which facts are remembered; all known ones are below 40 characters.
+const LONGEST_AUTHORIZER: usize = 128;
+
+/// Facts of one subject remembered of one authorizer.
+const REMEMBERED: usize = 16;
+
+/// What a fact is about. Facts are held against those of the same subject, component and authorizer only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// The audit of a code package.
+    Audit,
+    /// The making of a code package.
+    Build,
+    /// A merchant's grant.
+    Grant,
+}
+
+impl Subject {
+    /// Its word in keys.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Audit => "audit",
+            Self::Build => "build",
+            Self::Grant => "grant",
+        }
+    }
+
+    /// What events of that type are about, where asking could find the same.
+    #[must_use]
+    pub const fn of(kind: EventType) -> Option<Self> {
+        match kind {
+            EventType::AuditPassed | EventType::AuditFailed => Some(Self::Audit),
+            EventType::BuildSucceeded | EventType::BuildFailed => Some(Self::Build),
+            EventType::AuthorizationGranted | EventType::AuthorizationRevoked => Some(Self::Grant),
+            _ => None,
+        }
+    }
+}
+
+/// A fact as it is remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// What happened.
+    pub kind: EventType,
+    /// Version of the package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The vendor's number of the package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package_id: Option<String>,
+    /// The vendor's number of the audit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_id: Option<String>,
+    /// When it happened, by the vendor's clock.
+    pub at: Timestamp,
+    /// When it was received or found.
+    pub learnt_at: Timestamp,
+    /// It did not happen before this: when the package was submitted, when the merchant granted. Known of what was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Found by asking.
+    pub derived: bool,
+    /// A push was taken for it; a second one is another fact.
+    #[serde(default)]
+    pub taken: bool,
+    /// Sequence of its event.
+    #[serde(default)]
+    pub sequence: u64,
+}
+
+/// A fact on its way into the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    /// What it is about.
+    pub subject: Subject,
+    /// Whom it is about.
+    pub authorizer: String,
+    /// Remembered, but its event is stored whatever was told before: the push brings a code that nobody could do without.
+    pub always_stored: bool,
+    /// All else.
+    pub told: Told,
+}
+
+impl Fact {
+    /// The fact that a push tells, if it is one that asking could find too.
+    #[must_use]
+    pub fn pushed(push: &Push, received_at: Timestamp, always_stored: bool) -> Option<Self> {
+        let data = match &push.notice {
+            Notice::Fact { data, .. } => Some(data),
+            _ => None,
+        };
+        let kind = push.notice.kind();
+        // What is longer is no app id, and would be a long key.
+        let authorizer = push.authorizer.clone().filter(|authorizer| authorizer.len() <= LONGEST_AUTHORIZER)?;
+        let subject = Subject::of(kind)?;
+        let told = Told { derived: false, ..told(kind, data, push.time, received_at) };
+        Some(Self { subject, authorizer, always_stored, told })
+    }
+
+    /// The fact that was found by asking; `None` for a kind that is never derived.
+    #[must_use]
+    pub fn found(
+        authorizer: &str,
+        kind: EventType,
+        data: &Map<String, Value>,
+        at: Timestamp,
+        since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let told = Told { since, derived: true, ..told(kind, Some(data), at, now) };
+        let subject = Subject::of(kind).filter(|_| authorizer.len() <= LONGEST_AUTHORIZER)?;
+        Some(Self { subject, authorizer: authorizer.to_owned(), always_stored: false, told })
+    }
+
+    /// Whether this was told before; remembers it either way. The sequence of the event that told it.
+    pub fn is_told(&self, before: &mut Vec<Told>) -> Option<u64> {
+        let new = &self.told;
+        let same = (!self.always_stored).then(|| before.iter_mut().rev().find(|known| is_same(known, new))).flatten();
+        if let Some(same) = same {
+            same.taken |= !new.derived;
+            return Some(same.sequence);
+        }
+        before.push(new.clone());
+        let over = before.len().saturating_sub(REMEMBERED);
+        before.drain(..over);
+        None
+    }
+}
+
+fn told(kind: EventType, data: Option<&Map<String, Value>>, at: Timestamp, learnt_at: Timestamp) -> Told {
+    let text = |name: &str| data.and_then(|data| data.get(name)).and_then(Value::as_str).map(str::to_owned);
+    let (version, package_id, audit_id) = (text("version"), text("package_id"), text("audit_id"));
+    Told { kind, version, package_id, audit_id, at, learnt_at, since: None, derived: false, taken: false, sequence: 0 }
+}
+
+/// Whether `new` is what `known` told.
+fn is_same(known: &Told, new: &Told) -> bool {
+    let agree = |one: &Option<String>, other: &Option<String>| one.as_ref().zip(other.as_ref()).is_none_or(|(one, other)| one == other);
+    // Baidu's builds in development may carry a `d` before their version.
+    let plain = |version: &Option<String>| version.as_ref().map(|version| version.strip_prefix('d').unwrap_or(version).to_owned());
+    if known.kind != new.kind
+        || !agree(&known.audit_id, &new.audit_id)
+        || !agree(&known.package_id, &new.package_id)
+        || !agree(&plain(&known.version), &plain(&new.version))
+    {
+        return false;
+    }
+    let is_not_before =
+        |at: Timestamp, since: Option<Timestamp>| since.is_none_or(|since| at.saturating_add(SLACK).is_ok_and(|at| at >= since));
+    let is_not_after = |at: Timestamp, end: Timestamp| end.saturating_add(SLACK).is_ok_and(|end| at <= end);
+    match (known.derived, new.derived) {
+        (false, false) => false,
+        // One push at most, for a verdict that lies between the submission and the moment it was found. An audit ends once:
+        // with its number there is no doubt.
+        (true, false) => {
+            let is_one_audit = known.audit_id.is_some() && known.audit_id == new.audit_id;
+            !known.taken && (is_one_audit || (is_not_before(new.at, known.since) && is_not_after(new.at, known.learnt_at)))
+        }
+        // By our time of receipt too: the zone of some vendors' times is nowhere stated.
+        (false, true) => is_not_before(known.at, new.since) && is_not_before(known.learnt_at, new.since),
+        (true, true) => known.since == new.since,
+    }
+}
+
+/// Whether one of these has been told.
+#[must_use]
+pub fn has_ended(told: &[Told], candidates: &[Fact]) -> bool {
+    candidates.iter().any(|new| told.iter().any(|known| is_same(known, &new.told)))
+}

@@ -1,0 +1,298 @@
+//! What was submitted and waits for its end: noted before it is sent, known once it was accepted, forgotten once its end is an event.
+//!
+//! The book listens at the desk ([`Observer`]), so it hears of every submission whoever asked for it. It is held in memory, since what waits
+//! is little, and written durably first. A submission noted and never confirmed (the process died, or the outcome stayed unknown) is asked
+//! for like any other: the vendor says what became of it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::ledger::Ledger;
+use crate::clock::Timestamp;
+use crate::inbox::LogError;
+use crate::operations::{Observed, Observer, Tried};
+use crate::platform::loose;
+use crate::platform::operation::Params;
+use crate::platform::{Component, Components};
+
+/// What was submitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Awaited {
+    /// The end of an audit.
+    Audit,
+    /// The end of a build.
+    Build,
+}
+
+/// A submission whose end is awaited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submission {
+    /// What is awaited.
+    pub awaited: Awaited,
+    /// The version, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The vendor's number of the package, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package_id: Option<String>,
+    /// The vendor's number of the audit, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_id: Option<String>,
+    /// When it was sent. Its end is not before this.
+    pub submitted_at: Timestamp,
+    /// How often the vendor was asked.
+    #[serde(default)]
+    pub looks: u32,
+    /// When it is asked next.
+    pub next_look_at: Timestamp,
+}
+
+/// The place of a submission: a later one in the same place takes over from it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// App id.
+    pub authorizer: String,
+    /// What it is, and which where there may be several.
+    pub slot: String,
+}
+
+type Open = BTreeMap<Place, Submission>;
+
+/// Behind the slot of a submission that was sent and is not answered yet.
+const UNANSWERED: &str = "?";
+
+/// The submissions of all components.
+pub struct Book {
+    ledger: Arc<dyn Ledger>,
+    components: Components,
+    /// How long after its submission a package is first asked for.
+    after: Duration,
+    open: Mutex<HashMap<String, Open>>,
+    /// One writer at a time, so that memory and disk agree.
+    writing: tokio::sync::Mutex<()>,
+    /// Counts what was noted: the workers look at their times again.
+    news: watch::Sender<u64>,
+}
+
+impl Book {
+    /// The book of these components, as the ledger has it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn open(ledger: Arc<dyn Ledger>, components: Components, after: Duration) -> Result<Arc<Self>, LogError> {
+        let mut open = HashMap::new();
+        for component in components.iter() {
+            let name = component.name();
+            open.insert(name.to_owned(), ledger.submissions(name).await?.into_iter().collect());
+        }
+        let (open, writing, news) = (Mutex::new(open), tokio::sync::Mutex::default(), watch::Sender::new(0));
+        Ok(Arc::new(Self { ledger, components, after, open, writing, news }))
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<String, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// News of everything that is noted.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn waiting(&self, component: &str) -> usize {
+        self.held().get(component).map_or(0, BTreeMap::len)
+    }
+
+    /// When the first of them is due.
+    #[must_use]
+    pub fn next(&self, component: &str) -> Option<Timestamp> {
+        self.held().get(component)?.values().map(|submission| submission.next_look_at).min()
+    }
+
+    /// Those that are due by then, those that waited longest first.
+    #[must_use]
+    pub fn due(&self, component: &str, by: Timestamp, limit: usize) -> Vec<(Place, Submission)> {
+        let held = self.held();
+        let open = held.get(component).into_iter().flatten().filter(|(_, submission)| submission.next_look_at <= by);
+        let mut due: Vec<_> = open.map(|(place, submission)| (place.clone(), submission.clone())).collect();
+        drop(held);
+        due.sort_by_key(|(_, submission)| submission.next_look_at);
+        due.truncate(limit);
+        due
+    }
+
+    /// Whether anything of that authorizer waits.
+    #[must_use]
+    pub fn awaits(&self, component: &str, authorizer: &str) -> bool {
+        let from = Place { authorizer: authorizer.to_owned(), slot: String::new() };
+        self.held().get(component).is_some_and(|open| open.range(from..).next().is_some_and(|(place, _)| place.authorizer == authorizer))
+    }
+
+    /// Puts another submission into the place of `was`, or none; unless somebody has submitted again meanwhile.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn replace(&self, component: &str, place: &Place, was: &Submission, by: Option<Submission>) -> Result<(), LogError> {
+        let _alone = self.writing.lock().await;
+        let stands = self.held().get(component).and_then(|open| open.get(place)).is_some_and(|held| held.submitted_at == was.submitted_at);
+        if !stands {
+            return Ok(());
+        }
+        self.write(component, vec![(place.clone(), by)]).await
+    }
+
+    /// Notes a submission that was learnt of elsewhere, where nothing of that authorizer waits.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn adopt(&self, component: &dyn Component, authorizer: &str, submission: Submission) -> Result<(), LogError> {
+        let _alone = self.writing.lock().await;
+        if self.awaits(component.name(), authorizer) {
+            return Ok(());
+        }
+        let place = place(component, authorizer, &submission);
+        self.write(component.name(), vec![(place, Some(submission))]).await
+    }
+
+    /// Durable first, then in memory.
+    async fn write(&self, component: &str, changes: Vec<(Place, Option<Submission>)>) -> Result<(), LogError> {
+        self.ledger.write(component, &changes).await?;
+        let mut held = self.held();
+        let open = held.entry(component.to_owned()).or_default();
+        for (place, submission) in changes {
+            match submission {
+                Some(submission) => drop(open.insert(place, submission)),
+                None => drop(open.remove(&place)),
+            }
+        }
+        drop(held);
+        self.news.send_modify(|noted| *noted = noted.wrapping_add(1));
+        Ok(())
+    }
+
+    fn fresh(&self, awaited: Awaited, params: &Params, at: Timestamp) -> Submission {
+        let first = at.checked_add(self.after).unwrap_or(Timestamp::MAX);
+        let (version, package_id) = (params.text("version"), params.text("package_id"));
+        Submission { awaited, version, package_id, audit_id: None, submitted_at: at, looks: 0, next_look_at: first }
+    }
+
+    async fn submitted(&self, component: &dyn Component, authorizer: &str, awaited: Awaited, done: Observed<'_>) -> Result<(), LogError> {
+        let _alone = self.writing.lock().await;
+        let name = component.name();
+        let mut submission = self.fresh(awaited, done.params, done.at);
+        let told =
+            |member: &str| done.result.as_object().and_then(|result| loose::text_of(result, &[member])).map(|text| text.into_owned());
+        submission.version = told("version").or(submission.version);
+        submission.package_id = told("package_id").or(submission.package_id);
+        submission.audit_id = told("audit_id");
+        let mut changes = Vec::new();
+        let unanswered = unanswered(authorizer);
+        if let Some(noted) = self.held().get(name).and_then(|open| open.get(&unanswered)).filter(|_| awaited == Awaited::Audit) {
+            // Sent before it was answered: the verdict may lie between the two.
+            submission.submitted_at = noted.submitted_at;
+            changes.push((unanswered, None));
+        }
+        changes.push((place(component, authorizer, &submission), Some(submission)));
+        self.write(name, changes).await
+    }
+
+    /// What was taken back is not waited for any more.
+    async fn taken_back(&self, component: &str, authorizer: &str, done: Observed<'_>) -> Result<(), LogError> {
+        let _alone = self.writing.lock().await;
+        let text = |member: &str| {
+            let told = done.result.as_object().and_then(|result| loose::text_of(result, &[member])).map(|text| text.into_owned());
+            told.or_else(|| done.params.text(member))
+        };
+        let (version, package_id) = (text("version"), text("package_id"));
+        let differ = |one: &Option<String>, other: &Option<String>| one.is_some() && other.is_some() && one != other;
+        let of = |(place, held): &(&Place, &Submission)| {
+            place.authorizer == authorizer
+                && held.awaited == Awaited::Audit
+                && !differ(&held.package_id, &package_id)
+                && !differ(&held.version, &version)
+        };
+        let gone: Vec<_> = self.held().get(component).into_iter().flatten().filter(of).map(|(place, _)| (place.clone(), None)).collect();
+        if gone.is_empty() { Ok(()) } else { self.write(component, gone).await }
+    }
+}
+
+fn unanswered(authorizer: &str) -> Place {
+    Place { authorizer: authorizer.to_owned(), slot: format!("audit{UNANSWERED}") }
+}
+
+/// Where a vendor audits one package at a time, a later submission means that the earlier one has ended.
+fn place(component: &dyn Component, authorizer: &str, submission: &Submission) -> Place {
+    let which = submission.package_id.as_deref().or(submission.version.as_deref()).unwrap_or_default();
+    let slot = match submission.awaited {
+        Awaited::Build => format!("build:{which}"),
+        Awaited::Audit if component.audit_look().is_some_and(|look| look.has_many) => format!("audit:{which}"),
+        Awaited::Audit => String::from("audit"),
+    };
+    Place { authorizer: authorizer.to_owned(), slot }
+}
+
+/// Longest app id that is a key of ours.
+const LONGEST_APP_ID: usize = 128;
+
+impl Book {
+    /// The component and the authorizer, where its vendor can be asked about them.
+    fn about<'a>(&self, component: &str, authorizer: Option<&'a str>) -> Option<(&Arc<dyn Component>, &'a str)> {
+        let component = self.components.named(component).filter(|component| component.audit_look().is_some())?;
+        Some((component, authorizer.filter(|app_id| app_id.len() <= LONGEST_APP_ID && !app_id.contains('\0'))?))
+    }
+}
+
+#[async_trait::async_trait]
+impl Observer for Book {
+    async fn begins(&self, tried: Tried<'_>) {
+        let Some((_, authorizer)) = self.about(tried.component, tried.authorizer).filter(|_| tried.operation == "audit.submit") else {
+            return;
+        };
+        let _alone = self.writing.lock().await;
+        let noted = self.fresh(Awaited::Audit, tried.params, tried.at);
+        if let Err(error) = self.write(tried.component, vec![(unanswered(authorizer), Some(noted))]).await {
+            tracing::warn!(component = tried.component, authorizer, %error, "a submission was not noted: its end is only heard of by push");
+        }
+    }
+
+    async fn failed(&self, tried: Tried<'_>, nothing_done: bool) {
+        let Some((_, authorizer)) = self.about(tried.component, tried.authorizer).filter(|_| tried.operation == "audit.submit") else {
+            return;
+        };
+        if !nothing_done {
+            return;
+        }
+        let _alone = self.writing.lock().await;
+        if let Err(error) = self.write(tried.component, vec![(unanswered(authorizer), None)]).await {
+            tracing::warn!(component = tried.component, authorizer, %error, "a submission that failed is still noted");
+        }
+    }
+
+    async fn carried_out(&self, done: Observed<'_>) {
+        let Some((component, authorizer)) = self.about(done.component, done.authorizer) else { return };
+        let status = done.result.get("status").and_then(Value::as_str).unwrap_or_default();
+        let noted = match done.operation {
+            "audit.submit" => self.submitted(component.as_ref(), authorizer, Awaited::Audit, done).await,
+            // Baidu can be told to submit what was uploaded at once.
+            "package.upload" if status == "in_audit" => self.submitted(component.as_ref(), authorizer, Awaited::Audit, done).await,
+            "package.upload"
+                if matches!(status, "queued" | "building") && component.audit_look().is_some_and(|look| look.build.is_some()) =>
+            {
+                self.submitted(component.as_ref(), authorizer, Awaited::Build, done).await
+            }
+            "audit.withdraw" | "package.back_to_development" => self.taken_back(done.component, authorizer, done).await,
+            _ => Ok(()),
+        };
+        if let Err(error) = noted {
+            tracing::warn!(component = done.component, authorizer, operation = done.operation, %error, "a submission was not noted: its end is only heard of by push");
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Audits whose end nobody told.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use yizhan::clock::{Clock, Timestamp};
+use yizhan::event_type::EventType;
+use yizhan::inbox::Finding;
+use yizhan::platform::looks::AuditLook;
+use yizhan::platform::twin::Verdict;
+use yizhan::reconcile::audits::{Answer, read};
+use yizhan::reconcile::{Awaited, Submission};
+
+use super::{PLATFORMS, app_id, delivered, done, events, lose_pushes, reconcile, refuse_unheard, submit};
+use crate::world::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verdict_whose_push_was_lost_is_found_by_itself_told_once_and_delivered_once() {
+    let world = World::new().await;
+    for platform in PLATFORMS {
+        world.granted(platform, app_id(platform)).await;
+        submit(&world, platform, false).await;
+        refuse_unheard(&world, platform, "no licence").await;
+        world.advance(Duration::from_secs(20 * 60));
+        assert_eq!(events(&world, platform, "audit.*").await, Vec::<Value>::new(), "{platform}: not asked for yet");
+        world.advance(Duration::from_secs(15 * 60));
+        let found = world
+            .until("the verdict", async || {
+                world.advance(Duration::from_secs(1));
+                events(&world, platform, "audit.failed").await.pop()
+            })
+            .await;
+        assert_eq!(found["subject"], app_id(platform));
+        let data = &found["data"];
+        assert_eq!(
+            (&data["derived"], &data["version"], &data["reason"]),
+            (&json!(true), &json!("1.0.0"), &json!("no licence")),
+            "{platform}"
+        );
+        assert!(data["vendor"].to_string().contains("no licence"), "{platform}: the vendor's answer");
+        assert_eq!(delivered(&world, platform, "audit.failed").await.len(), 1, "{platform}");
+
+        let again = reconcile(&world, platform).await;
+        assert_eq!((&again["audits"]["found"], &again["audits"]["waiting"]), (&json!(0), &json!(0)), "{platform}: {again}");
+        let (_, state) = world.get(&format!("/v1/components/{platform}")).await;
+        assert_eq!(state["reconcile"]["audits"]["found_in_all"], 1, "{platform}");
+        assert_eq!(events(&world, platform, "audit.*").await.len(), 1, "{platform}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_comes_after_its_verdict_was_found_is_acknowledged_and_makes_no_second_event() {
+    let mut world = World::new().await;
+    for platform in PLATFORMS {
+        world.granted(platform, app_id(platform)).await;
+        submit(&world, platform, false).await;
+        let push = refuse_unheard(&world, platform, "no licence").await;
+        world.advance(Duration::from_secs(300));
+        let looks = reconcile(&world, platform).await;
+        assert_eq!(looks["audits"]["found"], 1, "{platform}: {looks}");
+        // What was told is known after a restart too.
+        world.restart().await;
+        for _ in 0..2 {
+            assert!(world.simulator.repeat(platform, &push).await.unwrap().acknowledged, "{platform}");
+        }
+        assert_eq!(events(&world, platform, "audit.*").await.len(), 1, "{platform}");
+        assert_eq!(delivered(&world, platform, "audit.*").await.len(), 1, "{platform}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verdict_that_was_pushed_is_neither_asked_for_nor_told_again() {
+    let world = World::new().await;
+    for platform in PLATFORMS {
+        world.granted(platform, app_id(platform)).await;
+        submit(&world, platform, false).await;
+        let (_, answered) = world.simulator.audit(platform, app_id(platform), "1.0.0", &Verdict::Passed).await.unwrap();
+        assert!(answered.acknowledged);
+        let looks = reconcile(&world, platform).await;
+        assert_eq!((&looks["audits"]["asked"], &looks["audits"]["found"]), (&json!(0), &json!(0)), "{platform}: {looks}");
+        assert_eq!(looks["audits"]["waiting"], 0, "{platform}: nothing is waited for any more");
+        let told = events(&world, platform, "audit.*").await;
+        assert_eq!((told.len(), &told[0]["data"]["derived"]), (1, &Value::Null), "{platform}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_version_refused_again_is_told_again_pushed_or_found() {
+    let world = World::new().await;
+    for platform in PLATFORMS {
+        world.granted(platform, app_id(platform)).await;
+        submit(&world, platform, false).await;
+        refuse_unheard(&world, platform, "first").await;
+        world.advance(Duration::from_secs(60));
+        assert_eq!(reconcile(&world, platform).await["audits"]["found"], 1, "{platform}: found");
+
+        submit(&world, platform, true).await;
+        let verdict = Verdict::Failed(String::from("second"));
+        let (_, answered) = world.simulator.audit(platform, app_id(platform), "1.0.0", &verdict).await.unwrap();
+        assert!(answered.acknowledged);
+        assert_eq!(reconcile(&world, platform).await["audits"]["found"], 0, "{platform}: pushed");
+
+        submit(&world, platform, true).await;
+        refuse_unheard(&world, platform, "third").await;
+        world.advance(Duration::from_secs(60));
+        assert_eq!(reconcile(&world, platform).await["audits"]["found"], 1, "{platform}: found after a push like it");
+
+        let told: Vec<(Value, bool)> = events(&world, platform, "audit.failed")
+            .await
+            .iter()
+            .map(|event| (event["data"]["reason"].clone(), event["data"]["derived"] == true))
+            .collect();
+        assert_eq!(told, [(json!("first"), true), (json!("second"), false), (json!("third"), true)], "{platform}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_back_is_not_waited_for() {
+    let world = World::new().await;
+    for platform in PLATFORMS {
+        world.granted(platform, app_id(platform)).await;
+        submit(&world, platform, false).await;
+        let (_, before) = world.get(&format!("/v1/components/{platform}")).await;
+        assert_eq!(before["reconcile"]["audits"]["waiting"], 1, "{platform}");
+        done(&world, platform, "audit.withdraw", json!({})).await;
+        let (_, after) = world.get(&format!("/v1/components/{platform}")).await;
+        assert_eq!(after["reconcile"]["audits"]["waiting"], 0, "{platform}");
+        assert_eq!(reconcile(&world, platform).await["audits"]["asked"], 0, "{platform}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_submission_is_not_waited_for_and_hides_no_earlier_one() {
+    let world = World::new().await;
+    world.granted("kuaishou", app_id("kuaishou")).await;
+    let path = format!("/v1/components/kuaishou/authorizers/{}/operations/audit.submit", app_id("kuaishou"));
+    let waiting = async || world.get("/v1/components/kuaishou").await.1["reconcile"]["audits"]["waiting"].clone();
+    assert_ne!(world.post(&path, json!({})).await.0, 200, "nothing is uploaded");
+    assert_eq!(waiting().await, 0);
+    submit(&world, "kuaishou", false).await;
+    assert_ne!(world.post(&path, json!({})).await.0, 200, "one is in audit already");
+    assert_eq!(waiting().await, 1);
+}
+
+/// A process that dies after the event and before the submission is forgotten leaves both; one that dies before the event leaves the submission.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_ends_between_finding_and_storing_loses_nothing_and_tells_nothing_twice() {
+    let mut world = World::new().await;
+    let app = app_id("douyin");
+    world.granted("douyin", app).await;
+    done(&world, "douyin", "package.upload", json!({"template_id": "9133504853504530001", "version": "1.0.0", "description": "d"})).await;
+    world.advance(Duration::from_secs(60));
+    let submitted_at = world.clock.now();
+    let path = format!("/v1/components/douyin/authorizers/{app}/operations/audit.submit");
+    assert_eq!(world.post(&path, json!({"hosts": ["douyin"]})).await.0, 200);
+    refuse_unheard(&world, "douyin", "no licence").await;
+
+    // Asked, and the service ends before the answer is there.
+    let slow = yizhan::simulator::fault::CallFault {
+        matching: String::from("package_version/versions"),
+        trouble: yizhan::simulator::fault::CallTrouble::SlowMs(3_600_000),
+        times: 1,
+    };
+    world.simulator.fail_calls("douyin", slow).unwrap();
+    world.advance(Duration::from_secs(31 * 60));
+    world
+        .until("the question", async || {
+            world.simulator.journal().iter().any(|entry| entry.path.contains("package_version/versions")).then_some(())
+        })
+        .await;
+    world.restart().await;
+    assert_eq!(events(&world, "douyin", "audit.*").await.len(), 0);
+
+    // Found and stored, and the service ends before it forgets the submission.
+    let component = world.app().config.components.named("douyin").unwrap().clone();
+    let finding = || Finding {
+        authorizer: app,
+        kind: EventType::AuditFailed,
+        data: json!({"version": "1.0.0", "reason": "no licence"}).as_object().unwrap().clone(),
+        asked: "package.list",
+        vendor: json!({}),
+        at: world.clock.now(),
+        since: Some(submitted_at),
+    };
+    assert!(world.app().inbox.derive(component.as_ref(), finding()).await.unwrap().is_some());
+    assert!(world.app().inbox.derive(component.as_ref(), finding()).await.unwrap().is_none());
+    drop(component);
+    world.restart().await;
+    let looks = reconcile(&world, "douyin").await;
+    assert_eq!((&looks["audits"]["found"], &looks["audits"]["waiting"]), (&json!(0), &json!(0)), "{looks}");
+    assert_eq!(delivered(&world, "douyin", "audit.*").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vendor_that_does_not_answer_is_asked_again_and_nothing_is_lost() {
+    let world = World::new().await;
+    world.granted("douyin", app_id("douyin")).await;
+    submit(&world, "douyin", false).await;
+    refuse_unheard(&world, "douyin", "no licence").await;
+    let outage = yizhan::simulator::fault::CallFault {
+        matching: String::from("package_version/versions"),
+        trouble: yizhan::simulator::fault::CallTrouble::NotHeard,
+        times: 3,
+    };
+    world.simulator.fail_calls("douyin", outage).unwrap();
+    let looks = reconcile(&world, "douyin").await;
+    assert_eq!(looks["audits"]["found"], 0);
+    assert!(looks["audits"]["error"].is_string(), "{looks}");
+    assert_eq!(looks["audits"]["waiting"], 1);
+    assert_eq!(reconcile(&world, "douyin").await["audits"]["found"], 1);
+    lose_pushes(&world, "douyin", false);
+}
+
+fn submission(version: Option<&str>, package_id: Option<&str>) -> Submission {
+    let at: Timestamp = "2026-11-20T07:00:00Z".parse().unwrap();
+    let (version, package_id) = (version.map(str::to_owned), package_id.map(str::to_owned));
+    Submission { awaited: Awaited::Audit, version, package_id, audit_id: None, submitted_at: at, looks: 0, next_look_at: at }
+}
+
+fn kind(answer: &Answer) -> Option<(EventType, &Map<String, Value>)> {
+    match answer {
+        Answer::Ended { kind, data, .. } => Some((*kind, data)),
+        _ => None,
+    }
+}
+
+#[test]
+fn answers_of_every_shape_are_read() {
+    let list = AuditLook { operation: "package.list", by_version: false, has_stages: false, has_many: true, build: None };
+    let staged = AuditLook { has_stages: true, has_many: false, ..list };
+    let one = AuditLook { by_version: true, has_many: false, ..list };
+
+    let packages = json!({"items": [
+        {"package_id": "1", "version": "1.0.0", "status": "rejected", "reason": "r"},
+        {"package_id": "2", "version": "1.0.0", "status": "in_audit"},
+    ]});
+    assert_eq!(read(list, &submission(Some("1.0.0"), Some("2")), &packages), Answer::Open, "another package of the same version");
+    assert_eq!(kind(&read(list, &submission(None, Some("1")), &packages)).unwrap().0, EventType::AuditFailed);
+    assert_eq!(read(list, &submission(None, Some("3")), &packages), Answer::Open, "not listed");
+    assert_eq!(read(list, &submission(None, None), &packages), Answer::Open, "nobody can say which");
+
+    let stages = json!({"items": [
+        {"stage": "latest", "version": "1.0.1", "status": "uploaded"},
+        {"stage": "audit", "version": "1.0.0", "status": "passed", "hosts_passed": ["a"], "hosts_failed": ["b"], "reason": "r"},
+    ]});
+    let answer = read(staged, &submission(Some("1.0.0"), None), &stages);
+    let (told, data) = kind(&answer).unwrap();
+    assert_eq!(told, EventType::AuditFailed, "one host refused it");
+    assert_eq!(data["hosts"], json!([{"host": "a", "status": "passed"}, {"host": "b", "status": "failed"}]));
+    assert_eq!(read(staged, &submission(Some("1.0.1"), None), &stages), Answer::Open, "the stage of audits shows another version");
+    let released = json!({"items": [{"stage": "current", "version": "1.0.0", "status": "released"}]});
+    assert_eq!(kind(&read(staged, &submission(Some("1.0.0"), None), &released)).unwrap().0, EventType::AuditPassed);
+    assert_eq!(read(staged, &submission(None, None), &released), Answer::Open);
+
+    let detail = |status: &str| json!({"version": "1.0.0", "status": status, "audited_at": "2026-11-20T16:00:00+08:00", "submitted_at": "2026-11-20T15:30:00+08:00"});
+    match read(one, &submission(Some("1.0.0"), None), &detail("approved")) {
+        Answer::Ended { kind: EventType::AuditPassed, at, since, .. } => {
+            assert_eq!(at, Some("2026-11-20T08:00:00Z".parse().unwrap()));
+            assert_eq!(since, "2026-11-20T07:30:00Z".parse::<Timestamp>().unwrap(), "submitted again elsewhere");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(read(one, &submission(Some("1.0.0"), None), &detail("developing")), Answer::TakenBack);
+    assert_eq!(read(one, &submission(Some("1.0.0"), None), &detail("something new")), Answer::Open);
+    for nonsense in [json!(null), json!([]), json!({"items": "none"}), json!({"items": [1, null]}), json!("text")] {
+        assert_eq!(read(list, &submission(Some("1.0.0"), None), &nonsense), Answer::Open, "{nonsense}");
+    }
+
+    let build = Submission { awaited: Awaited::Build, ..submission(Some("1.0.0"), None) };
+    assert_eq!(kind(&read(one, &build, &json!({"status": "created"}))).unwrap().0, EventType::BuildSucceeded);
+    assert_eq!(kind(&read(one, &build, &json!({"status": "timed_out"}))).unwrap().0, EventType::BuildFailed);
+    assert_eq!(read(one, &build, &json!({"status": "queued"})), Answer::Open);
+}

@@ -1,0 +1,119 @@
+//! Our merchants held against the vendors' lists.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use yizhan::simulator::fault::{CallFault, CallTrouble};
+
+use super::{app_id, delivered, events, lose_pushes, reconcile};
+use crate::world::World;
+
+async fn token_status(world: &World, platform: &str, app_id: &str) -> u16 {
+    world.get(&format!("/v1/components/{platform}/authorizers/{app_id}/token")).await.0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merchant_that_nobody_told_us_of_is_found_and_its_tokens_are_won_back() {
+    let world = World::new().await;
+    for platform in ["douyin", "alipay"] {
+        let app = app_id(platform);
+        world.simulator.ticket(platform).await.unwrap();
+        lose_pushes(&world, platform, true);
+        world.simulator.grant(platform, app).await.unwrap();
+        lose_pushes(&world, platform, false);
+        world.advance(Duration::from_secs(60));
+        let looks = reconcile(&world, platform).await;
+        // By this look, or by the worker's own a moment before.
+        assert_eq!((&looks["grants"]["found_in_all"], &looks["grants"]["error"]), (&json!(1), &Value::Null), "{platform}: {looks}");
+        let told = events(&world, platform, "authorization.granted").await;
+        assert_eq!((told.len(), &told[0]["subject"], &told[0]["data"]["derived"]), (1, &json!(app), &json!(true)), "{platform}");
+        world
+            .until("a token", async || {
+                world.advance(Duration::from_secs(1));
+                (token_status(&world, platform, app).await == 200).then_some(())
+            })
+            .await;
+        assert_eq!(reconcile(&world, platform).await["grants"]["found"], 0, "{platform}");
+        assert_eq!(delivered(&world, platform, "authorization.granted").await.len(), 1, "{platform}");
+        assert!(!events(&world, platform, "*").await.iter().any(|event| event.to_string().contains("app_auth_token\":\"2")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grants_push_that_comes_late_makes_no_second_event_once_its_tokens_are_held() {
+    let world = World::new().await;
+    let app = app_id("douyin");
+    world.simulator.ticket("douyin").await.unwrap();
+    // What the vendor would have pushed at the time of the grant.
+    let at = yizhan::clock::china_text(yizhan::clock::Clock::now(&*world.clock));
+    lose_pushes(&world, "douyin", true);
+    world.simulator.grant("douyin", app).await.unwrap();
+    lose_pushes(&world, "douyin", false);
+    world.advance(Duration::from_secs(60));
+    assert_eq!(reconcile(&world, "douyin").await["grants"]["found_in_all"], 1);
+    world.until("a token", async || (token_status(&world, "douyin", app).await == 200).then_some(())).await;
+    let sample = yizhan::platform::named("douyin").unwrap().sample_settings("http://127.0.0.1:9");
+    let component = sample.lines().find_map(|line| line.strip_prefix("component_appid = \"")).unwrap().trim_end_matches('"').to_owned();
+    let push = json!({
+        "AppId": app, "TpAppId": component, "Event": "AUTHORIZED", "EventTime": at,
+        "AuthorizationCode": "0123456789abcdef0123456789abcdef", "AuthorizationCodeExpiresIn": 3600,
+    });
+    let (_, answered) = world.simulator.say("douyin", yizhan::platform::Door::Authorization, &push.to_string()).await.unwrap();
+    assert!(answered.acknowledged);
+    assert_eq!(events(&world, "douyin", "authorization.granted").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merchant_that_two_whole_lists_lack_is_gone_and_one_list_revokes_nobody() {
+    let world = World::new().await;
+    for platform in ["douyin", "alipay"] {
+        let (app, other) = (app_id(platform), if platform == "douyin" { "ttffffffffffffffff" } else { "2021000000000009" });
+        world.granted(platform, app).await;
+        world.granted(platform, other).await;
+        world.advance(Duration::from_secs(900));
+        assert_eq!(reconcile(&world, platform).await["grants"]["found"], 0, "{platform}");
+        lose_pushes(&world, platform, true);
+        world.simulator.revoke(platform, app).await.unwrap();
+        lose_pushes(&world, platform, false);
+        let looks = reconcile(&world, platform).await;
+        assert_eq!((&looks["grants"]["found"], &looks["grants"]["error"]), (&json!(0), &Value::Null), "{platform}: one list: {looks}");
+        assert_eq!(reconcile(&world, platform).await["grants"]["found"], 0, "{platform}: too soon for a second one");
+        world.advance(Duration::from_secs(400));
+        let looked = reconcile(&world, platform).await;
+        // The worker may have looked by itself meanwhile.
+        assert!(looked["grants"]["error"].is_null(), "{platform}: {looked}");
+        let told = events(&world, platform, "authorization.revoked").await;
+        assert_eq!((told.len(), &told[0]["subject"], &told[0]["data"]["derived"]), (1, &json!(app), &json!(true)), "{platform}");
+        world.until("the end of the grant", async || (token_status(&world, platform, app).await == 410).then_some(())).await;
+        assert_eq!(token_status(&world, platform, other).await, 200, "{platform}");
+        world.advance(Duration::from_secs(400));
+        reconcile(&world, platform).await;
+        assert_eq!(delivered(&world, platform, "authorization.revoked").await.len(), 1, "{platform}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_is_cut_in_the_middle_revokes_nobody() {
+    let world = World::new().await;
+    world.simulator.ticket("douyin").await.unwrap();
+    let request = world.client.post(format!("http://{}/_sim/douyin/crowd", world.simulator.address()));
+    let (status, told) = crate::world::answer(request.header("content-type", "application/json").body(r#"{"count":52}"#)).await;
+    assert_eq!(status, 200, "{told}");
+    let merchants: Vec<String> = serde_json::from_value(told["app_ids"].clone()).unwrap();
+    for merchant in &merchants {
+        world.until("a token", async || (token_status(&world, "douyin", merchant).await == 200).then_some(())).await;
+    }
+    world.advance(Duration::from_secs(900));
+    let gone = merchants.first().unwrap();
+    lose_pushes(&world, "douyin", true);
+    world.simulator.revoke("douyin", gone).await.unwrap();
+    lose_pushes(&world, "douyin", false);
+    for _ in 0..3 {
+        let cut = CallFault { matching: String::from("page=2"), trouble: CallTrouble::Garbage, times: 10 };
+        world.simulator.fail_calls("douyin", cut).unwrap();
+        let looks = reconcile(&world, "douyin").await;
+        assert!(looks["grants"]["error"].is_string(), "{looks}");
+        world.advance(Duration::from_secs(600));
+    }
+    assert_eq!(events(&world, "douyin", "authorization.revoked").await.len(), 0);
+}
