@@ -5,6 +5,7 @@
 
 mod authorizers;
 mod backup;
+mod bench;
 mod call;
 mod check;
 mod client;
@@ -96,6 +97,8 @@ enum Command {
     Backup(backup::Backup),
     /// Put a backup back into an empty store.
     Restore(restore::Restore),
+    /// Measure this machine's disk and HTTP, and the service against them.
+    Bench(bench::Bench),
 }
 
 impl Cli {
@@ -125,6 +128,7 @@ impl Cli {
             Command::Openapi(command) => command.run(&terminal),
             Command::Listen(command) => wait(command.run(&terminal)),
             Command::Backup(command) => wait(command.run(&terminal)),
+            Command::Bench(command) => command.run(&terminal),
         }
     }
 }

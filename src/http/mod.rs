@@ -3,11 +3,27 @@
 //! A handler extracts, calls one concept, and turns what it gets into a body; every rule lives in the room that is called.
 //! Started by `cli` with [`start`]. It never opens a push itself, never speaks HTTP to others, and never logs a body, a query string or a key.
 
+/// A server of that site with the settings that every server of ours has. A macro, because the type of a site cannot be written down.
+macro_rules! settled {
+    ($site:expr, $settings:expr) => {{
+        let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        actix_web::HttpServer::new($site)
+            .workers(workers)
+            .max_connections($settings.max_connections.div_ceil(workers).max(1))
+            .keep_alive($crate::http::KEEP_ALIVE)
+            .client_request_timeout($settings.client_timeout)
+            .client_disconnect_timeout($crate::http::GOODBYE)
+            .shutdown_timeout($settings.shutdown_grace.as_secs().max(1))
+            .disable_signals()
+    }};
+}
+
 mod attributes;
 mod audit;
 mod authorize;
 mod authorizers;
 mod backup;
+pub mod bare;
 mod body;
 mod callback;
 pub mod caller;
@@ -41,7 +57,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::middleware::from_fn;
-use actix_web::{App as Site, HttpResponse, HttpServer, dev, web};
+use actix_web::{App as Site, HttpResponse, dev, web};
 use jiff::SignedDuration;
 use tokio::task::JoinHandle;
 
@@ -150,7 +166,6 @@ async fn serve(mut server: dev::Server, shutdown: Shutdown, closing: Shutdown) -
 
 fn server(app: Arc<App>, closing: Shutdown, listener: TcpListener) -> io::Result<dev::Server> {
     let settings = app.config.server.clone();
-    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let face = web::Data::new(Face::new(app, closing));
     let site = move || {
         Site::new()
@@ -159,14 +174,5 @@ fn server(app: Arc<App>, closing: Shutdown, listener: TcpListener) -> io::Result
             .configure(routes::configure)
             .default_service(web::to(async || Err::<HttpResponse, _>(Problem::nowhere())))
     };
-    Ok(HttpServer::new(site)
-        .workers(workers)
-        .max_connections(settings.max_connections.div_ceil(workers).max(1))
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(settings.client_timeout)
-        .client_disconnect_timeout(GOODBYE)
-        .shutdown_timeout(settings.shutdown_grace.as_secs().max(1))
-        .disable_signals()
-        .listen(listener)?
-        .run())
+    Ok(settled!(site, settings).listen(listener)?.run())
 }

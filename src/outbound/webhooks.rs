@@ -73,8 +73,16 @@ impl Webhooks {
     /// # Errors
     /// [`ClientError`].
     pub fn new(guard: Guard) -> Result<Self, ClientError> {
-        let client = client().dns_resolver(std::sync::Arc::new(GuardedResolver(guard.clone()))).pool_idle_timeout(IDLE).build()?;
+        let client = Self::bare(guard.clone())?;
         Ok(Self { client, guard })
+    }
+
+    /// The HTTP client alone, with all its settings: what `yizhan bench` holds the fan-out against.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn bare(guard: Guard) -> Result<reqwest::Client, ClientError> {
+        Ok(client().dns_resolver(std::sync::Arc::new(GuardedResolver(guard))).pool_idle_timeout(IDLE).build()?)
     }
 
     /// One post. Any status is an answer. A body that is longer than 16 KiB, or breaks off, does not change what the status said;

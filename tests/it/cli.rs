@@ -1,5 +1,6 @@
 //! The commands: exit code, stdout, stderr.
 
+mod bench;
 mod operations;
 mod rollout;
 mod service;

@@ -1,0 +1,203 @@
+//! The processes of a run: the service as `yizhan serve` runs it, and the bare server that it is held against. Both are this program again.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use jiff::SignedDuration;
+
+use super::super::running::on_every_core;
+use super::super::serve::Service;
+use super::super::terminal::Terminal;
+use crate::cli::Failure;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::settings::Surroundings;
+use crate::simulator::clock::JumpingClock;
+use crate::{http, telemetry};
+
+/// What a process says once it listens; `serve` says the same.
+const LISTENING: &str = "listening on http://";
+
+/// Longest time to start.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What this program plays in a run of another one of its kind.
+#[derive(Debug, clap::Subcommand)]
+pub enum Part {
+    /// The bare server.
+    #[command(hide = true)]
+    Bare,
+    /// The service with a clock that is ahead.
+    #[command(hide = true)]
+    Later {
+        /// Its configuration.
+        config: PathBuf,
+        /// Days ahead.
+        days: i64,
+    },
+}
+
+impl Part {
+    /// Plays until it is killed or asked to stop.
+    pub fn play(self, terminal: &Terminal) -> Result<(), Failure> {
+        match self {
+            Self::Bare => on_every_core(async {
+                let config = parse("[store]\nmaster_key = \"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"\n", Path::new("."))?;
+                let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+                let (address, server) = http::bare::server(&config.server, listener)?;
+                terminal.say(format!("{LISTENING}{address}"));
+                Ok(server.await?)
+            }),
+            Self::Later { config, days } => on_every_core(async {
+                let folder = config.parent().unwrap_or(Path::new("."));
+                let config = parse(&std::fs::read_to_string(&config)?, folder)?;
+                telemetry::log(config.log.format, &config.log.level, None, true);
+                let clock = JumpingClock::over(Arc::new(SystemClock));
+                clock.jump(SignedDuration::from_hours(days.saturating_mul(24)));
+                let listener = TcpListener::bind(config.server.listen)?;
+                let clock: Arc<dyn Clock> = Arc::new(clock);
+                let service = Service::start(config, clock, listener).await?;
+                terminal.say(format!("{LISTENING}{}", service.address));
+                service.run_until_asked().await?;
+                Ok(())
+            }),
+        }
+    }
+}
+
+fn parse(text: &str, folder: &Path) -> anyhow::Result<Config> {
+    Config::parse(text, Surroundings { folder: folder.to_owned(), ..Surroundings::default() }).map_err(|problems| {
+        let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("the configuration of the run is refused: {}", list.join("; "))
+    })
+}
+
+/// A process of the run. It is killed when dropped.
+pub struct Process {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// From its start until it listened.
+    pub started_in: Duration,
+}
+
+impl Process {
+    /// The service with that configuration.
+    pub async fn service(config: &Path) -> anyhow::Result<Self> {
+        Self::start(config, |command| command.arg("--config").arg(config).arg("serve")).await
+    }
+
+    /// The service with a clock that is so many days ahead.
+    pub async fn later(config: &Path, days: i64) -> anyhow::Result<Self> {
+        Self::start(config, |command| command.args(["bench", "later"]).arg(config).arg(days.to_string())).await
+    }
+
+    /// The bare server, which logs beside that file.
+    pub async fn bare(beside: &Path) -> anyhow::Result<Self> {
+        Self::start(beside, |command| command.args(["bench", "bare"])).await
+    }
+
+    async fn start(beside: &Path, arguments: impl FnOnce(&mut Command) -> &mut Command) -> anyhow::Result<Self> {
+        let log = tempfile::Builder::new().prefix("log-").tempfile_in(beside.parent().unwrap_or(Path::new(".")))?;
+        let (talk, path) = log.keep()?;
+        let mut command = Command::new(std::env::current_exe().context("this program does not find itself")?);
+        arguments(&mut command);
+        // Nothing of our own environment: neither the measurements nor the service may depend on it.
+        command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(talk);
+        let began = Instant::now();
+        let mut child = command.spawn().context("cannot start a process")?;
+        loop {
+            let (told, took) = (std::fs::read_to_string(&path)?, began.elapsed());
+            let address = told.lines().find_map(|line| line.strip_prefix(LISTENING));
+            if let Some(address) = address.filter(|_| told.ends_with('\n')).and_then(|address| address.parse().ok()) {
+                return Ok(Self { child, address, started_in: took });
+            }
+            if child.try_wait()?.is_some() || took > PATIENCE {
+                let _ = child.kill();
+                bail!("a process of the run did not start: {told}");
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its resident memory in bytes, where the system tells.
+    pub fn resident(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+    }
+
+    /// Processor time that it has used, where the system tells. A tick is a hundredth of a second on every Linux we know.
+    pub fn busy(&self) -> Option<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).ok()?;
+        let mut fields = stat.rsplit(')').next()?.split_ascii_whitespace().skip(11);
+        let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+        Some(Duration::from_millis(ticks * 10))
+    }
+
+    /// Asks it to stop, and waits until it has stopped in good order.
+    pub async fn ask_to_stop(&mut self) -> anyhow::Result<()> {
+        let asked = Command::new("kill").arg(self.id().to_string()).status().context("cannot ask the service to stop")?;
+        ensure!(asked.success(), "the service cannot be asked to stop");
+        let began = Instant::now();
+        loop {
+            if let Some(ended) = self.child.try_wait()? {
+                ensure!(ended.success(), "the service did not stop in good order");
+                return Ok(());
+            }
+            ensure!(began.elapsed() < PATIENCE, "the service does not stop");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Kills it as SIGKILL does, and waits.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An append-only file, which shows how fast the disk makes things durable.
+pub struct Disk {
+    file: File,
+}
+
+impl Disk {
+    /// In that folder.
+    pub fn open(folder: &Path) -> anyhow::Result<Self> {
+        Ok(Self { file: tempfile::tempfile_in(folder)? })
+    }
+
+    /// Appends so many bytes and makes them durable, so many times; the time of each.
+    pub fn append(&mut self, bytes: usize, times: usize) -> anyhow::Result<Vec<Duration>> {
+        use std::io::Write as _;
+        let block = vec![0x5a; bytes];
+        (0..times)
+            .map(|_| {
+                let began = Instant::now();
+                self.file.write_all(&block)?;
+                self.file.sync_data()?;
+                Ok(began.elapsed())
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,174 @@
+//! What a large store costs: starts, memory, disk, the processor's time of a push, rest, and what retention gives back.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::figures::{rounded, whole};
+use super::parts::Process;
+use super::world::World;
+
+/// Events of a small store, with which a push in a large one is compared.
+const SMALL: usize = 10_000;
+
+/// How long the service is left alone while its rest is looked at.
+const REST: Duration = Duration::from_secs(10);
+
+/// Retention must have given its space back after this.
+const BACK_WITHIN: Duration = Duration::from_secs(60);
+
+/// The processor's time of a push while the store is small.
+pub async fn cost_in_a_small_store(world: &mut World) -> anyhow::Result<f64> {
+    world.store(SMALL.min(world.plan.events / 2)).await?;
+    cost_of_a_push(world).await
+}
+
+/// Microseconds of the processor for a push, as the system counts them: hundredths of a second over many pushes.
+async fn cost_of_a_push(world: &mut World) -> anyhow::Result<f64> {
+    let count = world.plan.pushes * 3;
+    let requests = world.pushes.requests(count);
+    let before = world.service.busy().unwrap_or_default();
+    world.push(requests, 64).await?;
+    let busy = world.service.busy().unwrap_or_default().saturating_sub(before);
+    Ok(rounded(busy.as_secs_f64() * 1_000_000.0 / f64::from(u32::try_from(count)?), 1))
+}
+
+/// Measures; `small` is the cost of a push in a small store.
+pub async fn measure(world: &mut World, small: f64) -> anyhow::Result<Value> {
+    world.say("a push in the full store");
+    let large = cost_of_a_push(world).await?;
+    let loaded = world.service.resident();
+    let event_bytes = world.event_bytes().await?;
+
+    world.say("rest");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let before = world.service.busy().unwrap_or_default();
+    tokio::time::sleep(REST).await;
+    let idle = world.service.busy().unwrap_or_default().saturating_sub(before).as_secs_f64() / REST.as_secs_f64();
+
+    world.say("a start after a clean stop");
+    let clean = restart(world, Ending::Clean).await?;
+    let started = world.service.resident();
+    let store = world.folder().join("store");
+    let disk = bytes_in(&store);
+
+    world.say("a start after SIGKILL under load");
+    let count = world.plan.pushes;
+    let requests = world.pushes.requests(count);
+    world.push(requests, 64).await?;
+    let killed = restart(world, Ending::Killed).await?;
+
+    world.say("retention");
+    let (back_in, left) = retention(world, &store).await?;
+    let stored_bytes = world.stored * event_bytes;
+    Ok(json!({
+        "events": world.stored,
+        "authorizers": world.plan.authorizers,
+        "start_clean_s": rounded(clean.as_secs_f64(), 2),
+        "start_killed_s": rounded(killed.as_secs_f64(), 2),
+        "resident_loaded_mib": loaded.map(mebibytes),
+        "resident_started_mib": started.map(mebibytes),
+        "idle_cpu": rounded(idle, 4),
+        "event_bytes": event_bytes,
+        "disk_mib": mebibytes(disk),
+        "disk_times_events": rounded(ratio(disk, u64::try_from(stored_bytes)?), 2),
+        "push_cpu_us_small": small,
+        "push_cpu_us_large": large,
+        "retention_gave_back": rounded(1.0 - ratio(left, disk), 3),
+        "retention_took_s": back_in.map(|time| rounded(time.as_secs_f64(), 1)),
+    }))
+}
+
+enum Ending {
+    Clean,
+    Killed,
+}
+
+/// Ends the service and starts it again; how long the start took.
+async fn restart(world: &mut World, ending: Ending) -> anyhow::Result<Duration> {
+    end(world, ending).await?;
+    let service = Process::service(&world.config).await?;
+    let took = service.started_in;
+    world.replace(service)?;
+    Ok(took)
+}
+
+async fn end(world: &mut World, ending: Ending) -> anyhow::Result<()> {
+    match ending {
+        Ending::Clean => world.service.ask_to_stop().await,
+        Ending::Killed => world.service.kill(),
+    }
+}
+
+/// Starts the service with a clock two days ahead, so that everything stored is older than the retention: when nine tenths of the space were back, and
+/// what is left at the end.
+async fn retention(world: &mut World, store: &Path) -> anyhow::Result<(Option<Duration>, u64)> {
+    end(world, Ending::Clean).await?;
+    let before = bytes_in(store);
+    let began = Instant::now();
+    world.replace(Process::later(&world.config, 2).await?)?;
+    let mut back_in = None;
+    while began.elapsed() < BACK_WITHIN && back_in.is_none() {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if bytes_in(store) < before / 10 {
+            back_in = Some(began.elapsed());
+        }
+    }
+    Ok((back_in, bytes_in(store)))
+}
+
+/// Bytes that a folder takes on the disk; holes in its files take none.
+fn bytes_in(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => bytes_in(&entry.path()),
+        Ok(metadata) => taken(&metadata),
+        Err(_) => 0,
+    };
+    entries.flatten().map(size).sum()
+}
+
+#[cfg(unix)]
+fn taken(metadata: &std::fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::blocks(metadata) * 512
+}
+
+#[cfg(not(unix))]
+fn taken(metadata: &std::fs::Metadata) -> u64 {
+    metadata.len()
+}
+
+fn mebibytes(bytes: u64) -> u64 {
+    bytes >> 20
+}
+
+fn ratio(part: u64, whole_bytes: u64) -> f64 {
+    let kibibytes = |bytes: u64| f64::from(u32::try_from(bytes >> 10).unwrap_or(u32::MAX));
+    kibibytes(part) / kibibytes(whole_bytes).max(1.0)
+}
+
+/// Shown by the report.
+pub fn lines(scale: &Value) -> Vec<String> {
+    let number = |name: &str| scale.get(name).and_then(Value::as_f64).unwrap_or_default();
+    let count = |name: &str| whole(number(name));
+    vec![
+        format!("start: {:.2} s after a clean stop, {:.2} s after SIGKILL", number("start_clean_s"), number("start_killed_s")),
+        format!("resident: {} MiB under load, {} MiB after a start", count("resident_loaded_mib"), count("resident_started_mib")),
+        format!("disk: {} MiB = {:.2} x the events ({} bytes each)", count("disk_mib"), number("disk_times_events"), count("event_bytes")),
+        format!(
+            "processor: {:.1} µs for a push in a small store, {:.1} µs in this one; at rest {:.2} %",
+            number("push_cpu_us_small"),
+            number("push_cpu_us_large"),
+            number("idle_cpu") * 100.0
+        ),
+        format!(
+            "retention: {:.1} % of the space back{}",
+            number("retention_gave_back") * 100.0,
+            match scale.get("retention_took_s").and_then(Value::as_f64) {
+                Some(seconds) => format!(", nine tenths of it within {seconds:.1} s"),
+                None => String::from(" after a minute"),
+            }
+        ),
+    ]
+}

@@ -1,0 +1,44 @@
+//! `yizhan bench`: it runs, holds service and ceiling against each other, and says so in one line.
+
+use serde_json::Value;
+
+use super::run;
+
+#[test]
+fn a_short_bench_ends_with_one_line_of_ratios() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = run(folder.path(), &["bench", "--json", "--short", "--store", "disk"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let last = ran.out.lines().last().unwrap();
+    let found: Value = serde_json::from_str(last).unwrap();
+    for kind in ["push", "token", "deliver"] {
+        let ratio = found.pointer(&format!("/ratios/{kind}")).and_then(Value::as_f64);
+        assert!(ratio.is_some_and(|ratio| ratio > 0.0), "{kind}: {found}");
+        for figure in ["service", "ceiling"] {
+            let rate = found.pointer(&format!("/{kind}/concurrent/0/{figure}/per_second")).and_then(Value::as_f64);
+            assert!(rate.is_some_and(|rate| rate > 0.0), "{kind}, {figure}: {found}");
+        }
+    }
+    for path in ["/push/alone/times_p50", "/push/concurrent/0/times_p99", "/deliver/unloaded/p50_ms", "/page/concurrent/0/p99_ms"] {
+        assert!(found.pointer(path).and_then(Value::as_f64).is_some_and(|figure| figure > 0.0), "{path}: {found}");
+    }
+    assert!(found.pointer("/machine/cores").is_some() && found.pointer("/settings/rounds").is_some(), "{found}");
+    assert_eq!(std::fs::read_dir(folder.path().join("disk")).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn only_what_was_asked_for_is_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = run(folder.path(), &["bench", "--short", "--only", "token,page"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("token") && ran.out.contains("page") && !ran.out.contains("deliver "), "{}", ran.out);
+    let ratios = ran.out.lines().last().unwrap();
+    assert!(ratios.starts_with("ratios: {\"token\":"), "{ratios}");
+}
+
+#[test]
+fn an_unknown_kind_is_wrong_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = run(folder.path(), &["bench", "--only", "pull"]);
+    assert_eq!(ran.code, 2, "{}", ran.err);
+}
