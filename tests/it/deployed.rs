@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use yizhan::platform::twin::Verdict;
 use yizhan::simulator::fault::{CallFault, CallTrouble};
 
-use crate::operations::kuaishou::ALL_ON;
 use crate::world::{KEY, World, answer};
 
 /// A merchant of one platform, and what an operation wants there.
@@ -36,11 +35,7 @@ impl Shop {
             "kuaishou" => ("ks700000000000000001", json!(12), ["/package/audit", "/package/release", "/package/rollback"]),
             _ => ("2021000000000003", json!("2021000000000002"), ["version.audit.apply", "version.online", "version.rollback"]),
         };
-        let mut world = World::new().await;
-        if platform == "kuaishou" {
-            let line = "token = \"made_up_kuaishou_token\"\n";
-            world.mend(line, &format!("{line}{ALL_ON}")).await;
-        }
+        let world = World::new().await;
         world.granted(platform, app).await;
         Self { world, platform, app, template, calls, by_version: platform == "alipay" }
     }
