@@ -4,3 +4,4 @@ mod advance;
 mod crash;
 mod steering;
 mod stories;
+mod weather;

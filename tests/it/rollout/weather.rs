@@ -1,0 +1,107 @@
+//! A vendor that is away, a quota that is used up, and people who try again; and the small rules beside the table.
+
+use std::time::Duration;
+
+use serde_json::json;
+use yizhan::clock::Timestamp;
+use yizhan::platform::quota::AuditQuota;
+use yizhan::platform::twin::Verdict;
+use yizhan::rollout::settle::{pause, poll_after};
+use yizhan::rollout::whereabouts::{Place, find};
+use yizhan::rollout::window::Window;
+use yizhan::simulator::fault::{CallFault, CallTrouble};
+
+use super::stories::Deployment;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_hour_without_the_vendor_ends_nothing_and_repeats_nothing() {
+    for platform in ["baidu", "alipay"] {
+        let deployment = Deployment::of(platform).await;
+        let simulator = &deployment.world.simulator;
+        let fault = |times| CallFault { matching: String::new(), trouble: CallTrouble::Status(503), times };
+        simulator.fail_calls(platform, fault(60)).unwrap();
+        let id = deployment.begin(json!({})).await;
+        deployment.until(&id, "waiting", |shown| !shown["waits"].as_array().unwrap().is_empty()).await;
+        for _ in 0..60 {
+            simulator.ticket(platform).await.unwrap();
+            deployment.world.advance(Duration::from_secs(60));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        deployment.until_count(&id, "in_audit", 3).await;
+        for shop in deployment.shops {
+            deployment.judge(shop, Verdict::Passed).await;
+        }
+        deployment.until(&id, "done", |shown| shown["state"] == "done").await;
+        for operation in ["package.upload", "audit.submit", "package.release"] {
+            assert_eq!(deployment.deeds(operation), [1, 1, 1], "{platform}: {operation}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_that_is_used_up_is_waited_for() {
+    let deployment = Deployment::of("baidu").await;
+    let quota = AuditQuota { audits: Some(1), every_ms: Some(3_600_000) };
+    deployment.world.simulator.limit_audits("baidu", quota).unwrap();
+    let id = deployment.begin(json!({"until": "in_audit", "concurrency": 1})).await;
+    let shown = deployment.until(&id, "two wait", |shown| shown["counts"]["uploaded"] == 2 && shown["counts"]["in_audit"] == 1).await;
+    assert!(shown["waits"][0]["reason"].as_str().unwrap().contains("used up"), "{shown}");
+    let refused = deployment.world.simulator.journal().iter().filter(|entry| entry.path.contains("submitaudit")).count();
+    assert_eq!(refused, 1, "a quota that is known to be used up is not tried");
+    for _ in 0..150 {
+        deployment.world.simulator.ticket("baidu").await.unwrap();
+        deployment.world.advance(Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    deployment.until(&id, "done", |shown| shown["state"] == "done").await;
+    assert_eq!(deployment.deeds("audit.submit"), [1, 1, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_that_failed_are_tried_again_where_they_stopped() {
+    let deployment = Deployment::of("kuaishou").await;
+    let id = deployment.begin(json!({"template_id": 99})).await;
+    let done = deployment.until(&id, "done", |shown| shown["state"] == "done").await;
+    assert_eq!((&done["counts"]["failed"], &done["reasons"][0]["count"]), (&json!(3), &json!(3)), "the same words are one reason: {done}");
+    assert!(deployment.items(&id).await.iter().all(|item| item["stopped_at"] == "uploading"));
+    let (status, answer) = deployment.world.post(&format!("/v1/rollouts/{id}/retry"), json!({})).await;
+    assert_eq!(status, 200, "{answer}");
+    let done = deployment.until(&id, "done again", |shown| shown["state"] == "done").await;
+    assert_eq!(done["counts"]["failed"], 3);
+    assert_eq!(deployment.deeds("package.upload").len(), 0);
+}
+
+#[test]
+fn a_window_over_midnight_is_chinas() {
+    let window: Window = "22:00-06:00".parse().unwrap();
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    for (moment, is_open) in [("13:59", false), ("14:00", true), ("21:59", true), ("22:00", false)] {
+        assert_eq!(window.is_open(at(&format!("2026-11-20T{moment}:00Z"))), is_open, "{moment}");
+    }
+    assert_eq!(window.opens(at("2026-11-20T23:30:00Z")), at("2026-11-21T14:00:00Z"));
+    assert_eq!(window.to_string(), "22:00-06:00");
+    for wrong in ["", "22:00", "22:00-22:00", "24:00-06:00", "22:60-06:00", "2:00-06:00", "22:00-06:00-07:00", "+2:00-06:00"] {
+        assert!(wrong.parse::<Window>().is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn pauses_grow_and_end_somewhere() {
+    assert_eq!([1, 2, 3, 8, 100].map(|failures| pause(5, failures)), [5, 10, 20, 600, 600]);
+    let after = |minutes: i64| poll_after(Duration::from_secs(300), jiff::SignedDuration::from_mins(minutes)).as_secs() / 60;
+    assert_eq!([0, 20, 60, 6000].map(after), [5, 5, 15, 60]);
+}
+
+#[test]
+fn of_several_entries_of_a_version_the_furthest_counts() {
+    let list = json!({"items": [
+        {"version": "2.0.1", "status": "uploaded"}, {"version": "2.0.1", "status": "passed"}, {"version": "2.0.0", "status": "released"},
+        {"version": "d3.0", "package_id": 7, "status": "development"}, {"version": "3.0", "package_id": 8, "status": "rejected", "reason": "r"},
+    ]});
+    assert_eq!(find(&list, "2.0.1", None).place, Place::Approved);
+    assert_eq!(find(&list, "2.0.0", None).place, Place::Released);
+    assert_eq!(find(&list, "9", None).place, Place::Nowhere);
+    assert_eq!(find(&list, "3.0", Some("7")).place, Place::Made);
+    assert_eq!(find(&list, "3.0", None).reason.as_deref(), Some("r"));
+    assert_eq!(find(&json!(null), "3.0", None).place, Place::Nowhere);
+}
