@@ -21,6 +21,8 @@ use crate::outbound::vendors::HttpVendors;
 use crate::outbound::webhooks::Webhooks;
 use crate::outbound::{ClientError, Vendors};
 use crate::reconcile::{Book, Doors, Reconcile};
+use crate::playbook::Playbook;
+use crate::playbook::sink::Steps;
 use crate::rollout::plan::Known;
 use crate::rollout::{self, Rollouts};
 use crate::shutdown::Shutdown;
@@ -112,13 +114,17 @@ impl App {
         let rollouts = Rollouts::open(log.clone(), desk.clone(), Arc::new(known), Arc::clone(&clock), of_rollouts(&config)).await;
         let rollouts = rollouts.map_err(BuildError::Rollouts)?;
         let heard = rollout::listener::Listener::EVENTS.map(Glob::new);
-        let internal = vec![
+        let mut internal = vec![
             Subscriber { subscription: Subscription::vault(clock.now()), sink: exchange },
             Subscriber {
                 subscription: Subscription::internal(rollout::listener::SUBSCRIBER, heard, clock.now()),
                 sink: Arc::new(rollout::listener::Listener::new(rollouts.clone(), Arc::clone(&clock))),
             },
         ];
+        let playbooks = config.playbooks.iter().cloned();
+        let steps: Arc<dyn Sink> = Arc::new(Steps::new(playbooks, desk.clone(), log.clone(), log.clone(), Arc::clone(&clock)));
+        let of_playbook = |one: &Playbook| Subscriber { subscription: one.subscription(clock.now()), sink: Arc::clone(&steps) };
+        internal.extend(config.playbooks.iter().map(of_playbook));
         let sinks = Sinks { webhook: Arc::new(webhook), internal };
         let options = fanout::Options {
             retry: config.fanout.retry.clone(),
@@ -157,6 +163,7 @@ impl App {
             rejections: log.clone(),
             outbox: log.clone(),
             attributes: log.clone(),
+            runs: log.clone(),
             fanout,
             replays: Arc::new(replays),
             vault,

@@ -25,6 +25,7 @@ use crate::operations::Desk;
 use crate::operations::idempotency::Idempotency;
 use crate::operations::proxy::Proxy;
 use crate::reconcile::Reconcile;
+use crate::playbook::run::RunLog;
 use crate::rollout::Rollouts;
 use crate::shutdown::Shutdown;
 use crate::store::fjall::FjallLog;
@@ -49,6 +50,8 @@ pub struct App {
     pub outbox: Arc<dyn Outbox>,
     /// Tags and variables of merchants.
     pub attributes: Arc<dyn AttributeShelf>,
+    /// Runs of playbooks.
+    pub runs: Arc<dyn RunLog>,
     /// Subscriptions.
     pub fanout: Arc<Fanout>,
     /// Bulk replays.

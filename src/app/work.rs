@@ -95,6 +95,9 @@ impl App {
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "old events could not be expunged"),
             }
+            if let Err(error) = self.runs.expunge_runs(before).await {
+                tracing::warn!(%error, "old runs of playbooks could not be expunged");
+            }
             if let Err(error) = self.idempotency.forget().await {
                 tracing::warn!(%error, "requests of yesterday could not be forgotten");
             }

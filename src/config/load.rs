@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Config, api_keys, components, sections, subscriptions};
+use super::{Config, api_keys, components, playbooks, sections, subscriptions};
 use crate::platform::Components;
 use crate::settings::{Node, Problem, Settings, Surroundings};
 
@@ -15,7 +15,7 @@ pub const DEFAULTS: &str = include_str!("../../deploy/yizhan.toml");
 const PREFIX: &str = "YIZHAN__";
 
 /// Lists of tables with names: the environment overrides their members and adds none.
-const LISTS: [&str; 3] = ["api_keys", "components", "subscriptions"];
+const LISTS: [&str; 4] = ["api_keys", "components", "subscriptions", "playbooks"];
 
 impl Config {
     /// Reads a file, or only defaults and environment when there is none. Relative paths start at the file's folder.
@@ -56,6 +56,7 @@ impl Config {
         let (components, names) = components::read(&mut root);
         let api_keys = api_keys::read(&mut root, &names);
         let subscriptions = subscriptions::read(&mut root, &names, &fanout);
+        let playbooks = playbooks::read(&mut root, &names, &components, &subscriptions);
 
         let problems = root.finish();
         match (server, store, log) {
@@ -69,6 +70,7 @@ impl Config {
                 api_keys,
                 components: Components::new(components),
                 subscriptions,
+                playbooks,
             }),
             _ => {
                 let mut problems: Vec<Problem> =

@@ -6,6 +6,7 @@
 mod api_keys;
 mod components;
 mod load;
+mod playbooks;
 mod sections;
 mod subscriptions;
 mod warnings;
@@ -20,6 +21,7 @@ use crate::access::ApiKey;
 use crate::fanout::Subscription;
 use crate::platform::Components;
 use crate::reconcile;
+use crate::playbook::Playbook;
 use crate::secret::Secret;
 use crate::telemetry::Format;
 
@@ -46,6 +48,8 @@ pub struct Config {
     /// `[[subscriptions]]`, with [`crate::fanout::subscription::Origin::File`]. Their `created_at` is the epoch: the fan-out knows
     /// when it saw each of them first.
     pub subscriptions: Vec<Subscription>,
+    /// `[[playbooks]]`.
+    pub playbooks: Vec<Playbook>,
 }
 
 /// `[server]`.

@@ -47,6 +47,7 @@ mod rejected;
 mod replays;
 mod rollouts;
 pub mod routes;
+mod runs;
 mod stream;
 mod subscriptions;
 mod tokens;

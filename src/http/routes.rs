@@ -11,7 +11,7 @@ use actix_web::{HttpResponse, Route};
 use super::problem::Problem;
 use super::{
     attributes, audit, authorize, authorizers, backup, callback, components, deliveries, events, health, openapi, operations, pages, proxy,
-    reconcile, rejected, replays, rollouts, stream, subscriptions, tokens,
+    reconcile, rejected, replays, rollouts, runs, stream, subscriptions, tokens,
 };
 use crate::access::Scope;
 use Gives::{Bytes, Empty, Events, File, Json, Page, Text, Vendor};
@@ -153,6 +153,14 @@ pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
         post(rollouts::retry).needs(Scope::RolloutsWrite).says("重试失败的小程序", "Try those again that failed").takes("Empty").gives(Json("Rollout"))]);
     at("/v1/rollouts/{id}/rollback", vec![
         post(rollouts::rollback).needs(Scope::RolloutsWrite).says("回滚本次发布", "Take back what it released").takes("Empty").gives(Json("Rollout"))]);
+    at("/v1/runs", vec![
+        get(runs::list).needs(Scope::EventsRead).says("剧本运行列表", "Runs of playbooks, newest event first").query(&["playbook", "component", "authorizer", "state", "limit", "cursor"]).gives(Page("Run"))]);
+    at("/v1/runs/{id}", vec![
+        get(runs::one).needs(Scope::EventsRead).says("一次剧本运行及其步骤", "One run, step by step").gives(Json("Run"))]);
+    at("/v1/runs/{id}/approve", vec![
+        post(runs::approve).needs(Scope::PlaybooksWrite).says("批准等待中的步骤", "Approve the step that waits").takes("Empty").gives(Json("Run"))]);
+    at("/v1/runs/{id}/cancel", vec![
+        post(runs::cancel).needs(Scope::PlaybooksWrite).says("取消运行", "Stop a run for good").takes("Empty").gives(Json("Run"))]);
 
     // What was refused, and who read what.
     at("/v1/rejected", vec![

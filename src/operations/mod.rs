@@ -287,7 +287,9 @@ impl Checked<'_> {
 /// How alike two names must be for one to be taken for the other misspelt.
 const LIKENESS: f64 = 0.8;
 
-fn nearest(rows: &[Operation], name: &str) -> Option<&'static str> {
+/// The row that is written most like that name.
+#[must_use]
+pub fn nearest(rows: &[Operation], name: &str) -> Option<&'static str> {
     let likeness = |row: &Operation| strsim::jaro_winkler(row.name, name);
     let nearest = rows.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)))?;
     (likeness(nearest) >= LIKENESS).then_some(nearest.name)

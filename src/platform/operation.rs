@@ -440,7 +440,11 @@ fn as_text(value: &Json) -> String {
 }
 
 impl Param {
-    fn check(&self, value: &Json) -> Result<(), String> {
+    /// Holds one value against the kind and its limits.
+    ///
+    /// # Errors
+    /// Why it does not fit.
+    pub fn check(&self, value: &Json) -> Result<(), String> {
         use base64::Engine;
         let most = |count: usize, most: u32, what: &str| {
             if u32::try_from(count).is_ok_and(|count| count <= most) {

@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["platform"],
     &["inbox", "outbound"],
     &["vault", "fanout", "operations", "versions", "attributes"],
-    &["rollout", "reconcile"],
+    &["playbook", "rollout", "reconcile"],
     &["config", "store"],
     &["app"],
     &["http", "simulator", "downstream"],

@@ -30,6 +30,7 @@ mod log;
 mod operations;
 mod outbound;
 mod placeholder;
+mod playbook;
 mod process;
 mod reconcile;
 mod rollout;

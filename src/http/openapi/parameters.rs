@@ -17,6 +17,11 @@ pub fn query(name: &str) -> Option<Value> {
         "status" => (json!({"$ref": "#/components/schemas/Status"}), "of its deliveries"),
         "stage" => (json!({"$ref": "#/components/schemas/RolloutStage"}), "only authorizers in this stage"),
         "q" => (json!({"type": "string"}), "text that the event holds"),
+        "playbook" => (json!({"type": "string"}), "name of a playbook"),
+        "state" => (
+            json!({"type": "string", "enum": ["running", "waiting_for_window", "waiting_for_approval", "done", "failed", "cancelled"]}),
+            "where the run stands",
+        ),
         "tag" => (json!({"type": "string"}), "only authorizers with this tag"),
         "subscription" => (json!({"type": "string"}), "subscription name"),
         "event" => (json!({"type": "string"}), "event id"),

@@ -23,6 +23,7 @@ mod replays;
 mod reseal;
 mod retention;
 mod rollouts;
+mod runs;
 mod seen;
 mod settle;
 mod versions;

@@ -183,6 +183,23 @@ impl FjallLog {
 }
 
 impl Store {
+    /// The same from the last key to the first: those before `before` only.
+    pub(super) fn records_back<T: DeserializeOwned>(
+        &self,
+        prefix: &[u8],
+        before: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Found<T>>, LogError> {
+        let end = before.map_or_else(|| [prefix, &[u8::MAX]].concat(), <[u8]>::to_vec);
+        let mut found = Vec::new();
+        for guard in self.records.range(prefix.to_vec()..end).rev().take(limit) {
+            let (key, value) = guard.into_inner().map_err(damaged)?;
+            let (version, record) = read(&value)?;
+            found.push(Found { key: key.to_vec(), version, record });
+        }
+        Ok(found)
+    }
+
     /// Records whose keys begin with `prefix`, by key, those behind `after` only, at most `limit`. Reads the disk: see [`super::aside`].
     ///
     /// # Errors

@@ -1,0 +1,103 @@
+//! Runs of playbooks: listed, looked at step by step, approved, cancelled.
+
+use actix_web::{HttpResponse, web};
+
+use super::caller::{Caller, EventsRead, Permission, PlaybooksWrite};
+use super::list::{Listing, gather};
+use super::parameters::{Members, Query};
+use super::problem::{Kind, Problem};
+use super::{Face, body};
+use crate::inbox::log::Audience;
+use crate::inbox::{EventId, LogError, Page, Position};
+use crate::playbook::run::{Run, RunFilter, State};
+
+const STATES: &str = "running, waiting_for_window, waiting_for_approval, done, failed, cancelled";
+
+/// `GET /v1/runs`.
+pub async fn list(caller: Caller<EventsRead>, face: web::Data<Face>, mut query: Query) -> Result<HttpResponse, Problem> {
+    let filter = RunFilter {
+        playbook: query.text("playbook"),
+        component: query.text("component"),
+        authorizer: query.text("authorizer"),
+        state: query.word("state", STATES),
+    };
+    let listing = Listing::<RunFilter>::read("runs", query, filter)?;
+    let reach = caller.reach();
+    let fetch = async |after: Option<&Position>, limit: usize| -> Result<_, LogError> {
+        let mut items = face.app.runs.runs(after.map(|after| after.0.as_str()), limit.saturating_add(1)).await?;
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| more).map(|run| Position(run.id.clone()));
+        Ok(Page { items, next })
+    };
+    let keep = async |run: &Run| Ok(listing.filter.wants(run) && reach.has(&run.component));
+    let page = gather(listing.limit, listing.after.as_ref(), fetch, keep).await?;
+    listing.answer(&page.items, page.next.as_ref())
+}
+
+/// `GET /v1/runs/{id}`.
+pub async fn one(caller: Caller<EventsRead>, face: web::Data<Face>, id: web::Path<String>, query: Query) -> Result<HttpResponse, Problem> {
+    query.finish()?;
+    body::json(&known(&caller, &face, &id).await?.1)
+}
+
+/// `POST /v1/runs/{id}/approve`.
+pub async fn approve(
+    caller: Caller<PlaybooksWrite>,
+    face: web::Data<Face>,
+    id: web::Path<String>,
+    query: Query,
+    members: Members,
+) -> Result<HttpResponse, Problem> {
+    query.finish()?;
+    members.finish()?;
+    let (version, mut run) = known(&caller, &face, &id).await?;
+    let waiting = run.next_step().filter(|_| run.state == State::WaitingForApproval);
+    let Some(step) = waiting.and_then(|index| run.steps.get_mut(index)) else {
+        return Err(Problem::new(Kind::Conflict, "this run does not wait for approval"));
+    };
+    step.approved_by = Some(caller.name().to_owned());
+    (run.state, run.reason) = (State::Running, None);
+    keep(&face, version, &mut run).await?;
+    tracing::info!(run = run.id, key = caller.name(), "step approved");
+    // Lost by a crash here, the approval is found at the next look.
+    if let Ok(event) = run.event_id.parse::<EventId>() {
+        face.app.outbox.enqueue(&[event], &run.playbook, None, face.app.clock.now()).await?;
+        face.app.fanout.nudge(std::slice::from_ref(&run.playbook));
+    }
+    body::json(&run)
+}
+
+/// `POST /v1/runs/{id}/cancel`.
+pub async fn cancel(
+    caller: Caller<PlaybooksWrite>,
+    face: web::Data<Face>,
+    id: web::Path<String>,
+    query: Query,
+    members: Members,
+) -> Result<HttpResponse, Problem> {
+    query.finish()?;
+    members.finish()?;
+    let (version, mut run) = known(&caller, &face, &id).await?;
+    if run.state == State::Done {
+        return Err(Problem::new(Kind::Conflict, "this run is done already"));
+    }
+    (run.state, run.reason) = (State::Cancelled, Some(format!("cancelled by {}", caller.name())));
+    keep(&face, version, &mut run).await?;
+    tracing::info!(run = run.id, key = caller.name(), "run cancelled");
+    body::json(&run)
+}
+
+async fn known<P: Permission>(caller: &Caller<P>, face: &Face, id: &str) -> Result<(u64, Run), Problem> {
+    let found = if id.contains('\0') { None } else { face.app.runs.run(id).await? };
+    let (version, run) = found.filter(|(_, run)| caller.reach().has(&run.component)).ok_or_else(|| Problem::no_such("run", id))?;
+    Ok((version, run))
+}
+
+async fn keep(face: &Face, version: u64, run: &mut Run) -> Result<(), Problem> {
+    run.updated_at = face.app.clock.now();
+    if face.app.runs.save_run(version, run).await? {
+        return Ok(());
+    }
+    Err(Problem::new(Kind::Conflict, "the run moved on meanwhile: look again"))
+}

@@ -1,0 +1,154 @@
+//! Holds a playbook against the components' rows when it is loaded: all mistakes at once, each with its place.
+//!
+//! Asked by `config`. Pure. What only a run can know (which variables a merchant has) is said by the run before anything is sent.
+
+use serde_json::Value;
+
+use super::{Playbook, Step};
+use crate::placeholder::{self, Template};
+use crate::platform::Component;
+use crate::platform::operation::{Bearer, Kind, Operation};
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where: `on`, `steps[0].operation`, `steps[1].with.version`.
+    pub at: String,
+    /// Why, and what would be right.
+    pub reason: String,
+}
+
+/// Longest name of a playbook.
+const MOST_NAME_BYTES: usize = 64;
+
+/// Every mistake. `components` are all of this deployment.
+#[must_use]
+pub fn mistakes(playbook: &Playbook, components: &[&dyn Component]) -> Vec<Mistake> {
+    let mut found = Found(Vec::new());
+    let name = &playbook.name;
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
+    if name.is_empty() || name.len() > MOST_NAME_BYTES || name.trim() != name || !name.chars().all(plain) || name.starts_with("yizhan-") {
+        found.add("name", format!("is no name: 1 to {MOST_NAME_BYTES} bytes of letters, digits, spaces, `-`, `_` and `.`, not `yizhan-…`"));
+    }
+    if playbook.on.is_empty() {
+        found.add("on", "names no event type");
+    }
+    for glob in playbook.on.iter().filter(|glob| !glob.wants_any()) {
+        found.add("on", format!("{:?} matches no event type", glob.as_str()));
+    }
+    for path in playbook.when.keys().filter(|path| !placeholder::is_name(path)) {
+        found.add(format!("when.{path}"), "is no path into the event; write authorizer or data.version");
+    }
+    for unknown in playbook.components.iter().filter(|name| !components.iter().any(|component| component.name() == name.as_str())) {
+        found.add("components", format!("there is no component {unknown:?}"));
+    }
+    let concerned: Vec<&dyn Component> = components
+        .iter()
+        .copied()
+        .filter(|component| playbook.components.is_empty() || playbook.components.iter().any(|name| name == component.name()))
+        .collect();
+    if playbook.steps.is_empty() {
+        found.add("steps", "is empty: write what is to be done");
+    }
+    for (index, step) in playbook.steps.iter().enumerate() {
+        check_step(&mut found, index, step, &concerned);
+    }
+    found.0
+}
+
+struct Found(Vec<Mistake>);
+
+impl Found {
+    fn add(&mut self, at: impl Into<String>, reason: impl Into<String>) {
+        let mistake = Mistake { at: at.into(), reason: reason.into() };
+        if !self.0.contains(&mistake) {
+            self.0.push(mistake);
+        }
+    }
+}
+
+fn check_step(found: &mut Found, index: usize, step: &Step, components: &[&dyn Component]) {
+    let at = format!("steps[{index}]");
+    for (part, templates) in [("with", &step.with), ("find", &step.find)] {
+        for (name, template) in templates {
+            let refused = template.names().into_iter().filter_map(|path| reference(path, index));
+            for reason in refused {
+                found.add(format!("{at}.{part}.{name}"), reason);
+            }
+        }
+    }
+    for component in components {
+        let platform = component.platform().name();
+        let rows = component.operations().operations();
+        let Some(row) = rows.iter().find(|row| row.name == step.operation) else {
+            let reason = match crate::operations::nearest(rows, &step.operation) {
+                Some(nearest) => format!("{platform} has no operation {:?}; did you mean `{nearest}`?", step.operation),
+                None => format!("{platform} has no operation {:?}; name the `components` that have it", step.operation),
+            };
+            found.add(format!("{at}.operation"), reason);
+            continue;
+        };
+        if let Some(settings) = &row.disabled {
+            found.add(format!("{at}.operation"), format!("is switched off on {platform}: {settings}"));
+        }
+        check_parameters(found, &format!("{at}.with"), step, row, platform);
+    }
+}
+
+fn check_parameters(found: &mut Found, at: &str, step: &Step, row: &Operation, platform: &str) {
+    for name in step.with.keys().filter(|name| row.param(name).is_none()) {
+        let known: Vec<_> = row.params.iter().map(|param| param.name).collect();
+        found.add(format!("{at}.{name}"), format!("is no parameter of {} on {platform}; known: {}", row.name, known.join(", ")));
+    }
+    for param in &row.params {
+        let Some(template) = step.with.get(param.name) else {
+            if param.required {
+                found.add(format!("{at}.{}", param.name), format!("is required on {platform}: {}", param.title.en));
+            }
+            continue;
+        };
+        let reason = match (template.constant(), template.whole()) {
+            (Some(value), _) => param.check(&value).err(),
+            // Whatever stands there: the run sees its kind.
+            (None, Some(_)) => None,
+            (None, None) => misshapen(template, param.kind),
+        };
+        if let Some(reason) = reason {
+            found.add(format!("{at}.{}", param.name), format!("{reason} ({platform})"));
+        }
+    }
+}
+
+/// What is wrong with a value that has gaps, whatever they are filled with.
+fn misshapen(template: &Template, kind: Kind) -> Option<String> {
+    let filled = template.fill(&|_| Some(Value::from("1"))).ok()?;
+    let fits = match filled {
+        Value::String(_) => matches!(kind, Kind::Text(_) | Kind::Digits | Kind::Word(_) | Kind::Picture(_)),
+        Value::Array(_) => matches!(kind, Kind::Texts(_) | Kind::Objects(_)),
+        Value::Object(_) => matches!(kind, Kind::Object | Kind::File(_) | Kind::Picture(_)),
+        _ => false,
+    };
+    (!fits).then(|| format!("must be {}", kind.words()))
+}
+
+/// What is wrong with a name in the step of that index.
+fn reference(path: &str, index: usize) -> Option<String> {
+    let (root, rest) = placeholder::split(path);
+    match root {
+        "event" | "variables" if !rest.is_empty() => None,
+        "event" | "variables" => Some(format!("`${{{path}}}` does not say what of it: write ${{{root}.name}}")),
+        "authorizer" | "component" if rest.is_empty() => None,
+        "steps" => match placeholder::split(rest).0.parse::<usize>() {
+            Ok(number) if (1..=index).contains(&number) => None,
+            Ok(number) if number > index => Some(format!("`${{{path}}}` comes later: only steps before this one have a result")),
+            _ => Some(format!("`${{{path}}}` is no step: they are numbered from 1")),
+        },
+        _ => Some(format!("`${{{path}}}` is unknown; known: event.…, authorizer, component, variables.…, steps.N.…")),
+    }
+}
+
+/// Whether a row acts for the merchant; else for the component itself.
+#[must_use]
+pub fn for_authorizer(row: &Operation) -> bool {
+    matches!(row.bearer, Bearer::Authorizer(_))
+}

@@ -1,0 +1,144 @@
+//! A run: how far one playbook has come for one event. Durable before every deed that must not be done twice, and after every step.
+
+use serde_json::Value;
+
+use crate::clock::Timestamp;
+use crate::envelope::digest;
+use crate::inbox::{Event, EventId, LogError};
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Under way, or between two tries.
+    Running,
+    /// Waits for the time of day.
+    WaitingForWindow,
+    /// Waits for a person.
+    WaitingForApproval,
+    /// Every step is done.
+    Done,
+    /// Stopped; the reason says why. A retry of its delivery takes it up again.
+    Failed,
+    /// Stopped by a person for good.
+    Cancelled,
+}
+
+/// One step of a run.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct StepRecord {
+    /// The operation.
+    pub operation: String,
+    /// Durable before an operation that must not be done twice is sent; taken back when it certainly was not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_at: Option<Timestamp>,
+    /// When it was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_at: Option<Timestamp>,
+    /// Who approved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by: Option<String>,
+    /// Its result in normal names.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub result: Value,
+}
+
+/// One playbook for one event.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Run {
+    /// `run_…`: of the event and the playbook's name, so there is one for both.
+    pub id: String,
+    /// The playbook.
+    pub playbook: String,
+    /// The event (`evt_…`).
+    pub event_id: String,
+    /// Its component.
+    pub component: String,
+    /// Its authorizer.
+    pub authorizer: Option<String>,
+    /// Where it stands.
+    pub state: State,
+    /// Why it waits or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Its steps.
+    pub steps: Vec<StepRecord>,
+    /// When it was begun.
+    pub created_at: Timestamp,
+    /// When it came to stand as it does.
+    pub updated_at: Timestamp,
+}
+
+/// The id of the run of that playbook for that event. Ids sort by the event's time.
+#[must_use]
+pub fn id(playbook: &str, event: EventId) -> String {
+    let [a, b, c, d, ..] = digest::sha256(&[playbook.as_bytes()]);
+    format!("run_{}{}", event.0.as_simple(), hex::encode([a, b, c, d]))
+}
+
+impl Run {
+    /// A run that is about to begin.
+    #[must_use]
+    pub fn new(playbook: &super::Playbook, event: &Event, now: Timestamp) -> Self {
+        let record = |step: &super::Step| StepRecord { operation: step.operation.clone(), ..StepRecord::default() };
+        Self {
+            id: id(&playbook.name, event.id),
+            playbook: playbook.name.clone(),
+            event_id: event.id.to_string(),
+            component: event.component.clone(),
+            authorizer: event.authorizer.clone(),
+            state: State::Running,
+            reason: None,
+            steps: playbook.steps.iter().map(record).collect(),
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// The first step that is not done.
+    #[must_use]
+    pub fn next_step(&self) -> Option<usize> {
+        self.steps.iter().position(|step| step.done_at.is_none())
+    }
+}
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RunFilter {
+    /// Of one playbook.
+    #[serde(default)]
+    pub playbook: Option<String>,
+    /// Of one component.
+    #[serde(default)]
+    pub component: Option<String>,
+    /// Of one authorizer.
+    #[serde(default)]
+    pub authorizer: Option<String>,
+    /// In that state.
+    #[serde(default)]
+    pub state: Option<State>,
+}
+
+impl RunFilter {
+    /// Whether a run is wanted.
+    #[must_use]
+    pub fn wants(&self, run: &Run) -> bool {
+        self.playbook.as_ref().is_none_or(|name| *name == run.playbook)
+            && self.component.as_ref().is_none_or(|name| *name == run.component)
+            && (self.authorizer.is_none() || self.authorizer == run.authorizer)
+            && self.state.is_none_or(|state| state == run.state)
+    }
+}
+
+/// Where runs are kept.
+#[async_trait::async_trait]
+pub trait RunLog: Send + Sync {
+    /// One with its version.
+    async fn run(&self, id: &str) -> Result<Option<(u64, Run)>, LogError>;
+    /// Writes one, durable when it returns; `version` is the one it was read with, 0: it is new. `false`: somebody else wrote meanwhile.
+    async fn save_run(&self, version: u64, run: &Run) -> Result<bool, LogError>;
+    /// Newest event first, those behind the id `after` only, at most `limit`.
+    async fn runs(&self, after: Option<&str>, limit: usize) -> Result<Vec<Run>, LogError>;
+    /// Forgets runs that ended and were changed last before. Returns how many.
+    async fn expunge_runs(&self, before: Timestamp) -> Result<u64, LogError>;
+}

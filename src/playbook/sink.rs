@@ -1,0 +1,366 @@
+//! Carries out a playbook's steps as the sink of its subscription: one try brings the run as far as it comes.
+//!
+//! The order of writes is what the promise rests on: before an operation that must not be done twice is sent, the run says durably that it is
+//! begun; afterwards it says what came of it. Where it says "begun" and no more, an earlier process may have sent it, and it is taken up with
+//! a look at the vendor's record first.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+use super::run::{Run, RunLog, State};
+use super::{Playbook, Step, check};
+use crate::attributes::{AttributeShelf, Attributes};
+use crate::clock::{Clock, Timestamp};
+use crate::fanout::delivery::{Attempt, Claimed};
+use crate::fanout::schedule::later;
+use crate::fanout::sink::{Outcome, Sink};
+use crate::fanout::subscription::Subscription;
+use crate::inbox::{Event, LogError};
+use crate::operations::{Desk, OperationError};
+use crate::placeholder;
+use crate::platform::Class;
+use crate::platform::operation::Effect;
+use crate::vault::VaultError;
+
+/// How often it is looked whether somebody has approved; an approval also rings at once.
+const LOOK_FOR_APPROVAL: Duration = Duration::from_secs(600);
+/// Wait when the same run is under way already.
+const BUSY: Duration = Duration::from_secs(30);
+/// A step's result is kept up to so many bytes of JSON; a larger one is left out.
+const MOST_RESULT_BYTES: usize = 256 * 1024;
+
+/// Who carries operations out.
+#[async_trait::async_trait]
+pub trait Hands: Send + Sync {
+    /// Holds parameters against their row; what a repetition of that operation does.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    fn check(
+        &self,
+        component: &str,
+        authorizer: Option<&str>,
+        operation: &str,
+        with: &Map<String, Value>,
+    ) -> Result<Effect, OperationError>;
+
+    /// Carries one out. `maybe_sent`: an earlier process may have sent it.
+    ///
+    /// # Errors
+    /// See [`OperationError`].
+    async fn carry_out(
+        &self,
+        component: &str,
+        authorizer: Option<&str>,
+        operation: &str,
+        with: Map<String, Value>,
+        maybe_sent: bool,
+    ) -> Result<Value, OperationError>;
+}
+
+fn on_behalf<'a>(desk: &Desk, component: &str, authorizer: Option<&'a str>, operation: &str) -> Result<Option<&'a str>, OperationError> {
+    let (_, row) = desk.row(component, operation)?;
+    Ok(authorizer.filter(|_| check::for_authorizer(row)))
+}
+
+#[async_trait::async_trait]
+impl Hands for Desk {
+    fn check(
+        &self,
+        component: &str,
+        authorizer: Option<&str>,
+        operation: &str,
+        with: &Map<String, Value>,
+    ) -> Result<Effect, OperationError> {
+        let authorizer = on_behalf(self, component, authorizer, operation)?;
+        Ok(Self::check(self, component, authorizer, operation, with.clone())?.operation().effect)
+    }
+
+    async fn carry_out(
+        &self,
+        component: &str,
+        authorizer: Option<&str>,
+        operation: &str,
+        with: Map<String, Value>,
+        maybe_sent: bool,
+    ) -> Result<Value, OperationError> {
+        let authorizer = on_behalf(self, component, authorizer, operation)?;
+        let checked = Self::check(self, component, authorizer, operation, with)?;
+        let outcome = if maybe_sent { self.resume(checked).await? } else { self.carry_out_checked(checked).await? };
+        Ok(outcome.result)
+    }
+}
+
+/// The sink of all playbooks.
+pub struct Steps {
+    playbooks: HashMap<String, Playbook>,
+    hands: Arc<dyn Hands>,
+    runs: Arc<dyn RunLog>,
+    attributes: Arc<dyn AttributeShelf>,
+    clock: Arc<dyn Clock>,
+    /// Ids of runs under way: a retry by hand must not begin one a second time beside itself.
+    under_way: Mutex<BTreeSet<String>>,
+}
+
+/// Why a run stops here.
+enum Stop {
+    /// Too early.
+    Wait(State, Timestamp, String),
+    /// Time may mend it.
+    Again(String),
+    /// Only a person can.
+    Never(String),
+}
+
+impl From<LogError> for Stop {
+    fn from(error: LogError) -> Self {
+        Self::Again(error.to_string())
+    }
+}
+
+/// A run with the version it was written as.
+struct Held {
+    version: u64,
+    run: Run,
+}
+
+impl Steps {
+    /// A sink for those playbooks.
+    #[must_use]
+    pub fn new(
+        playbooks: impl IntoIterator<Item = Playbook>,
+        hands: Arc<dyn Hands>,
+        runs: Arc<dyn RunLog>,
+        attributes: Arc<dyn AttributeShelf>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let playbooks = playbooks.into_iter().map(|one| (one.name.clone(), one)).collect();
+        Self { playbooks, hands, runs, attributes, clock, under_way: Mutex::default() }
+    }
+
+    async fn save(&self, held: &mut Held, state: State, reason: Option<String>) -> Result<(), Stop> {
+        (held.run.state, held.run.reason, held.run.updated_at) = (state, reason, self.clock.now());
+        if self.runs.save_run(held.version, &held.run).await? {
+            held.version += 1;
+            return Ok(());
+        }
+        Err(Stop::Again(String::from("somebody else changed this run meanwhile")))
+    }
+
+    /// Brings the run as far as it comes.
+    async fn go(&self, playbook: &Playbook, event: &Event, cloud_event: &Value) -> Result<(), Stop> {
+        let id = super::run::id(&playbook.name, event.id);
+        let mut held = match self.runs.run(&id).await? {
+            Some((version, run)) => Held { version, run },
+            None => Held { version: 0, run: Run::new(playbook, event, self.clock.now()) },
+        };
+        if matches!(held.run.state, State::Done | State::Cancelled) {
+            return Ok(());
+        }
+        let ended = self.steps(playbook, event, cloud_event, &mut held).await;
+        match &ended {
+            Ok(()) => self.save(&mut held, State::Done, None).await?,
+            Err(Stop::Wait(state, _, why)) => {
+                if held.run.state != *state {
+                    self.save(&mut held, *state, Some(why.clone())).await?;
+                }
+            }
+            Err(Stop::Again(why)) => self.save(&mut held, State::Running, Some(why.clone())).await?,
+            Err(Stop::Never(why)) => self.save(&mut held, State::Failed, Some(why.clone())).await?,
+        }
+        ended
+    }
+
+    async fn steps(&self, playbook: &Playbook, event: &Event, cloud_event: &Value, held: &mut Held) -> Result<(), Stop> {
+        let same = held.run.steps.iter().map(|step| &step.operation).eq(playbook.steps.iter().map(|step| &step.operation));
+        if !same {
+            if held.run.steps.iter().any(|step| step.begun_at.is_some() || step.done_at.is_some()) {
+                return Err(Stop::Never(String::from("the playbook was changed while this run was under way")));
+            }
+            held.run.steps = Run::new(playbook, event, self.clock.now()).steps;
+        }
+        let authorizer = event.authorizer.as_deref();
+        let attributes = match authorizer {
+            Some(authorizer) => self.attributes.get(&event.component, authorizer).await?,
+            None => Attributes::default(),
+        };
+        let variables = Value::Object(attributes.variables);
+        let known = |name: &str| value_of(name, event, cloud_event, &variables, &[]);
+        let unknown: BTreeSet<&str> = playbook
+            .steps
+            .iter()
+            .flat_map(Step::names)
+            .filter(|name| placeholder::split(name).0 != "steps" && known(name).is_none())
+            .collect();
+        if !unknown.is_empty() {
+            let names: Vec<_> = unknown.into_iter().collect();
+            return Err(Stop::Never(format!("nothing was sent: there is no value for {}", names.join(", "))));
+        }
+        while let Some(index) = held.run.next_step() {
+            let Some(step) = playbook.steps.get(index) else { break };
+            self.step(index, step, event, cloud_event, &variables, held).await?;
+        }
+        Ok(())
+    }
+
+    async fn step(
+        &self,
+        index: usize,
+        step: &Step,
+        event: &Event,
+        cloud_event: &Value,
+        variables: &Value,
+        held: &mut Held,
+    ) -> Result<(), Stop> {
+        let number = index + 1;
+        let never = |why: String| Stop::Never(format!("step {number} ({}): {why}", step.operation));
+        let now = self.clock.now();
+        let Some(record) = held.run.steps.get(index).cloned() else { return Ok(()) };
+        let maybe_sent = record.begun_at.is_some();
+        // What was begun already is brought to its end, whatever the time of day.
+        if !maybe_sent {
+            if step.approval && record.approved_by.is_none() {
+                let why = format!("step {number} ({}) waits for approval", step.operation);
+                return Err(Stop::Wait(State::WaitingForApproval, later(now, LOOK_FOR_APPROVAL), why));
+            }
+            if let Some(opens) = step.window.and_then(|window| window.opens(now)) {
+                let why = format!("step {number} ({}) waits until {opens}", step.operation);
+                return Err(Stop::Wait(State::WaitingForWindow, opens, why));
+            }
+        }
+        let results: Vec<Value> = held.run.steps.iter().take(index).map(|step| step.result.clone()).collect();
+        let value = |name: &str| value_of(name, event, cloud_event, variables, &results);
+        let missing = |names: Vec<String>| never(format!("there is no value for {}", names.join(", ")));
+        let with = Step::fill(&step.with, &value).map_err(missing)?;
+        let wanted = Step::fill(&step.find, &value).map_err(missing)?;
+        let (component, authorizer) = (event.component.as_str(), event.authorizer.as_deref());
+        let effect = self.hands.check(component, authorizer, &step.operation, &with).map_err(|error| never(words(&error)))?;
+        if effect == Effect::Once && !maybe_sent {
+            if let Some(record) = held.run.steps.get_mut(index) {
+                record.begun_at = Some(now);
+            }
+            self.save(held, State::Running, None).await?;
+        }
+        let done = self.hands.carry_out(component, authorizer, &step.operation, with, maybe_sent).await;
+        let result = match done {
+            Ok(result) => result,
+            Err(error) => {
+                let why = format!("step {number} ({}): {}", step.operation, words(&error));
+                // It stays begun, and is looked up when somebody asks for a retry; nobody repeats it blindly.
+                if matches!(error, OperationError::OutcomeUnknown { .. }) {
+                    return Err(Stop::Never(why));
+                }
+                if let Some(record) = held.run.steps.get_mut(index) {
+                    record.begun_at = None;
+                }
+                return Err(if may_pass(&error) { Stop::Again(why) } else { Stop::Never(why) });
+            }
+        };
+        let result = if wanted.is_empty() { Some(result) } else { found(&result, &wanted) };
+        let Some(result) = result else {
+            let wanted = Value::Object(wanted);
+            return Err(Stop::Again(format!("step {number} ({}): the platform shows no item with {wanted}", step.operation)));
+        };
+        if let Some(record) = held.run.steps.get_mut(index) {
+            record.done_at = Some(self.clock.now());
+            record.result = if result.to_string().len() > MOST_RESULT_BYTES { Value::Null } else { result };
+        }
+        self.save(held, State::Running, None).await
+    }
+}
+
+/// The item that holds all of that; a list says which values will do.
+fn found(result: &Value, wanted: &Map<String, Value>) -> Option<Value> {
+    let fits = |item: &&Value| {
+        wanted.iter().all(|(name, wanted)| {
+            let held = placeholder::at(item, name);
+            held.is_some_and(|held| held == *wanted || wanted.as_array().is_some_and(|values| values.contains(&held)))
+        })
+    };
+    result.get("items")?.as_array()?.iter().find(fits).cloned()
+}
+
+fn value_of(name: &str, event: &Event, cloud_event: &Value, variables: &Value, results: &[Value]) -> Option<Value> {
+    let (root, rest) = placeholder::split(name);
+    match root {
+        "event" => placeholder::at(cloud_event, rest),
+        "variables" => placeholder::at(variables, rest),
+        "authorizer" => event.authorizer.as_deref().map(Value::from),
+        "component" => Some(Value::from(event.component.as_str())),
+        "steps" => {
+            let (number, path) = placeholder::split(rest);
+            let result = results.get(number.parse::<usize>().ok()?.checked_sub(1)?)?;
+            if path.is_empty() { Some(result.clone()) } else { placeholder::at(result, path) }
+        }
+        _ => None,
+    }
+}
+
+/// An error with everything that people need.
+fn words(error: &OperationError) -> String {
+    match error {
+        OperationError::Invalid(bad) => {
+            let bad: Vec<String> = bad.iter().map(|bad| format!("{} {}", bad.name, bad.reason)).collect();
+            bad.join("; ")
+        }
+        error => error.to_string(),
+    }
+}
+
+/// Whether the same may succeed later by itself.
+fn may_pass(error: &OperationError) -> bool {
+    match error {
+        OperationError::Unreachable(_) => true,
+        OperationError::Refused(refusal) => !matches!(refusal.class, Class::Refuse | Class::GrantGone | Class::CodeInvalid),
+        OperationError::Vault(error) => {
+            !matches!(error, VaultError::Revoked { .. } | VaultError::UnknownComponent | VaultError::NotApplicable(_))
+        }
+        _ => false,
+    }
+}
+
+/// Says that a run is under way as long as it lives.
+struct UnderWay<'a>(&'a Steps, String);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
+}
+
+#[async_trait::async_trait]
+impl Sink for Steps {
+    async fn deliver(&self, subscription: &Subscription, claimed: &Claimed) -> Outcome {
+        let (at, begun) = (self.clock.now(), Instant::now());
+        let attempt = |answer: Option<&str>, error: Option<String>| Attempt {
+            at,
+            status: None,
+            duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            error,
+            answer: answer.map(str::to_owned),
+        };
+        let Some(playbook) = self.playbooks.get(&subscription.name) else {
+            return Outcome::Refused(attempt(None, Some(String::from("there is no playbook of that name any more"))));
+        };
+        let Ok(cloud_event) = serde_json::from_slice::<Value>(&claimed.event.body) else {
+            return Outcome::Refused(attempt(None, Some(String::from("the event cannot be read"))));
+        };
+        if !playbook.concerns(&cloud_event) {
+            return Outcome::Delivered(attempt(Some("its conditions do not hold of this event"), None));
+        }
+        let id = super::run::id(&playbook.name, claimed.event.id);
+        if !self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone()) {
+            return Outcome::Deferred(attempt(Some("this run is under way already"), None), later(at, BUSY));
+        }
+        let _under_way = UnderWay(self, id);
+        match self.go(playbook, &claimed.event, &cloud_event).await {
+            Ok(()) => Outcome::Delivered(attempt(None, None)),
+            Err(Stop::Wait(_, until, why)) => Outcome::Deferred(attempt(Some(&why), None), until),
+            Err(Stop::Again(why)) => Outcome::Failed(attempt(None, Some(why)), None),
+            Err(Stop::Never(why)) => Outcome::Refused(attempt(None, Some(why))),
+        }
+    }
+}

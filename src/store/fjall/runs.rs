@@ -1,0 +1,47 @@
+//! Runs of playbooks, one record each, by id: ids sort by the time of their event.
+
+use super::records::{Expect, Kind, Swap};
+use super::{FjallLog, aside};
+use crate::clock::Timestamp;
+use crate::inbox::LogError;
+use crate::playbook::run::{Run, RunLog, State};
+
+/// Runs looked at, and forgotten, at a time.
+const STRIDE: usize = 256;
+
+#[async_trait::async_trait]
+impl RunLog for FjallLog {
+    async fn run(&self, id: &str) -> Result<Option<(u64, Run)>, LogError> {
+        self.record(&Kind::Run.key(&[id]))
+    }
+
+    async fn save_run(&self, version: u64, run: &Run) -> Result<bool, LogError> {
+        let expect = if version == 0 { Expect::Absent } else { Expect::Version(version) };
+        self.swap(vec![Swap::put(Kind::Run.key(&[&run.id]), expect, run)?]).await
+    }
+
+    async fn runs(&self, after: Option<&str>, limit: usize) -> Result<Vec<Run>, LogError> {
+        let before = after.map(|after| Kind::Run.key(&[after]));
+        aside(&self.store, move |store| {
+            let found = store.records_back::<Run>(&Kind::Run.key(&[]), before.as_deref(), limit)?;
+            Ok(found.into_iter().map(|found| found.record).collect())
+        })
+        .await
+    }
+
+    async fn expunge_runs(&self, before: Timestamp) -> Result<u64, LogError> {
+        let (mut gone, mut after) = (0, None);
+        loop {
+            let from: Option<Vec<u8>> = after.take();
+            let prefix = Kind::Run.key(&[]);
+            let found = aside(&self.store, move |store| store.records_under::<Run>(&prefix, from.as_deref(), STRIDE)).await?;
+            let Some(last) = found.last().map(|found| found.key.clone()) else { return Ok(gone) };
+            let over = |run: &Run| run.updated_at < before && matches!(run.state, State::Done | State::Failed | State::Cancelled);
+            for found in found.into_iter().filter(|found| over(&found.record)) {
+                // One that was taken up again meanwhile stays.
+                gone += u64::from(self.swap(vec![Swap::remove(found.key, Expect::Version(found.version))]).await?);
+            }
+            after = Some(last);
+        }
+    }
+}

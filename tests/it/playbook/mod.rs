@@ -1,0 +1,380 @@
+//! Playbooks: mistakes, windows, runs that are killed at every step, and a story over HTTP.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use serde_json::{Map, Value, json};
+use yizhan::attributes::{AttributeShelf, Attributes};
+use yizhan::clock::{Clock, ManualClock, Timestamp};
+use yizhan::config::Config;
+use yizhan::event_type::Glob;
+use yizhan::fanout::delivery::{Claimed, Delivery, DeliveryId, Status};
+use yizhan::fanout::sink::{Outcome, Sink};
+use yizhan::inbox::{Event, LogError};
+use yizhan::operations::OperationError;
+use yizhan::placeholder::Template;
+use yizhan::platform::operation::Effect;
+use yizhan::platform::twin::Verdict;
+use yizhan::platform::{ApiError, Class};
+use yizhan::playbook::run::{Run, RunLog, State};
+use yizhan::playbook::sink::{Hands, Steps};
+use yizhan::playbook::window::Window;
+use yizhan::playbook::{Playbook, Step};
+use yizhan::settings::Surroundings;
+use yizhan::store::fjall::FjallLog;
+
+use crate::log::world::{World as Log, arrival};
+use crate::world::{Setting, World, configuration};
+
+#[test]
+fn windows_are_china_time_and_may_run_over_midnight() {
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    for (window, now, opens) in [
+        ("22:00-06:00", "2026-11-20T14:00:00Z", None),
+        ("22:00-06:00", "2026-11-20T21:59:59Z", None),
+        ("22:00-06:00", "2026-11-20T22:00:00Z", Some("2026-11-21T14:00:00Z")),
+        ("22:00-06:00", "2026-11-20T13:59:59.5Z", Some("2026-11-20T14:00:00Z")),
+        ("09:30-10:00", "2026-11-20T01:45:00Z", None),
+        ("09:30-10:00", "2026-11-20T02:00:00Z", Some("2026-11-21T01:30:00Z")),
+    ] {
+        assert_eq!(window.parse::<Window>().unwrap().opens(at(now)), opens.map(at), "{window} at {now}");
+    }
+    for wrong in ["", "22:00", "22:00-22:00", "24:00-01:00", "9:00-10:00", "22:60-23:00", "+1:00-02:00"] {
+        assert!(wrong.parse::<Window>().is_err(), "{wrong}");
+    }
+}
+
+fn components() -> String {
+    String::from(
+        "[[components]]\nname = \"baidu\"\nplatform = \"baidu\"\ntp_id = \"1\"\nclient_id = \"c\"\ntoken = \"t\"\nencoding_aes_key = \"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG\"\n",
+    )
+}
+
+fn problems(playbooks: &str) -> Vec<(String, String)> {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("{}\n{}\n{playbooks}", configuration(folder.path(), "http://127.0.0.1:1"), components());
+    match Config::parse(&text, Surroundings::default()) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.into_iter().map(|problem| (problem.at, problem.message)).collect(),
+    }
+}
+
+#[test]
+fn all_mistakes_of_a_playbook_are_said_at_once_with_their_places() {
+    let found = problems(
+        r#"
+        [[playbooks]]
+        name = "onboard"
+        on = ["authorization.granted", "nothing.*"]
+        components = ["baidu", "nowhere"]
+        steps = [
+          { operation = "package.uplod" },
+          { operation = "package.upload", with = { template_id = true, version = "${steps.2.version}", nope = 1, description = "${shop.name}", ext = "a${variables.x}" } },
+          { operation = "audit.submit", with = { description = "${" }, window = "night" },
+        ]
+        "#,
+    );
+    let mut places: Vec<&str> = found.iter().map(|(at, _)| at.strip_prefix("playbooks.onboard.").unwrap_or(at)).collect();
+    places.sort_unstable();
+    for place in [
+        "components",
+        "on",
+        "steps[0].operation",
+        "steps[1].with.description",
+        "steps[1].with.ext",
+        "steps[1].with.nope",
+        "steps[1].with.template_id",
+        "steps[1].with.version",
+        "steps[2].window",
+    ] {
+        assert!(places.contains(&place), "{place}: {found:#?}");
+    }
+    let of = |end: &str| found.iter().find(|(at, _)| at.ends_with(end)).map(|(_, message)| message.as_str()).unwrap_or_default();
+    assert!(of("steps[0].operation").contains("did you mean `package.upload`?"), "{found:#?}");
+    assert!(of("steps[1].with.version").contains("comes later"), "{found:#?}");
+    assert!(found.iter().any(|(_, message)| message.contains("has no `}`")), "{found:#?}");
+}
+
+#[test]
+fn the_shipped_playbooks_are_valid() {
+    let shipped = include_str!("../../../docs/playbooks.md");
+    let blocks: Vec<&str> = shipped.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        assert_eq!(problems(block), [], "{block}");
+    }
+}
+
+/// Writes and sends, in the order in which they happen; one of them never returns, before or after it took effect.
+struct Fate {
+    at: usize,
+    after: bool,
+    count: AtomicUsize,
+}
+
+impl Fate {
+    async fn effect<T>(&self, does: impl Future<Output = T>) -> T {
+        let number = self.count.fetch_add(1, Ordering::SeqCst);
+        if number == self.at && !self.after {
+            std::future::pending::<()>().await;
+        }
+        let done = does.await;
+        if number == self.at && self.after {
+            std::future::pending::<()>().await;
+        }
+        done
+    }
+}
+
+/// The vendor counts what it does and remembers it.
+#[derive(Default)]
+struct Vendor {
+    deeds: Mutex<Vec<String>>,
+    refuses: Mutex<Option<ApiError>>,
+}
+
+struct Fake {
+    vendor: Arc<Vendor>,
+    fate: Arc<Fate>,
+}
+
+#[async_trait]
+impl Hands for Fake {
+    fn check(&self, _: &str, _: Option<&str>, operation: &str, _: &Map<String, Value>) -> Result<Effect, OperationError> {
+        Ok(if operation == "package.list" { Effect::Read } else { Effect::Once })
+    }
+
+    async fn carry_out(
+        &self,
+        _: &str,
+        _: Option<&str>,
+        operation: &str,
+        with: Map<String, Value>,
+        maybe_sent: bool,
+    ) -> Result<Value, OperationError> {
+        if let Some(error) = self.vendor.refuses.lock().unwrap().take() {
+            return Err(OperationError::Refused(error));
+        }
+        self.fate
+            .effect(async {
+                let mut deeds = self.vendor.deeds.lock().unwrap();
+                let deed = format!("{operation} {}", Value::Object(with));
+                if operation != "package.list" && !(maybe_sent && deeds.contains(&deed)) {
+                    deeds.push(deed);
+                }
+            })
+            .await;
+        let items =
+            json!([{"version": "1", "status": "in_audit", "package_id": 1}, {"version": "2", "status": "approved", "package_id": 2}]);
+        Ok(json!({"package_id": 7, "items": items}))
+    }
+}
+
+struct Runs {
+    log: Arc<FjallLog>,
+    fate: Arc<Fate>,
+}
+
+#[async_trait]
+impl RunLog for Runs {
+    async fn run(&self, id: &str) -> Result<Option<(u64, Run)>, LogError> {
+        self.log.run(id).await
+    }
+    async fn save_run(&self, version: u64, run: &Run) -> Result<bool, LogError> {
+        self.fate.effect(self.log.save_run(version, run)).await
+    }
+    async fn runs(&self, after: Option<&str>, limit: usize) -> Result<Vec<Run>, LogError> {
+        self.log.runs(after, limit).await
+    }
+    async fn expunge_runs(&self, before: Timestamp) -> Result<u64, LogError> {
+        self.log.expunge_runs(before).await
+    }
+}
+
+fn templates(value: Value) -> BTreeMap<String, Template> {
+    value.as_object().unwrap().iter().map(|(name, value)| (name.clone(), Template::parse(value).unwrap())).collect()
+}
+
+fn step(operation: &str, with: Value) -> Step {
+    Step { operation: operation.to_owned(), with: templates(with), find: BTreeMap::new(), window: None, approval: false }
+}
+
+fn playbook(steps: Vec<Step>) -> Playbook {
+    Playbook { name: String::from("book"), on: vec![Glob::new("audit.*")], components: Vec::new(), when: BTreeMap::new(), steps }
+}
+
+struct Stage {
+    world: Log,
+    log: Arc<FjallLog>,
+    vendor: Arc<Vendor>,
+    claimed: Claimed,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let world = Log::new();
+        let log = world.open();
+        let event: Event = arrival("x", Some("tt1"), world.clock.now(), &[]).event;
+        let delivery = Delivery {
+            id: DeliveryId(uuid::Uuid::new_v4()),
+            event_id: event.id,
+            event_sequence: 1,
+            subscription: String::from("book"),
+            ordering_key: String::from("douyin/tt1"),
+            status: Status::Pending,
+            attempts: Vec::new(),
+            next_attempt_at: None,
+            created_at: world.clock.now(),
+            replay: None,
+        };
+        Self { world, log, vendor: Arc::default(), claimed: Claimed { delivery, event, sealed: None } }
+    }
+
+    /// One try by a process that dies as `at` and `after` say; `None`: it died.
+    async fn try_until(&self, playbook: &Playbook, at: usize, after: bool) -> Option<Outcome> {
+        let fate = Arc::new(Fate { at, after, count: AtomicUsize::new(0) });
+        let hands = Fake { vendor: Arc::clone(&self.vendor), fate: Arc::clone(&fate) };
+        let runs = Runs { log: Arc::clone(&self.log), fate };
+        let clock: Arc<ManualClock> = Arc::clone(&self.world.clock);
+        let steps = Steps::new([playbook.clone()], Arc::new(hands), Arc::new(runs), self.log.clone(), clock);
+        let subscription = playbook.subscription(self.world.clock.now());
+        let tried = steps.deliver(&subscription, &self.claimed);
+        tokio::time::timeout(std::time::Duration::from_millis(300), tried).await.ok()
+    }
+
+    async fn try_once(&self, playbook: &Playbook) -> Outcome {
+        self.try_until(playbook, usize::MAX, false).await.expect("it ends")
+    }
+
+    async fn run(&self) -> Run {
+        self.log.runs(None, 9).await.unwrap().remove(0)
+    }
+
+    fn deeds(&self) -> usize {
+        self.vendor.deeds.lock().unwrap().len()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_between_any_two_effects_repeats_no_deed() {
+    let book = playbook(vec![
+        step("package.upload", json!({"version": "1"})),
+        step("audit.submit", json!({"package_id": "${steps.1.package_id}"})),
+    ]);
+    // Begun, sent, done of two steps, and the end: seven effects.
+    for at in 0..7 {
+        for after in [false, true] {
+            let stage = Stage::new();
+            assert_eq!(stage.try_until(&book, at, after).await, None, "it dies at {at}");
+            assert!(matches!(stage.try_once(&book).await, Outcome::Delivered(_)));
+            assert_eq!(stage.deeds(), 2, "killed at {at}, after: {after}: {:?}", stage.vendor.deeds.lock().unwrap());
+            assert!(stage.vendor.deeds.lock().unwrap()[1].contains("{\"package_id\":7}"));
+            assert_eq!(stage.run().await.state, State::Done);
+            assert!(matches!(stage.try_once(&book).await, Outcome::Delivered(_)), "a replay");
+            assert_eq!(stage.deeds(), 2, "a replay repeats nothing");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_time_can_mend_is_tried_again_and_what_it_cannot_is_dead_with_the_vendors_words() {
+    let book = playbook(vec![step("audit.submit", json!({}))]);
+    let stage = Stage::new();
+    *stage.vendor.refuses.lock().unwrap() = Some(ApiError::new(Class::RateLimited, "429", "slowly"));
+    assert!(matches!(stage.try_once(&book).await, Outcome::Failed(..)));
+    assert_eq!(stage.run().await.steps[0].begun_at, None, "it certainly was not done");
+    *stage.vendor.refuses.lock().unwrap() = Some(ApiError::new(Class::Refuse, "40001", "name is taken"));
+    let Outcome::Refused(attempt) = stage.try_once(&book).await else { panic!("it is dead") };
+    assert!(attempt.error.unwrap().contains("name is taken"));
+    assert_eq!(stage.run().await.state, State::Failed);
+    assert!(matches!(stage.try_once(&book).await, Outcome::Delivered(_)), "somebody mended it and asked for a retry");
+    assert_eq!(stage.deeds(), 1);
+}
+
+#[tokio::test]
+async fn missing_variables_are_all_named_before_anything_is_sent() {
+    let later = json!({"remark": "${variables.city}", "description": "${event.data.nothing}"});
+    let book = playbook(vec![step("package.upload", json!({"description": "${variables.shop}"})), step("audit.submit", later)]);
+    let stage = Stage::new();
+    let Outcome::Refused(attempt) = stage.try_once(&book).await else { panic!("it cannot go on") };
+    let error = attempt.error.unwrap();
+    assert!(error.ends_with("event.data.nothing, variables.city, variables.shop"), "{error}");
+    assert_eq!(stage.deeds(), 0);
+    let noted = Attributes { variables: json!({"shop": "小店", "city": "x"}).as_object().unwrap().clone(), ..Attributes::default() };
+    stage.log.put("douyin", "tt1", &noted).await.unwrap();
+    let book = playbook(vec![step("package.upload", json!({"description": "${variables.shop}"}))]);
+    assert!(matches!(stage.try_once(&book).await, Outcome::Delivered(_)));
+}
+
+#[tokio::test]
+async fn a_step_waits_for_its_window_and_for_a_person() {
+    let release = Step { window: Some("22:00-06:00".parse().unwrap()), approval: true, ..step("package.release", json!({})) };
+    let book = playbook(vec![release]);
+    let stage = Stage::new();
+    assert!(matches!(stage.try_once(&book).await, Outcome::Deferred(..)));
+    let mut run = stage.run().await;
+    assert_eq!(run.state, State::WaitingForApproval);
+    let (version, _) = stage.log.run(&run.id).await.unwrap().unwrap();
+    run.steps[0].approved_by = Some(String::from("li"));
+    run.state = State::Running;
+    assert!(stage.log.save_run(version, &run).await.unwrap());
+    let Outcome::Deferred(_, until) = stage.try_once(&book).await else { panic!("it is too early") };
+    assert_eq!((until, stage.run().await.state), ("2026-11-20T14:00:00Z".parse().unwrap(), State::WaitingForWindow));
+    stage.world.clock.advance(jiff::SignedDuration::from_hours(7));
+    assert!(matches!(stage.try_once(&book).await, Outcome::Delivered(_)));
+    assert_eq!(stage.deeds(), 1);
+}
+
+#[tokio::test]
+async fn a_release_goes_by_what_the_platform_shows() {
+    let confirmed = |version: &str| {
+        let list = Step { find: templates(json!({"status": ["approved"], "version": version})), ..step("package.list", json!({})) };
+        playbook(vec![list, step("package.release", json!({"package_id": "${steps.1.package_id}"}))])
+    };
+    let stage = Stage::new();
+    assert!(matches!(stage.try_once(&confirmed("1")).await, Outcome::Failed(..)), "it is in audit still");
+    assert_eq!(stage.deeds(), 0);
+    assert!(matches!(stage.try_once(&confirmed("2")).await, Outcome::Delivered(_)));
+    assert_eq!(*stage.vendor.deeds.lock().unwrap(), ["package.release {\"package_id\":2}"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_audit_runs_its_playbook_over_http_and_a_person_approves() {
+    let extra = r#"
+        [[playbooks]]
+        name = "look after failures"
+        on = "audit.failed"
+        components = ["douyin"]
+        when = { "data.reason" = { exists = true } }
+        steps = [
+          { operation = "package.list" },
+          { operation = "package.list", approval = true },
+        ]
+    "#;
+    let world = World::with(Setting { extra: extra.to_owned(), ..Setting::default() }).await;
+    world.granted("douyin", "tt0123456789abcdef").await;
+    world.simulator.audit("douyin", "tt0123456789abcdef", "1.0.0", &Verdict::Failed(String::from("picture"))).await.unwrap();
+    let state = async |wanted: &str| {
+        let wanted = wanted.to_owned();
+        world
+            .until("the run", async || {
+                let (_, runs) = world.get("/v1/runs?playbook=look%20after%20failures").await;
+                let run = runs["items"][0].clone();
+                (run["state"] == wanted.as_str()).then_some(run)
+            })
+            .await
+    };
+    let run = state("waiting_for_approval").await;
+    assert!(run["steps"][0]["done_at"].is_string() && run["steps"][1].get("done_at").is_none(), "{run}");
+    let id = run["id"].as_str().unwrap();
+    assert_eq!(world.post(&format!("/v1/runs/{id}/approve"), json!({})).await.0, 200);
+    let run = state("done").await;
+    assert_eq!(run["steps"][1]["approved_by"], "test");
+    assert_eq!(world.post(&format!("/v1/runs/{id}/approve"), json!({})).await.0, 409);
+    assert_eq!(world.post(&format!("/v1/runs/{id}/cancel"), json!({})).await.0, 409);
+    let (status, shown) = world.get("/v1/subscriptions/look%20after%20failures").await;
+    assert_eq!((status, &shown["origin"]), (200, &json!("playbook")), "{shown}");
+    assert_eq!(world.get("/v1/runs/run_x").await.0, 404);
+}
