@@ -20,9 +20,9 @@ use crate::outbound::guard::Guard;
 use crate::outbound::vendors::HttpVendors;
 use crate::outbound::webhooks::Webhooks;
 use crate::outbound::{ClientError, Vendors};
-use crate::reconcile::{Book, Doors, Reconcile};
 use crate::playbook::Playbook;
 use crate::playbook::sink::Steps;
+use crate::reconcile::{Book, Doors, Reconcile};
 use crate::rollout::plan::Known;
 use crate::rollout::{self, Rollouts};
 use crate::shutdown::Shutdown;
@@ -33,7 +33,7 @@ use crate::store::{fjall, sled};
 use crate::telemetry;
 use crate::vault::audit::ReadAudit;
 use crate::vault::{Vault, VaultError};
-use crate::versions::VersionBook;
+use crate::versions::{self, VersionBook};
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -114,11 +114,16 @@ impl App {
         let rollouts = Rollouts::open(log.clone(), desk.clone(), Arc::new(known), Arc::clone(&clock), of_rollouts(&config)).await;
         let rollouts = rollouts.map_err(BuildError::Rollouts)?;
         let heard = rollout::listener::Listener::EVENTS.map(Glob::new);
+        let of_versions = versions::Listener::EVENTS.map(Glob::new);
         let mut internal = vec![
             Subscriber { subscription: Subscription::vault(clock.now()), sink: exchange },
             Subscriber {
                 subscription: Subscription::internal(rollout::listener::SUBSCRIBER, heard, clock.now()),
                 sink: Arc::new(rollout::listener::Listener::new(rollouts.clone(), Arc::clone(&clock))),
+            },
+            Subscriber {
+                subscription: Subscription::internal(versions::SUBSCRIBER, of_versions, clock.now()),
+                sink: Arc::new(versions::Listener::new(versions.clone(), Arc::clone(&clock))),
             },
         ];
         let playbooks = config.playbooks.iter().cloned();

@@ -20,8 +20,8 @@ use ipnet::IpNet;
 use crate::access::ApiKey;
 use crate::fanout::Subscription;
 use crate::platform::Components;
-use crate::reconcile;
 use crate::playbook::Playbook;
+use crate::reconcile;
 use crate::secret::Secret;
 use crate::telemetry::Format;
 

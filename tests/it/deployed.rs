@@ -138,6 +138,18 @@ impl Shop {
     fn assert_struck(&self) {
         assert_eq!(self.world.simulator.call_faults(self.platform).unwrap(), [], "{}: nothing was lost", self.platform);
     }
+
+    /// The numbers in these places of the authorizer's record, once the first of them is that.
+    async fn places(&self, places: [&str; 3], first: &str) -> [Option<String>; 3] {
+        self.world
+            .until("the versions of the authorizer", async || {
+                let (status, body) = self.world.get(&self.of_app("")).await;
+                assert_eq!(status, 200, "{body}");
+                let found = places.map(|place| body["versions"][place]["version"].as_str().map(str::to_owned));
+                (found[0].as_deref() == Some(first)).then_some(found)
+            })
+            .await
+    }
 }
 
 async fn lost_answers(platform: &'static str) {
@@ -275,4 +287,26 @@ async fn a_capability_that_is_off_beside_one_that_is_on_answers_the_line_to_writ
     assert_eq!((status, problem["type"].as_str()), (501, Some("/problems/operation-not-configured")), "{problem}");
     assert!(problem.to_string().contains("capability.apply.short_video"), "{problem}");
     assert!(!problem.to_string().contains("capability.apply.publish"), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authorizer_shows_which_versions_it_has() {
+    for platform in PLATFORMS {
+        let shop = Shop::open(platform).await;
+        let some = |version: &str| Some(version.to_owned());
+        shop.publish("1.0.0").await;
+        assert_eq!(shop.places(["released", "in_audit", "approved"], "1.0.0").await, [some("1.0.0"), None, None], "{platform}");
+        shop.upload("1.1.0").await;
+        shop.submit("1.1.0").await;
+        let places = shop.places(["in_audit", "uploaded", "released"], "1.1.0").await;
+        assert_eq!(places, [some("1.1.0"), some("1.1.0"), some("1.0.0")], "{platform}");
+        // The push tells that it passed.
+        shop.judge("1.1.0", Verdict::Passed).await;
+        assert_eq!(shop.places(["approved", "in_audit", "released"], "1.1.0").await, [some("1.1.0"), None, some("1.0.0")], "{platform}");
+        shop.release("1.1.0").await;
+        let places = shop.places(["released", "previous", "approved"], "1.1.0").await;
+        assert_eq!(places, [some("1.1.0"), some("1.0.0"), None], "{platform}");
+        shop.roll_back("1.1.0").await;
+        assert_eq!(shop.places(["released", "previous", "approved"], "1.0.0").await, [some("1.0.0"), None, None], "{platform}");
+    }
 }

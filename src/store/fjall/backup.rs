@@ -16,7 +16,7 @@ const SECTION: &str = "log/";
 /// Bytes restored in one batch.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// First words of the names of our keyspaces.
-const KINDS: [&str; 8] = ["meta", "waiting", "dead", "rejected", "event", "index", "delivery", "seen"];
+const KINDS: [&str; 9] = ["meta", "waiting", "dead", "rejected", "records", "event", "index", "delivery", "seen"];
 
 impl FjallLog {
     /// Writes everything, as it is at one moment, while pushes go on arriving. Blocks: call it from a thread that may.

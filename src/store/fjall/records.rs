@@ -33,8 +33,6 @@ pub enum Kind {
     Submission,
     /// When a component was last reconciled, and what that found.
     Look,
-    /// A playbook made by API.
-    Playbook,
 }
 
 impl Kind {
@@ -48,7 +46,6 @@ impl Kind {
             Self::Fact => b'f',
             Self::Submission => b's',
             Self::Look => b'l',
-            Self::Playbook => b'p',
         }
     }
 
