@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 
 use crate::clock::Timestamp;
 use crate::platform::ApiError;
@@ -43,6 +44,9 @@ enum Look {
     /// Cannot be had.
     Missing(VaultError),
 }
+
+/// Where the result of a renewal appears.
+type Landing = watch::Receiver<Option<Result<(), VaultError>>>;
 
 impl Chamber {
     /// Whether this component has such a token at all.
@@ -147,18 +151,28 @@ impl Chamber {
 
     /// Renews a token that is not newer than generation `seen`, together with all others who want that.
     pub async fn renew(self: &Arc<Self>, slot: Slot, seen: u64, urge: Urge) -> Result<(), VaultError> {
-        let item = Item::Token(slot.clone());
         if urge == Urge::Asked
             && !self.renewals.is_under_way(&slot)
-            && let Some(error) = self.cooling(&item)
+            && let Some(error) = self.cooling(&Item::Token(slot.clone()))
         {
             return Err(error);
         }
-        let me = Arc::clone(self);
-        let flown = self.renewals.join(&self.runtime, slot.clone(), || me.renewed(slot, seen, urge)).await;
-        flown.unwrap_or_else(|| {
+        let landing = self.take_off(&slot, seen, urge);
+        self.landed(&slot, landing).await
+    }
+
+    /// Starts a renewal, or joins the one under way.
+    fn take_off(self: &Arc<Self>, slot: &Slot, seen: u64, urge: Urge) -> Landing {
+        let (me, slot) = (Arc::clone(self), slot.clone());
+        self.renewals.start(&self.runtime, slot.clone(), || me.renewed(slot, seen, urge))
+    }
+
+    /// Waits for a renewal's end.
+    async fn landed(&self, slot: &Slot, mut landing: Landing) -> Result<(), VaultError> {
+        let end = landing.wait_for(Option::is_some).await.ok().and_then(|result| result.clone());
+        end.unwrap_or_else(|| {
             let lost = Err(VaultError::Store(String::from("the renewal was interrupted")));
-            self.note(&item, &lost);
+            self.note(&Item::Token(slot.clone()), &lost);
             lost
         })
     }
@@ -166,8 +180,7 @@ impl Chamber {
     /// Renews without anybody waiting.
     fn renew_aside(self: &Arc<Self>, slot: Slot, seen: u64) {
         if self.cooling(&Item::Token(slot.clone())).is_none() {
-            let me = Arc::clone(self);
-            drop(self.renewals.start(&self.runtime, slot.clone(), || me.renewed(slot, seen, Urge::Due)));
+            drop(self.take_off(&slot, seen, Urge::Due));
         }
     }
 
@@ -185,12 +198,23 @@ impl Chamber {
         .boxed()
     }
 
-    /// A renewal that somebody insists on, at most one per the platform's interval; who comes while one is under way joins it.
+    /// A renewal that somebody insists on, at most one per the platform's interval; who comes while one is under way joins it, and
+    /// who comes when a newer generation than `seen` is there has what it wants.
     pub async fn force(self: &Arc<Self>, slot: Slot, seen: u64) -> Result<(), VaultError> {
-        if !self.renewals.is_under_way(&slot) {
+        match self.insist(&slot, seen) {
+            Ok(landing) => self.landed(&slot, landing).await,
+            Err(_) if self.generation(slot.family, &slot.app_id) > seen => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Starts such a renewal or joins it. One lock is held from the look to the start: nobody can find the interval begun and the
+    /// renewal that began it not yet under way.
+    fn insist(self: &Arc<Self>, slot: &Slot, seen: u64) -> Result<Landing, VaultError> {
+        let mut forced = locked(&self.forced);
+        if !self.renewals.is_under_way(slot) {
             let (now, apart) = (self.clock.now(), self.component.forced_renewal_interval());
-            let mut forced = locked(&self.forced);
-            if let Some(again_at) = forced.get(&slot).map(|at| later(*at, apart))
+            if let Some(again_at) = forced.get(slot).map(|at| later(*at, apart))
                 && again_at > now
             {
                 return Err(VaultError::RateLimited(between(now, again_at)));
@@ -198,7 +222,7 @@ impl Chamber {
             forced.retain(|_, at| later(*at, apart) > now);
             forced.insert(slot.clone(), now);
         }
-        self.renew(slot, seen, Urge::Forced).await
+        Ok(self.take_off(slot, seen, Urge::Forced))
     }
 
     /// The component's own token for a call, renewed first if needed. `None` inside where the platform has none.

@@ -285,12 +285,7 @@ impl Vault {
         let current = chamber.generation(slot.family, &slot.app_id);
         if current == generation && chamber.held(key).is_some() {
             tracing::info!(component, authorizer = %slot.app_id, generation, "a token was reported as rejected");
-            if let Err(error) = chamber.force(slot.clone(), generation).await {
-                // A renewal that another report caused may have ended between the look and the wish: then there is a newer one to give.
-                if chamber.generation(slot.family, &slot.app_id) == generation {
-                    return Err(error);
-                }
-            }
+            chamber.force(slot.clone(), generation).await?;
         }
         self.fresh(component, key, Want::default()).await
     }
