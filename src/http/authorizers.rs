@@ -83,6 +83,9 @@ struct InvitationBody {
     /// For the vendor's own app, where that is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     mobile_url: Option<String>,
+    /// Where a merchant grants several of its applications at once, if the vendor has such a page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch_url: Option<String>,
     expires_at: Option<Timestamp>,
     qr_svg: String,
 }
@@ -135,7 +138,13 @@ pub async fn invite(
     let link = face.app.vault.link(&component, &face.return_address(&component)).await?;
     tracing::info!(component = %component, key = caller.name(), "authorization link made");
     let qr_svg = pages::qr_code(link.mobile_url.as_ref().unwrap_or(&link.url)).unwrap_or_default();
-    let invitation = InvitationBody { url: link.url, mobile_url: link.mobile_url, expires_at: link.expires_at.map(second), qr_svg };
+    let invitation = InvitationBody {
+        url: link.url,
+        mobile_url: link.mobile_url,
+        batch_url: link.batch_url,
+        expires_at: link.expires_at.map(second),
+        qr_svg,
+    };
     body::json(&invitation)
 }
 

@@ -180,6 +180,9 @@ pub struct Link {
     pub url: String,
     /// For the vendor's own app, where that is another one; what the QR code holds.
     pub mobile_url: Option<String>,
+    /// The page on which a merchant grants several of its applications at once, where the vendor has one: one code comes back,
+    /// and is exchanged into a token for each.
+    pub batch_url: Option<String>,
     /// When it dies; `None` where it does not.
     pub expires_at: Option<Timestamp>,
 }

@@ -20,6 +20,8 @@ pub struct Links {
     pub auth_url: String,
     /// What opens the same in Alipay's own app, up to the encoded task; `None` where it is switched off.
     pub mobile_auth_url: Option<String>,
+    /// The page on which a merchant grants several applications at once; `None` where it is switched off.
+    pub batch_auth_url: Option<String>,
     /// The authorization callback of the console, where it is not this service's own address. The console compares it to the letter,
     /// which is why nothing is ever added to it.
     pub redirect_uri: Option<String>,
@@ -30,25 +32,37 @@ pub struct Links {
 impl Links {
     /// The link for one merchant. Needs no asking, and does not expire.
     pub fn link(&self, app_id: &str, request: &LinkRequest) -> Link {
+        let redirect_uri = self.redirect_uri.as_deref().unwrap_or(&request.redirect_uri);
+        // `state` must be standard base64 (4.1), which ours is not.
+        let state = STANDARD.encode(&request.state);
         let task = json!({
             "platformCode": "O",
             "taskType": "INTERFACE_AUTH",
             "agentOpParam": {
-                "redirectUri": self.redirect_uri.as_deref().unwrap_or(&request.redirect_uri),
+                "redirectUri": redirect_uri,
                 "appTypes": self.application_types,
                 "isvAppId": app_id,
-                // `state` must be standard base64 (4.1), which ours is not.
-                "state": STANDARD.encode(&request.state),
+                "state": state,
             },
         })
         .to_string();
         // A page's script does not read a plus sign as a blank.
         let encoded = url::form_urlencoded::byte_serialize(task.as_bytes()).collect::<String>().replace('+', "%20");
-        let joint = if self.auth_url.contains('?') { '&' } else { '?' };
+        let joint = |page: &str| if page.contains('?') { '&' } else { '?' };
+        let batch = |page: &String| {
+            let query = url::form_urlencoded::Serializer::new(String::new())
+                .append_pair("app_id", app_id)
+                .append_pair("application_type", &self.application_types.join(","))
+                .append_pair("redirect_uri", redirect_uri)
+                .append_pair("state", &state)
+                .finish();
+            format!("{page}{}{query}", joint(page))
+        };
         Link {
-            url: format!("{}{joint}bizData={encoded}", self.auth_url),
+            url: format!("{}{}bizData={encoded}", self.auth_url, joint(&self.auth_url)),
             // Encoded once, as in the vendor's samples: it stands inside a value that is already encoded.
             mobile_url: self.mobile_auth_url.as_ref().map(|start| format!("{start}{encoded}")),
+            batch_url: self.batch_auth_url.as_ref().map(batch),
             expires_at: None,
         }
     }

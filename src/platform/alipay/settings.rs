@@ -22,6 +22,9 @@ const AUTH_PAGE: &str = "https://b.alipay.com/page/message/tasksDetail";
 /// The same in Alipay's own app; the encoded task is appended.
 const MOBILE_AUTH_PAGE: &str = "alipays://platformapi/startapp?appId=2021003130652097&page=pages%2Fauthorize%2Findex%3FbizData%3D";
 
+/// The page on which a merchant grants several applications at once (4.1, classic pages).
+const BATCH_AUTH_PAGE: &str = "https://openauth.alipay.com/oauth2/appToAppBatchAuth.htm";
+
 /// The three files of certificate mode.
 const CERTIFICATES: [&str; 3] = ["app_cert", "alipay_cert", "alipay_root_cert"];
 
@@ -247,6 +250,7 @@ fn links(settings: &mut Settings) -> Links {
     Links {
         auth_url: settings.url_or("auth_url", AUTH_PAGE),
         mobile_auth_url: Some(settings.text_or("mobile_auth_url", MOBILE_AUTH_PAGE)).filter(|url| !url.is_empty()),
+        batch_auth_url: Some(settings.text_or("batch_auth_url", BATCH_AUTH_PAGE)).filter(|url| !url.is_empty()),
         redirect_uri,
         application_types,
     }

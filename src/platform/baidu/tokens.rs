@@ -134,6 +134,7 @@ impl Tokens for Application {
         Ok(Link {
             url: format!("{}/mappconsole/tp/authorization?{query}", self.of.console_url),
             mobile_url: None,
+            batch_url: None,
             expires_at: Some(loose::after(now, seconds)),
         })
     }

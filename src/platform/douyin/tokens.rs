@@ -164,7 +164,7 @@ impl Tokens for Application {
                 (format!("{}/mappconsole/tp/authorization?{query}", self.of.base_url_v1), seconds)
             }
         };
-        Ok(Link { url, mobile_url: None, expires_at: Some(loose::after(now, seconds)) })
+        Ok(Link { url, mobile_url: None, batch_url: None, expires_at: Some(loose::after(now, seconds)) })
     }
 
     fn returned(&self, query: &str, now: Timestamp) -> Result<Returned, ApiError> {

@@ -330,7 +330,7 @@ impl Tokens for Application {
         let url = PLACEHOLDERS.iter().zip(values).fold(template.clone(), |url, (placeholder, value)| {
             url.replace(placeholder, &form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>())
         });
-        Ok(Link { url, mobile_url: None, expires_at: Some(expires_at) })
+        Ok(Link { url, mobile_url: None, batch_url: None, expires_at: Some(expires_at) })
     }
 
     fn returned(&self, query: &str, now: Timestamp) -> Result<Returned, ApiError> {

@@ -84,6 +84,16 @@ fn links_carry_the_task_encoded_once_and_bring_the_state_back() {
     let start = "alipays://platformapi/startapp?appId=2021003130652097&page=pages%2Fauthorize%2Findex%3FbizData%3D";
     assert_eq!(task(&link.mobile_url.unwrap(), start), pc);
     assert!(state.len() <= 100);
+    let batch = url::Url::parse(&link.batch_url.unwrap()).unwrap();
+    assert_eq!((batch.host_str(), batch.path()), (Some("openauth.alipay.com"), "/oauth2/appToAppBatchAuth.htm"));
+    let query: Vec<(String, String)> = batch.query_pairs().into_owned().collect();
+    let asked = [
+        ("app_id", "2021000000000001"),
+        ("application_type", "TINYAPP"),
+        ("redirect_uri", request.redirect_uri.as_str()),
+        ("state", state.as_str()),
+    ];
+    assert_eq!(query, asked.map(|(name, value)| (name.to_owned(), value.to_owned())));
 
     let back = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("app_id", "2021000000000001")
@@ -105,12 +115,12 @@ fn links_carry_the_task_encoded_once_and_bring_the_state_back() {
 #[test]
 fn a_callback_of_the_console_is_used_to_the_letter() {
     let toml = sample()
-        + "redirect_uri = \"https://isv.example/callback/\"\napplication_types = [\"TINYAPP\", \"WEBAPP\"]\nmobile_auth_url = \"\"\n";
+        + "redirect_uri = \"https://isv.example/callback/\"\napplication_types = [\"TINYAPP\", \"WEBAPP\"]\nmobile_auth_url = \"\"\nbatch_auth_url = \"\"\n";
     let request = LinkRequest { redirect_uri: String::from("https://post.example.com/x"), state: String::from("s") };
     let link = component(&toml).link(&request, None, now()).unwrap();
     assert!(link.url.contains("https%3A%2F%2Fisv.example%2Fcallback%2F%22"), "{}", link.url);
     assert!(link.url.contains("WEBAPP"));
-    assert_eq!(link.mobile_url, None);
+    assert_eq!((link.mobile_url, link.batch_url), (None, None));
 }
 
 #[test]

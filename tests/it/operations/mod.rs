@@ -5,6 +5,7 @@ mod baidu;
 mod desk;
 mod douyin;
 pub mod fake;
+mod features;
 mod idempotency;
 pub mod kuaishou;
 mod proxy;

@@ -218,7 +218,7 @@ impl Tokens for FakeComponent {
         let json = body(prepared.unwrap())?;
         let url =
             format!("https://vendor/page?pre={}&back={}&state={}", json["pre"].as_str().unwrap(), request.redirect_uri, request.state);
-        Ok(Link { url, mobile_url: None, expires_at: expiry(&json, now) })
+        Ok(Link { url, mobile_url: None, batch_url: None, expires_at: expiry(&json, now) })
     }
     fn returned(&self, query: &str, now: Timestamp) -> Result<Returned, ApiError> {
         let fields: HashMap<String, String> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
