@@ -153,6 +153,9 @@ fn check_address(row: &Value, asked: &Asked<'_>) -> Result<(), Failure> {
     }
 }
 
+/// Optional parameters that the list names.
+const MOST_OPTIONAL: usize = 5;
+
 fn list(terminal: &Terminal, rows: Vec<Value>) -> Result<(), Failure> {
     if terminal.json {
         terminal.json(&rows)?;
@@ -163,8 +166,13 @@ fn list(terminal: &Terminal, rows: Vec<Value>) -> Result<(), Failure> {
         let required: Vec<&str> =
             row.pointer("/parameters/required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         let names = row.pointer("/parameters/properties").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name);
-        let names: Vec<String> =
-            names.map(|name| if required.contains(&name.as_str()) { name.clone() } else { format!("[{name}]") }).collect();
+        // What is optional may be much: a line stays a line, `--example` has everything.
+        let (needed, optional): (Vec<&String>, Vec<&String>) = names.partition(|name| required.contains(&name.as_str()));
+        let mut names: Vec<String> = needed.into_iter().cloned().collect();
+        names.extend(optional.iter().take(MOST_OPTIONAL).map(|name| format!("[{name}]")));
+        if let Some(more) = optional.len().checked_sub(MOST_OPTIONAL).filter(|more| *more > 0) {
+            names.push(format!("[{more} more]"));
+        }
         let off = if row.get("enabled") == Some(&Value::Bool(false)) { " (off)" } else { "" };
         let title = format!(
             "{} · {}{off}",

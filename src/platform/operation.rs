@@ -334,7 +334,13 @@ impl Params {
         let mut bad = Vec::new();
         for name in given.keys().filter(|name| operation.param(name).is_none()) {
             let known: Vec<_> = operation.params.iter().map(|param| param.name).collect();
-            bad.push(BadParam { name: name.clone(), reason: format!("unknown here; known: {}", known.join(", ")) });
+            bad.push(BadParam {
+                name: name.clone(),
+                reason: match known.is_empty() {
+                    true => String::from("unknown here; this operation takes no parameters"),
+                    false => format!("unknown here; known: {}", known.join(", ")),
+                },
+            });
         }
         for param in &operation.params {
             match given.get(param.name) {
