@@ -42,28 +42,62 @@ pub enum RestoreError {
     Log(fjall::OpenError),
 }
 
-/// Puts an archive back into `folder`, which must be empty or not exist. Returns how many records it held. Blocks.
-/// When it fails, the folder is to be thrown away.
+/// A half of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Half {
+    /// Tickets, tokens, authorizers, subscriptions.
+    Vault,
+    /// Events and deliveries.
+    Log,
+}
+
+impl Half {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Vault, Self::Log];
+
+    /// Its folder within the store's.
+    #[must_use]
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Vault => "vault",
+            Self::Log => "log",
+        }
+    }
+}
+
+/// Puts an archive, or that half of it, back into `folder`, which must be empty or not exist. Returns how many records it held. Blocks.
+/// When it fails, the folder is to be thrown away. `acknowledged` is the newest sequence known to have been acknowledged, else 0: the next
+/// start counts what is missing.
 ///
 /// # Errors
 /// See [`RestoreError`].
-pub fn restore(from: impl Read, folder: &Path) -> Result<u64, RestoreError> {
+pub fn restore(from: impl Read, folder: &Path, only: Option<Half>, acknowledged: u64) -> Result<u64, RestoreError> {
     if std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(RestoreError::NotEmpty(folder.display().to_string()));
     }
-    let mut vault = VaultRestore::begin(&folder.join("vault")).map_err(RestoreError::Vault)?;
-    let mut log = LogRestore::begin(&folder.join("log")).map_err(RestoreError::Log)?;
+    let wanted = |half: Half| only.is_none_or(|only| only == half).then(|| folder.join(half.folder()));
+    let mut vault = wanted(Half::Vault).map(|folder| VaultRestore::begin(&folder)).transpose().map_err(RestoreError::Vault)?;
+    let mut log = wanted(Half::Log).map(|folder| LogRestore::begin(&folder)).transpose().map_err(RestoreError::Log)?;
     let mut archive = ArchiveReader::new(from)?;
     let mut records = 0;
     while let Some(record) = archive.next()? {
-        records += 1;
-        let known = vault.put(&record.section, &record.key, &record.value).map_err(RestoreError::Vault)?
-            || log.put(&record.section, &record.key, &record.value).map_err(RestoreError::Log)?;
-        if !known {
+        let mut known = false;
+        if let Some(vault) = &mut vault {
+            known = vault.put(&record.section, &record.key, &record.value).map_err(RestoreError::Vault)?;
+        }
+        if let Some(log) = log.as_mut().filter(|_| !known) {
+            known = log.put(&record.section, &record.key, &record.value).map_err(RestoreError::Log)?;
+        }
+        if !known && only.is_none() {
             return Err(RestoreError::Unknown(record.section.to_string()));
         }
+        records += u64::from(known);
     }
-    vault.finish().map_err(RestoreError::Vault)?;
-    log.finish().map_err(RestoreError::Log)?;
+    if let Some(vault) = vault {
+        vault.finish().map_err(RestoreError::Vault)?;
+    }
+    if let Some(log) = log {
+        log.finish(acknowledged).map_err(RestoreError::Log)?;
+    }
     Ok(records)
 }

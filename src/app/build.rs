@@ -12,7 +12,7 @@ use crate::fanout::sink::exchange::Exchange;
 use crate::fanout::sink::webhook::Webhook;
 use crate::fanout::{self, Fanout, Sinks, Subscriber, Subscription};
 use crate::inbox::log::Tickets;
-use crate::inbox::{EventLog, Inbox};
+use crate::inbox::{EventLog, Inbox, LogError};
 use crate::operations::Desk;
 use crate::operations::idempotency::Idempotency;
 use crate::operations::proxy::Proxy;
@@ -101,6 +101,7 @@ impl App {
         let vault =
             Vault::open(stores.vault.clone(), components.clone(), vendors.clone(), Arc::clone(&clock), &config.server.public_url).await?;
         let lost_since = compare_with_mark(&vault, &log, &health).await?;
+        compare_with_commits(&stores, &health).await.map_err(BuildError::Loss)?;
 
         let guard = Guard::allowing(&config.fanout.allow_private);
         let webhook = Webhook::new(Webhooks::new(guard.clone())?, Arc::clone(&clock), config.fanout.timeout);
@@ -216,20 +217,40 @@ async fn open(config: &Config, at_rest: &Arc<AtRest>, clock: &Arc<dyn Clock>) ->
 /// Since when, where something is.
 async fn compare_with_mark(vault: &Vault, log: &Arc<FjallLog>, health: &Health) -> Result<Option<Timestamp>, BuildError> {
     metrics::gauge!("yizhan_events_lost").set(0.0);
-    let Some(mark) = vault.high_water() else { return Ok(None) };
-    let Some(lost) = fjall::missing_since(log.last_sequence(), mark.sequence) else { return Ok(None) };
+    // A backup that was put back knows how far its predecessor had come.
+    let expected = log.expected().map_err(BuildError::Loss)?;
+    let mark = vault.high_water();
+    let acknowledged = mark.map_or(0, |mark| mark.sequence).max(expected);
+    let Some(lost) = fjall::missing_since(log.last_sequence(), acknowledged) else { return Ok(None) };
+    let until = match mark {
+        Some(mark) if mark.sequence >= expected => mark.at.to_string(),
+        _ => String::from("the backup was put back"),
+    };
     let last = log.last_event().ok().flatten().map(|(_, received_at)| received_at);
     let since = last.map_or_else(|| String::from("the beginning"), |received_at| received_at.to_string());
     tracing::error!(
         events = lost.events,
         since,
-        until = %mark.at,
+        until,
         "acknowledged events are missing from the log: it was damaged; restore a backup, or let the vendors repeat what they can"
     );
-    health.note("log", format!("{} acknowledged events received between {since} and {} were lost to damage", lost.events, mark.at));
+    health.note("log", format!("{} acknowledged events received between {since} and {until} were lost to damage", lost.events));
     metrics::gauge!("yizhan_events_lost").set(u32::try_from(lost.events).map_or(f64::from(u32::MAX), f64::from));
-    log.continue_after(mark.sequence).await.map_err(BuildError::Loss)?;
+    log.continue_after(acknowledged).await.map_err(BuildError::Loss)?;
     Ok(Some(last.unwrap_or(Timestamp::UNIX_EPOCH)))
+}
+
+/// The same the other way round: the log remembers how many commits the vault had.
+async fn compare_with_commits(stores: &Stores, health: &Health) -> Result<(), LogError> {
+    let (present, remembered) = (stores.vault.commits(), stores.log.vault_commits()?.unwrap_or_default());
+    let Some(lost) = remembered.checked_sub(present).filter(|lost| *lost > 0) else { return Ok(()) };
+    tracing::error!(
+        commits = lost,
+        "the newest changes of the vault are missing: it was damaged, or an older one was put back; \
+         tokens that are older than the vendor's are won back once they are refused, and tickets come by themselves"
+    );
+    health.note("vault", format!("the newest {lost} changes of tickets, tokens or subscriptions were lost to damage"));
+    stores.log.remember_vault(present).await
 }
 
 /// The log as the port that rooms know.

@@ -5,12 +5,14 @@
 
 mod backup;
 mod build;
+mod examine;
 mod work;
 
 use std::sync::Arc;
 
-pub use backup::{RestoreError, restore};
+pub use backup::{Half, RestoreError, restore};
 pub use build::BuildError;
+pub use examine::{Examination, ExamineError, Finding, examine};
 pub use work::Work;
 
 use metrics_exporter_prometheus::PrometheusHandle;

@@ -64,9 +64,9 @@ impl App {
         Work { workers, disk }
     }
 
-    /// Remembers the newest acknowledged sequence once a second and at the end.
+    /// Remembers the newest acknowledged sequence, and how many commits the vault had, once a second and at the end.
     async fn remember(self: Arc<Self>) {
-        let mut remembered = 0;
+        let (mut remembered, mut commits) = (0, 0);
         loop {
             let stopping = self.shutdown.is_requested();
             let newest = self.stores.log.last_sequence();
@@ -74,6 +74,14 @@ impl App {
                 match self.vault.remember_high_water(newest).await {
                     Ok(()) => remembered = newest,
                     Err(error) => tracing::warn!(%error, "the newest sequence was not remembered"),
+                }
+            }
+            // And the vault's commits in the log: neither store can lose its end unnoticed.
+            let present = self.stores.vault.commits();
+            if present > commits {
+                match self.stores.log.remember_vault(present).await {
+                    Ok(()) => commits = present,
+                    Err(error) => tracing::warn!(%error, "the vault's commits were not remembered"),
                 }
             }
             if stopping {

@@ -9,14 +9,22 @@ use serde::Serialize;
 use super::failure::{Failure, problem_text};
 use super::surroundings::{Place, variables};
 use super::terminal::{Look, Terminal};
+use crate::app;
+use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::platform::Component;
 use crate::settings::Problem;
 
 /// Say everything that is wrong with the configuration.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit code 0: the service can start with it; 2: it cannot. Warnings do not change the exit code.")]
-pub struct Check {}
+#[command(
+    after_help = "Exit code 0: the service can start with it; 2: it cannot. Warnings do not change the exit code.\nWith --store: 0 whole, 1 damaged or not to be read."
+)]
+pub struct Check {
+    /// Read the whole store too, and say what of it is damaged or lost. The service must not run; the store is not changed.
+    #[arg(long)]
+    store: bool,
+}
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -72,6 +80,9 @@ impl Check {
             Ok(config) => (unwritable(&config.store.path).into_iter().collect(), config.warnings(), Addresses::of(&config)),
             Err(problems) => (problems, Vec::new(), Vec::new()),
         };
+        if self.store && problems.is_empty() {
+            return examine(terminal, &place.config()?);
+        }
         if terminal.json {
             let name = file.as_ref().map(|file| file.display().to_string());
             terminal.json(&Report {
@@ -97,6 +108,36 @@ impl Check {
         }
         Ok(())
     }
+}
+
+/// Reads the store and tells what is damaged.
+fn examine(terminal: &Terminal, config: &Config) -> Result<(), Failure> {
+    let folder = config.store.path.display();
+    terminal.say(format!("reading the whole store in {folder}"));
+    let found = app::examine(config, Arc::new(SystemClock)).map_err(anyhow::Error::from)?;
+    if terminal.json {
+        terminal.json(&serde_json::json!({ "ok": found.damage.is_empty(), "store": folder.to_string(), "found": found }))?;
+    } else {
+        for remark in &found.remarks {
+            terminal.data(format!("note: {remark}"))?;
+        }
+        for finding in &found.damage {
+            terminal.data(format!(
+                "{} {}: {}\n  hint: {}",
+                terminal.paint(Look::Bad, "damaged"),
+                finding.part,
+                finding.message,
+                finding.hint
+            ))?;
+        }
+        let count =
+            format!("{} events, {} other records of the log, {} of the vault", found.events, found.log_records, found.vault_records);
+        match found.damage.len() {
+            0 => terminal.data(format!("{} {folder}: {count}", terminal.paint(Look::Good, "whole")))?,
+            _ => terminal.data(format!("{folder}: {count} can be read"))?,
+        }
+    }
+    if found.damage.is_empty() { Ok(()) } else { Err(Failure::Told(1)) }
 }
 
 /// Whether files can be made where the store is, or would be.

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
@@ -11,9 +12,11 @@ use super::failure::{Failure, hinted};
 use super::surroundings::Place;
 use super::terminal::Terminal;
 use super::whole_file::folder_of;
-use crate::app;
+use crate::app::{self, Half};
+use crate::clock::SystemClock;
+use crate::config::Config;
 
-/// Put a backup into the store of this configuration, which must not exist yet.
+/// Put a backup into the store of this configuration.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The service must not run. The master key of the backup's store must be `store.master_key` or among `store.previous_master_keys`."
@@ -21,21 +24,43 @@ use crate::app;
 pub struct Restore {
     /// A file that `yizhan backup` wrote.
     file: PathBuf,
+    /// Move the store that is there aside and keep it. What it had acknowledged and the backup lacks is counted at the next start.
+    #[arg(long)]
+    replace: bool,
+    /// Restore only this half, and leave the other as it is: the log holds events and deliveries, the vault tickets and tokens.
+    #[arg(long, value_name = "HALF")]
+    only: Option<Which>,
+}
+
+/// A half of the store.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Which {
+    /// Tickets, tokens, authorizers, subscriptions.
+    Vault,
+    /// Events and deliveries.
+    Log,
 }
 
 impl Restore {
     /// Looks the backup through, then puts it in place.
     pub fn run(self, terminal: &Terminal, place: &Place) -> Result<(), Failure> {
         let config = place.config()?;
-        let folder = &config.store.path;
-        if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
-            let hint = "move it away first, or name another folder with [store] url";
+        let store = &config.store.path;
+        let only = self.only.map(|which| match which {
+            Which::Vault => Half::Vault,
+            Which::Log => Half::Log,
+        });
+        let folder = only.map_or_else(|| store.clone(), |half| store.join(half.folder()));
+        let is_there = fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some());
+        if is_there && !self.replace {
+            let hint = "`--replace` moves it aside and keeps it; or name another folder with [store] url";
             return Err(anyhow::Error::from(hinted(format!("there is something in {} already", folder.display()), hint)).into());
         }
         terminal.say("looking the backup through");
         let expected = records(&self.file)?;
+        let acknowledged = if is_there { known(terminal, &config)? } else { 0 };
 
-        let parent = folder_of(folder);
+        let parent = folder_of(store);
         fs::create_dir_all(parent).with_context(|| format!("{} cannot be made", parent.display()))?;
         // Beside its place, so that a restoration that breaks off leaves no store that looks whole.
         let beside = tempfile::Builder::new()
@@ -44,15 +69,56 @@ impl Restore {
             .with_context(|| format!("{} cannot be written", parent.display()))?;
         terminal.say(format!("restoring {expected} records"));
         let archive = BufReader::new(File::open(&self.file).with_context(|| format!("{} cannot be read", self.file.display()))?);
-        app::restore(archive, &beside.path().join("store")).context("the backup could not be restored")?;
-        put(&beside.path().join("store"), folder)?;
+        let made = beside.path().join("store");
+        let restored = app::restore(archive, &made, only, acknowledged).context("the backup could not be restored")?;
+        let made = only.map_or_else(|| made.clone(), |half| made.join(half.folder()));
+        let aside = if is_there { Some(move_aside(&folder, store)?) } else { None };
+        fs::create_dir_all(folder_of(&folder)).with_context(|| format!("{} cannot be made", folder.display()))?;
+        put(&made, &folder)?;
+        let aside = aside.map(|aside| aside.display().to_string());
         if terminal.json {
-            terminal.json(&serde_json::json!({ "folder": folder.display().to_string(), "records": expected }))?;
+            terminal.json(&serde_json::json!({ "folder": folder.display().to_string(), "records": restored, "replaced": aside }))?;
         } else {
-            terminal.data(format!("{}: {expected} records restored", folder.display()))?;
+            terminal.data(format!("{}: {restored} records restored", folder.display()))?;
+            if let Some(aside) = aside {
+                terminal.data(format!("{aside}: what was there before"))?;
+            }
         }
         Ok(())
     }
+}
+
+/// The newest sequence that the store in place is known to have acknowledged, as far as it can be read.
+fn known(terminal: &Terminal, config: &Config) -> anyhow::Result<u64> {
+    terminal.say("looking at what is there");
+    match app::examine(config, Arc::new(SystemClock)) {
+        Ok(found) => Ok(found.acknowledged),
+        Err(error @ app::ExamineError::InUse(_)) => Err(error.into()),
+        Err(error) => {
+            terminal.say(format!("what is there cannot be looked at, so nothing that it lacks can be counted: {error}"));
+            Ok(0)
+        }
+    }
+}
+
+/// Renames what is in place to a name that no folder has, beside the store.
+fn move_aside(folder: &Path, store: &Path) -> anyhow::Result<PathBuf> {
+    let mut name = store.file_name().unwrap_or_default().to_owned();
+    if folder != store {
+        name.push(".");
+        name.push(folder.file_name().unwrap_or_default());
+    }
+    let stem = name;
+    for number in 1_u32.. {
+        let mut name = stem.clone();
+        name.push(format!(".replaced-{number}"));
+        let aside = store.with_file_name(name);
+        if !aside.exists() {
+            fs::rename(folder, &aside).with_context(|| format!("{} cannot be moved aside", folder.display()))?;
+            return Ok(aside);
+        }
+    }
+    anyhow::bail!("{} cannot be moved aside", folder.display())
 }
 
 /// Renames the finished store into its place, over an empty folder, durably.

@@ -7,6 +7,8 @@
 //! Knows nothing of what is written; the stores implement [`Commit`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -34,6 +36,8 @@ pub trait Commit: Send + 'static {
 pub struct Limits {
     /// Jobs that may wait.
     pub queue: usize,
+    /// Bytes that may wait: a few large writes fill the queue as many small ones do, so that memory stays bounded.
+    pub queue_bytes: usize,
     /// Jobs in one group.
     pub group: usize,
     /// Bytes in one group, reached or passed by its last job.
@@ -43,6 +47,10 @@ pub struct Limits {
 /// The door to the thread. Dropping it finishes what waits and ends the thread.
 pub struct Committer<J> {
     queue: Option<mpsc::Sender<J>>,
+    weight: fn(&J) -> usize,
+    /// Bytes that wait.
+    waiting: Arc<AtomicUsize>,
+    queue_bytes: usize,
     thread: Option<JoinHandle<()>>,
     failure: watch::Receiver<Option<String>>,
 }
@@ -55,13 +63,15 @@ impl<J: Send + 'static> Committer<J> {
     pub fn start<C: Commit<Job = J>>(store: &'static str, limits: Limits, commit: C) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(limits.queue.max(1));
         let (failed, failure) = watch::channel(None);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let left = Arc::clone(&waiting);
         let run = move || {
-            if let Err(why) = work(store, limits, commit, jobs, &failed) {
+            if let Err(why) = work(store, limits, commit, jobs, &left, &failed) {
                 tracing::error!(store, error = %why, "a commit failed: nothing is written any more, the service must be restarted");
             }
         };
         let thread = std::thread::Builder::new().name(format!("{store}-commit")).spawn(run)?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), failure })
+        Ok(Self { queue: Some(queue), weight: C::weight, waiting, queue_bytes: limits.queue_bytes, thread: Some(thread), failure })
     }
 
     /// What went wrong, once something did.
@@ -75,11 +85,27 @@ impl<J: Send + 'static> Committer<J> {
     /// # Errors
     /// [`LogError::Full`] or [`LogError::Failed`].
     pub fn put(&self, job: J) -> Result<(), LogError> {
-        match self.queue.as_ref().map(|queue| queue.try_send(job)) {
-            Some(Ok(())) => Ok(()),
-            Some(Err(mpsc::error::TrySendError::Full(_))) => Err(LogError::Full),
-            Some(Err(mpsc::error::TrySendError::Closed(_))) | None => Err(self.gone()),
+        let bytes = (self.weight)(&job);
+        let before = self.waiting.fetch_add(bytes, Ordering::AcqRel);
+        // One alone is always taken, however large it is.
+        let sent = match &self.queue {
+            _ if before > 0 && before.saturating_add(bytes) > self.queue_bytes => Err(LogError::Full),
+            Some(queue) => queue.try_send(job).map_err(|refused| match refused {
+                mpsc::error::TrySendError::Full(_) => LogError::Full,
+                mpsc::error::TrySendError::Closed(_) => self.gone(),
+            }),
+            None => Err(self.gone()),
+        };
+        if sent.is_err() {
+            self.waiting.fetch_sub(bytes, Ordering::AcqRel);
         }
+        sent
+    }
+
+    /// A job that will wait until there is room, counted.
+    fn counted(&self, job: J) -> J {
+        self.waiting.fetch_add((self.weight)(&job), Ordering::AcqRel);
+        job
     }
 
     /// Puts a job into the queue if there is room and waits for its answer.
@@ -102,7 +128,7 @@ impl<J: Send + 'static> Committer<J> {
     pub async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> J) -> Result<T, LogError> {
         let (answer, answered) = oneshot::channel();
         match &self.queue {
-            Some(queue) => queue.send(job(answer)).await.map_err(|_| self.gone())?,
+            Some(queue) => queue.send(self.counted(job(answer))).await.map_err(|_| self.gone())?,
             None => return Err(self.gone()),
         }
         match answered.await {
@@ -118,7 +144,7 @@ impl<J: Send + 'static> Committer<J> {
     pub fn ask_blocking<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> J) -> Result<T, LogError> {
         let (answer, answered) = oneshot::channel();
         match &self.queue {
-            Some(queue) => queue.blocking_send(job(answer)).map_err(|_| self.gone())?,
+            Some(queue) => queue.blocking_send(self.counted(job(answer))).map_err(|_| self.gone())?,
             None => return Err(self.gone()),
         }
         answered.blocking_recv().map_err(|_| self.gone())
@@ -151,6 +177,7 @@ fn work<C: Commit>(
     limits: Limits,
     mut commit: C,
     mut jobs: mpsc::Receiver<C::Job>,
+    waiting: &AtomicUsize,
     failed: &watch::Sender<Option<String>>,
 ) -> Result<(), String> {
     let depth = metrics::gauge!("yizhan_queue_depth", "queue" => store);
@@ -164,6 +191,7 @@ fn work<C: Commit>(
             bytes = bytes.saturating_add(C::weight(&job));
             group.push(job);
         }
+        waiting.fetch_sub(bytes, Ordering::AcqRel);
         depth.set(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
         sizes.record(u32::try_from(group.len()).unwrap_or(u32::MAX));
         let began = Instant::now();

@@ -140,6 +140,17 @@ pub struct HighWater {
     pub at: Timestamp,
 }
 
+impl HighWater {
+    /// Name of the note that holds it.
+    pub const NAME: &'static str = "high-water";
+
+    /// The mark in that note's body.
+    #[must_use]
+    pub fn read(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice::<HighWaterRecord>(body).ok().map(|mark| Self { sequence: mark.sequence, at: mark.at })
+    }
+}
+
 /// Why the vault has nothing to give.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum VaultError {
@@ -192,9 +203,6 @@ impl From<ShelfError> for VaultError {
 /// Longest that a long poll waits.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// Name of the note that holds the high-water mark.
-const HIGH_WATER: &str = "high-water";
-
 /// Tickets, tokens and authorizers of all components.
 pub struct Vault {
     chambers: HashMap<String, Arc<Chamber>>,
@@ -233,8 +241,8 @@ impl Vault {
             chamber.load().await?;
             chambers.insert(component.name().to_owned(), Arc::new(chamber));
         }
-        let found = shelf.get(&key(Kind::Note, "", HIGH_WATER)).await?;
-        let high_water = found.as_ref().and_then(read::<HighWaterRecord>).map(|mark| HighWater { sequence: mark.sequence, at: mark.at });
+        let found = shelf.get(&key(Kind::Note, "", HighWater::NAME)).await?;
+        let high_water = found.and_then(|record| HighWater::read(record.body.as_deref()?));
         Ok(Arc::new(Self { chambers, shelf, clock, high_water: Mutex::new(high_water) }))
     }
 
@@ -403,7 +411,7 @@ impl Vault {
             return Ok(());
         }
         let at = self.clock.now();
-        self.shelf.commit(vec![put(key(Kind::Note, "", HIGH_WATER), &HighWaterRecord { sequence, at })?]).await?;
+        self.shelf.commit(vec![put(key(Kind::Note, "", HighWater::NAME), &HighWaterRecord { sequence, at })?]).await?;
         *locked(&self.high_water) = Some(HighWater { sequence, at });
         Ok(())
     }

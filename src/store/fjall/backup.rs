@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Readable};
 
 use super::writer::Job;
-use super::{FjallLog, OpenError, database, days, guarded};
+use super::{FjallLog, OpenError, database, days, guarded, meta};
 use crate::store::archive::ArchiveWriter;
 
 /// Prefix of the log's sections.
@@ -69,14 +69,11 @@ impl LogRestore {
         let Some(name) = section.strip_prefix(SECTION).filter(|name| KINDS.contains(&name.split('.').next().unwrap_or_default())) else {
             return Ok(false);
         };
-        let keyspace = match self.keyspaces.get(name) {
-            Some(keyspace) => keyspace.clone(),
-            None => {
-                let keyspace = guarded(&self.folder, || days::keyspace(&self.db, name))?;
-                self.keyspaces.insert(name.to_owned(), keyspace.clone());
-                keyspace
-            }
-        };
+        // The vault goes into a backup first: it may have had more commits when the log was read.
+        if name == "meta" && key == meta::VAULT {
+            return Ok(true);
+        }
+        let keyspace = self.keyspace(name)?;
         self.batch.insert(&keyspace, key, value);
         self.bytes += key.len() + value.len();
         if self.bytes >= BATCH_BYTES {
@@ -87,11 +84,25 @@ impl LogRestore {
         Ok(true)
     }
 
-    /// Makes it durable. Without this the folder is to be thrown away.
+    fn keyspace(&mut self, name: &str) -> Result<Keyspace, OpenError> {
+        if let Some(keyspace) = self.keyspaces.get(name) {
+            return Ok(keyspace.clone());
+        }
+        let keyspace = guarded(&self.folder, || days::keyspace(&self.db, name))?;
+        self.keyspaces.insert(name.to_owned(), keyspace.clone());
+        Ok(keyspace)
+    }
+
+    /// Makes it durable. Without this the folder is to be thrown away. `acknowledged` is the newest sequence that the log in whose place it
+    /// comes is known to have acknowledged, 0 when nothing is known: the next start counts what is missing up to there.
     ///
     /// # Errors
     /// Of writing.
-    pub fn finish(self) -> Result<(), OpenError> {
+    pub fn finish(mut self, acknowledged: u64) -> Result<(), OpenError> {
+        if acknowledged > 0 {
+            let meta = self.keyspace("meta")?;
+            self.batch.insert(&meta, meta::EXPECTED, acknowledged.to_be_bytes());
+        }
         let Self { folder, db, batch, .. } = self;
         guarded(&folder, || {
             batch.commit()?;

@@ -11,6 +11,8 @@ mod backup;
 mod days;
 mod deliveries;
 mod events;
+mod examine;
+mod journal;
 mod lines;
 mod meta;
 mod outbox;
@@ -39,6 +41,7 @@ use fjall::{Database, Keyspace};
 use tokio::sync::watch;
 
 pub use backup::LogRestore;
+pub use examine::{LogState, examine};
 
 use crate::clock::{Clock, Timestamp};
 use crate::inbox::LogError;
@@ -76,6 +79,8 @@ impl Default for LogOptions {
     }
 }
 
+/// Bytes that may wait: a full queue of usual pushes is a fifth of that.
+const QUEUE_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes in one group.
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
 /// Room for the journal: what is in it must be replayed after a crash.
@@ -92,8 +97,9 @@ pub enum OpenError {
     Locked(PathBuf),
     /// Its content is damaged.
     #[error(
-        "the log at {} is damaged ({detail}): move that folder away and restore the newest backup with `yizhan restore`, or start with an empty one; \
-         platforms send unacknowledged pushes again, and Baidu can repeat older ones",
+        "the log at {} is damaged ({detail}): `yizhan check --store` says what is left; `yizhan restore --only log --replace` puts the newest \
+         backup's in its place, or move that folder away and start with an empty one: platforms send unacknowledged pushes again, and Baidu can \
+         repeat older ones",
         .path.display()
     )]
     Damaged {
@@ -180,9 +186,11 @@ impl FjallLog {
     /// # Errors
     /// In use, damaged, of another version or unreadable; each says what to do.
     pub fn open(folder: &Path, at_rest: Arc<AtRest>, options: LogOptions, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
+        make(folder)?;
+        look_at_journals(folder)?;
         let opened = guarded(folder, || Self::read(folder, at_rest, options, clock))?;
         let (store, writer) = opened.ok_or_else(|| OpenError::Version(folder.to_path_buf()))?;
-        let limits = Limits { queue: store.options.queue, group: store.options.group, group_bytes: GROUP_BYTES };
+        let limits = Limits { queue: store.options.queue, queue_bytes: QUEUE_BYTES, group: store.options.group, group_bytes: GROUP_BYTES };
         let rejected = guarded(folder, || rejected::Kept::open(&store))?;
         let committer = Committer::start("log", limits, writer).map_err(|error| OpenError::Io { path: folder.to_path_buf(), error })?;
         Ok(Arc::new(Self { store, committer, rejected: std::sync::Mutex::new(rejected) }))
@@ -243,6 +251,31 @@ impl FjallLog {
         self.committer.ask(|answer| writer::Job::ContinueAfter(sequence, answer)).await
     }
 
+    /// Up to which sequence events had been acknowledged when a backup was put back in place of this log's predecessor; 0 when none was.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn expected(&self) -> Result<u64, LogError> {
+        Ok(self.store.meta_number(meta::EXPECTED).map_err(damaged)?.unwrap_or_default())
+    }
+
+    /// How many commits the vault had, when the log was last told.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn vault_commits(&self) -> Result<Option<u64>, LogError> {
+        self.store.meta_number(meta::VAULT).map_err(damaged)
+    }
+
+    /// Remembers durably how many commits the vault has: the vault does the same for events, so that neither can lose its end unnoticed.
+    ///
+    /// # Errors
+    /// The log cannot write.
+    pub async fn remember_vault(&self, commits: u64) -> Result<(), LogError> {
+        let put = (self.store.meta.clone(), meta::VAULT.to_vec(), Some(bytes::Bytes::copy_from_slice(&commits.to_be_bytes())));
+        self.committer.ask(|answer| writer::Job::Put(vec![put], answer)).await
+    }
+
     /// Why the log cannot write any more, once it cannot: the app exits then, so that a supervisor restarts and start-up verifies.
     #[must_use]
     pub fn failed(&self) -> watch::Receiver<Option<String>> {
@@ -254,6 +287,66 @@ impl FjallLog {
     pub fn disk_bytes(&self) -> u64 {
         self.store.db.disk_space().unwrap_or_default()
     }
+}
+
+impl Store {
+    fn meta_number(&self, key: &[u8]) -> fjall::Result<Option<u64>> {
+        Ok(self.meta.get(key)?.and_then(|value| record::last_number(&value)))
+    }
+}
+
+/// Makes a new log beside its place and renames it: the engine takes a folder that it had only begun to make for a broken one.
+fn make(folder: &Path) -> Result<(), OpenError> {
+    if std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Ok(());
+    }
+    let making = folder.with_extension("making");
+    guarded(folder, || {
+        if making.exists() {
+            std::fs::remove_dir_all(&making)?;
+        }
+        std::fs::create_dir_all(&making)?;
+        {
+            let db = database(&making, LogOptions::default().cache_bytes)?;
+            days::keyspace(&db, "meta")?.insert(meta::FORMAT, [meta::FORMAT_NOW])?;
+            db.persist(fjall::PersistMode::SyncAll)?;
+        }
+        if folder.exists() {
+            std::fs::remove_dir(folder)?;
+        }
+        std::fs::rename(&making, folder)?;
+        match folder.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => Ok(std::fs::File::open(parent)?.sync_all()?),
+            _ => Ok(()),
+        }
+    })
+}
+
+/// Finds what the engine would drop without a word, or would not open for, before it does.
+fn look_at_journals(folder: &Path) -> Result<(), OpenError> {
+    let io = |error| OpenError::Io { path: folder.to_path_buf(), error };
+    let journals = journal::scan(folder).map_err(io)?;
+    for (index, journal) in journals.iter().enumerate() {
+        match journal.end {
+            journal::End::Damaged { at, behind } => {
+                let detail =
+                    format!("{} cannot be read from byte {at} on, and {behind} whole batches stand behind that", journal.path.display());
+                return Err(OpenError::Damaged { path: folder.to_path_buf(), detail });
+            }
+            // Only the newest is written to; a torn end of another one is left to the engine to refuse.
+            journal::End::Torn { at, refused: true } if index + 1 == journals.len() => {
+                let bytes = journal::cut(journal, at).map_err(io)?;
+                let kept = journal.path.with_extension("torn");
+                tracing::warn!(
+                    bytes,
+                    kept = %kept.display(),
+                    "the last batch of the log was half written when the power went, and is cut off; if any of it had been acknowledged, that is said next"
+                );
+            }
+            journal::End::Torn { .. } | journal::End::Whole => {}
+        }
+    }
+    Ok(())
 }
 
 /// A failed read.

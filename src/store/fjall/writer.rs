@@ -315,6 +315,9 @@ impl Writer {
                 group.answer(answer, (keyspaces, self.store.db.snapshot()));
             }
             Job::ContinueAfter(sequence, answer) => {
+                if sequence > self.sequence {
+                    group.batch.insert(&self.store.meta, meta::lost(self.sequence, sequence), self.store.clock.now().to_string());
+                }
                 self.sequence = self.sequence.max(sequence);
                 group.batch.insert(&self.store.meta, meta::SEQUENCE, self.sequence.to_be_bytes());
                 group.answer(answer, ());

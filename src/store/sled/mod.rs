@@ -8,12 +8,14 @@
 
 mod backup;
 mod book;
+mod examine;
 mod requests;
 mod writer;
 
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use tokio::sync::oneshot;
@@ -27,16 +29,20 @@ use crate::store::commit::{Committer, Limits, panic_text};
 use crate::vault::shelf::{Change, Kind, Record, RecordKey, ShelfError, TokenShelf};
 
 pub use backup::VaultRestore;
+pub use examine::{VaultState, examine};
 use writer::{Job, RawChange, Writer};
 
 /// Memory that sled may use for pages. The vault keeps what is read often in its own memory.
 const CACHE_BYTES: u64 = 8 << 20;
 
 /// What may wait for the committing thread, and how much it writes at a time.
-const LIMITS: Limits = Limits { queue: 4096, group: 512, group_bytes: 1 << 20 };
+const LIMITS: Limits = Limits { queue: 4096, queue_bytes: 16 << 20, group: 512, group_bytes: 1 << 20 };
 
 /// Kind of the record that says which layout the store has, and proves at open that the master key is the right one.
 const FORMAT: &str = "format";
+
+/// Kind of the record whose version counts the commits: written with each of them, so that a vault that lost its end shows it.
+const COMMITS: &str = "commits";
 
 /// A file that is made once the store holds its format record. Sled opens as a new, empty store when the start of its file is lost:
 /// with this file there, that is damage.
@@ -94,8 +100,8 @@ impl OpenError {
             Self::Unusable { .. } => "check that the folder exists, belongs to this user, and that the disk is neither full nor read-only",
             Self::InUse { .. } => "stop the other process, or give this one a folder of its own (`store.url`)",
             Self::Damaged { .. } => {
-                "keep a copy of the folder, then restore the newest backup (`yizhan restore`); \
-                 without one, move the folder away and start: tickets come back by themselves within minutes, \
+                "`yizhan check --store` says what is left; `yizhan restore --only vault --replace` puts the newest backup's in its place and keeps this one; \
+                 without a backup, move the folder away and start: tickets come back by themselves within minutes, \
                  and authorizers are won back by `POST …/token/refresh` where the platform can recover a lost token"
             }
             Self::NotEmpty { .. } => "restore into an empty folder",
@@ -111,6 +117,7 @@ pub struct SledVault {
     tree: sled::Tree,
     at_rest: Arc<AtRest>,
     committer: Committer<Job>,
+    commits: Arc<AtomicU64>,
 }
 
 impl SledVault {
@@ -138,8 +145,18 @@ impl SledVault {
         let writer = Writer::new(tree.clone(), data, Arc::clone(&at_rest));
         let is_outdated = check_format(folder, &writer)?;
         sync_folder(folder).map_err(unusable)?;
+        let commits = guarded(folder, || tree.get(raw_key(COMMITS, "", "")))?;
+        let commits = commits.and_then(|value| split(&value).map(|(version, _)| version)).unwrap_or_default();
+        writer.commits.store(commits, Ordering::Release);
+        let commits = Arc::clone(&writer.commits);
         let committer = Committer::start("vault", LIMITS, writer).map_err(unusable)?;
-        Ok((Arc::new(Self { tree, at_rest, committer }), is_outdated))
+        Ok((Arc::new(Self { tree, at_rest, committer, commits }), is_outdated))
+    }
+
+    /// How many commits are durable, over the whole life of the store.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Acquire)
     }
 
     /// What went wrong, once a write or sync has failed: final for this process.

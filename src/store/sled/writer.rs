@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
@@ -11,7 +12,7 @@ use crate::store::at_rest::AtRest;
 use crate::store::commit::Commit;
 use crate::vault::shelf::{LARGEST_BODY, ShelfError};
 
-use super::{FORMAT, bound, raw_key, split};
+use super::{COMMITS, FORMAT, bound, raw_key, split};
 
 /// Records looked at in one go while former seals are replaced.
 const RESEAL_CHUNK: usize = 256;
@@ -50,8 +51,12 @@ pub(super) struct Writer {
     pub at_rest: Arc<AtRest>,
     /// Key of the format record.
     format: Vec<u8>,
+    /// Key of the record that counts commits.
+    count: Vec<u8>,
     /// The file that sled writes to, opened once more for our own sync.
     data: File,
+    /// Durable commits so far.
+    pub commits: Arc<AtomicU64>,
 }
 
 /// A batch in the making, with the versions it will leave behind.
@@ -98,7 +103,11 @@ impl Commit for Writer {
             }
         }
         if !group.is_empty {
+            let count = RawChange { kind: COMMITS, key: self.count.clone(), expected: None, body: Some(Zeroizing::new(Vec::new())) };
+            self.add(&mut group, vec![count]).map_err(|error| error.to_string())?;
+            let commits = group.versions.get(&self.count).copied();
             self.write(group.batch)?;
+            self.commits.store(commits.unwrap_or_default(), Ordering::Release);
         }
         waiting.changes.into_iter().for_each(|answer| drop(answer.send(Ok(()))));
         waiting.reseals.into_iter().for_each(|(answer, last)| drop(answer.send(Ok(last))));
@@ -108,7 +117,7 @@ impl Commit for Writer {
 
 impl Writer {
     pub fn new(tree: sled::Tree, data: File, at_rest: Arc<AtRest>) -> Self {
-        Self { tree, at_rest, format: raw_key(FORMAT, "", ""), data }
+        Self { tree, at_rest, format: raw_key(FORMAT, "", ""), count: raw_key(COMMITS, "", ""), data, commits: Arc::default() }
     }
 
     /// One change outside the thread, before it runs.

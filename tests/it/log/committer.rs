@@ -8,6 +8,8 @@ use yizhan::store::commit::{Commit, Committer, Limits};
 
 enum Job {
     Answer(oneshot::Sender<usize>),
+    /// As many bytes, nobody to answer.
+    Bytes(usize),
     /// Tells that it was reached, then waits until it may go on.
     Hold(mpsc::Sender<()>, mpsc::Receiver<()>),
     Fail,
@@ -19,8 +21,8 @@ struct Counting;
 impl Commit for Counting {
     type Job = Job;
 
-    fn weight(_: &Job) -> usize {
-        1
+    fn weight(job: &Job) -> usize {
+        if let Job::Bytes(bytes) = job { *bytes } else { 1 }
     }
 
     fn commit(&mut self, group: Vec<Job>) -> Result<(), String> {
@@ -28,6 +30,7 @@ impl Commit for Counting {
         for job in group {
             match job {
                 Job::Answer(answer) => drop(answer.send(size)),
+                Job::Bytes(_) => {}
                 Job::Hold(reached, go_on) => {
                     reached.send(()).unwrap();
                     go_on.recv().unwrap();
@@ -41,7 +44,7 @@ impl Commit for Counting {
 }
 
 fn committer(queue: usize) -> Committer<Job> {
-    Committer::start("test", Limits { queue, group: 100, group_bytes: 100 }, Counting).unwrap()
+    Committer::start("test", Limits { queue, queue_bytes: 1000, group: 100, group_bytes: 100 }, Counting).unwrap()
 }
 
 fn hold(committer: &Committer<Job>) -> mpsc::Sender<()> {
@@ -64,6 +67,24 @@ async fn a_full_queue_refuses_at_once_and_what_waited_is_one_group() {
     for answer in &mut answered {
         assert_eq!(answer.await.unwrap(), 3);
     }
+}
+
+#[tokio::test]
+async fn a_few_large_writes_fill_the_queue_as_many_small_ones_do() {
+    let committer = committer(100);
+    let go_on = hold(&committer);
+    committer.put(Job::Bytes(5000)).unwrap();
+    assert!(matches!(committer.put(Job::Bytes(10)), Err(LogError::Full)), "one alone is taken, however large, and then no more");
+    go_on.send(()).unwrap();
+    assert_eq!(committer.ask(Job::Answer).await.unwrap(), 1);
+    let go_on = hold(&committer);
+    for _ in 0..10 {
+        committer.put(Job::Bytes(100)).unwrap();
+    }
+    assert!(matches!(committer.ask_now(Job::Answer).await, Err(LogError::Full)));
+    go_on.send(()).unwrap();
+    committer.ask(Job::Answer).await.unwrap();
+    committer.put(Job::Bytes(1000)).unwrap();
 }
 
 #[tokio::test]

@@ -348,7 +348,7 @@ async fn a_backup_made_while_pushes_arrive_is_restored_whole() {
         assert!(restore.put(&record.section, &record.key, &record.value).unwrap());
     }
     assert!(!restore.put("vault/tokens", b"a", b"b").unwrap());
-    restore.finish().unwrap();
+    restore.finish(0).unwrap();
     assert!(matches!(LogRestore::begin(&restored).err(), Some(OpenError::NotEmpty(_))));
 
     let log = world.open_at(&restored);

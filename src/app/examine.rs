@@ -1,0 +1,188 @@
+//! `check --store`: what the store holds, and what of it is damaged. Works on a copy, because opening the engines writes: they cut what they
+//! take for a torn end. The copy is made of links where files never change, so it costs little room.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::backup::Half;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::store::at_rest::{AtRest, AtRestError};
+use crate::store::fjall::{self, LogState, missing_since};
+use crate::store::sled::{self, VaultState};
+
+/// Something that is damaged or lost.
+#[derive(Debug, Serialize)]
+pub struct Finding {
+    /// `vault` or `log`.
+    pub part: &'static str,
+    /// What it is.
+    pub message: String,
+    /// What to do.
+    pub hint: &'static str,
+}
+
+/// What was found.
+#[derive(Debug, Default, Serialize)]
+pub struct Examination {
+    /// What is damaged or lost; empty when the store is whole.
+    pub damage: Vec<Finding>,
+    /// What looks odd and is none.
+    pub remarks: Vec<String>,
+    /// Records of the vault that can be read.
+    pub vault_records: u64,
+    /// Events that can be read.
+    pub events: u64,
+    /// Other records of the log that can be read.
+    pub log_records: u64,
+    /// The newest sequence that is known to have been acknowledged.
+    pub acknowledged: u64,
+}
+
+/// Why the store could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum ExamineError {
+    /// There is none.
+    #[error("there is no store in {0}")]
+    Absent(PathBuf),
+    /// A service has it open.
+    #[error("the store in {0} is in use by another process: stop it first")]
+    InUse(PathBuf),
+    /// The copy.
+    #[error("a copy of the store to look at cannot be made in {0}: {1}")]
+    Copy(PathBuf, io::Error),
+    /// The master key.
+    #[error(transparent)]
+    Key(#[from] AtRestError),
+    /// It was sealed under another master key.
+    #[error("{0}")]
+    OtherKey(sled::OpenError),
+}
+
+const RESTORE_VAULT: &str = "`yizhan restore --only vault --replace FILE` puts the newest backup's vault in its place; without one, move the folder away and start: \
+     tickets come by themselves, and tokens are won back where the platform can";
+const RESTORE_LOG: &str = "`yizhan restore --only log --replace FILE` puts the newest backup's log in its place and keeps this one; what is missing then is counted";
+const COUNTED: &str =
+    "the service says the same when it starts and goes on; what is missing may be in a backup, and Baidu can repeat pushes";
+const OLDER: &str =
+    "the service says the same when it starts and goes on: tokens that are too old are won back once the vendor refuses them";
+
+/// Reads the whole store of that configuration. Blocks, and takes as long as reading all of it does.
+///
+/// # Errors
+/// See [`ExamineError`]; damage is no error.
+pub fn examine(config: &Config, clock: Arc<dyn Clock>) -> Result<Examination, ExamineError> {
+    let folder = &config.store.path;
+    let at_rest = Arc::new(AtRest::new(&config.store.master_key, &config.store.previous_master_keys)?);
+    if !Half::ALL.iter().any(|half| folder.join(half.folder()).exists()) {
+        return Err(ExamineError::Absent(folder.clone()));
+    }
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed = |error| ExamineError::Copy(parent.to_path_buf(), error);
+    let beside = tempfile::Builder::new().prefix(".yizhan-check-").tempdir_in(parent).map_err(failed)?;
+    {
+        let locks = [folder.join("vault/db"), folder.join("log/lock")];
+        let locks = locks.iter().filter_map(|path| File::open(path).ok()).collect::<Vec<_>>();
+        if locks.iter().any(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock))) {
+            return Err(ExamineError::InUse(folder.clone()));
+        }
+        for half in Half::ALL {
+            copy(&folder.join(half.folder()), &beside.path().join(half.folder()), false).map_err(failed)?;
+        }
+    }
+    let mut found = Examination::default();
+    let vault = vault(&mut found, &beside.path().join("vault"), Arc::clone(&at_rest))?;
+    let log = log(&mut found, &beside.path().join("log"), at_rest, clock);
+    let mark = vault.as_ref().and_then(|vault| vault.high_water).map_or(0, |mark| mark.sequence);
+    let (newest, expected) = log.as_ref().map_or((0, 0), |log| (log.newest, log.expected));
+    found.acknowledged = mark.max(newest).max(expected);
+    if let Some(log) = &log {
+        let counted = log.counted.iter().map(|(_, last, _)| *last).max().unwrap_or_default();
+        if let Some(lost) = missing_since(log.newest.max(counted), mark.max(expected)) {
+            let message = format!("{} acknowledged events behind number {} are missing", lost.events, lost.after);
+            found.damage.push(Finding { part: "log", message, hint: COUNTED });
+        }
+        let commits = vault.as_ref().map_or(0, |vault| vault.commits);
+        let lost = log.vault_commits.unwrap_or_default().saturating_sub(commits);
+        if vault.is_some() && lost > 0 {
+            let message = format!("its newest {lost} changes are missing");
+            found.damage.push(Finding { part: "vault", message, hint: OLDER });
+        }
+    }
+    Ok(found)
+}
+
+fn vault(found: &mut Examination, folder: &Path, at_rest: Arc<AtRest>) -> Result<Option<VaultState>, ExamineError> {
+    let damage = |message| Finding { part: "vault", message, hint: RESTORE_VAULT };
+    if !folder.join("db").exists() {
+        found.damage.push(damage(String::from("it is not there")));
+        return Ok(None);
+    }
+    match sled::examine(folder, at_rest) {
+        Ok(mut state) => {
+            found.vault_records = state.records;
+            found.damage.extend(std::mem::take(&mut state.unreadable).into_iter().map(damage));
+            Ok(Some(state))
+        }
+        Err(error @ sled::OpenError::OtherKey { .. }) => Err(ExamineError::OtherKey(error)),
+        Err(sled::OpenError::Damaged { cause, .. } | sled::OpenError::Unusable { cause, .. }) => {
+            found.damage.push(damage(format!("it does not open: {cause}")));
+            Ok(None)
+        }
+        Err(error) => {
+            found.damage.push(damage(error.to_string()));
+            Ok(None)
+        }
+    }
+}
+
+fn log(found: &mut Examination, folder: &Path, at_rest: Arc<AtRest>, clock: Arc<dyn Clock>) -> Option<LogState> {
+    let damage = |message| Finding { part: "log", message, hint: RESTORE_LOG };
+    if !folder.join("version").exists() {
+        found.damage.push(damage(String::from("it is not there")));
+        return None;
+    }
+    match fjall::examine(folder, at_rest, clock) {
+        Ok(mut state) => {
+            (found.events, found.log_records) = (state.events, state.records);
+            found.damage.extend(std::mem::take(&mut state.unreadable).into_iter().map(damage));
+            let missing = std::mem::take(&mut state.missing);
+            found.damage.extend(missing.into_iter().map(|(first, last)| damage(format!("the events {first} to {last} are missing"))));
+            found.remarks.append(&mut state.remarks);
+            let counted =
+                state.counted.iter().map(|(first, last, at)| format!("the events {first} to {last} were counted as lost at {at}"));
+            found.remarks.extend(counted);
+            Some(state)
+        }
+        Err(fjall::OpenError::Damaged { detail, .. }) => {
+            found.damage.push(damage(format!("it does not open: {detail}")));
+            None
+        }
+        Err(error) => {
+            found.damage.push(damage(error.to_string()));
+            None
+        }
+    }
+}
+
+/// Copies a folder. Files in the engine's folders of tables never change once they are written: those are linked where the disk allows it.
+fn copy(from: &Path, to: &Path, linked: bool) -> io::Result<()> {
+    if !from.exists() {
+        return Ok(());
+    }
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            copy(&from, &to, linked || entry.file_name() == "tables")?;
+        } else if !linked || fs::hard_link(&from, &to).is_err() {
+            fs::copy(&from, &to)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Everybody at once: the same push ten thousand times, and more pushes than the disk takes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use yizhan::platform::twin::Verdict;
+
+use super::station::{Start, Station, mark};
+use super::steps::Meddler;
+use super::times;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_copies_of_one_push_are_one_event() {
+    let copies = times(2000, 10_000);
+    let station = Station::new().await;
+    let (push, _) = station.simulator.audit("douyin", "1000001", "1.0.0", &Verdict::Failed(String::from("mark-first-"))).await.unwrap();
+    let left = Arc::new(AtomicU64::new(copies));
+    let senders: Vec<_> = (0..250)
+        .map(|_| {
+            let (simulator, push, left) = (station.simulator.clone(), push.clone(), left.clone());
+            tokio::spawn(async move {
+                let mut acknowledged = 0;
+                while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+                    acknowledged += u64::from(simulator.repeat("douyin", &push).await.unwrap().acknowledged);
+                }
+                acknowledged
+            })
+        })
+        .collect();
+    let mut acknowledged = 0;
+    for sender in senders {
+        acknowledged += sender.await.unwrap();
+    }
+    assert_eq!(acknowledged, copies, "each copy is acknowledged");
+    let (_, page) = station.get("/v1/events?type=audit.*&limit=500").await;
+    let events = page["items"].as_array().unwrap();
+    assert_eq!(events.len(), 1, "{page}");
+    assert_eq!(mark(&events[0]), "mark-first-");
+    println!("{copies} copies, 1 event");
+}
+
+/// While the disk holds a sync back, more pushes come than may wait: those are refused at once and never answered well, and however many more
+/// come, memory stays where it was. Once the disk goes on, everything that waited is stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_refuses_and_memory_stays_bounded() {
+    let meddler = Meddler::new();
+    let mut station = Station::at(None).await;
+    station.start().await;
+    station.stop().await;
+    let store = station.store.to_str().unwrap().to_owned();
+    let held_back = station.beside("held-back");
+    let environment = meddler.environment(&store, ".jnl", "fdatasync", "slow", 1);
+    let mut environment = environment.each();
+    environment.push(("MEDDLE_WHILE", held_back.to_str().unwrap()));
+    assert!(matches!(station.try_start(&environment).await, Start::Ready));
+    let before = station.resident();
+    std::fs::write(&held_back, "").unwrap();
+
+    let (refused, others) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let wave = |pushes: u64| {
+        let sent: Vec<_> = (0..pushes)
+            .map(|_| {
+                let (simulator, ledger) = (station.simulator.clone(), station.ledger.clone());
+                let (refused, others) = (refused.clone(), others.clone());
+                tokio::spawn(async move {
+                    let answered = ledger.answered(&simulator, "douyin").await;
+                    match answered.status {
+                        200 => assert!(answered.acknowledged),
+                        503 => drop(refused.fetch_add(1, Ordering::Relaxed)),
+                        _ => drop(others.fetch_add(1, Ordering::Relaxed)),
+                    }
+                })
+            })
+            .collect();
+        sent
+    };
+    // A group is at the disk, a queue is behind it.
+    const ROOM: u64 = 1024 + 4096;
+    let first = wave(ROOM + 500);
+    until("refusals", || refused.load(Ordering::Relaxed) >= 400).await;
+    let full = station.resident();
+    let more = times(1000, 4000);
+    for _ in 0..more / 500 {
+        for push in wave(500) {
+            push.await.unwrap();
+        }
+    }
+    let still_full = station.resident();
+    let turned_away = refused.load(Ordering::Relaxed);
+    assert!(turned_away >= more + 400, "{turned_away}");
+    assert_eq!(station.ledger.count(), 0, "nothing is acknowledged while nothing is on the disk");
+    std::fs::remove_file(&held_back).unwrap();
+    for push in first {
+        push.await.unwrap();
+    }
+    let stored = station.ledger.count() as u64;
+    println!(
+        "{stored} stored, {turned_away} refused; resident {before} KiB before, {full} KiB when full, {still_full} KiB after {more} more"
+    );
+    assert_eq!(others.load(Ordering::Relaxed), 0, "each push is answered");
+    assert!(stored >= 4096, "{stored} stored");
+    // Thousands of connections that wait take their buffers; those that are turned away leave nothing behind.
+    assert!(full < before + 256 * 1024, "{before} KiB, then {full} KiB");
+    assert!(still_full < full + 32 * 1024, "{full} KiB, then {still_full} KiB");
+    let account = station.account().await;
+    assert_eq!(account.stored, account.acknowledged, "and nothing that was refused is stored");
+    account.settle("after a full queue");
+}
+
+async fn until(what: &str, reached: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(25);
+    while !reached() {
+        assert!(Instant::now() < deadline, "no {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,94 @@
+//! A full disk, and a disk that says of a sync that it failed.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::cuts::Disk;
+use super::station::{Start, Station};
+use super::steps::Meddler;
+
+/// Exit code of a service that cannot write its store.
+const STORE_FAILED: Option<i32> = Some(3);
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "mounts a file system: run by tests/faults"]
+async fn a_full_disk_acknowledges_nothing_and_loses_nothing_once_there_is_room() {
+    let disk = Disk::of(192);
+    let mut station = Station::at(Some(&disk.mounted().join("store"))).await;
+    station.start().await;
+    station.granted().await;
+    let ballast = disk.mounted().join("ballast");
+    let free = || {
+        let output = Command::new("df").args(["--output=avail", "-B1024"]).arg(disk.mounted()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().lines().last().unwrap().trim().parse::<u64>().unwrap()
+    };
+    let taken = free() - 1024;
+    assert!(Command::new("fallocate").args(["-l", &format!("{taken}KiB")]).arg(&ballast).status().unwrap().success());
+    let load = station.load(8);
+    let code = station.end_within(Duration::from_secs(120)).await;
+    load.stop().await;
+    assert_eq!(code, STORE_FAILED, "{}", station.talk());
+    let full = station.ledger.count();
+    assert!(full > 0);
+
+    // Still full: it comes up and takes what fits, or says why not and ends. Either way nothing is acknowledged that is not kept.
+    match station.try_start(&[]).await {
+        Start::Ready => {
+            let load = station.load(4);
+            let code = station.end_within(Duration::from_secs(60)).await;
+            load.stop().await;
+            assert_eq!(code, STORE_FAILED, "{}", station.talk());
+        }
+        Start::Ended(code) => {
+            assert!(code == Some(1) || code == STORE_FAILED, "{code:?}");
+            assert!(station.talk().contains("No space left on device"), "{}", station.talk());
+        }
+    }
+
+    std::fs::remove_file(&ballast).unwrap();
+    station.start().await;
+    assert_eq!(station.tokens_lost().await, 0);
+    let load = station.load(4);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    load.stop().await;
+    let account = station.account().await;
+    println!("disk full after {full} pushes, and back: {account}");
+    account.settle("after a full disk");
+    assert!(account.acknowledged > full, "it goes on");
+    station.all_delivered().await;
+}
+
+/// A sync that fails is final: the kernel may have dropped the pages, and nobody can say what is on the disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_sync_ends_the_process_and_nothing_after_it_is_acknowledged() {
+    for files in [".jnl", "vault/db"] {
+        let meddler = Meddler::new();
+        let mut station = Station::at(None).await;
+        station.start().await;
+        station.granted().await;
+        station.stop().await;
+        let store = station.store.to_str().unwrap().to_owned();
+        let environment = meddler.environment(&store, files, "fdatasync", "error", 6);
+        assert!(matches!(station.try_start(&environment.each()).await, Start::Ready), "{}", station.talk());
+        let load = station.load(4);
+        // A ticket is what the vault must write while nobody renews anything.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let code = loop {
+            if let Some(code) = station.ended() {
+                break code;
+            }
+            let _ = station.simulator.ticket("douyin").await.unwrap();
+            assert!(Instant::now() < deadline, "it goes on although {files} cannot be synced: {}", station.talk());
+        };
+        load.stop().await;
+        assert_eq!(code, STORE_FAILED, "{files}: {}", station.talk());
+        assert!(station.talk().contains("Input/output error"), "{}", station.talk());
+        station.start().await;
+        station.account().await.settle("after a failed sync");
+        assert_eq!(station.tokens_lost().await, 0);
+        let (_, ready) = station.get("/readyz").await;
+        assert_eq!(ready["log"]["ok"], json!(true), "{ready}");
+    }
+}
