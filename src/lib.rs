@@ -32,6 +32,7 @@
 //! | [`attributes`] | what a provider notes about its merchants: tags and variables | asks a vendor |
 //! | [`rollout`] | one template version brought to many authorizers, through audit and release | sends a deed before a durable record says so |
 //! | [`playbook`] | handlers of our own: operations in order, on events | speaks to a vendor itself |
+//! | [`robot`] | robots of chat groups, through which playbooks tell people | shows a robot's address |
 //! | [`outbound`] | the only place that speaks HTTP to vendors and subscribers | follows a redirect |
 //! | [`store`] | where it is kept: the vault in sled, the log in fjall | is known by any concept |
 //! | [`config`], [`settings`], [`access`] | the configuration as valid values; API keys and scopes | prints a secret |
@@ -75,6 +76,7 @@ pub mod placeholder;
 pub mod platform;
 pub mod playbook;
 pub mod reconcile;
+pub mod robot;
 pub mod rollout;
 pub mod secret;
 pub mod settings;

@@ -73,6 +73,12 @@ impl Template {
         if self.names().is_empty() { self.fill(&|_| None).ok() } else { None }
     }
 
+    /// As it was written.
+    #[must_use]
+    pub fn written(&self) -> Value {
+        written(&self.0)
+    }
+
     /// The value with every gap filled.
     ///
     /// # Errors
@@ -170,6 +176,26 @@ fn pieces(text: &str) -> Result<Vec<Piece>, Vec<String>> {
         pieces.push(Piece::Text(plain));
     }
     if reasons.is_empty() { Ok(pieces) } else { Err(reasons) }
+}
+
+fn written(node: &Node) -> Value {
+    let literal = |text: &str| text.replace("${", "$${");
+    match node {
+        Node::Plain(Value::String(text)) => Value::String(literal(text)),
+        Node::Plain(value) => value.clone(),
+        Node::Whole(name) => Value::String(format!("${{{name}}}")),
+        Node::Text(pieces) => Value::String(
+            pieces
+                .iter()
+                .map(|piece| match piece {
+                    Piece::Text(text) => literal(text),
+                    Piece::Name(name) => format!("${{{name}}}"),
+                })
+                .collect(),
+        ),
+        Node::List(items) => items.iter().map(written).collect(),
+        Node::Object(members) => Value::Object(members.iter().map(|(name, member)| (name.clone(), written(member))).collect()),
+    }
 }
 
 fn gather<'a>(node: &'a Node, names: &mut BTreeSet<&'a str>) {

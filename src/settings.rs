@@ -180,6 +180,18 @@ impl Settings {
         self.problems.push(Problem { at: self.at(key), line, message: message.into(), hint: hint.into() });
     }
 
+    /// Records a problem with a place inside this table, on that line.
+    pub fn problem_at(&mut self, place: &str, line: Option<usize>, message: impl Into<String>, hint: impl Into<String>) {
+        let line = line.or_else(|| self.entries.get(place).and_then(|spot| spot.line)).or(self.line);
+        self.problems.push(Problem { at: self.at(place), line, message: message.into(), hint: hint.into() });
+    }
+
+    /// Line of the file where this table begins, from 1.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        self.line
+    }
+
     /// Whether a problem with a key of this table was recorded already.
     #[must_use]
     pub fn is_faulty(&self, key: &str) -> bool {

@@ -23,6 +23,7 @@ use crate::outbound::{ClientError, Vendors};
 use crate::playbook::Playbook;
 use crate::playbook::sink::Steps;
 use crate::reconcile::{Book, Doors, Reconcile};
+use crate::robot::Robots;
 use crate::rollout::plan::Known;
 use crate::rollout::{self, Rollouts};
 use crate::shutdown::Shutdown;
@@ -127,8 +128,11 @@ impl App {
                 sink: Arc::new(versions::Listener::new(versions.clone(), Arc::clone(&clock))),
             },
         ];
+        let spoken = Webhooks::new(guard.clone())?;
+        let robots = Arc::new(Robots::new(config.robots.iter().cloned(), spoken, config.fanout.timeout, Arc::clone(&clock)));
         let playbooks = config.playbooks.iter().cloned();
-        let steps: Arc<dyn Sink> = Arc::new(Steps::new(playbooks, desk.clone(), log.clone(), log.clone(), Arc::clone(&clock)));
+        let steps = Steps::new(playbooks, desk.clone(), robots, log.clone(), log.clone(), Arc::clone(&clock));
+        let steps: Arc<dyn Sink> = Arc::new(steps);
         let of_playbook = |one: &Playbook| Subscriber { subscription: one.subscription(clock.now()), sink: Arc::clone(&steps) };
         internal.extend(config.playbooks.iter().map(of_playbook));
         let sinks = Sinks { webhook: Arc::new(webhook), internal };

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Config, api_keys, components, playbooks, sections, subscriptions};
+use super::{Config, api_keys, components, playbooks, robots, sections, subscriptions};
+use crate::outbound::Guard;
 use crate::platform::Components;
 use crate::settings::{Node, Problem, Settings, Surroundings};
 
@@ -15,7 +16,7 @@ pub const DEFAULTS: &str = include_str!("../../deploy/yizhan.toml");
 const PREFIX: &str = "YIZHAN__";
 
 /// Lists of tables with names: the environment overrides their members and adds none.
-const LISTS: [&str; 4] = ["api_keys", "components", "subscriptions", "playbooks"];
+const LISTS: [&str; 5] = ["api_keys", "components", "subscriptions", "robots", "playbooks"];
 
 impl Config {
     /// Reads a file, or only defaults and environment when there is none. Relative paths start at the file's folder.
@@ -56,7 +57,9 @@ impl Config {
         let (components, names) = components::read(&mut root);
         let api_keys = api_keys::read(&mut root, &names);
         let subscriptions = subscriptions::read(&mut root, &names, &fanout);
-        let playbooks = playbooks::read(&mut root, &names, &components, &subscriptions);
+        let robots = robots::read(&mut root, &Guard::allowing(&fanout.allow_private));
+        let called: Vec<String> = robots.iter().map(|robot| robot.name.clone()).collect();
+        let playbooks = playbooks::read(&mut root, &names, &components, &called, &subscriptions);
 
         let problems = root.finish();
         match (server, store, log) {
@@ -70,6 +73,7 @@ impl Config {
                 api_keys,
                 components: Components::new(components),
                 subscriptions,
+                robots,
                 playbooks,
             }),
             _ => {

@@ -7,6 +7,7 @@ mod api_keys;
 mod components;
 mod load;
 mod playbooks;
+mod robots;
 mod sections;
 mod subscriptions;
 mod warnings;
@@ -22,6 +23,7 @@ use crate::fanout::Subscription;
 use crate::platform::Components;
 use crate::playbook::Playbook;
 use crate::reconcile;
+use crate::robot::Robot;
 use crate::secret::Secret;
 use crate::telemetry::Format;
 
@@ -48,6 +50,8 @@ pub struct Config {
     /// `[[subscriptions]]`, with [`crate::fanout::subscription::Origin::File`]. Their `created_at` is the epoch: the fan-out knows
     /// when it saw each of them first.
     pub subscriptions: Vec<Subscription>,
+    /// `[[robots]]`.
+    pub robots: Vec<Robot>,
     /// `[[playbooks]]`.
     pub playbooks: Vec<Playbook>,
 }

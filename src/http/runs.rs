@@ -1,15 +1,51 @@
 //! Runs of playbooks: listed, looked at step by step, approved, cancelled.
 
 use actix_web::{HttpResponse, web};
+use serde::Serialize;
 
+use super::body::moment;
 use super::caller::{Caller, EventsRead, Permission, PlaybooksWrite};
 use super::list::{Listing, gather};
 use super::parameters::{Members, Query};
 use super::problem::{Kind, Problem};
 use super::{Face, body};
+use crate::clock::Timestamp;
 use crate::inbox::log::Audience;
 use crate::inbox::{EventId, LogError, Page, Position};
-use crate::playbook::run::{Run, RunFilter, State};
+use crate::playbook::run::{Run, RunFilter, State, StepRecord};
+
+/// A run as callers see it: without the playbook's text, which may hold what not everybody who reads events should see.
+#[derive(Serialize)]
+struct RunBody<'a> {
+    id: &'a str,
+    playbook: &'a str,
+    event_id: &'a str,
+    component: &'a str,
+    authorizer: Option<&'a str>,
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    steps: &'a [StepRecord],
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl<'a> RunBody<'a> {
+    fn new(run: &'a Run) -> Self {
+        Self {
+            id: &run.id,
+            playbook: &run.playbook,
+            event_id: &run.event_id,
+            component: &run.component,
+            authorizer: run.authorizer.as_deref(),
+            state: run.state,
+            reason: run.reason.as_deref(),
+            steps: &run.steps,
+            created_at: moment(run.created_at),
+            updated_at: moment(run.updated_at),
+        }
+    }
+}
 
 const STATES: &str = "running, waiting_for_window, waiting_for_approval, done, failed, cancelled";
 
@@ -32,13 +68,14 @@ pub async fn list(caller: Caller<EventsRead>, face: web::Data<Face>, mut query: 
     };
     let keep = async |run: &Run| Ok(listing.filter.wants(run) && reach.has(&run.component));
     let page = gather(listing.limit, listing.after.as_ref(), fetch, keep).await?;
-    listing.answer(&page.items, page.next.as_ref())
+    let items: Vec<RunBody<'_>> = page.items.iter().map(RunBody::new).collect();
+    listing.answer(&items, page.next.as_ref())
 }
 
 /// `GET /v1/runs/{id}`.
 pub async fn one(caller: Caller<EventsRead>, face: web::Data<Face>, id: web::Path<String>, query: Query) -> Result<HttpResponse, Problem> {
     query.finish()?;
-    body::json(&known(&caller, &face, &id).await?.1)
+    body::json(&RunBody::new(&known(&caller, &face, &id).await?.1))
 }
 
 /// `POST /v1/runs/{id}/approve`.
@@ -65,7 +102,7 @@ pub async fn approve(
         face.app.outbox.enqueue(&[event], &run.playbook, None, face.app.clock.now()).await?;
         face.app.fanout.nudge(std::slice::from_ref(&run.playbook));
     }
-    body::json(&run)
+    body::json(&RunBody::new(&run))
 }
 
 /// `POST /v1/runs/{id}/cancel`.
@@ -85,7 +122,7 @@ pub async fn cancel(
     (run.state, run.reason) = (State::Cancelled, Some(format!("cancelled by {}", caller.name())));
     keep(&face, version, &mut run).await?;
     tracing::info!(run = run.id, key = caller.name(), "run cancelled");
-    body::json(&run)
+    body::json(&RunBody::new(&run))
 }
 
 async fn known<P: Permission>(caller: &Caller<P>, face: &Face, id: &str) -> Result<(u64, Run), Problem> {

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::{Playbook, Step};
+use super::{Deed, Playbook, Step};
 use crate::placeholder::{self, Template};
 use crate::platform::Component;
 use crate::platform::operation::{Bearer, Kind, Operation};
@@ -21,9 +21,19 @@ pub struct Mistake {
 /// Longest name of a playbook.
 const MOST_NAME_BYTES: usize = 64;
 
-/// Every mistake. `components` are all of this deployment.
+/// What playbooks are held against.
+#[derive(Clone, Copy)]
+pub struct Scope<'a> {
+    /// All components of this deployment.
+    pub components: &'a [&'a dyn Component],
+    /// Names of its robots.
+    pub robots: &'a [String],
+}
+
+/// Every mistake.
 #[must_use]
-pub fn mistakes(playbook: &Playbook, components: &[&dyn Component]) -> Vec<Mistake> {
+pub fn mistakes(playbook: &Playbook, scope: &Scope<'_>) -> Vec<Mistake> {
+    let components = scope.components;
     let mut found = Found(Vec::new());
     let name = &playbook.name;
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
@@ -51,7 +61,7 @@ pub fn mistakes(playbook: &Playbook, components: &[&dyn Component]) -> Vec<Mista
         found.add("steps", "is empty: write what is to be done");
     }
     for (index, step) in playbook.steps.iter().enumerate() {
-        check_step(&mut found, index, step, &concerned);
+        check_step(&mut found, index, step, &concerned, scope.robots);
     }
     found.0
 }
@@ -67,23 +77,34 @@ impl Found {
     }
 }
 
-fn check_step(found: &mut Found, index: usize, step: &Step, components: &[&dyn Component]) {
+fn check_step(found: &mut Found, index: usize, step: &Step, components: &[&dyn Component], robots: &[String]) {
     let at = format!("steps[{index}]");
-    for (part, templates) in [("with", &step.with), ("find", &step.find)] {
-        for (name, template) in templates {
-            let refused = template.names().into_iter().filter_map(|path| reference(path, index));
-            for reason in refused {
-                found.add(format!("{at}.{part}.{name}"), reason);
-            }
+    for (place, template) in step.templates() {
+        for reason in template.names().into_iter().filter_map(|path| reference(path, index)) {
+            found.add(format!("{at}.{place}"), reason);
         }
+    }
+    let asked = match &step.deed {
+        Deed::Operation(operation) => operation,
+        Deed::Tell(tell) => {
+            if !robots.contains(&tell.robot) {
+                let known = if robots.is_empty() { String::from("none is configured") } else { format!("known: {}", robots.join(", ")) };
+                found.add(format!("{at}.tell"), format!("there is no robot {:?}; {known} ([[robots]])", tell.robot));
+            }
+            return;
+        }
+    };
+    if asked.name.is_empty() {
+        found.add(format!("{at}.operation"), "is missing: write operation = \"…\" or tell = \"robot\"");
+        return;
     }
     for component in components {
         let platform = component.platform().name();
         let rows = component.operations().operations();
-        let Some(row) = rows.iter().find(|row| row.name == step.operation) else {
-            let reason = match crate::operations::nearest(rows, &step.operation) {
-                Some(nearest) => format!("{platform} has no operation {:?}; did you mean `{nearest}`?", step.operation),
-                None => format!("{platform} has no operation {:?}; name the `components` that have it", step.operation),
+        let Some(row) = rows.iter().find(|row| row.name == asked.name) else {
+            let reason = match crate::operations::nearest(rows, &asked.name) {
+                Some(nearest) => format!("{platform} has no operation {:?}; did you mean `{nearest}`?", asked.name),
+                None => format!("{platform} has no operation {:?}; name the `components` that have it", asked.name),
             };
             found.add(format!("{at}.operation"), reason);
             continue;
@@ -91,11 +112,11 @@ fn check_step(found: &mut Found, index: usize, step: &Step, components: &[&dyn C
         if let Some(settings) = &row.disabled {
             found.add(format!("{at}.operation"), format!("is switched off on {platform}: {settings}"));
         }
-        check_parameters(found, &format!("{at}.with"), step, row, platform);
+        check_parameters(found, &format!("{at}.with"), asked, row, platform);
     }
 }
 
-fn check_parameters(found: &mut Found, at: &str, step: &Step, row: &Operation, platform: &str) {
+fn check_parameters(found: &mut Found, at: &str, step: &super::Operation, row: &Operation, platform: &str) {
     for name in step.with.keys().filter(|name| row.param(name).is_none()) {
         let known: Vec<_> = row.params.iter().map(|param| param.name).collect();
         found.add(format!("{at}.{name}"), format!("is no parameter of {} on {platform}; known: {}", row.name, known.join(", ")));

@@ -1,16 +1,18 @@
 //! Playbooks: built-in handlers. On some types of events, under conditions, operations are carried out in order, with parameters from the
-//! configuration, the event, earlier results and what is noted about the merchant.
+//! configuration, the event, earlier results and what is noted about the merchant; and people are told.
 //!
 //! A playbook is a subscription with a sink of its own ([`sink::Steps`]): the outbox gives it durability, retries, dead letters, pause and replay.
 //! Its [`run::Run`] remembers which step is begun and which is done, so that neither a retry, a replay nor a crash does one twice.
-//! This room never speaks to a vendor itself: steps go through [`sink::Hands`].
+//! [`written`] is its form as JSON.
+//! This room never speaks to a vendor itself: steps go through [`sink::Hands`], messages through `robot`.
 
 pub mod check;
 pub mod run;
 pub mod sink;
 pub mod window;
+pub mod written;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -52,16 +54,41 @@ pub enum Condition {
 /// One step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// Normal name of the operation.
-    pub operation: String,
-    /// Its parameters.
-    pub with: BTreeMap<String, Template>,
-    /// Which item of the answer's `items` is the step's result; an answer without such an item fails the step.
-    pub find: BTreeMap<String, Template>,
+    /// What is done.
+    pub deed: Deed,
     /// When of the day it may be begun.
     pub window: Option<Window>,
     /// Whether a person must approve it first.
     pub approval: bool,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Deed {
+    /// An operation of the vendor.
+    Operation(Operation),
+    /// A message to people.
+    Tell(Tell),
+}
+
+/// An operation with its parameters.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Operation {
+    /// Its normal name.
+    pub name: String,
+    /// Its parameters.
+    pub with: BTreeMap<String, Template>,
+    /// Which item of the answer's `items` is the step's result; an answer without such an item fails the step.
+    pub find: BTreeMap<String, Template>,
+}
+
+/// A message through a robot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tell {
+    /// Name of the robot.
+    pub robot: String,
+    /// What is said instead of the event's data.
+    pub text: Option<Template>,
 }
 
 impl Playbook {
@@ -84,33 +111,69 @@ impl Playbook {
             }
         })
     }
+
+    /// Variables of a merchant that its steps need, each once: `variables.shop.name` is `shop.name`.
+    #[must_use]
+    pub fn variables(&self) -> BTreeSet<&str> {
+        let names = self.steps.iter().flat_map(Step::names).map(placeholder::split);
+        names.filter(|(root, rest)| *root == "variables" && !rest.is_empty()).map(|(_, rest)| rest).collect()
+    }
+
+    /// Whether it may concern that merchant, as far as its conditions say.
+    #[must_use]
+    pub fn concerns_authorizer(&self, app_id: &str) -> bool {
+        let named = ["authorizer", "subject"].iter().filter_map(|path| self.when.get(*path));
+        named.into_iter().all(|condition| match condition {
+            Condition::OneOf(values) => values.iter().any(|value| value == app_id),
+            Condition::Exists(wanted) => *wanted,
+        })
+    }
 }
 
 impl Step {
-    /// Every name in its parameters.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.with.values().chain(self.find.values()).flat_map(Template::names)
+    /// How the step is called in runs: its operation, or `tell` and the robot's name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.deed {
+            Deed::Operation(operation) => operation.name.clone(),
+            Deed::Tell(tell) => format!("tell {}", tell.robot),
+        }
     }
 
-    /// Templates filled: the parameters, or what an item must hold.
-    ///
-    /// # Errors
-    /// Every name without a value.
-    pub fn fill(
-        templates: &BTreeMap<String, Template>,
-        value_of: &dyn Fn(&str) -> Option<Value>,
-    ) -> Result<Map<String, Value>, Vec<String>> {
-        let (mut filled, mut missing) = (Map::new(), Vec::new());
-        for (name, template) in templates {
-            match template.fill(value_of) {
-                Ok(value) => {
-                    filled.insert(name.clone(), value);
-                }
-                Err(names) => missing.extend(names),
+    /// Every template in it, with its place.
+    pub fn templates(&self) -> Vec<(String, &Template)> {
+        match &self.deed {
+            Deed::Operation(operation) => {
+                let of = |part: &'static str, templates| {
+                    let place = move |(name, template): (&String, _)| (format!("{part}.{name}"), template);
+                    BTreeMap::iter(templates).map(place)
+                };
+                of("with", &operation.with).chain(of("find", &operation.find)).collect()
             }
+            Deed::Tell(tell) => tell.text.iter().map(|text| (String::from("text"), text)).collect(),
         }
-        missing.sort();
-        missing.dedup();
-        if missing.is_empty() { Ok(filled) } else { Err(missing) }
     }
+
+    /// Every name in its parameters.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<&str> {
+        self.templates().into_iter().flat_map(|(_, template)| template.names()).collect()
+    }
+}
+
+/// Templates filled: the parameters, or what an item must hold.
+///
+/// # Errors
+/// Every name without a value.
+pub fn fill(templates: &BTreeMap<String, Template>, value_of: &dyn Fn(&str) -> Option<Value>) -> Result<Map<String, Value>, Vec<String>> {
+    let (mut filled, mut missing) = (Map::new(), BTreeSet::new());
+    for (name, template) in templates {
+        match template.fill(value_of) {
+            Ok(value) => {
+                filled.insert(name.clone(), value);
+            }
+            Err(names) => missing.extend(names),
+        }
+    }
+    if missing.is_empty() { Ok(filled) } else { Err(missing.into_iter().collect()) }
 }

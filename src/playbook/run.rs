@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::written;
 use crate::clock::Timestamp;
 use crate::envelope::digest;
 use crate::inbox::{Event, EventId, LogError};
@@ -27,7 +28,7 @@ pub enum State {
 /// One step of a run.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct StepRecord {
-    /// The operation.
+    /// The operation, or `tell` and a robot's name.
     pub operation: String,
     /// Durable before an operation that must not be done twice is sent; taken back when it certainly was not done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,6 +64,9 @@ pub struct Run {
     pub reason: Option<String>,
     /// Its steps.
     pub steps: Vec<StepRecord>,
+    /// The playbook as it was when the run began, in its form as JSON: a run keeps the steps that it began with. `null` in runs of old.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub playbook_then: Value,
     /// When it was begun.
     pub created_at: Timestamp,
     /// When it came to stand as it does.
@@ -76,11 +80,21 @@ pub fn id(playbook: &str, event: EventId) -> String {
     format!("run_{}{}", event.0.as_simple(), hex::encode([a, b, c, d]))
 }
 
+fn records(playbook: &super::Playbook) -> impl Iterator<Item = StepRecord> {
+    playbook.steps.iter().map(|step| StepRecord { operation: step.name(), ..StepRecord::default() })
+}
+
+impl StepRecord {
+    /// Whether it was begun, approved or done: then it is not another step's record any more.
+    fn is_touched(&self) -> bool {
+        self.begun_at.is_some() || self.done_at.is_some() || self.approved_by.is_some()
+    }
+}
+
 impl Run {
     /// A run that is about to begin.
     #[must_use]
     pub fn new(playbook: &super::Playbook, event: &Event, now: Timestamp) -> Self {
-        let record = |step: &super::Step| StepRecord { operation: step.operation.clone(), ..StepRecord::default() };
         Self {
             id: id(&playbook.name, event.id),
             playbook: playbook.name.clone(),
@@ -89,10 +103,31 @@ impl Run {
             authorizer: event.authorizer.clone(),
             state: State::Running,
             reason: None,
-            steps: playbook.steps.iter().map(record).collect(),
+            steps: records(playbook).collect(),
+            playbook_then: written::write(playbook),
             created_at: now,
             updated_at: now,
         }
+    }
+
+    /// Whether it is bound to the steps it began with: one of them was begun, and nobody was told that it failed. One that failed is taken up
+    /// again because somebody mended something, perhaps the playbook.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.state != State::Failed && self.steps.iter().any(StepRecord::is_touched)
+    }
+
+    /// Takes over a playbook as it is now for the steps that were not begun. `false`, and nothing changes: what was begun is no beginning of it.
+    pub fn take_over(&mut self, playbook: &super::Playbook) -> bool {
+        let touched = self.steps.iter().take_while(|step| step.is_touched()).count();
+        let names = playbook.steps.iter().map(super::Step::name);
+        if !self.steps.iter().take(touched).map(|step| step.operation.clone()).eq(names.take(touched)) {
+            return false;
+        }
+        self.steps.truncate(touched);
+        self.steps.extend(records(playbook).skip(touched));
+        self.playbook_then = written::write(playbook);
+        true
     }
 
     /// The first step that is not done.

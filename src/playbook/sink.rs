@@ -5,13 +5,13 @@
 //! a look at the vendor's record first.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
 use super::run::{Run, RunLog, State};
-use super::{Playbook, Step, check};
+use super::{Deed, Operation, Playbook, Step, Tell, check, fill, written};
 use crate::attributes::{AttributeShelf, Attributes};
 use crate::clock::{Clock, Timestamp};
 use crate::fanout::delivery::{Attempt, Claimed};
@@ -23,12 +23,16 @@ use crate::operations::{Desk, OperationError};
 use crate::placeholder;
 use crate::platform::Class;
 use crate::platform::operation::Effect;
+use crate::robot::message::Message;
+use crate::robot::{Robots, Untold};
 use crate::vault::VaultError;
 
 /// How often it is looked whether somebody has approved; an approval also rings at once.
 const LOOK_FOR_APPROVAL: Duration = Duration::from_secs(600);
 /// Wait when the same run is under way already.
 const BUSY: Duration = Duration::from_secs(30);
+/// The variable that holds what people call a merchant.
+const SHOP: &str = "shop_name";
 /// A step's result is kept up to so many bytes of JSON; a larger one is left out.
 const MOST_RESULT_BYTES: usize = 256 * 1024;
 
@@ -96,8 +100,9 @@ impl Hands for Desk {
 
 /// The sink of all playbooks.
 pub struct Steps {
-    playbooks: HashMap<String, Playbook>,
+    playbooks: RwLock<HashMap<String, Arc<Playbook>>>,
     hands: Arc<dyn Hands>,
+    robots: Arc<Robots>,
     runs: Arc<dyn RunLog>,
     attributes: Arc<dyn AttributeShelf>,
     clock: Arc<dyn Clock>,
@@ -109,16 +114,23 @@ pub struct Steps {
 enum Stop {
     /// Too early.
     Wait(State, Timestamp, String),
-    /// Time may mend it.
-    Again(String),
+    /// Time may mend it; not before then, where that is known.
+    Again(String, Option<Timestamp>),
     /// Only a person can.
     Never(String),
 }
 
 impl From<LogError> for Stop {
     fn from(error: LogError) -> Self {
-        Self::Again(error.to_string())
+        Self::Again(error.to_string(), None)
     }
+}
+
+/// What a run is about, and what its parameters are made from.
+struct Occasion<'a> {
+    event: &'a Event,
+    cloud_event: &'a Value,
+    variables: Value,
 }
 
 /// A run with the version it was written as.
@@ -133,12 +145,17 @@ impl Steps {
     pub fn new(
         playbooks: impl IntoIterator<Item = Playbook>,
         hands: Arc<dyn Hands>,
+        robots: Arc<Robots>,
         runs: Arc<dyn RunLog>,
         attributes: Arc<dyn AttributeShelf>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let playbooks = playbooks.into_iter().map(|one| (one.name.clone(), one)).collect();
-        Self { playbooks, hands, runs, attributes, clock, under_way: Mutex::default() }
+        let playbooks = playbooks.into_iter().map(|one| (one.name.clone(), Arc::new(one))).collect();
+        Self { playbooks: RwLock::new(playbooks), hands, robots, runs, attributes, clock, under_way: Mutex::default() }
+    }
+
+    fn playbook(&self, name: &str) -> Option<Arc<Playbook>> {
+        self.playbooks.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
     async fn save(&self, held: &mut Held, state: State, reason: Option<String>) -> Result<(), Stop> {
@@ -147,7 +164,7 @@ impl Steps {
             held.version += 1;
             return Ok(());
         }
-        Err(Stop::Again(String::from("somebody else changed this run meanwhile")))
+        Err(Stop::Again(String::from("somebody else changed this run meanwhile"), None))
     }
 
     /// Brings the run as far as it comes.
@@ -168,27 +185,31 @@ impl Steps {
                     self.save(&mut held, *state, Some(why.clone())).await?;
                 }
             }
-            Err(Stop::Again(why)) => self.save(&mut held, State::Running, Some(why.clone())).await?,
+            Err(Stop::Again(why, _)) => self.save(&mut held, State::Running, Some(why.clone())).await?,
             Err(Stop::Never(why)) => self.save(&mut held, State::Failed, Some(why.clone())).await?,
         }
         ended
     }
 
-    async fn steps(&self, playbook: &Playbook, event: &Event, cloud_event: &Value, held: &mut Held) -> Result<(), Stop> {
-        let same = held.run.steps.iter().map(|step| &step.operation).eq(playbook.steps.iter().map(|step| &step.operation));
-        if !same {
-            if held.run.steps.iter().any(|step| step.begun_at.is_some() || step.done_at.is_some()) {
-                return Err(Stop::Never(String::from("the playbook was changed while this run was under way")));
-            }
-            held.run.steps = Run::new(playbook, event, self.clock.now()).steps;
+    /// The playbook that a run goes by: the one that it began with, or the present one where it is not bound.
+    fn bound(present: &Playbook, run: &mut Run) -> Result<Playbook, Stop> {
+        let then = written::reread(&run.playbook_then).ok().filter(|then| !then.steps.is_empty());
+        match then {
+            Some(then) if run.is_bound() => Ok(then),
+            _ if run.take_over(present) => Ok(present.clone()),
+            Some(then) => Ok(then),
+            None => Err(Stop::Never(String::from("the playbook was changed while this run was under way"))),
         }
-        let authorizer = event.authorizer.as_deref();
-        let attributes = match authorizer {
+    }
+
+    async fn steps(&self, present: &Playbook, event: &Event, cloud_event: &Value, held: &mut Held) -> Result<(), Stop> {
+        let playbook = Self::bound(present, &mut held.run)?;
+        let attributes = match event.authorizer.as_deref() {
             Some(authorizer) => self.attributes.get(&event.component, authorizer).await?,
             None => Attributes::default(),
         };
-        let variables = Value::Object(attributes.variables);
-        let known = |name: &str| value_of(name, event, cloud_event, &variables, &[]);
+        let occasion = Occasion { event, cloud_event, variables: Value::Object(attributes.variables) };
+        let known = |name: &str| occasion.value_of(name, &[]);
         let unknown: BTreeSet<&str> = playbook
             .steps
             .iter()
@@ -201,54 +222,68 @@ impl Steps {
         }
         while let Some(index) = held.run.next_step() {
             let Some(step) = playbook.steps.get(index) else { break };
-            self.step(index, step, event, cloud_event, &variables, held).await?;
+            self.step(index, step, &occasion, held).await?;
         }
         Ok(())
     }
 
-    async fn step(
-        &self,
-        index: usize,
-        step: &Step,
-        event: &Event,
-        cloud_event: &Value,
-        variables: &Value,
-        held: &mut Held,
-    ) -> Result<(), Stop> {
-        let number = index + 1;
-        let never = |why: String| Stop::Never(format!("step {number} ({}): {why}", step.operation));
+    async fn step(&self, index: usize, step: &Step, occasion: &Occasion<'_>, held: &mut Held) -> Result<(), Stop> {
+        let called = format!("step {} ({})", index + 1, step.name());
         let now = self.clock.now();
         let Some(record) = held.run.steps.get(index).cloned() else { return Ok(()) };
         let maybe_sent = record.begun_at.is_some();
         // What was begun already is brought to its end, whatever the time of day.
         if !maybe_sent {
             if step.approval && record.approved_by.is_none() {
-                let why = format!("step {number} ({}) waits for approval", step.operation);
+                let why = format!("{called} waits for approval");
                 return Err(Stop::Wait(State::WaitingForApproval, later(now, LOOK_FOR_APPROVAL), why));
             }
             if let Some(opens) = step.window.and_then(|window| window.opens(now)) {
-                let why = format!("step {number} ({}) waits until {opens}", step.operation);
-                return Err(Stop::Wait(State::WaitingForWindow, opens, why));
+                return Err(Stop::Wait(State::WaitingForWindow, opens, format!("{called} waits until {opens}")));
             }
         }
         let results: Vec<Value> = held.run.steps.iter().take(index).map(|step| step.result.clone()).collect();
-        let value = |name: &str| value_of(name, event, cloud_event, variables, &results);
-        let missing = |names: Vec<String>| never(format!("there is no value for {}", names.join(", ")));
-        let with = Step::fill(&step.with, &value).map_err(missing)?;
-        let wanted = Step::fill(&step.find, &value).map_err(missing)?;
-        let (component, authorizer) = (event.component.as_str(), event.authorizer.as_deref());
-        let effect = self.hands.check(component, authorizer, &step.operation, &with).map_err(|error| never(words(&error)))?;
+        let result = match &step.deed {
+            Deed::Operation(operation) => self.carry_out(index, operation, occasion, &results, held).await,
+            Deed::Tell(tell) => self.tell(tell, occasion, &results).await,
+        };
+        let result = result.map_err(|stop| match stop {
+            Stop::Again(why, until) => Stop::Again(format!("{called}: {why}"), until),
+            Stop::Never(why) => Stop::Never(format!("{called}: {why}")),
+            wait @ Stop::Wait(..) => wait,
+        })?;
+        if let Some(record) = held.run.steps.get_mut(index) {
+            record.done_at = Some(self.clock.now());
+            record.result = if result.to_string().len() > MOST_RESULT_BYTES { Value::Null } else { result };
+        }
+        self.save(held, State::Running, None).await
+    }
+
+    async fn carry_out(
+        &self,
+        index: usize,
+        operation: &Operation,
+        occasion: &Occasion<'_>,
+        results: &[Value],
+        held: &mut Held,
+    ) -> Result<Value, Stop> {
+        let value = |name: &str| occasion.value_of(name, results);
+        let with = fill(&operation.with, &value).map_err(missing)?;
+        let wanted = fill(&operation.find, &value).map_err(missing)?;
+        let (component, authorizer) = (occasion.event.component.as_str(), occasion.event.authorizer.as_deref());
+        let effect = self.hands.check(component, authorizer, &operation.name, &with).map_err(|error| Stop::Never(words(&error)))?;
+        let maybe_sent = held.run.steps.get(index).is_some_and(|record| record.begun_at.is_some());
         if effect == Effect::Once && !maybe_sent {
             if let Some(record) = held.run.steps.get_mut(index) {
-                record.begun_at = Some(now);
+                record.begun_at = Some(self.clock.now());
             }
             self.save(held, State::Running, None).await?;
         }
-        let done = self.hands.carry_out(component, authorizer, &step.operation, with, maybe_sent).await;
+        let done = self.hands.carry_out(component, authorizer, &operation.name, with, maybe_sent).await;
         let result = match done {
             Ok(result) => result,
             Err(error) => {
-                let why = format!("step {number} ({}): {}", step.operation, words(&error));
+                let why = words(&error);
                 // It stays begun, and is looked up when somebody asks for a retry; nobody repeats it blindly.
                 if matches!(error, OperationError::OutcomeUnknown { .. }) {
                     return Err(Stop::Never(why));
@@ -256,20 +291,29 @@ impl Steps {
                 if let Some(record) = held.run.steps.get_mut(index) {
                     record.begun_at = None;
                 }
-                return Err(if may_pass(&error) { Stop::Again(why) } else { Stop::Never(why) });
+                return Err(if may_pass(&error) { Stop::Again(why, None) } else { Stop::Never(why) });
             }
         };
         let result = if wanted.is_empty() { Some(result) } else { found(&result, &wanted) };
-        let Some(result) = result else {
-            let wanted = Value::Object(wanted);
-            return Err(Stop::Again(format!("step {number} ({}): the platform shows no item with {wanted}", step.operation)));
-        };
-        if let Some(record) = held.run.steps.get_mut(index) {
-            record.done_at = Some(self.clock.now());
-            record.result = if result.to_string().len() > MOST_RESULT_BYTES { Value::Null } else { result };
-        }
-        self.save(held, State::Running, None).await
+        result.ok_or_else(|| Stop::Again(format!("the platform shows no item with {}", Value::Object(wanted)), None))
     }
+
+    /// Told again where nobody knows whether it was: people would rather hear something twice than not at all.
+    async fn tell(&self, tell: &Tell, occasion: &Occasion<'_>, results: &[Value]) -> Result<Value, Stop> {
+        let text = tell.text.as_ref().map(|text| text.fill(&|name| occasion.value_of(name, results))).transpose().map_err(missing)?;
+        let text = text.map(|text| text.as_str().map_or_else(|| text.to_string(), str::to_owned));
+        let shop = occasion.variables.get(SHOP).and_then(Value::as_str);
+        let message = Message::of_event(occasion.cloud_event, shop, text.as_deref(), self.robots.language(&tell.robot));
+        self.robots.tell(&tell.robot, &message).await.map_err(|untold| match untold {
+            Untold::Later(why, until) => Stop::Again(why, until),
+            Untold::Refused(why) => Stop::Never(why),
+        })?;
+        Ok(Value::Null)
+    }
+}
+
+fn missing(names: Vec<String>) -> Stop {
+    Stop::Never(format!("there is no value for {}", names.join(", ")))
 }
 
 /// The item that holds all of that; a list says which values will do.
@@ -283,19 +327,22 @@ fn found(result: &Value, wanted: &Map<String, Value>) -> Option<Value> {
     result.get("items")?.as_array()?.iter().find(fits).cloned()
 }
 
-fn value_of(name: &str, event: &Event, cloud_event: &Value, variables: &Value, results: &[Value]) -> Option<Value> {
-    let (root, rest) = placeholder::split(name);
-    match root {
-        "event" => placeholder::at(cloud_event, rest),
-        "variables" => placeholder::at(variables, rest),
-        "authorizer" => event.authorizer.as_deref().map(Value::from),
-        "component" => Some(Value::from(event.component.as_str())),
-        "steps" => {
-            let (number, path) = placeholder::split(rest);
-            let result = results.get(number.parse::<usize>().ok()?.checked_sub(1)?)?;
-            if path.is_empty() { Some(result.clone()) } else { placeholder::at(result, path) }
+impl Occasion<'_> {
+    /// What a name stands for, with the results of the steps before.
+    fn value_of(&self, name: &str, results: &[Value]) -> Option<Value> {
+        let (root, rest) = placeholder::split(name);
+        match root {
+            "event" => placeholder::at(self.cloud_event, rest),
+            "variables" => placeholder::at(&self.variables, rest),
+            "authorizer" => self.event.authorizer.as_deref().map(Value::from),
+            "component" => Some(Value::from(self.event.component.as_str())),
+            "steps" => {
+                let (number, path) = placeholder::split(rest);
+                let result = results.get(number.parse::<usize>().ok()?.checked_sub(1)?)?;
+                if path.is_empty() { Some(result.clone()) } else { placeholder::at(result, path) }
+            }
+            _ => None,
         }
-        _ => None,
     }
 }
 
@@ -342,7 +389,7 @@ impl Sink for Steps {
             error,
             answer: answer.map(str::to_owned),
         };
-        let Some(playbook) = self.playbooks.get(&subscription.name) else {
+        let Some(playbook) = self.playbook(&subscription.name) else {
             return Outcome::Refused(attempt(None, Some(String::from("there is no playbook of that name any more"))));
         };
         let Ok(cloud_event) = serde_json::from_slice::<Value>(&claimed.event.body) else {
@@ -356,10 +403,10 @@ impl Sink for Steps {
             return Outcome::Deferred(attempt(Some("this run is under way already"), None), later(at, BUSY));
         }
         let _under_way = UnderWay(self, id);
-        match self.go(playbook, &claimed.event, &cloud_event).await {
+        match self.go(&playbook, &claimed.event, &cloud_event).await {
             Ok(()) => Outcome::Delivered(attempt(None, None)),
             Err(Stop::Wait(_, until, why)) => Outcome::Deferred(attempt(Some(&why), None), until),
-            Err(Stop::Again(why)) => Outcome::Failed(attempt(None, Some(why)), None),
+            Err(Stop::Again(why, until)) => Outcome::Failed(attempt(None, Some(why)), until),
             Err(Stop::Never(why)) => Outcome::Refused(attempt(None, Some(why))),
         }
     }

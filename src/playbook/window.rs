@@ -1,5 +1,6 @@
 //! A time of day in which a step may be begun: `22:00-06:00`, China time, over midnight where the end is before the beginning.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -22,6 +23,13 @@ impl FromStr for Window {
         let (from, until) = text.split_once('-').ok_or(())?;
         let window = Self { from: seconds(from.trim()).ok_or(())?, until: seconds(until.trim()).ok_or(())? };
         if window.from == window.until { Err(()) } else { Ok(window) }
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (from, until) = (self.from / 60, self.until / 60);
+        write!(f, "{:02}:{:02}-{:02}:{:02}", from / 60, from % 60, until / 60, until % 60)
     }
 }
 

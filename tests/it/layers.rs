@@ -10,6 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["platform"],
     &["inbox", "outbound"],
     &["vault", "fanout", "operations", "versions", "attributes"],
+    &["robot"],
     &["playbook", "rollout", "reconcile"],
     &["config", "store"],
     &["app"],

@@ -33,6 +33,7 @@ mod outbound;
 mod placeholder;
 mod playbook;
 mod reconcile;
+mod robot;
 mod rollout;
 mod settings;
 mod simulator;

@@ -14,6 +14,7 @@ use yizhan::fanout::delivery::{Claimed, Delivery, DeliveryId, Status};
 use yizhan::fanout::sink::{Outcome, Sink};
 use yizhan::inbox::{Event, LogError};
 use yizhan::operations::OperationError;
+use yizhan::outbound::{Guard, Webhooks};
 use yizhan::placeholder::Template;
 use yizhan::platform::operation::Effect;
 use yizhan::platform::twin::Verdict;
@@ -21,11 +22,13 @@ use yizhan::platform::{ApiError, Class};
 use yizhan::playbook::run::{Run, RunLog, State};
 use yizhan::playbook::sink::{Hands, Steps};
 use yizhan::playbook::window::Window;
-use yizhan::playbook::{Playbook, Step};
+use yizhan::playbook::{Condition, Deed, Operation, Playbook, Step, Tell, written};
+use yizhan::robot::Robots;
 use yizhan::settings::Surroundings;
 use yizhan::store::fjall::FjallLog;
 
 use crate::log::world::{World as Log, arrival};
+use crate::outbound::receiver::{Manner, Receiver};
 use crate::world::{Setting, World, configuration};
 
 #[test]
@@ -198,7 +201,8 @@ fn templates(value: Value) -> BTreeMap<String, Template> {
 }
 
 fn step(operation: &str, with: Value) -> Step {
-    Step { operation: operation.to_owned(), with: templates(with), find: BTreeMap::new(), window: None, approval: false }
+    let operation = Operation { name: operation.to_owned(), with: templates(with), find: BTreeMap::new() };
+    Step { deed: Deed::Operation(operation), window: None, approval: false }
 }
 
 fn playbook(steps: Vec<Step>) -> Playbook {
@@ -238,7 +242,9 @@ impl Stage {
         let hands = Fake { vendor: Arc::clone(&self.vendor), fate: Arc::clone(&fate) };
         let runs = Runs { log: Arc::clone(&self.log), fate };
         let clock: Arc<ManualClock> = Arc::clone(&self.world.clock);
-        let steps = Steps::new([playbook.clone()], Arc::new(hands), Arc::new(runs), self.log.clone(), clock);
+        let client = Webhooks::new(Guard::default()).unwrap();
+        let robots = Arc::new(Robots::new([], client, std::time::Duration::from_secs(1), clock.clone()));
+        let steps = Steps::new([playbook.clone()], Arc::new(hands), robots, Arc::new(runs), self.log.clone(), clock);
         let subscription = playbook.subscription(self.world.clock.now());
         let tried = steps.deliver(&subscription, &self.claimed);
         tokio::time::timeout(std::time::Duration::from_millis(300), tried).await.ok()
@@ -330,7 +336,9 @@ async fn a_step_waits_for_its_window_and_for_a_person() {
 #[tokio::test]
 async fn a_release_goes_by_what_the_platform_shows() {
     let confirmed = |version: &str| {
-        let list = Step { find: templates(json!({"status": ["approved"], "version": version})), ..step("package.list", json!({})) };
+        let find = templates(json!({"status": ["approved"], "version": version}));
+        let list = Operation { name: String::from("package.list"), find, ..Operation::default() };
+        let list = Step { deed: Deed::Operation(list), window: None, approval: false };
         playbook(vec![list, step("package.release", json!({"package_id": "${steps.1.package_id}"}))])
     };
     let stage = Stage::new();
@@ -338,6 +346,93 @@ async fn a_release_goes_by_what_the_platform_shows() {
     assert_eq!(stage.deeds(), 0);
     assert!(matches!(stage.try_once(&confirmed("2")).await, Outcome::Delivered(_)));
     assert_eq!(*stage.vendor.deeds.lock().unwrap(), ["package.release {\"package_id\":2}"]);
+}
+
+#[test]
+fn a_playbook_written_and_read_again_is_the_same() {
+    let find = Operation {
+        name: String::from("package.list"),
+        with: templates(json!({"a": "x ${event.data.version} $${y}", "b": ["${authorizer}", 1, {"c": null}]})),
+        find: templates(json!({"status": ["approved"], "version": "${event.data.version}"})),
+    };
+    let told = Tell { robot: String::from("ops"), text: Some(Template::parse(&json!("${variables.shop} failed")).unwrap()) };
+    let mut book = playbook(vec![
+        Step { deed: Deed::Operation(find), window: Some("22:00-06:30".parse().unwrap()), approval: true },
+        Step { deed: Deed::Tell(told), window: None, approval: false },
+    ]);
+    book.components = vec![String::from("douyin")];
+    book.when.insert(String::from("data.reason"), Condition::Exists(true));
+    book.when.insert(String::from("authorizer"), Condition::OneOf(vec![json!("tt1")]));
+    book.when.insert(String::from("data.state"), Condition::OneOf(vec![json!(1), json!("x")]));
+    assert_eq!(written::reread(&written::write(&book)).unwrap(), book);
+    assert_eq!(book.variables().into_iter().collect::<Vec<_>>(), ["shop"]);
+    assert!(book.concerns_authorizer("tt1") && !book.concerns_authorizer("tt2"));
+}
+
+#[tokio::test]
+async fn a_run_keeps_the_steps_it_began_with_until_it_fails() {
+    let waits = Step { approval: true, ..step("package.release", json!({})) };
+    let stage = Stage::new();
+    let before = playbook(vec![step("package.upload", json!({"version": "1"})), waits.clone()]);
+    assert!(matches!(stage.try_once(&before).await, Outcome::Deferred(..)));
+    let changed = playbook(vec![step("package.upload", json!({"version": "2"})), step("audit.submit", json!({}))]);
+    let mut run = stage.run().await;
+    run.steps[1].approved_by = Some(String::from("li"));
+    assert!(stage.log.save_run(stage.log.run(&run.id).await.unwrap().unwrap().0, &run).await.unwrap());
+    assert!(matches!(stage.try_once(&changed).await, Outcome::Delivered(_)));
+    assert_eq!(*stage.vendor.deeds.lock().unwrap(), ["package.upload {\"version\":\"1\"}", "package.release {}"]);
+
+    let stage = Stage::new();
+    let wrong = playbook(vec![step("package.upload", json!({})), step("audit.submit", json!({"remark": "${steps.1.nothing}"}))]);
+    assert!(matches!(stage.try_once(&wrong).await, Outcome::Refused(_)));
+    let mended = playbook(vec![step("package.upload", json!({})), step("audit.submit", json!({"remark": "yes"}))]);
+    assert!(matches!(stage.try_once(&mended).await, Outcome::Delivered(_)), "somebody mended the playbook and asked for a retry");
+    assert_eq!(*stage.vendor.deeds.lock().unwrap(), ["package.upload {}", "audit.submit {\"remark\":\"yes\"}"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_audit_is_told_to_the_group_once() {
+    let mut groups = Vec::new();
+    let mut extra = String::new();
+    for (kind, path, answer) in [
+        ("dingtalk", "/robot/send?access_token=sesame", r#"{"errcode":0,"errmsg":"ok"}"#),
+        ("feishu", "/open-apis/bot/v2/hook/sesame", r#"{"code":0,"msg":"success"}"#),
+        ("wecom", "/cgi-bin/webhook/send?key=sesame", r#"{"errcode":0,"errmsg":"ok"}"#),
+    ] {
+        let group = Receiver::start(Manner::headed(200, "", answer)).await;
+        extra += &format!("[[robots]]\nname = \"{kind}\"\nkind = \"{kind}\"\nurl = \"{}\"\n", group.url(path));
+        if kind != "wecom" {
+            extra += "secret = \"SEC0123\"\n";
+        }
+        groups.push(group);
+    }
+    extra += "[[playbooks]]\nname = \"tell\"\non = [\"audit.failed\", \"service.suspended\"]\n\
+              steps = [{ tell = \"dingtalk\" }, { tell = \"feishu\" }, { tell = \"wecom\", text = \"${authorizer}: ${event.data.reason}\" }]\n";
+    let world = World::with(Setting { extra, ..Setting::default() }).await;
+    world.granted("baidu", "1452365").await;
+    world.simulator.audit("baidu", "1452365", "1.0.0", &Verdict::Failed(String::from("图片不清晰"))).await.unwrap();
+    for (index, group) in groups.iter_mut().enumerate() {
+        let seen = group.next().await;
+        assert!(seen.text().contains("图片不清晰") && seen.text().contains("1452365"), "{}", seen.text());
+        assert_eq!(seen.line.contains("timestamp=1795158000000&sign="), index == 0, "{}", seen.line);
+        assert_eq!(seen.text().contains("\"sign\""), index == 1, "{}", seen.text());
+    }
+    let done = async || {
+        let (_, runs) = world.get("/v1/runs?playbook=tell&state=done").await;
+        runs["items"].get(0).cloned()
+    };
+    let run = world.until("the run", done).await;
+    assert_eq!(run["steps"][0]["operation"], "tell dingtalk");
+    assert!(!run.to_string().contains("sesame") && run.get("playbook_then").is_none(), "{run}");
+    // A replay tells nobody again.
+    let event = run["event_id"].as_str().unwrap();
+    assert_eq!(world.post(&format!("/v1/events/{event}/replay"), json!({"subscription": "tell"})).await.0, 202);
+    let taken = async || {
+        let (_, list) = world.get(&format!("/v1/deliveries?subscription=tell&event={event}&status=delivered")).await;
+        (list["items"].as_array().unwrap().len() == 2).then_some(())
+    };
+    world.until("the replay's delivery", taken).await;
+    assert!(groups.iter_mut().all(|group| group.try_next().is_none()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
