@@ -91,12 +91,19 @@ impl App {
     /// # Errors
     /// What is wrong; [`BuildError::hint`] says what to do.
     pub async fn build(config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>, BuildError> {
+        let vendors = Arc::new(HttpVendors::new()?);
+        Self::build_over(config, clock, vendors).await
+    }
+
+    /// The same with another way to the vendors for everything but what is passed through (`/proxy/`).
+    ///
+    /// # Errors
+    /// As [`App::build`].
+    pub async fn build_over(config: Config, clock: Arc<dyn Clock>, vendors: Arc<dyn Vendors>) -> Result<Arc<Self>, BuildError> {
         let metrics = telemetry::metrics();
         let at_rest = Arc::new(AtRest::new(&config.store.master_key, &config.store.previous_master_keys)?);
         let stores = open(&config, &at_rest, &clock).await?;
         let health = Arc::new(Health::default());
-        let http = Arc::new(HttpVendors::new()?);
-        let vendors: Arc<dyn Vendors> = http.clone();
         let (log, components) = (Arc::clone(&stores.log), config.components.clone());
 
         let vault =
@@ -160,6 +167,7 @@ impl App {
         let reconcile = Reconcile::open(doors, &config.components, config.reconcile.clone(), Arc::clone(&clock), lost_since)
             .await
             .map_err(BuildError::Reconcile)?;
+        let http = Arc::new(HttpVendors::new()?);
         let proxy = Proxy::new(config.components.clone(), vault.clone(), http, Arc::clone(&clock));
         let idempotency = Idempotency::new(stores.vault.clone(), Arc::clone(&clock));
         let audit = Arc::new(ReadAudit::new(log.clone(), Arc::clone(&clock)));
@@ -197,7 +205,8 @@ impl App {
 fn of_rollouts(config: &Config) -> rollout::Options {
     let settings = &config.rollout;
     let waits = rollout::settle::Waits { poll: settings.poll, quota: settings.quota_pause };
-    rollout::Options { waits, concurrency: settings.concurrency, most: settings.most }
+    let rate = (settings.rate > 0).then_some(settings.rate);
+    rollout::Options { waits, concurrency: settings.concurrency, most: settings.most, rate }
 }
 
 async fn open(config: &Config, at_rest: &Arc<AtRest>, clock: &Arc<dyn Clock>) -> Result<Stores, BuildError> {

@@ -106,6 +106,12 @@ impl App {
             if let Err(error) = self.runs.expunge_runs(before).await {
                 tracing::warn!(%error, "old runs of playbooks could not be expunged");
             }
+            let before = self.clock.now().checked_sub(self.config.rollout.retention).unwrap_or(Timestamp::MIN);
+            match self.rollouts.expunge(before).await {
+                Ok(0) => {}
+                Ok(rollouts) => tracing::info!(rollouts, %before, "old rollouts expunged"),
+                Err(error) => tracing::warn!(%error, "old rollouts could not be expunged"),
+            }
             if let Err(error) = self.idempotency.forget().await {
                 tracing::warn!(%error, "requests of yesterday could not be forgotten");
             }

@@ -122,6 +122,10 @@ pub struct Rollout {
     pub concurrency: u32,
     /// Authorizers of one component that are worked on at a time, over all its rollouts.
     pub most: u32,
+    /// Steps of one component begun per second, over all its rollouts; 0: any number.
+    pub rate: u32,
+    /// Rollouts that ended longer ago are expunged.
+    pub retention: Duration,
 }
 
 /// `[log]`.

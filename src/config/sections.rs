@@ -133,6 +133,8 @@ pub(super) fn rollout(root: &mut Settings) -> Rollout {
         quota_pause: span(&mut table, "quota_pause", SECOND..=7 * DAY),
         concurrency: number(&mut table, "concurrency"),
         most: number(&mut table, "most"),
+        rate: u32::try_from(table.number_or("rate", 0, 0..=1000)).unwrap_or_default(),
+        retention: span(&mut table, "retention", HOUR..=3650 * DAY),
     };
     root.problems(table.finish());
     rollout

@@ -66,7 +66,7 @@ impl From<OperationError> for Problem {
             OperationError::Vault(error) => error.into(),
             OperationError::Refused(refusal) => refused(&refusal),
             OperationError::Unreachable(error) => unreachable(&error),
-            OperationError::OutcomeUnknown { ref sent, ref cause, ref looked_up } => Self::new(Kind::OutcomeUnknown, error.to_string())
+            OperationError::OutcomeUnknown { ref sent, ref cause, ref looked_up, .. } => Self::new(Kind::OutcomeUnknown, error.to_string())
                 .with("sent", json!(sent))
                 .with("cause", json!(cause))
                 .with("looked_up", json!(looked_up))

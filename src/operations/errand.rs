@@ -57,12 +57,15 @@ enum Sent {
     Found(Box<Outcome>),
 }
 
+/// Whether a vendor answered none of the questions after a lost answer, but for errors of its gateway: then asking later may tell.
+type Unheard = bool;
+
 /// What a look-up after a lost answer came to.
 enum Found {
     Sent(Sent),
     NotDone,
-    /// It did not tell; says what was asked.
-    Unknown(String),
+    /// It did not tell; says what was asked, and whether nobody answered.
+    Unknown(String, Unheard),
     /// This vendor has no way to ask.
     NoQuestion,
 }
@@ -177,6 +180,7 @@ impl<'a> Errand<'a> {
                 sent: deed.target().to_owned(),
                 cause: error.to_string(),
                 looked_up: String::from("the vendor had answered it, and what came of it could not be learnt"),
+                unheard: true,
             },
             _ => error,
         }
@@ -257,10 +261,11 @@ impl<'a> Errand<'a> {
         self.repeated += 1;
         let spent = self.repeated >= MOST_SENDS;
         if let Some((call, Sort::Deed)) = taken {
-            let unknown = |looked_up| OperationError::OutcomeUnknown {
+            let unknown = |(looked_up, unheard)| OperationError::OutcomeUnknown {
                 sent: call.target().to_owned(),
                 cause: format!("the vendor answered {error}"),
                 looked_up,
+                unheard,
             };
             match self.look_up(tokens).await {
                 Found::Sent(Sent::Found(outcome)) => return Ok(Some(outcome)),
@@ -269,9 +274,9 @@ impl<'a> Errand<'a> {
                     return Ok(None);
                 }
                 Found::NotDone => {}
-                Found::Unknown(asked) if error.is_unreadable() => return Err(unknown(asked)),
-                Found::NoQuestion if error.is_unreadable() => return Err(unknown(NO_QUESTION.to_owned())),
-                Found::Unknown(_) | Found::NoQuestion => return Err(self.broken_off(OperationError::Refused(error))),
+                Found::Unknown(asked, unheard) if error.is_unreadable() => return Err(unknown((asked, unheard))),
+                Found::NoQuestion if error.is_unreadable() => return Err(unknown((NO_QUESTION.to_owned(), false))),
+                Found::Unknown(..) | Found::NoQuestion => return Err(self.broken_off(OperationError::Refused(error))),
             }
         }
         if spent {
@@ -291,13 +296,17 @@ impl<'a> Errand<'a> {
                 Err(error) => error,
             };
             if sort == Sort::Deed && matches!(error, SendError::NoAnswer { .. }) {
-                let unknown =
-                    |looked_up| OperationError::OutcomeUnknown { sent: call.target().to_owned(), cause: error.to_string(), looked_up };
+                let unknown = |(looked_up, unheard)| OperationError::OutcomeUnknown {
+                    sent: call.target().to_owned(),
+                    cause: error.to_string(),
+                    looked_up,
+                    unheard,
+                };
                 match self.look_up(tokens).await {
                     Found::Sent(sent) => return Ok(sent),
                     Found::NotDone => {}
-                    Found::Unknown(asked) => return Err(unknown(asked)),
-                    Found::NoQuestion => return Err(unknown(NO_QUESTION.to_owned())),
+                    Found::Unknown(asked, unheard) => return Err(unknown((asked, unheard))),
+                    Found::NoQuestion => return Err(unknown((NO_QUESTION.to_owned(), false))),
                 }
             }
             if sends >= MOST_SENDS {
@@ -310,16 +319,17 @@ impl<'a> Errand<'a> {
 
     /// Sends a deed that another process may have sent before: the vendor's record is asked first.
     async fn send_unless_done(&self, call: &Call, tokens: &Tokens) -> Result<Sent, OperationError> {
-        let unknown = |looked_up| OperationError::OutcomeUnknown {
+        let unknown = |(looked_up, unheard)| OperationError::OutcomeUnknown {
             sent: call.target().to_owned(),
-            cause: String::from("the process that was at work on it ended"),
+            cause: String::from("it may have been sent before"),
             looked_up,
+            unheard,
         };
         match self.look_up(tokens).await {
             Found::Sent(sent) => Ok(sent),
             Found::NotDone => self.send(call, Sort::Deed, tokens).await,
-            Found::Unknown(asked) => Err(unknown(asked)),
-            Found::NoQuestion => Err(unknown(NO_QUESTION.to_owned())),
+            Found::Unknown(asked, unheard) => Err(unknown((asked, unheard))),
+            Found::NoQuestion => Err(unknown((NO_QUESTION.to_owned(), false))),
         }
     }
 
@@ -329,7 +339,7 @@ impl<'a> Errand<'a> {
         let Some(mut question) = operations.look_up(self.operation, &self.params, &self.replies, self.caller(tokens)) else {
             return Found::NoQuestion;
         };
-        let mut not_done = 0;
+        let (mut not_done, mut unheard) = (0, true);
         for _ in 0..MOST_QUESTIONS {
             self.pause(BEFORE_QUESTION).await;
             // The token may have been renewed by somebody else meanwhile.
@@ -339,6 +349,7 @@ impl<'a> Errand<'a> {
                 question = again;
             }
             let Ok(found) = self.desk.vendors.send(&question).await else { continue };
+            unheard &= found.status >= 500;
             match operations.looked_up(self.operation, &self.params, &self.replies, &found) {
                 LookedUp::Done(outcome) => return Found::Sent(Sent::Found(outcome)),
                 LookedUp::Stands => return Found::Sent(Sent::Reply(found)),
@@ -349,7 +360,7 @@ impl<'a> Errand<'a> {
                 return Found::NotDone;
             }
         }
-        Found::Unknown(format!("{} was asked {MOST_QUESTIONS} times and did not tell", question.target()))
+        Found::Unknown(format!("{} was asked {MOST_QUESTIONS} times and did not tell", question.target()), unheard)
     }
 
     fn later(&self, by: SignedDuration) -> Timestamp {

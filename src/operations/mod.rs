@@ -68,6 +68,8 @@ pub enum OperationError {
         cause: String,
         /// What was looked up and what came of it.
         looked_up: String,
+        /// The vendor could not be asked what came of it: asking later may tell.
+        unheard: bool,
     },
 }
 

@@ -24,6 +24,8 @@ pub enum On {
     Missing,
     /// It does not show yet, or is not finished.
     TooSoon,
+    /// An event came that says how the making of the package ended.
+    Built,
     /// The package was made.
     Uploaded,
     /// The auditors took it.
@@ -44,8 +46,10 @@ pub enum On {
     Released,
     /// The platform refused for good.
     Refused,
-    /// A deed was sent, and its outcome could not be learnt.
+    /// A deed was sent, its outcome could not be learnt, and the platform, asked again, does not tell.
     Unknown,
+    /// A deed was sent, its outcome could not be learnt, and asking later may tell.
+    Doubtful,
     /// Nobody could be reached, or the platform is in trouble; nothing took effect.
     Unreachable,
     /// The platform was asked too often.
@@ -155,6 +159,7 @@ pub const TABLE: &[Row] = &[
     row(UPLOADING,  On::Uploaded,       Stage::Uploaded,   Effect::Onward),
     row(UPLOADING,  On::Stands,         Stage::Uploaded,   Effect::Onward),
     stay(UPLOADING, On::Missing,                           Effect::UploadAgain),
+    stay(UPLOADING, On::Built,                             Effect::LookBack),
 
     // It is handed to the auditors.
     row(UPLOADED,   On::Started,        Stage::Submitting, Effect::Submit),
@@ -189,6 +194,7 @@ pub const TABLE: &[Row] = &[
     stay(WORKING,   On::Interrupted,                       Effect::LookBack),
     stay(WORKING,   On::TooSoon,                           Effect::Wait),
     row(WORKING,    On::Unknown,        Stage::Failed,     Effect::Nothing),
+    stay(WORKING,   On::Doubtful,                          Effect::Wait),
     row(CALLING,    On::Refused,        Stage::Failed,     Effect::Nothing),
     stay(CALLING,   On::Unreachable,                       Effect::Wait),
     stay(CALLING,   On::RateLimited,                       Effect::Wait),

@@ -126,6 +126,7 @@ pub fn failed(error: &OperationError, route: &Route, now: Timestamp) -> Happened
             Happened::from(On::Refused).because(words.join("; "))
         }
         OperationError::Unreachable(_) => Happened { of_component: true, ..on(On::Unreachable) },
+        OperationError::OutcomeUnknown { unheard: true, .. } => Happened { of_component: true, ..on(On::Doubtful) },
         OperationError::OutcomeUnknown { .. } => on(On::Unknown),
         OperationError::Refused(refusal) => refused(refusal, route, now),
         OperationError::Vault(error) => vault(error, route, now),
@@ -143,7 +144,8 @@ fn refused(refusal: &ApiError, route: &Route, now: Timestamp) -> Happened {
     match refusal.class {
         // A token that stays refused after it was renewed, or a ticket: the next renewal or the next ticket mends it.
         Class::Retry | Class::RenewComponentToken | Class::RenewAuthorizerToken | Class::TicketInvalid | Class::RefreshTokenInvalid => {
-            happened(On::Unreachable)
+            // A gateway that answers for the vendor, or without the vendor's form, does so to everybody.
+            Happened { of_component: refusal.is_unreadable() || refusal.class == Class::TicketInvalid, ..happened(On::Unreachable) }
         }
         Class::RateLimited => happened(On::RateLimited),
         Class::GrantGone => happened(On::Revoked),

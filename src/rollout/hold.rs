@@ -60,6 +60,8 @@ pub(super) struct Floor {
     pub active: BTreeMap<RolloutId, Active>,
     /// By component.
     pub outages: HashMap<String, Outage>,
+    /// When the rate of all its rollouts allows the next step of a component.
+    pub next_steps: HashMap<String, Timestamp>,
     /// Components that metrics were told of.
     pub measured: Vec<String>,
 }

@@ -56,8 +56,8 @@ pub fn read(event: &Event) -> Option<News> {
         EventType::AuditFailed => (On::Rejected, Some(text("reason").unwrap_or_else(|| String::from("the auditors gave no reason")))),
         EventType::AuditDelayed => (On::Delayed, text("reason")),
         EventType::ReleaseChanged if text("state").as_deref() == Some("online") => (On::Released, None),
+        EventType::BuildSucceeded | EventType::BuildFailed => (On::Built, None),
         EventType::AuthorizationRevoked => (On::Revoked, Some(String::from("the merchant withdrew the grant"))),
-        // A build that ended is found by the next look; nothing is hurried by it.
         _ => return None,
     };
     Some(News { on, reason, version: text("version"), package_id: text("package_id"), at: event.time })

@@ -22,6 +22,7 @@ pub mod whereabouts;
 pub mod window;
 mod worker;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Map, Value};
@@ -49,6 +50,8 @@ pub struct Options {
     pub concurrency: u32,
     /// Authorizers of one component that are worked on at a time, over all its rollouts.
     pub most: u32,
+    /// Steps of one component that are begun per second, over all its rollouts; `None`: any number.
+    pub rate: Option<u32>,
 }
 
 /// Why a rollout was not made or steered.
@@ -142,6 +145,10 @@ impl Rollouts {
             let version = active.rollout.spec.version.clone();
             let until = active.rollout.spec.until;
             let Some(entry) = active.entries.get_mut(authorizer).filter(|entry| !until.is_over(entry.item.stage)) else { continue };
+            // A build that this rollout did not begin, or has seen the end of, is none of its business.
+            if news.on == On::Built && entry.item.begun.is_none() {
+                continue;
+            }
             if let Some(happened) = news.about(&version, entry.item.package_id.as_deref()) {
                 entry.mail.push(happened);
             }
@@ -160,21 +167,29 @@ impl Rollouts {
             "rollout": {"id": id.map_or_else(|| String::from("rol_"), |id| id.to_string()), "version": spec.version},
             "variables": variables,
         });
-        let fill = |value: &Value| -> Result<Value, String> {
-            let template = Template::parse(value).map_err(|mistakes| {
-                let words: Vec<String> =
-                    mistakes.iter().map(|mistake| format!("{} {}", mistake.at, mistake.reason).trim().to_owned()).collect();
-                words.join("; ")
-            })?;
-            template.fill(&|name| placeholder::at(&known, name)).map_err(|missing| format!("has no value for {}", missing.join(", ")))
+        let mut missing = BTreeSet::new();
+        let mut mistakes = Vec::new();
+        let mut fill = |value: &Value| -> Option<Value> {
+            match Template::parse(value) {
+                Ok(template) => template.fill(&|name| placeholder::at(&known, name)).map_err(|names| missing.extend(names)).ok(),
+                Err(wrong) => {
+                    mistakes.extend(wrong.iter().map(|mistake| format!("{} {}", mistake.at, mistake.reason).trim().to_owned()));
+                    None
+                }
+            }
         };
-        let description = fill(&Value::from(spec.description.as_str()));
-        Ok(match (fill(&Value::Object(variables)), description) {
-            (Ok(Value::Object(variables)), Ok(description)) => {
+        let filled = (fill(&Value::Object(variables)), fill(&Value::from(spec.description.as_str())));
+        Ok(match filled {
+            (Some(Value::Object(variables)), Some(description)) => {
                 Ok(Words { variables, description: whereabouts::as_text(&description).unwrap_or_default() })
             }
-            (Err(missing), _) | (_, Err(missing)) => Err(missing),
-            (Ok(_), Ok(_)) => Err(String::from("variables are no object")),
+            _ => {
+                if !missing.is_empty() {
+                    let names: Vec<String> = missing.into_iter().collect();
+                    mistakes.push(format!("has no value for {}", names.join(", ")));
+                }
+                Err(mistakes.join("; "))
+            }
         })
     }
 }
@@ -206,6 +221,7 @@ impl News {
             (Some(_), _) => Some(happened(self.on)),
             (None, Some(told)) if told == version => Some(happened(self.on)),
             (None, Some(_)) => None,
+            (None, None) if self.on == On::Built => None,
             (None, None) => Some(On::Hinted.into()),
         }
     }

@@ -168,9 +168,9 @@ impl Rollouts {
         }
         if let Some(needed) = route.permission
             && !authorizer.permissions.is_empty()
-            && !authorizer.permissions.iter().any(|permission| permission.id == needed)
+            && !authorizer.permissions.iter().any(|permission| permission.id == needed.id)
         {
-            return Ok(Some(format!("permission {needed} is not granted")));
+            return Ok(Some(format!("permission {} ({}) is not granted", needed.id, needed.name)));
         }
         if let Some(other) = self.other_rollout(spec, app_id) {
             return Ok(Some(format!("is in rollout {other}")));

@@ -28,7 +28,7 @@ pub struct Pause {
 pub struct Route {
     /// The platform.
     pub platform: &'static str,
-    /// What is asked for the state of a build that does not show among the versions yet; takes `version`.
+    /// What is asked for the state of a build that does not show among the versions yet, or may show too early; takes `version`.
     pub build: Option<&'static str>,
     /// What tells why a version was rejected where the list of versions does not; takes `version`.
     pub reason: Option<&'static str>,
@@ -50,9 +50,21 @@ pub struct Route {
     pub quota_codes: &'static [&'static str],
     /// Codes with a pause of their own.
     pub pauses: &'static [Pause],
-    /// The id of the permission without which nothing of this is possible, where the vendor numbers them.
-    pub permission: Option<&'static str>,
+    /// The permission without which nothing of this is possible, where what we hold of a grant tells it by a number.
+    pub permission: Option<Needed>,
 }
+
+/// A permission that a merchant must have granted.
+#[derive(Debug, Clone, Copy)]
+pub struct Needed {
+    /// The vendor's number.
+    pub id: &'static str,
+    /// The vendor's name, for people.
+    pub name: &'static str,
+}
+
+/// The same at Douyin (1.3) and Kuaishou (4.5).
+const DEVELOPMENT: Needed = Needed { id: "1", name: "开发管理权限" };
 
 const SERVER: Domains = Domains { variable: "server_domain", operation: "server_domain.add", list: "request", one_by_one: false };
 const WEBVIEW: Domains = Domains { variable: "webview_domain", operation: "webview_domain.add", list: "domains", one_by_one: false };
@@ -76,6 +88,7 @@ pub const ROUTES: &[Route] = &[
         looks_up_uploads: false,
         quota_codes: &["69013"],
         pauses: &[],
+        // Baidu 1.3: permissions have names without a number, and how that of development is spelled is not certain.
         permission: None,
     },
     Route {
@@ -93,8 +106,7 @@ pub const ROUTES: &[Route] = &[
         quota_codes: &[],
         // Douyin 5.6: ten seconds between submissions, ten minutes between rollbacks.
         pauses: &[Pause { code: "11301", seconds: 11 }, Pause { code: "11501", seconds: 605 }],
-        // Douyin 1.3: development.
-        permission: Some("1"),
+        permission: Some(DEVELOPMENT),
     },
     Route {
         platform: "kuaishou",
@@ -111,11 +123,11 @@ pub const ROUTES: &[Route] = &[
         quota_codes: &[],
         // Kuaishou 6: at least a minute.
         pauses: &[Pause { code: "100100402", seconds: 60 }],
-        permission: None,
+        permission: Some(DEVELOPMENT),
     },
     Route {
         platform: "alipay",
-        // Alipay 5.2: a build takes minutes, and its version is listed when it is finished.
+        // Alipay 5.2: a build may take minutes, and is finished when its own question says so.
         build: Some("package.build_status"),
         // Alipay 5.3: the list has no reasons.
         reason: Some("audit.reason"),
@@ -129,6 +141,7 @@ pub const ROUTES: &[Route] = &[
         looks_up_uploads: true,
         quota_codes: &[],
         pauses: &[],
+        // Alipay 4: a grant brings no permissions; they are told when `authorization.permissions` asks for them.
         permission: None,
     },
 ];

@@ -25,8 +25,8 @@ const FIRST_PAUSE: i64 = 5;
 const LONGEST_PAUSE: i64 = 600;
 /// The first pause after the platform was asked too often.
 const RATE_PAUSE: i64 = 30;
-/// Before it is looked again whether a deed shows.
-const LOOK_AGAIN: i64 = 5;
+/// Before it is looked again whether a deed shows: a quarter of the time that it has lasted, within these seconds.
+const LOOK_AGAIN: std::ops::RangeInclusive<i64> = 5..=60;
 /// An audit is asked at least once in so many of the first intervals.
 const RAREST: u32 = 12;
 
@@ -44,11 +44,17 @@ pub fn poll_after(poll: Duration, lasted: SignedDuration) -> Duration {
     quarter.clamp(poll, poll.saturating_mul(RAREST))
 }
 
+/// Seconds until the next look for a deed that was begun so long ago.
+#[must_use]
+pub fn look_after(lasted: SignedDuration) -> i64 {
+    (lasted.as_secs() / 4).clamp(*LOOK_AGAIN.start(), *LOOK_AGAIN.end())
+}
+
 /// Writes down what happened. `to` and `then` are what [`super::advance::advance`] said.
 pub fn settle(item: &mut Item, happened: &Happened, to: Stage, then: Effect, now: Timestamp, waits: Waits) {
     let from = item.stage;
     let after = |wait: Duration| now.saturating_add(wait).unwrap_or(Timestamp::MAX);
-    let passes = matches!(happened.on, On::Unreachable | On::RateLimited);
+    let passes = matches!(happened.on, On::Unreachable | On::Doubtful | On::RateLimited);
     item.failures = if passes { item.failures.saturating_add(1) } else { 0 };
     if to != from {
         item.since = now;
@@ -60,10 +66,10 @@ pub fn settle(item: &mut Item, happened: &Happened, to: Stage, then: Effect, now
         }
     }
     let wait = match happened.on {
-        On::Unreachable => Some(later(now, pause(FIRST_PAUSE, item.failures))),
+        On::Unreachable | On::Doubtful => Some(later(now, pause(FIRST_PAUSE, item.failures))),
         On::RateLimited => Some(later(now, pause(RATE_PAUSE, item.failures))),
         On::QuotaExhausted => Some(after(waits.quota)),
-        On::TooSoon => Some(later(now, LOOK_AGAIN)),
+        On::TooSoon => Some(later(now, look_after(now.duration_since(item.since)))),
         _ if to == Stage::InAudit && then == Effect::Wait => Some(after(poll_after(waits.poll, now.duration_since(item.since)))),
         _ => None,
     };

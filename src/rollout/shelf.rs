@@ -33,6 +33,13 @@ pub trait RolloutLog: Send + Sync {
     /// The store's.
     async fn save(&self, id: RolloutId, item: &Item, if_version: u64) -> Result<bool, LogError>;
 
+    /// Removes a rollout with its items; one that was being removed when the process ended is still there, and is removed again. `false`: it
+    /// does not have that version any more, and nothing was removed.
+    ///
+    /// # Errors
+    /// The store's.
+    async fn remove(&self, id: RolloutId, if_version: u64) -> Result<bool, LogError>;
+
     /// One rollout.
     ///
     /// # Errors

@@ -226,23 +226,55 @@ impl Rollouts {
         Ok(count)
     }
 
+    /// Removes those that ended before that. How many.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn expunge(&self, before: Timestamp) -> Result<u32, LogError> {
+        let mut gone = 0;
+        for kept in self.log.rollouts().await? {
+            let rollout = &kept.record;
+            let is_over = matches!(rollout.state, State::Done | State::Cancelled) && !rollout.rolling_back;
+            if !is_over || rollout.updated_at >= before {
+                continue;
+            }
+            // Nobody takes it up again meanwhile.
+            let _alone = self.changing.lock().await;
+            if !locked(&self.floor).active.contains_key(&rollout.id) && self.log.remove(rollout.id, kept.version).await? {
+                gone += 1;
+            }
+        }
+        Ok(gone)
+    }
+
     /// What it released is taken back; it pauses, so that it releases no more meanwhile. How many.
     ///
     /// # Errors
     /// The store's.
     pub async fn roll_back(&self, id: RolloutId) -> Result<u32, RolloutError> {
         self.activate(id).await?;
-        let now = self.clock.now();
         self.set(id, |rollout| {
-            rollout.rolling_back = true;
             if rollout.state == State::Running {
                 rollout.state = State::Paused;
                 rollout.reason = Some(String::from("what it released is being rolled back"));
             }
         })
         .await?;
-        let wanted = |item: &Item| item.stage == Stage::Released && !matches!(item.rollback, Some(Rollback::Done | Rollback::Begun));
-        let held = self.seize(id, wanted);
+        // Nothing is taken back before the rollout says so: then every item that was released is durably among those wanted back.
+        let mut count = self.want_back(id, |rollback| !matches!(rollback, Some(Rollback::Done | Rollback::Begun))).await?;
+        self.set(id, |rollout| rollout.rolling_back = true).await?;
+        // Those that came to their release meanwhile.
+        count = count.saturating_add(self.want_back(id, |rollback| rollback.is_none()).await?);
+        tracing::info!(rollout = %id, authorizers = count, "what a rollout released is taken back");
+        self.review(id).await?;
+        self.bell.notify_one();
+        Ok(count)
+    }
+
+    /// Marks those that were released and are in that state of being taken back, and that nobody is at work on. How many.
+    pub(super) async fn want_back(&self, id: RolloutId, which: impl Fn(Option<Rollback>) -> bool) -> Result<u32, LogError> {
+        let now = self.clock.now();
+        let held = self.seize(id, |item| item.stage == Stage::Released && which(item.rollback));
         let count = number(held.len());
         let saves = held.into_iter().map(async |mut held| {
             held.item.rollback = Some(Rollback::Wanted);
@@ -250,8 +282,6 @@ impl Rollouts {
             self.saved(held).await
         });
         join_all(saves).await.into_iter().collect::<Result<Vec<()>, _>>()?;
-        self.review(id).await?;
-        self.bell.notify_one();
         Ok(count)
     }
 

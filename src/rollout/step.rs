@@ -85,11 +85,20 @@ impl Step<'_> {
         }
         let list = self.question(held, LIST, Given::new()).await?;
         let found = whereabouts::find(&list, &self.spec.version, held.item.package_id.as_deref());
-        let (Place::Nowhere, Some(build), true) = (found.place, self.route.build, held.item.uploads > 0) else { return Ok(Some(found)) };
+        // It may be listed before it is made (Alipay 5.2).
+        let is_open = match found.place {
+            Place::Nowhere => true,
+            Place::Made => held.item.stage == Stage::Uploading,
+            _ => false,
+        };
+        let Some(build) = self.route.build.filter(|_| is_open && held.item.uploads > 0) else { return Ok(Some(found)) };
         let given = self.filling(held).version(&self.takes(build)?);
         let answer = self.hands.carry_out(&self.spec.component, &held.item.authorizer, build, given).await;
         match answer {
-            Ok(result) => Ok(Some(whereabouts::built(&result))),
+            Ok(result) => {
+                let built = whereabouts::built(&result);
+                Ok(Some(if built.place == Place::Made && found.place == Place::Made { found } else { built }))
+            }
             // There is no such build either.
             Err(OperationError::Refused(refusal)) if refusal.class == Class::Refuse => Ok(Some(found)),
             Err(error) => Err(self.failed(&error)),
@@ -262,7 +271,7 @@ impl Step<'_> {
         };
         match (found, before) {
             (Place::Released, _) => {}
-            (Place::Offline, _) | (_, Before::MaybeSent) => return Ok(Ok(())),
+            (_, Before::MaybeSent) => return Ok(Ok(())),
             _ => return Ok(Err(Happened::from(On::Refused).because(format!("version {} is not what is online", self.spec.version)))),
         }
         let given = match self.takes(ROLLBACK) {
@@ -293,11 +302,20 @@ impl Step<'_> {
                 Ok(Ok(result))
             }
             Err(error) => {
-                // What was begun before this stays in doubt whatever came of this.
-                if before == Before::Nothing && !matches!(error, OperationError::OutcomeUnknown { .. }) {
+                let told = self.failed(&error);
+                // A vendor in trouble may say no to what it does all the same, and what was begun before this stays in doubt whatever came of
+                // this: both are looked for before anything is sent again.
+                let in_doubt = match &error {
+                    OperationError::OutcomeUnknown { .. } => true,
+                    OperationError::Refused(refusal) => refusal.class == Class::Retry,
+                    _ => false,
+                };
+                if before == Before::Nothing && !in_doubt {
                     held.item.begun = None;
                 }
-                Ok(Err(self.failed(&error)))
+                // The list of versions may tell later what the desk could not learn at once. Asked a second time it is the last word.
+                let is_first = before == Before::Nothing && told.on == On::Unknown;
+                Ok(Err(if is_first { Happened { on: On::Doubtful, ..told } } else { told }))
             }
         }
     }

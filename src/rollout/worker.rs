@@ -105,12 +105,18 @@ impl Rollouts {
                     if room == 0 || active.running >= active.rollout.spec.concurrency {
                         continue;
                     }
+                    let of_component = floor.next_steps.get(&component).copied().unwrap_or(now);
+                    let may_begin = active.next_step.max(of_component);
+                    if may_begin > now {
+                        at(may_begin);
+                        continue;
+                    }
+                    let after = |rate: f64| now.checked_add(SignedDuration::from_secs_f64(1.0 / rate)).unwrap_or(now);
                     if let Some(rate) = active.rollout.spec.rate {
-                        if active.next_step > now {
-                            at(active.next_step);
-                            continue;
-                        }
-                        active.next_step = now.checked_add(SignedDuration::from_secs_f64(1.0 / rate)).unwrap_or(now);
+                        active.next_step = after(rate);
+                    }
+                    if let Some(rate) = self.options.rate {
+                        floor.next_steps.insert(component.clone(), after(f64::from(rate)));
                     }
                     room = if outage.is_some() { 0 } else { room.saturating_sub(1) };
                 }
@@ -147,6 +153,11 @@ impl Rollouts {
             }
             let hold = ended.is_err().then(|| later(self.clock.now(), STORE_PAUSE));
             self.let_go(id, &authorizer, hold);
+            // It was on its way when a person wanted back what was released.
+            let is_rolling_back = locked(&self.floor).active.get(&id).is_some_and(|active| active.rollout.rolling_back);
+            if is_rolling_back && let Err(error) = self.want_back(id, |rollback| rollback.is_none()).await {
+                tracing::error!(rollout = %id, authorizer, %error, "a release that is wanted back could not be marked");
+            }
         }
         if let Err(error) = self.review(id).await {
             tracing::error!(rollout = %id, %error, "the state of a rollout could not be written down");
@@ -285,7 +296,7 @@ impl Rollouts {
                 item.reason = Some(String::from("rolled back"));
             }
             Err(happened) => {
-                let passes = matches!(happened.on, On::Unreachable | On::RateLimited | On::Blocked);
+                let passes = matches!(happened.on, On::Unreachable | On::Doubtful | On::RateLimited | On::Blocked);
                 item.reason.clone_from(&happened.reason);
                 if passes {
                     item.failures = item.failures.saturating_add(1);

@@ -10,6 +10,7 @@ use yizhan::clock::{Clock, ManualClock, Timestamp};
 use yizhan::config::Config;
 use yizhan::downstream::Handler;
 use yizhan::envelope::digest;
+use yizhan::outbound::Vendors;
 use yizhan::secret::Secret;
 use yizhan::settings::Surroundings;
 use yizhan::simulator::{Manners, Simulator};
@@ -30,6 +31,7 @@ pub struct World {
     pub client: reqwest::Client,
     folder: tempfile::TempDir,
     extra: String,
+    vendors: Option<Arc<dyn Vendors>>,
     running: Option<Running>,
 }
 
@@ -42,6 +44,8 @@ pub struct Setting {
     pub extra: String,
     /// Replaces the handler's subscription.
     pub subscriptions: Option<String>,
+    /// Stands between the service and the vendors.
+    pub vendors: Option<Arc<dyn Vendors>>,
 }
 
 impl World {
@@ -63,10 +67,11 @@ impl World {
             format!("[[subscriptions]]\nname = \"handler\"\nurl = \"{}\"\nsecret = \"{SECRET}\"\nevents = [\"*\"]\n", handler.url())
         });
         let extra = format!("{subscriptions}\n{}\n{}", setting.extra, simulator.components_toml());
-        let (base, running) = start(&folder, &extra, clock.clone()).await;
+        let vendors = setting.vendors;
+        let (base, running) = start(&folder, &extra, clock.clone(), vendors.clone()).await;
         simulator.connect(&base);
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { clock, simulator, handler, base, client, folder, extra, running: Some(running) }
+        Self { clock, simulator, handler, base, client, folder, extra, vendors, running: Some(running) }
     }
 
     /// Stops the service in good order and starts it again on the same store.
@@ -82,7 +87,7 @@ impl World {
 
     /// Starts the service again on the same store.
     pub async fn up(&mut self) {
-        let (base, running) = start(&self.folder, &self.extra, self.clock.clone()).await;
+        let (base, running) = start(&self.folder, &self.extra, self.clock.clone(), self.vendors.clone()).await;
         (self.base, self.running) = (base, Some(running));
         self.simulator.connect(&self.base);
     }
@@ -151,12 +156,15 @@ impl World {
     }
 }
 
-async fn start(folder: &tempfile::TempDir, extra: &str, clock: Arc<ManualClock>) -> (String, Running) {
+async fn start(folder: &tempfile::TempDir, extra: &str, clock: Arc<ManualClock>, vendors: Option<Arc<dyn Vendors>>) -> (String, Running) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let text = format!("{}\n{extra}", configuration(folder.path(), &base));
     let config = Config::parse(&text, Surroundings::default()).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    let app = App::build(config, clock).await.unwrap();
+    let app = match vendors {
+        Some(vendors) => App::build_over(config, clock, vendors).await.unwrap(),
+        None => App::build(config, clock).await.unwrap(),
+    };
     let work = app.work();
     let server = yizhan::http::start(app.clone(), listener).unwrap();
     (base, (server, work, app))

@@ -58,6 +58,20 @@ impl RolloutLog for FjallLog {
         self.swap(vec![Swap::put(item_key(id, &item.authorizer), Expect::Version(if_version), item)?]).await
     }
 
+    async fn remove(&self, id: RolloutId, if_version: u64) -> Result<bool, LogError> {
+        let key = rollout_key(id);
+        if self.record::<Rollout>(&key)?.is_none_or(|(version, _)| version != if_version) {
+            return Ok(false);
+        }
+        // The rollout goes last: what is left of it is found by it.
+        let items = self.all_under::<Item>(item_key(id, "")).await?;
+        for portion in items.chunks(PORTION) {
+            let remove = |kept: &Kept<Item>| Swap::remove(item_key(id, &kept.record.authorizer), Expect::Anything);
+            self.swap(portion.iter().map(remove).collect()).await?;
+        }
+        self.swap(vec![Swap::remove(key, Expect::Version(if_version))]).await
+    }
+
     async fn rollout(&self, id: RolloutId) -> Result<Option<Kept<Rollout>>, LogError> {
         Ok(self.record(&rollout_key(id))?.map(|(version, record)| Kept { version, record }))
     }

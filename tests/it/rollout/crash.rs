@@ -1,6 +1,6 @@
 //! A process that is killed between any two lines of a rollout: before and after every write and every call. Each deed happens once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,9 +10,10 @@ use yizhan::attributes::Attributes;
 use yizhan::clock::{Clock, Timestamp};
 use yizhan::inbox::LogError;
 use yizhan::operations::OperationError;
+use yizhan::platform::token::Permission;
 use yizhan::rollout::hands::{Given, Hands};
 use yizhan::rollout::plan::Merchants;
-use yizhan::rollout::record::{Choice, Item, Rollout, RolloutId, Spec, State};
+use yizhan::rollout::record::{Choice, Item, Rollback, Rollout, RolloutId, Spec, State};
 use yizhan::rollout::settle::Waits;
 use yizhan::rollout::shelf::{Kept, RolloutLog};
 use yizhan::rollout::stage::{Goal, Stage};
@@ -22,13 +23,13 @@ use yizhan::vault::{Authorizer, AuthorizerState, VaultError};
 use yizhan::versions::Versions;
 
 /// Lets so many steps pass, then the process is dead: nothing returns any more.
-struct Fate {
+pub struct Fate {
     left: Mutex<usize>,
     dead: watch::Sender<bool>,
 }
 
 impl Fate {
-    fn after(steps: usize) -> Arc<Self> {
+    pub fn after(steps: usize) -> Arc<Self> {
         Arc::new(Self { left: Mutex::new(steps), dead: watch::Sender::new(false) })
     }
 
@@ -48,20 +49,22 @@ impl Fate {
 
 /// The disk and the vendor: what stays when a process dies.
 #[derive(Default)]
-struct World {
+pub struct World {
     rollouts: Mutex<BTreeMap<RolloutId, Kept<Rollout>>>,
     items: Mutex<BTreeMap<(RolloutId, String), Kept<Item>>>,
     /// What the vendor calls each merchant's version.
     states: Mutex<BTreeMap<String, &'static str>>,
+    /// Merchants who granted something, but not development.
+    pub narrow: Mutex<BTreeSet<String>>,
     /// Deeds that took place.
     deeds: Mutex<BTreeMap<(String, String), u32>>,
     now: Mutex<Timestamp>,
 }
 
-struct Process {
-    world: Arc<World>,
-    fate: Arc<Fate>,
-    platform: &'static str,
+pub struct Process {
+    pub world: Arc<World>,
+    pub fate: Arc<Fate>,
+    pub platform: &'static str,
 }
 
 #[async_trait::async_trait]
@@ -113,6 +116,10 @@ impl RolloutLog for Process {
         Ok(true)
     }
 
+    async fn remove(&self, id: RolloutId, _: u64) -> Result<bool, LogError> {
+        Ok(self.world.rollouts.lock().unwrap().remove(&id).is_some())
+    }
+
     async fn rollout(&self, id: RolloutId) -> Result<Option<Kept<Rollout>>, LogError> {
         Ok(self.world.rollouts.lock().unwrap().get(&id).cloned())
     }
@@ -137,6 +144,7 @@ impl Process {
                 "package.upload" => Some("development"),
                 "audit.submit" => Some("in_audit"),
                 "package.release" => Some("online"),
+                "package.rollback" => Some("offline"),
                 _ => None,
             };
             match after {
@@ -172,7 +180,7 @@ impl Hands for Process {
 
     fn takes(&self, _: &str, operation: &str) -> Result<Vec<&'static str>, OperationError> {
         match operation {
-            "package.list" | "package.upload" | "audit.submit" | "package.release" => Ok(vec!["version"]),
+            "package.list" | "package.upload" | "audit.submit" | "package.release" | "package.rollback" => Ok(vec!["version"]),
             other => Err(OperationError::UnknownOperation { platform: "baidu", name: other.to_owned(), nearest: None }),
         }
     }
@@ -193,11 +201,11 @@ impl Hands for Process {
 #[async_trait::async_trait]
 impl Merchants for Process {
     async fn page(&self, component: &str, _: Option<&str>, _: usize) -> Result<Vec<Authorizer>, VaultError> {
-        Ok(vec![merchant(component, "shop-1"), merchant(component, "shop-2")])
+        Ok(vec![self.merchant(component, "shop-1"), self.merchant(component, "shop-2")])
     }
 
     async fn one(&self, component: &str, app_id: &str) -> Result<Option<Authorizer>, VaultError> {
-        Ok(Some(merchant(component, app_id)))
+        Ok(Some(self.merchant(component, app_id)))
     }
 
     async fn versions(&self, _: &str, _: &str) -> Result<Versions, LogError> {
@@ -209,20 +217,24 @@ impl Merchants for Process {
     }
 }
 
-fn merchant(component: &str, app_id: &str) -> Authorizer {
-    Authorizer {
-        component: component.to_owned(),
-        app_id: app_id.to_owned(),
-        name: None,
-        state: AuthorizerState::Granted,
-        permissions: Vec::new(),
-        granted_at: None,
-        revoked_at: None,
-        updated_at: Timestamp::UNIX_EPOCH,
+impl Process {
+    fn merchant(&self, component: &str, app_id: &str) -> Authorizer {
+        let is_narrow = self.world.narrow.lock().unwrap().contains(app_id);
+        let other = Permission { id: String::from("2"), name: String::from("基本信息设置权限") };
+        Authorizer {
+            component: component.to_owned(),
+            app_id: app_id.to_owned(),
+            name: None,
+            state: AuthorizerState::Granted,
+            permissions: is_narrow.then_some(other).into_iter().collect(),
+            granted_at: None,
+            revoked_at: None,
+            updated_at: Timestamp::UNIX_EPOCH,
+        }
     }
 }
 
-fn spec() -> Spec {
+pub fn spec() -> Spec {
     Spec {
         component: String::from("shops"),
         authorizers: Choice::All,
@@ -240,11 +252,11 @@ fn spec() -> Spec {
     }
 }
 
-const OPTIONS: Options =
-    Options { waits: Waits { poll: Duration::from_secs(10), quota: Duration::from_secs(60) }, concurrency: 4, most: 8 };
+pub const OPTIONS: Options =
+    Options { waits: Waits { poll: Duration::from_secs(10), quota: Duration::from_secs(60) }, concurrency: 4, most: 8, rate: None };
 
-/// One process from its start until its death, or until the rollout is done. `true`: it died.
-async fn live(world: &Arc<World>, platform: &'static str, fate: &Arc<Fate>) -> bool {
+/// One process from its start until its death, or until the rollout is done; with `takes_back`, until all of it is taken back. `true`: it died.
+async fn live(world: &Arc<World>, platform: &'static str, fate: &Arc<Fate>, takes_back: bool) -> bool {
     let process = Arc::new(Process { world: world.clone(), fate: fate.clone(), platform });
     let rollouts = Rollouts::open(process.clone(), process.clone(), process.clone(), process.clone(), OPTIONS).await.unwrap();
     let known = world.rollouts.lock().unwrap().keys().next().copied();
@@ -255,8 +267,13 @@ async fn live(world: &Arc<World>, platform: &'static str, fate: &Arc<Fate>) -> b
     let running = tokio::spawn(rollouts.clone().run(Shutdown::default()));
     let mut dead = fate.dead.subscribe();
     let done = async {
+        if takes_back && !world.rollouts.lock().unwrap()[&id].record.rolling_back {
+            // A person who got no answer asks again.
+            rollouts.roll_back(id).await.unwrap();
+        }
         loop {
-            if world.rollouts.lock().unwrap()[&id].record.state == State::Done {
+            let rollout = world.rollouts.lock().unwrap()[&id].record.clone();
+            if rollout.state == State::Done && !rollout.rolling_back {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -277,9 +294,9 @@ async fn a_kill_between_any_two_lines_repeats_no_deed() {
     for platform in ["baidu", "kuaishou"] {
         for steps in 0.. {
             let world = Arc::new(World::default());
-            let died = live(&world, platform, &Fate::after(steps)).await;
+            let died = live(&world, platform, &Fate::after(steps), false).await;
             if died {
-                live(&world, platform, &Fate::after(usize::MAX)).await;
+                live(&world, platform, &Fate::after(usize::MAX), false).await;
             }
             let stages: Vec<Stage> = world.items.lock().unwrap().values().map(|kept| kept.record.stage).collect();
             assert_eq!(stages, [Stage::Released; 2], "{platform}, killed after {steps} steps");
@@ -288,6 +305,29 @@ async fn a_kill_between_any_two_lines_repeats_no_deed() {
             assert!(deeds.values().all(|times| *times == 1), "{platform}, killed after {steps} steps: {deeds:?}");
             if !died {
                 assert!(steps > 40, "{steps}");
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_between_any_two_lines_of_a_rollback_takes_everything_back_once() {
+    for platform in ["baidu", "kuaishou"] {
+        for steps in 0.. {
+            let world = Arc::new(World::default());
+            live(&world, platform, &Fate::after(usize::MAX), false).await;
+            let died = live(&world, platform, &Fate::after(steps), true).await;
+            if died {
+                live(&world, platform, &Fate::after(usize::MAX), true).await;
+            }
+            let told = format!("{platform}, killed after {steps} steps");
+            let back: Vec<Option<Rollback>> = world.items.lock().unwrap().values().map(|kept| kept.record.rollback).collect();
+            assert_eq!(back, [Some(Rollback::Done); 2], "{told}");
+            let deeds = world.deeds.lock().unwrap().clone();
+            assert!(deeds.len() == 8 && deeds.values().all(|times| *times == 1), "{told}: {deeds:?}");
+            if !died {
+                assert!(steps > 15, "{steps}");
                 break;
             }
         }

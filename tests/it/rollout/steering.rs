@@ -7,16 +7,6 @@ use yizhan::platform::twin::Verdict;
 
 use super::stories::Deployment;
 
-async fn steer(deployment: &Deployment, id: &str, how: &str) -> Value {
-    let (status, answer) = deployment.world.post(&format!("/v1/rollouts/{id}/{how}"), json!({})).await;
-    assert_eq!(status, 200, "{how}: {answer}");
-    answer
-}
-
-async fn item(deployment: &Deployment, id: &str, shop: &str) -> Value {
-    deployment.items(id).await.into_iter().find(|item| item["authorizer"] == shop).unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rejection_and_a_withdrawal_end_their_own_merchants_only_and_what_was_released_is_taken_back() {
     let deployment = Deployment::of("douyin").await;
@@ -28,22 +18,22 @@ async fn a_rejection_and_a_withdrawal_end_their_own_merchants_only_and_what_was_
     deployment.judge(passes, Verdict::Passed).await;
     let done = deployment.until(&id, "done", |shown| shown["state"] == "done").await;
     assert_eq!((&done["counts"]["released"], &done["counts"]["rejected"], &done["counts"]["failed"]), (&json!(1), &json!(1), &json!(1)));
-    assert!(item(&deployment, &id, fails).await["reason"].as_str().unwrap().contains("图标不清"));
-    assert_eq!(item(&deployment, &id, withdraws).await["reason"], "the merchant withdrew the grant");
+    assert!(deployment.item(&id, fails).await["reason"].as_str().unwrap().contains("图标不清"));
+    assert_eq!(deployment.item(&id, withdraws).await["reason"], "the merchant withdrew the grant");
     assert_eq!(done["reasons"].as_array().unwrap().len(), 2, "{done}");
 
     // There is nothing before the first release to go back to: the vendor says so, and nobody else is harmed.
-    steer(&deployment, &id, "rollback").await;
+    deployment.steer(&id, "rollback").await;
     let after = deployment.until(&id, "rolled back or refused", |shown| shown["rolling_back"] == false).await;
     assert_eq!(after["counts"]["released"], 1);
-    assert_eq!(item(&deployment, &id, passes).await["rollback"], "failed");
+    assert_eq!(deployment.item(&id, passes).await["rollback"], "failed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_rollout_does_nothing_and_a_cancelled_one_is_over() {
     let deployment = Deployment::of("kuaishou").await;
     let id = deployment.begin(json!({"concurrency": 1})).await;
-    assert_eq!(steer(&deployment, &id, "pause").await["state"], "paused");
+    assert_eq!(deployment.steer(&id, "pause").await["state"], "paused");
     let (status, _) = deployment.world.post(&format!("/v1/rollouts/{id}/pause"), json!({})).await;
     assert_eq!(status, 409);
     let before = deployment.deeds("audit.submit").len();
@@ -52,9 +42,9 @@ async fn a_paused_rollout_does_nothing_and_a_cancelled_one_is_over() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(deployment.deeds("audit.submit").len() <= before + 1, "what was under way ends, nothing begins");
-    steer(&deployment, &id, "resume").await;
+    deployment.steer(&id, "resume").await;
     deployment.until_count(&id, "in_audit", 3).await;
-    let cancelled = steer(&deployment, &id, "cancel").await;
+    let cancelled = deployment.steer(&id, "cancel").await;
     assert_eq!((&cancelled["state"], &cancelled["counts"]["cancelled"]), (&json!("cancelled"), &json!(3)));
     let (status, _) = deployment.world.post(&format!("/v1/rollouts/{id}/resume"), json!({})).await;
     assert_eq!(status, 409);
@@ -69,7 +59,7 @@ async fn the_others_wait_for_the_canary_and_a_canary_that_fails_stops_the_rollou
     deployment.judge(deployment.shops[0], Verdict::Failed(String::from("不合规"))).await;
     let stopped = deployment.until(&id, "stopped", |shown| shown["state"] == "stopped").await;
     assert_eq!((&stopped["counts"]["queued"], stopped["reason"].as_str().unwrap()), (&json!(2), "1 of the 1 that went first failed"));
-    steer(&deployment, &id, "resume").await;
+    deployment.steer(&id, "resume").await;
     deployment.until_count(&id, "in_audit", 2).await;
 }
 

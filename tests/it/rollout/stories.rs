@@ -28,9 +28,14 @@ pub struct Deployment {
 
 impl Deployment {
     pub async fn of(platform: &str) -> Self {
+        Self::with(platform, "", Setting::default()).await
+    }
+
+    /// With more settings of rollouts.
+    pub async fn with(platform: &str, settings: &str, setting: Setting) -> Self {
         let (platform, shops, template) = *PLATFORMS.iter().find(|(name, ..)| *name == platform).unwrap();
-        let world =
-            World::with(Setting { extra: String::from("[rollout]\npoll = \"2m\"\nquota_pause = \"30m\"\n"), ..Setting::default() }).await;
+        let extra = format!("[rollout]\npoll = \"2m\"\nquota_pause = \"30m\"\n{settings}\n{}", setting.extra);
+        let world = World::with(Setting { extra, ..setting }).await;
         for shop in shops {
             world.granted(platform, shop).await;
         }
@@ -82,7 +87,44 @@ impl Deployment {
     }
 
     pub async fn judge(&self, shop: &str, verdict: Verdict) {
-        self.world.simulator.audit(self.platform, shop, "2.0.1", &verdict).await.unwrap();
+        self.judge_version(shop, "2.0.1", verdict).await;
+    }
+
+    pub async fn judge_version(&self, shop: &str, version: &str, verdict: Verdict) {
+        self.world.simulator.audit(self.platform, shop, version, &verdict).await.unwrap();
+    }
+
+    /// A rollout of that version for those merchants, to its end: everybody passes.
+    pub async fn release(&self, version: &str, shops: &[&str]) -> String {
+        // Douyin wants ten seconds between submissions.
+        self.world.advance(Duration::from_secs(15));
+        let id = self.begin(json!({"version": version, "authorizers": shops})).await;
+        self.until_count(&id, "in_audit", u64::try_from(shops.len()).unwrap()).await;
+        for shop in shops {
+            self.judge_version(shop, version, Verdict::Passed).await;
+        }
+        self.until(&id, "done", |shown| shown["state"] == "done").await;
+        id
+    }
+
+    pub async fn steer(&self, id: &str, how: &str) -> Value {
+        let (status, answer) = self.world.post(&format!("/v1/rollouts/{id}/{how}"), json!({})).await;
+        assert_eq!(status, 200, "{how}: {answer}");
+        answer
+    }
+
+    pub async fn item(&self, id: &str, shop: &str) -> Value {
+        self.items(id).await.into_iter().find(|item| item["authorizer"] == shop).unwrap()
+    }
+
+    /// The version that the platform itself shows to users, by its own list.
+    pub async fn online(&self, shop: &str) -> Vec<String> {
+        let address = format!("/v1/components/{}/authorizers/{shop}/operations/package.list", self.platform);
+        let (status, answer) = self.world.post(&address, json!({})).await;
+        assert_eq!(status, 200, "{answer}");
+        let items = answer["result"]["items"].as_array().unwrap();
+        let online = items.iter().filter(|item| item["status"] == "online" || item["status"] == "released");
+        online.map(|item| item["version"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Deeds of the vendor's own count.

@@ -1,42 +1,15 @@
-//! A vendor that is away, a quota that is used up, and people who try again; and the small rules beside the table.
+//! A quota that is used up, and people who try again; and the small rules beside the table.
 
 use std::time::Duration;
 
 use serde_json::json;
 use yizhan::clock::Timestamp;
 use yizhan::platform::quota::AuditQuota;
-use yizhan::platform::twin::Verdict;
 use yizhan::rollout::settle::{pause, poll_after};
 use yizhan::rollout::whereabouts::{Place, find};
 use yizhan::rollout::window::Window;
-use yizhan::simulator::fault::{CallFault, CallTrouble};
 
 use super::stories::Deployment;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_hour_without_the_vendor_ends_nothing_and_repeats_nothing() {
-    for platform in ["baidu", "alipay"] {
-        let deployment = Deployment::of(platform).await;
-        let simulator = &deployment.world.simulator;
-        let fault = |times| CallFault { matching: String::new(), trouble: CallTrouble::Status(503), times };
-        simulator.fail_calls(platform, fault(60)).unwrap();
-        let id = deployment.begin(json!({})).await;
-        deployment.until(&id, "waiting", |shown| !shown["waits"].as_array().unwrap().is_empty()).await;
-        for _ in 0..60 {
-            simulator.ticket(platform).await.unwrap();
-            deployment.world.advance(Duration::from_secs(60));
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        deployment.until_count(&id, "in_audit", 3).await;
-        for shop in deployment.shops {
-            deployment.judge(shop, Verdict::Passed).await;
-        }
-        deployment.until(&id, "done", |shown| shown["state"] == "done").await;
-        for operation in ["package.upload", "audit.submit", "package.release"] {
-            assert_eq!(deployment.deeds(operation), [1, 1, 1], "{platform}: {operation}");
-        }
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quota_that_is_used_up_is_waited_for() {
