@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -425,7 +426,7 @@ impl Settings {
             }
             (Some((kind, Spot { node: Node::Text(name), .. })), None) if kind == "file" => {
                 let path = self.surroundings.folder.join(name);
-                match std::fs::read_to_string(&path) {
+                match read_secret(&path) {
                     Ok(text) => Some(text),
                     Err(error) => {
                         self.problem(
@@ -508,6 +509,20 @@ impl Settings {
             self.problem(&key, "is not a known key", hint);
         }
         self.problems
+    }
+}
+
+/// Longest file that holds a secret: the largest is a chain of certificates.
+const LONGEST_SECRET: u64 = 1024 * 1024;
+
+/// A file with a secret. One that never ends, a device for example, is too long like any other.
+fn read_secret(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(LONGEST_SECRET + 1).read_to_string(&mut text)?;
+    if u64::try_from(text.len()).map_or(true, |length| length > LONGEST_SECRET) {
+        Err(std::io::Error::other("it is longer than 1 MiB"))
+    } else {
+        Ok(text)
     }
 }
 

@@ -51,14 +51,16 @@ mod runs;
 mod stream;
 mod subscriptions;
 mod tokens;
+mod unread;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix_web::middleware::from_fn;
 use actix_web::{App as Site, HttpResponse, dev, web};
+use bytes::Bytes;
 use jiff::SignedDuration;
 use tokio::task::JoinHandle;
 
@@ -93,13 +95,16 @@ pub struct Face {
     pub visits: Meter,
     /// The wish that this server ends, which comes before [`App::shutdown`] where requests are to finish while everything else still works.
     pub closing: Shutdown,
+    /// `/openapi.json`, once somebody has asked for it.
+    document: OnceLock<Bytes>,
 }
 
 impl Face {
     fn new(app: Arc<App>, closing: Shutdown) -> Self {
         let minute = SignedDuration::from_mins(1);
         let keys = Keyring::new(&app.config.api_keys);
-        Self { keys, wrong_keys: Meter::new(WRONG_KEYS_A_MINUTE, minute), visits: Meter::new(VISITS_A_MINUTE, minute), closing, app }
+        let (wrong_keys, visits) = (Meter::new(WRONG_KEYS_A_MINUTE, minute), Meter::new(VISITS_A_MINUTE, minute));
+        Self { keys, wrong_keys, visits, closing, document: OnceLock::new(), app }
     }
 
     /// The component of that name.

@@ -154,7 +154,8 @@ pub async fn call(
     query.finish()?;
     let which = which.into_inner();
     let (_, row) = face.app.desk.row(&which.component, &which.operation)?;
-    let deadline = face.app.config.server.client_timeout.max(UPLOAD_TIME);
+    let client_timeout = face.app.config.server.client_timeout;
+    let deadline = if row.takes_files() { client_timeout.max(UPLOAD_TIME) } else { client_timeout };
     let read = body::read(&request, &mut payload.into_inner(), MOST_BODY_BYTES, deadline).await;
     let bytes = read.map_err(|why| why.problem(MOST_BODY_BYTES))?;
     let text = |name: header::HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();

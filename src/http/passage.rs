@@ -7,11 +7,13 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, HttpRequest};
+use actix_web::{Error, HttpMessage, HttpRequest, web};
 use uuid::Uuid;
 
-use super::caller::KeyName;
+use super::Face;
+use super::caller::{self, KeyName};
 use super::problem::{Kind, Problem};
+use super::unread::Unread;
 
 /// Header that carries the id in both directions.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -32,10 +34,11 @@ pub(super) fn id_of(request: &HttpRequest) -> String {
 }
 
 /// Passes a request on and dresses its answer.
-pub(super) async fn pass<B: MessageBody + 'static>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<BoxBody>, Error> {
+pub(super) async fn pass<B: MessageBody + 'static>(mut request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<BoxBody>, Error> {
     let began = Instant::now();
     let id = request.headers().get(REQUEST_ID).and_then(sane).unwrap_or_else(|| format!("req_{}", Uuid::now_v7().as_simple()));
     request.extensions_mut().insert(RequestId(id.clone()));
+    let unread = Unread::of(&mut request);
 
     let mut response = next.call(request).await?.map_into_boxed_body();
     let problem = problem_of(&response);
@@ -48,7 +51,10 @@ pub(super) async fn pass<B: MessageBody + 'static>(request: ServiceRequest, next
     }
     dress(&mut response, &id);
     tell(&response, &id, problem.as_ref(), began);
-    Ok(response)
+    Ok(match unread {
+        Some(unread) => unread.held_by(response),
+        None => response,
+    })
 }
 
 /// An id that a caller may give: short, and nothing that could disturb a log.
@@ -104,6 +110,14 @@ fn tell(response: &ServiceResponse, id: &str, problem: Option<&Problem>, began: 
     if status < 400 {
         tracing::debug!(request_id = id, method, route, component, key, status, duration_ms, "request");
     } else {
-        tracing::info!(request_id = id, method, route, component, key, status, problem, duration_ms, "request refused");
+        // Who knocks with wrong keys is told, so that a firewall can be told.
+        let remote = matches!(status, 401 | 429).then(|| from(request)).flatten();
+        tracing::info!(request_id = id, method, route, component, key, remote, status, problem, duration_ms, "request refused");
     }
+}
+
+/// The sender's address, as far as the trusted proxies tell it.
+fn from(request: &HttpRequest) -> Option<String> {
+    let face = request.app_data::<web::Data<Face>>()?;
+    Some(caller::remote(request, &face.app.config.server.trusted_proxies).to_string())
 }

@@ -93,8 +93,10 @@ pub fn vendor_path(path: &str, for_authorizer: bool) -> String {
 /// What came: all of it where it is short enough to be kept, else its beginning with the rest behind it. `flood` is set when it never ends.
 async fn incoming(mut payload: Payload, length: Option<u64>, patience: Duration, flood: Arc<AtomicBool>) -> Result<Incoming, Problem> {
     let mut kept = BytesMut::new();
+    // For all of it together, as with every other body: a byte now and then must not hold a connection.
+    let deadline = tokio::time::Instant::now() + patience;
     while kept.len() <= KEPT_BYTES {
-        match tokio::time::timeout(patience, payload.next()).await {
+        match tokio::time::timeout_at(deadline, payload.next()).await {
             Err(_) => return Err(Problem::new(Kind::TooSlow, "the body did not arrive in time")),
             Ok(None) => return Ok(Incoming::Whole(kept.freeze())),
             Ok(Some(Err(_))) => return Err(Problem::new(Kind::BadRequest, "the body did not arrive whole")),

@@ -5,7 +5,8 @@
 //! its mind between check and connection gains nothing. Literal addresses never reach a resolver, so they are judged before
 //! ([`Guard::url`]); the `url` crate has turned decimal, octal and hexadecimal forms into addresses by then.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -158,19 +159,42 @@ fn closed(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// The system's resolver with forbidden answers left out.
-pub(super) struct GuardedResolver(pub Guard);
+/// Who knows the addresses of a name.
+#[async_trait::async_trait]
+pub trait Lookup: Send + Sync {
+    /// All of them, in the order in which they are to be tried.
+    ///
+    /// # Errors
+    /// There is no such name, or nobody to ask.
+    async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>>;
+}
+
+/// The system's resolver.
+pub struct System;
+
+#[async_trait::async_trait]
+impl Lookup for System {
+    async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        Ok(tokio::net::lookup_host((name, 0)).await?.map(|found| found.ip()).collect())
+    }
+}
+
+/// A resolver with forbidden answers left out. The client connects to exactly what it gave: nobody is asked a second time in between.
+pub(super) struct GuardedResolver {
+    pub guard: Guard,
+    pub lookup: Arc<dyn Lookup>,
+}
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let guard = self.0.clone();
+        let (guard, lookup) = (self.guard.clone(), Arc::clone(&self.lookup));
         Box::pin(async move {
             let mut permitted = Vec::new();
             let mut forbidden = None;
-            // Port 0 stands for the URL's own.
-            for found in tokio::net::lookup_host((name.as_str(), 0)).await? {
-                match guard.address(found.ip()) {
-                    Ok(()) => permitted.push(found),
+            for found in lookup.addresses(name.as_str()).await? {
+                match guard.address(found) {
+                    // Port 0 stands for the URL's own.
+                    Ok(()) => permitted.push(SocketAddr::new(found, 0)),
                     Err(why) => forbidden = Some(why),
                 }
             }

@@ -3,12 +3,13 @@
 //! Called by `fanout`'s webhook sink. One try per call; it knows neither signatures nor schedules.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 
-use super::guard::{Forbidden, Guard, GuardedResolver};
+use super::guard::{Forbidden, Guard, GuardedResolver, Lookup, System};
 use super::{ClientError, client, words};
 
 /// What is read of an answer at most. People see the first bytes; the rest would only keep us busy.
@@ -73,7 +74,15 @@ impl Webhooks {
     /// # Errors
     /// [`ClientError`].
     pub fn new(guard: Guard) -> Result<Self, ClientError> {
-        let client = Self::bare(guard.clone())?;
+        Self::looking_up(guard, Arc::new(System))
+    }
+
+    /// The same with somebody else to ask for the addresses of names.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn looking_up(guard: Guard, lookup: Arc<dyn Lookup>) -> Result<Self, ClientError> {
+        let client = Self::built(guard.clone(), lookup)?;
         Ok(Self { client, guard })
     }
 
@@ -82,7 +91,11 @@ impl Webhooks {
     /// # Errors
     /// [`ClientError`].
     pub fn bare(guard: Guard) -> Result<reqwest::Client, ClientError> {
-        Ok(client().dns_resolver(std::sync::Arc::new(GuardedResolver(guard))).pool_idle_timeout(IDLE).build()?)
+        Self::built(guard, Arc::new(System))
+    }
+
+    fn built(guard: Guard, lookup: Arc<dyn Lookup>) -> Result<reqwest::Client, ClientError> {
+        Ok(client().dns_resolver(Arc::new(GuardedResolver { guard, lookup })).pool_idle_timeout(IDLE).build()?)
     }
 
     /// One post. Any status is an answer. A body that is longer than 16 KiB, or breaks off, does not change what the status said;

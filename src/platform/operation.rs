@@ -131,6 +131,12 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// Whether a caller may send a file with it.
+    #[must_use]
+    pub fn takes_files(&self) -> bool {
+        self.params.iter().any(|param| matches!(param.kind, Kind::File(_) | Kind::Picture(_)))
+    }
+
     /// The parameter of that name.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&Param> {

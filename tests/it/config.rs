@@ -48,6 +48,18 @@ fn is_refused(text: &str, with: &[&str]) {
 }
 
 #[test]
+fn a_secret_in_a_file_that_never_ends_is_too_long() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("long"), "a".repeat(1024 * 1024 + 1)).unwrap();
+    for name in ["long", "/dev/zero"] {
+        let surroundings = Surroundings { folder: folder.path().to_owned(), ..Surroundings::default() };
+        let text = format!("[store]\nmaster_key = {{ file = \"{name}\" }}\n");
+        let problems = Config::parse(&text, surroundings).err().unwrap();
+        assert!(problems.iter().any(|problem| problem.message.contains("longer than 1 MiB")), "{name}: {problems:?}");
+    }
+}
+
+#[test]
 fn the_documented_defaults_are_the_defaults() {
     let config = read("").unwrap();
     assert_eq!(config.server.listen, "127.0.0.1:8080".parse().unwrap());

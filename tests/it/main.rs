@@ -23,6 +23,8 @@ mod event_type;
 mod every_platform;
 mod fanout;
 mod faults;
+mod fuzz;
+mod hostile;
 mod http;
 mod journeys;
 mod kuaishou;

@@ -32,6 +32,7 @@ pub struct World {
     folder: tempfile::TempDir,
     extra: String,
     vendors: Option<Arc<dyn Vendors>>,
+    server: String,
     running: Option<Running>,
 }
 
@@ -46,6 +47,8 @@ pub struct Setting {
     pub subscriptions: Option<String>,
     /// Stands between the service and the vendors.
     pub vendors: Option<Arc<dyn Vendors>>,
+    /// More lines of `[server]`.
+    pub server: String,
 }
 
 impl World {
@@ -67,11 +70,11 @@ impl World {
             format!("[[subscriptions]]\nname = \"handler\"\nurl = \"{}\"\nsecret = \"{SECRET}\"\nevents = [\"*\"]\n", handler.url())
         });
         let extra = format!("{subscriptions}\n{}\n{}", setting.extra, simulator.components_toml());
-        let vendors = setting.vendors;
-        let (base, running) = start(&folder, &extra, clock.clone(), vendors.clone()).await;
+        let (server, vendors) = (setting.server, setting.vendors);
+        let (base, running) = start(&folder, &server, &extra, clock.clone(), vendors.clone()).await;
         simulator.connect(&base);
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { clock, simulator, handler, base, client, folder, extra, vendors, running: Some(running) }
+        Self { clock, simulator, handler, base, client, folder, extra, server, vendors, running: Some(running) }
     }
 
     /// Stops the service in good order and starts it again on the same store.
@@ -87,7 +90,7 @@ impl World {
 
     /// Starts the service again on the same store.
     pub async fn up(&mut self) {
-        let (base, running) = start(&self.folder, &self.extra, self.clock.clone(), self.vendors.clone()).await;
+        let (base, running) = start(&self.folder, &self.server, &self.extra, self.clock.clone(), self.vendors.clone()).await;
         (self.base, self.running) = (base, Some(running));
         self.simulator.connect(&self.base);
     }
@@ -156,10 +159,16 @@ impl World {
     }
 }
 
-async fn start(folder: &tempfile::TempDir, extra: &str, clock: Arc<ManualClock>, vendors: Option<Arc<dyn Vendors>>) -> (String, Running) {
+async fn start(
+    folder: &tempfile::TempDir,
+    server: &str,
+    extra: &str,
+    clock: Arc<ManualClock>,
+    vendors: Option<Arc<dyn Vendors>>,
+) -> (String, Running) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
-    let text = format!("{}\n{extra}", configuration(folder.path(), &base));
+    let text = format!("{}\n{extra}", configuration(folder.path(), &base)).replacen("[server]\n", &format!("[server]\n{server}\n"), 1);
     let config = Config::parse(&text, Surroundings::default()).unwrap_or_else(|problems| panic!("{problems:#?}"));
     let app = match vendors {
         Some(vendors) => App::build_over(config, clock, vendors).await.unwrap(),

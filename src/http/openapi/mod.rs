@@ -5,10 +5,11 @@
 
 mod parameters;
 
-use actix_web::HttpResponse;
 use actix_web::http::{Method, header};
+use actix_web::{HttpResponse, web};
 use serde_json::{Map, Value, json};
 
+use super::Face;
 use super::operations::OperationBody;
 use super::problem::Kind;
 use super::routes::{self, Gives, Words};
@@ -22,12 +23,10 @@ const SCHEMAS: &str = include_str!("schemas.json");
 const OF_COMPONENT: &str = "/v1/components/{component}/operations/{operation}";
 const OF_AUTHORIZER: &str = "/v1/components/{component}/authorizers/{authorizer}/operations/{operation}";
 
-/// `GET /openapi.json`.
-pub async fn serve() -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("application/json")
-        .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
-        .body(document().to_string())
+/// `GET /openapi.json`. Anybody may ask for it, so it is made once: making it takes long enough to hold up everybody else.
+pub async fn serve(face: web::Data<Face>) -> HttpResponse {
+    let document = face.document.get_or_init(|| document().to_string().into()).clone();
+    HttpResponse::Ok().content_type("application/json").insert_header((header::CACHE_CONTROL, "public, max-age=300")).body(document)
 }
 
 /// The document. The same wherever it is asked for: it depends on this build, not on anybody's configuration.

@@ -58,7 +58,7 @@ impl fmt::Debug for ContentKey {
 }
 
 /// Members that are tokens, codes or tickets, wherever they stand (Alipay 3.2, 3.6, 4.2).
-const SECRET_MEMBERS: &[&str] =
+pub const SECRET_MEMBERS: &[&str] =
     &["app_auth_token", "app_refresh_token", "app_auth_code", "refresh_token", "mini_app_token", "isv_ticket", "order_ticket", "aes_key"];
 
 /// Replaces every secret member by [`SEALED`], also in texts that are themselves JSON.
@@ -78,13 +78,21 @@ pub fn seal_members(value: &mut Value) {
             if let Ok(mut inner @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(text) {
                 seal_members(&mut inner);
                 *text = inner.to_string();
-            } else if text.trim_start().starts_with(['{', '[']) {
-                // JSON that is broken: nobody can say where in it the secret ends.
+            } else if text.trim_start().starts_with(['{', '[']) || SECRET_MEMBERS.iter().any(|name| is_assigned(text, name)) {
+                // JSON that is broken, or a form inside of a text: nobody can say where in it the secret ends.
                 SEALED.clone_into(text);
             }
         }
         _ => {}
     }
+}
+
+/// Whether a text gives `name` a value, as JSON (`"name":`) or as a form (`name=`) would. Somebody who only speaks of it does not.
+fn is_assigned(text: &str, name: &str) -> bool {
+    text.match_indices(name).any(|(at, _)| {
+        let behind = text.get(at + name.len()..).unwrap_or_default().trim_start_matches(['"', '\\', '\'', ' ']);
+        behind.starts_with(['=', ':'])
+    })
 }
 
 /// A member as text: a string, or a number in its digits.

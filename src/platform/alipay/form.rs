@@ -2,6 +2,8 @@
 //!
 //! Called by `push`, `rules` and the twin. Knows nothing of what a field means.
 
+use std::collections::HashSet;
+
 use encoding_rs::Encoding;
 
 /// Why a body is no form of Alipay's. Says which field, never what is in it.
@@ -47,6 +49,8 @@ impl Form {
             return Err(FormError::Empty);
         }
         let mut fields: Vec<Field> = Vec::new();
+        // A form of 256 KiB can have 60,000 names, and this is read before any signature is checked: comparing each with each takes seconds.
+        let mut names: HashSet<Vec<u8>> = HashSet::new();
         let mut case = Case::default();
         for (index, piece) in body.split(|byte| *byte == b'&').enumerate() {
             let at = piece.iter().position(|byte| *byte == b'=').ok_or(FormError::NoValue(index + 1))?;
@@ -54,7 +58,7 @@ impl Form {
             let value = value.get(1..).unwrap_or_default();
             let decode = |part, case: &mut Case| unescaped(part, case).ok_or(FormError::Escape(index + 1));
             let field = Field { name: decode(name, &mut case)?, value: decode(value, &mut case)? };
-            if fields.iter().any(|other| other.name == field.name) {
+            if !names.insert(field.name.clone()) {
                 return Err(FormError::Repeated(index + 1));
             }
             fields.push(field);

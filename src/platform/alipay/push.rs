@@ -177,18 +177,20 @@ fn sent_at(fields: &Map<String, Value>) -> Option<Timestamp> {
 const LONGEST_ID: usize = 128;
 
 /// `notify_id`, which stays over retries (Alipay 2.2); without one, a hash of the decrypted content. The signature stays out of it:
-/// it changes with the platform's key.
+/// it changes with the platform's key. So does whatever the signature does not cover: the order of the body, empty fields, `sign_type`;
+/// else a push could be sent again as another event by anybody who has seen it.
 fn dedupe_key(verified: &Verified) -> String {
     if let Some(id) = content::text(&verified.fields, "notify_id").filter(|id| id.len() <= LONGEST_ID) {
         return id;
     }
-    let signed: Map<String, Value> = verified
+    let mut signed: Vec<String> = verified
         .fields
         .iter()
-        .filter(|(name, _)| !matches!(name.as_str(), "sign" | "sign_type" | "alipay_cert_sn"))
-        .map(|(name, value)| (name.clone(), value.clone()))
+        .filter(|(name, value)| !matches!(name.as_str(), "sign" | "sign_type" | "alipay_cert_sn") && value.as_str() != Some(""))
+        .map(|(name, value)| format!("{name}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
         .collect();
-    format!("sha256:{}", hex::encode(digest::sha256(&[Value::Object(signed).to_string().as_bytes()])))
+    signed.sort_unstable();
+    format!("sha256:{}", hex::encode(digest::sha256(&[signed.join("&").as_bytes()])))
 }
 
 pub(super) fn vendor(verified: &Verified) -> Value {

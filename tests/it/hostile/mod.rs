@@ -1,0 +1,49 @@
+//! Strangers at the door: what they may try over the network against the running service, and what must hold whatever they do.
+//!
+//! What is tested elsewhere is not repeated here: forged, flipped and cut pushes in `every_platform::forgery`, broken HTTP in
+//! `http::callbacks`, spellings of private addresses in `outbound::guard`, redirects in `outbound::webhooks`, crashes in `process`.
+//! `SECURITY.md` says which test stands for which promise.
+
+mod comparisons;
+mod crowds;
+mod guesses;
+mod lines;
+mod names;
+mod paths;
+mod repeats;
+mod secrets;
+mod slow;
+mod stripped;
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::world::World;
+
+/// A connection of one's own.
+async fn connect(world: &World) -> TcpStream {
+    TcpStream::connect(world.base.strip_prefix("http://").unwrap()).await.unwrap()
+}
+
+/// Everything that comes until the service closes the connection. Fails when it does not within 20 s.
+async fn until_closed(connection: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(20), connection.read_to_end(&mut answer)).await;
+    // A reset is an end too.
+    let _ = read.expect("the service does not close the connection");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// The answer to these bytes, sent at once on a connection of their own that asks to be closed.
+async fn raw(world: &World, request: &[u8]) -> String {
+    let mut connection = connect(world).await;
+    connection.write_all(request).await.unwrap();
+    until_closed(&mut connection).await
+}
+
+/// The status of an answer; 0 where there was none.
+fn status(answer: &str) -> u16 {
+    answer.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or_default()
+}
