@@ -1,10 +1,10 @@
 //! From text to [`Config`]: the user's file, the environment over it, the compiled-in defaults beneath.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Config, api_keys, components, playbooks, robots, sections, subscriptions};
+use super::{Config, api_keys, components, include, playbooks, robots, sections, subscriptions};
 use crate::outbound::Guard;
 use crate::platform::Components;
 use crate::settings::{Node, Problem, Settings, Surroundings};
@@ -57,9 +57,20 @@ impl Config {
         let (components, names) = components::read(&mut root);
         let api_keys = api_keys::read(&mut root, &names);
         let subscriptions = subscriptions::read(&mut root, &names, &fanout);
-        let robots = robots::read(&mut root, &Guard::allowing(&fanout.allow_private));
+        let mut included = include::read(&mut root, &surroundings);
+        let guard = Guard::allowing(&fanout.allow_private);
+        let mut robots = robots::read(&mut root, &guard, &[]);
+        for file in &mut included {
+            robots.extend(robots::read(&mut file.settings, &guard, &robots));
+        }
         let called: Vec<String> = robots.iter().map(|robot| robot.name.clone()).collect();
-        let playbooks = playbooks::read(&mut root, &names, &components, &called, &subscriptions);
+        let mut around = playbooks::Around { names: &names, components: &components, robots: &called, taken: BTreeSet::new() };
+        around.taken.extend(subscriptions.iter().map(|one| one.name.clone()));
+        let mut playbooks = playbooks::read(&mut root, &mut around);
+        for mut file in included {
+            playbooks.extend(playbooks::read(&mut file.settings, &mut around));
+            root.problems(file.finish());
+        }
 
         let problems = root.finish();
         match (server, store, log) {

@@ -5,10 +5,12 @@
 
 mod api_keys;
 mod components;
+mod include;
 mod load;
 mod playbooks;
 mod robots;
 mod sections;
+mod snippet;
 mod subscriptions;
 mod warnings;
 
@@ -28,6 +30,7 @@ use crate::secret::Secret;
 use crate::telemetry::Format;
 
 pub use load::DEFAULTS;
+pub use snippet::{Snippet, snippet};
 
 /// Everything that a service needs to know.
 pub struct Config {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::fanout::Subscription;
 use crate::platform::Component;
 use crate::playbook::check::Scope;
 use crate::playbook::{Playbook, written};
@@ -13,23 +12,28 @@ use crate::settings::Settings;
 
 const HINT: &str = "see docs/playbooks.md; `yizhan call COMPONENT --list` names the operations";
 
-/// Reads all of them. `names` are those of all components, `components` those that are valid.
-pub(super) fn read(
-    root: &mut Settings,
-    names: &BTreeSet<String>,
-    components: &[Arc<dyn Component>],
-    robots: &[String],
-    subscriptions: &[Subscription],
-) -> Vec<Playbook> {
-    let rows: Vec<&dyn Component> = components.iter().map(AsRef::as_ref).collect();
-    let scope = Scope { components: &rows, robots };
-    let mut taken: BTreeSet<String> = subscriptions.iter().map(|one| one.name.clone()).collect();
+/// What playbooks are held against.
+pub(super) struct Around<'a> {
+    /// Names of all components.
+    pub names: &'a BTreeSet<String>,
+    /// Those that are valid.
+    pub components: &'a [Arc<dyn Component>],
+    /// Names of robots.
+    pub robots: &'a [String],
+    /// Names of subscriptions and of playbooks that were read before.
+    pub taken: BTreeSet<String>,
+}
+
+/// Reads all of them.
+pub(super) fn read(root: &mut Settings, around: &mut Around<'_>) -> Vec<Playbook> {
+    let rows: Vec<&dyn Component> = around.components.iter().map(AsRef::as_ref).collect();
+    let scope = Scope { components: &rows, robots: around.robots };
     let mut playbooks = Vec::new();
     for mut table in root.tables("playbooks") {
         let name = table.text("name").unwrap_or_default();
         if !name.is_empty() {
             table.rename(&format!("playbooks.{name}"));
-            if !taken.insert(name) {
+            if !around.taken.insert(name) {
                 table.problem("name", "is the name of another playbook or subscription too", "give each a name of its own");
             }
         }
@@ -41,7 +45,7 @@ pub(super) fn read(
                 let all_named = source
                     .get("components")
                     .and_then(Value::as_array)
-                    .is_some_and(|given| given.iter().all(|name| name.as_str().is_some_and(|name| names.contains(name))));
+                    .is_some_and(|given| given.iter().all(|name| name.as_str().is_some_and(|name| around.names.contains(name))));
                 for mistake in mistakes.into_iter().filter(|mistake| !(mistake.at == "components" && all_named)) {
                     if !table.is_faulty(&mistake.at) {
                         table.problem_at(&mistake.at, line_of(&mistake.at, &lines), mistake.reason, HINT);

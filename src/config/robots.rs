@@ -11,9 +11,10 @@ use crate::settings::Settings;
 const KINDS: [Kind; 3] = [Kind::DingTalk, Kind::Feishu, Kind::WeCom];
 const HINT: &str = "copy the whole address from the group's settings";
 
-/// Reads all of them.
-pub(super) fn read(root: &mut Settings, guard: &Guard) -> Vec<Robot> {
-    let (mut robots, mut names) = (Vec::new(), BTreeSet::new());
+/// Reads all of them; `before` were read from other files.
+pub(super) fn read(root: &mut Settings, guard: &Guard, before: &[Robot]) -> Vec<Robot> {
+    let mut robots = Vec::new();
+    let mut names: BTreeSet<String> = before.iter().map(|robot| robot.name.clone()).collect();
     for mut table in root.tables("robots") {
         let name = table.text("name").unwrap_or_default();
         if !name.is_empty() {

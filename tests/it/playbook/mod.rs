@@ -1,5 +1,7 @@
 //! Playbooks: mistakes, windows, runs that are killed at every step, and a story over HTTP.
 
+mod shipped;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -101,11 +103,11 @@ fn all_mistakes_of_a_playbook_are_said_at_once_with_their_places() {
 }
 
 #[test]
-fn the_shipped_playbooks_are_valid() {
-    let shipped = include_str!("../../../docs/playbooks.md");
-    let blocks: Vec<&str> = shipped.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+fn the_playbooks_of_the_page_are_valid() {
+    let page = include_str!("../../../docs/playbooks.md");
+    let blocks: Vec<&str> = page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert!(!blocks.is_empty());
-    for block in blocks {
+    for block in blocks.into_iter().filter(|block| !block.starts_with("include")) {
         assert_eq!(problems(block), [], "{block}");
     }
 }

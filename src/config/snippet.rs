@@ -1,0 +1,37 @@
+//! One file of playbooks held against a configuration that does not include it (yet): `yizhan playbooks check FILE`.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Config, include, playbooks, robots};
+use crate::outbound::Guard;
+use crate::platform::Component;
+use crate::playbook::Playbook;
+use crate::settings::{Problem, Surroundings};
+
+/// What a file holds.
+pub struct Snippet {
+    /// Its playbooks that are right.
+    pub playbooks: Vec<Playbook>,
+    /// Everything that is wrong.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads the file as if the configuration included it. One that it includes already is read in its stead.
+#[must_use]
+pub fn snippet(config: &Config, file: &Path, surroundings: &Surroundings) -> Snippet {
+    let mut included = match include::one(file, surroundings) {
+        Ok(included) => included,
+        Err(problem) => return Snippet { playbooks: Vec::new(), problems: vec![problem] },
+    };
+    let mut called: Vec<String> = config.robots.iter().map(|robot| robot.name.clone()).collect();
+    let own = robots::read(&mut included.settings, &Guard::allowing(&config.fanout.allow_private), &[]);
+    called.extend(own.into_iter().map(|robot| robot.name).filter(|name| !called.contains(name)).collect::<Vec<_>>());
+    let components: Vec<Arc<dyn Component>> = config.components.iter().cloned().collect();
+    let names: BTreeSet<String> = components.iter().map(|component| component.name().to_owned()).collect();
+    let taken = config.subscriptions.iter().map(|one| one.name.clone()).collect();
+    let mut around = playbooks::Around { names: &names, components: &components, robots: &called, taken };
+    let playbooks = playbooks::read(&mut included.settings, &mut around);
+    Snippet { playbooks, problems: included.finish() }
+}

@@ -1,0 +1,173 @@
+//! The playbooks that are shipped: right as files, and tried from the grant to the release on every platform.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use yizhan::config::{self, Config};
+use yizhan::platform;
+use yizhan::platform::twin::Verdict;
+use yizhan::settings::Surroundings;
+
+use crate::outbound::receiver::{Manner, Receiver};
+use crate::world::{Setting, World, configuration};
+
+/// Platform and merchant.
+const SHOPS: [(&str, &str); 4] =
+    [("baidu", "1452365"), ("douyin", "tt0123456789abcdef"), ("kuaishou", "ks700000000000000001"), ("alipay", "2021000000000003")];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/playbooks")
+}
+
+fn text(name: &str) -> String {
+    std::fs::read_to_string(folder().join(format!("{name}.toml"))).unwrap()
+}
+
+/// Every platform's component, with what is switched off switched on.
+fn components() -> String {
+    let one = |platform: &&dyn platform::Platform| {
+        let vendor = format!("http://127.0.0.1:9/{}", platform.name());
+        format!(
+            "[[components]]\nname = \"{0}\"\nplatform = \"{0}\"\n{1}\n{2}\n",
+            platform.name(),
+            platform.sample_settings(&vendor),
+            platform.sample_switches()
+        )
+    };
+    platform::ALL.iter().map(one).collect()
+}
+
+fn surroundings(url: &str) -> Surroundings {
+    let variables = BTreeMap::from([(String::from("OPS_ROBOT_URL"), url.to_owned())]);
+    Surroundings { folder: folder(), variables: Arc::new(variables) }
+}
+
+const GROUP: &str = "https://oapi.dingtalk.com/robot/send?access_token=x";
+
+#[test]
+fn all_shipped_files_can_be_included_at_once() {
+    let store = tempfile::tempdir().unwrap();
+    let files: Vec<String> = std::fs::read_dir(folder()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(files.len(), 5, "{files:?}");
+    let whole = format!("include = {}\n{}{}", json!(files), configuration(store.path(), "http://127.0.0.1:1"), components());
+    let config = Config::parse(&whole, surroundings(GROUP)).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    assert_eq!((config.playbooks.len(), config.robots.len()), (9, 1));
+    // One by one, as `yizhan playbooks check` reads a file that nobody includes yet.
+    let bare = format!("{}{}", configuration(store.path(), "http://127.0.0.1:1"), components());
+    let config = Config::parse(&bare, surroundings(GROUP)).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    for file in files {
+        let found = config::snippet(&config, &folder().join(&file), &surroundings(GROUP));
+        assert!(found.problems.is_empty() && !found.playbooks.is_empty(), "{file}: {:?}", found.problems);
+    }
+}
+
+#[test]
+fn mistakes_of_an_included_file_name_the_file_and_the_line() {
+    let store = tempfile::tempdir().unwrap();
+    std::fs::write(
+        store.path().join("a.toml"),
+        "[server]\nlisten = \"x\"\n[[playbooks]]\nname = \"a\"\non = \"audit.*\"\nsteps = [{ tell = \"nobody\" }]\n",
+    )
+    .unwrap();
+    let whole = format!("include = [\"a.toml\", \"b.toml\"]\n{}", configuration(store.path(), "http://127.0.0.1:1"));
+    let surroundings = Surroundings { folder: store.path().to_owned(), ..Surroundings::default() };
+    let problems = Config::parse(&whole, surroundings).err().unwrap();
+    let told: Vec<String> = problems.iter().map(|problem| format!("{} {}", problem.at, problem.message)).collect();
+    assert!(told.iter().any(|told| told.starts_with("include cannot read the file") && told.contains("b.toml")), "{told:#?}");
+    assert!(
+        told.iter().any(|told| told.starts_with("playbooks.a.steps[0].tell there is no robot") && told.ends_with("a.toml, line 6)")),
+        "{told:#?}"
+    );
+    assert!(told.iter().any(|told| told.starts_with("server is not a known key")), "{told:#?}");
+    assert_eq!(told.len(), 3, "{told:#?}");
+}
+
+/// A deployment with the shipped playbooks of a platform.
+struct Shop {
+    world: World,
+    platform: &'static str,
+}
+
+impl Shop {
+    async fn open(platform: &'static str, group: &Receiver) -> Self {
+        let address = json!(group.url("/robot/send?access_token=sesame")).to_string();
+        let extra = format!("{}\n{}", text(platform), text("tell").replace("{ env = \"OPS_ROBOT_URL\" }", &address));
+        let world = World::with(Setting { extra, ..Setting::default() }).await;
+        Self { world, platform }
+    }
+
+    /// Lets time pass until the newest run of that playbook stands so.
+    async fn run(&self, playbook: &str, state: &str) -> Value {
+        let playbook = format!("{playbook}-{}", self.platform);
+        let mut run = Value::Null;
+        for _ in 0..1500 {
+            run = self.world.get(&format!("/v1/runs?playbook={playbook}")).await.1["items"][0].clone();
+            if run["state"] == state {
+                return run;
+            }
+            self.world.advance(Duration::from_millis(500));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{playbook} is not {state}: {run:#}");
+    }
+
+    /// How often the vendor did that.
+    fn deeds(&self, operation: &str) -> Vec<u32> {
+        let ledger = self.world.simulator.ledger(self.platform).unwrap();
+        ledger.iter().filter(|deed| deed.operation == operation).map(|deed| deed.times).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merchant_is_onboarded_audited_and_released_by_itself_on_every_platform() {
+    for (platform, app_id) in SHOPS {
+        let mut group = Receiver::start(Manner::headed(200, "", r#"{"errcode":0,"errmsg":"ok"}"#)).await;
+        let shop = Shop::open(platform, &group).await;
+        let variables = json!({
+            "domains": ["https://api.example.com"], "safe_domain": "api.example.com", "ext": {"shop": "小店"}, "shop_name": "小店",
+        });
+        let items = json!({"items": [{"authorizer": app_id, "variables": variables}]});
+        assert_eq!(shop.world.post(&format!("/v1/components/{platform}/attributes"), items).await.0, 200);
+        shop.world.granted(platform, app_id).await;
+
+        let onboarded = shop.run("onboard", "done").await;
+        assert!(onboarded["steps"].as_array().unwrap().iter().all(|step| step["done_at"].is_string()), "{onboarded:#}");
+        assert_eq!((shop.deeds("package.upload"), shop.deeds("audit.submit"), shop.deeds("package.release")), (vec![1], vec![1], vec![]));
+
+        let verdict = Verdict::Passed;
+        shop.world.simulator.audit(platform, app_id, "1.0.3", &verdict).await.unwrap();
+        let released = shop.run("release", "done").await;
+        assert_eq!(shop.deeds("package.release"), [1], "{platform}: {released:#}");
+        let word = if platform == "douyin" { "passed" } else { "approved" };
+        assert_eq!(released["steps"][0]["result"]["status"], word, "{platform}: {released:#}");
+        assert_eq!(released["steps"][0]["result"]["version"], "1.0.3", "{platform}: {released:#}");
+
+        // A replay of both repeats nothing.
+        for run in [&onboarded, &released] {
+            let (event, playbook) = (run["event_id"].as_str().unwrap(), run["playbook"].as_str().unwrap());
+            assert_eq!(shop.world.post(&format!("/v1/events/{event}/replay"), json!({"subscription": playbook})).await.0, 202);
+            let address = format!("/v1/deliveries?subscription={playbook}&event={event}&status=delivered");
+            let taken = async || (shop.world.get(&address).await.1["items"].as_array().unwrap().len() == 2).then_some(());
+            shop.world.until("the replay's delivery", taken).await;
+            let id = run["id"].as_str().unwrap();
+            assert_eq!(shop.world.get(&format!("/v1/runs/{id}")).await.1, *run, "{platform}");
+        }
+        for deed in ["package.upload", "audit.submit", "package.release"] {
+            assert_eq!(shop.deeds(deed), [1], "{platform}: {deed}");
+        }
+
+        assert!(group.try_next().is_none(), "nothing needed a person yet");
+        let verdict = Verdict::Failed(String::from("图片不清晰"));
+        shop.world.simulator.audit(platform, app_id, "1.0.4", &verdict).await.unwrap();
+        let told = group.next().await;
+        let told: Value = serde_json::from_slice(&told.body).unwrap();
+        let words = told["markdown"]["text"].as_str().unwrap();
+        assert!(
+            words.contains("代码审核未通过") && words.contains("小店") && words.contains(app_id) && words.contains("图片不清晰"),
+            "{platform}: {words}"
+        );
+    }
+}
