@@ -10,34 +10,37 @@ use super::station::{Start, Station, mark};
 use super::steps::Meddler;
 use super::times;
 
+/// The very first copies race each other: nothing of it is stored when they come.
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_copies_of_one_push_are_one_event() {
+async fn ten_thousand_copies_of_one_push_at_once_are_one_event() {
     let copies = times(2000, 10_000);
-    let station = Station::new().await;
-    let (push, _) = station.simulator.audit("douyin", "1000001", "1.0.0", &Verdict::Failed(String::from("mark-first-"))).await.unwrap();
-    let left = Arc::new(AtomicU64::new(copies));
-    let senders: Vec<_> = (0..250)
+    let mut station = Station::at(None).await;
+    let verdict = Verdict::Failed(String::from("mark-first-"));
+    let (push, unheard) = station.simulator.audit("douyin", "1000001", "1.0.0", &verdict).await.unwrap();
+    assert_eq!(unheard.status, 0, "nobody listens yet");
+    station.start().await;
+    let senders: Vec<_> = (0..copies)
         .map(|_| {
-            let (simulator, push, left) = (station.simulator.clone(), push.clone(), left.clone());
-            tokio::spawn(async move {
-                let mut acknowledged = 0;
-                while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
-                    acknowledged += u64::from(simulator.repeat("douyin", &push).await.unwrap().acknowledged);
-                }
-                acknowledged
-            })
+            let (simulator, push) = (station.simulator.clone(), push.clone());
+            tokio::spawn(async move { simulator.repeat("douyin", &push).await.unwrap() })
         })
         .collect();
     let mut acknowledged = 0;
     for sender in senders {
-        acknowledged += sender.await.unwrap();
+        let answered = sender.await.unwrap();
+        // More than may wait, or more than the system lets connect at once, is turned away; nobody is told a lie.
+        assert!(answered.acknowledged || [0, 503].contains(&answered.status), "{answered:?}");
+        acknowledged += u64::from(answered.acknowledged);
     }
-    assert_eq!(acknowledged, copies, "each copy is acknowledged");
+    assert!(acknowledged * 10 > copies * 9, "{acknowledged} of {copies}");
     let (_, page) = station.get("/v1/events?type=audit.*&limit=500").await;
     let events = page["items"].as_array().unwrap();
     assert_eq!(events.len(), 1, "{page}");
     assert_eq!(mark(&events[0]), "mark-first-");
-    println!("{copies} copies, 1 event");
+    let delivered = || station.handler.received().iter().filter(|one| one.event["id"] == events[0]["id"]).count();
+    until("delivery", || delivered() > 0).await;
+    println!("{copies} copies at once, {acknowledged} acknowledged, 1 event, {} deliveries", delivered());
+    assert_eq!(delivered(), 1);
 }
 
 /// While the disk holds a sync back, more pushes come than may wait: those are refused at once and never answered well, and however many more

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::cuts::Disk;
 use super::station::{Start, Station};
 use super::steps::Meddler;
+use super::times;
 
 /// Exit code of a service that cannot write its store.
 const STORE_FAILED: Option<i32> = Some(3);
@@ -62,33 +63,51 @@ async fn a_full_disk_acknowledges_nothing_and_loses_nothing_once_there_is_room()
 
 /// A sync that fails is final: the kernel may have dropped the pages, and nobody can say what is on the disk.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_sync_ends_the_process_and_nothing_after_it_is_acknowledged() {
-    for files in [".jnl", "vault/db"] {
-        let meddler = Meddler::new();
-        let mut station = Station::at(None).await;
-        station.start().await;
-        station.granted().await;
-        station.stop().await;
-        let store = station.store.to_str().unwrap().to_owned();
-        let environment = meddler.environment(&store, files, "fdatasync", "error", 6);
-        assert!(matches!(station.try_start(&environment.each()).await, Start::Ready), "{}", station.talk());
-        let load = station.load(4);
-        // A ticket is what the vault must write while nobody renews anything.
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let code = loop {
-            if let Some(code) = station.ended() {
-                break code;
-            }
-            let _ = station.simulator.ticket("douyin").await.unwrap();
-            assert!(Instant::now() < deadline, "it goes on although {files} cannot be synced: {}", station.talk());
-        };
-        load.stop().await;
-        assert_eq!(code, STORE_FAILED, "{files}: {}", station.talk());
-        assert!(station.talk().contains("Input/output error"), "{}", station.talk());
-        station.start().await;
-        station.account().await.settle("after a failed sync");
-        assert_eq!(station.tokens_lost().await, 0);
-        let (_, ready) = station.get("/readyz").await;
-        assert_eq!(ready["log"]["ok"], json!(true), "{ready}");
+async fn a_failed_sync_of_the_log_ends_the_process_and_nothing_after_it_is_acknowledged() {
+    refused(".jnl", "fdatasync", "error").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_sync_of_the_vault_ends_the_process_and_nothing_after_it_is_handed_out() {
+    refused("vault/db", "fdatasync", "error").await;
+}
+
+/// So is a write that fails, of which a part may have been done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_write_ends_the_process_and_nothing_after_it_is_acknowledged() {
+    let cases = [(".jnl", "error"), ("vault/db", "full"), (".jnl", "full"), ("vault/db", "error")];
+    for (files, deed) in cases.into_iter().take(times(2, 4) as usize) {
+        refused(files, "write", deed).await;
     }
+}
+
+/// From its sixth on, each such call on such a file fails.
+async fn refused(files: &str, call: &str, deed: &str) {
+    let meddler = Meddler::new();
+    let mut station = Station::at(None).await;
+    station.start().await;
+    station.granted().await;
+    station.stop().await;
+    let store = station.store.to_str().unwrap().to_owned();
+    let environment = meddler.environment(&store, files, call, deed, 6);
+    assert!(matches!(station.try_start(&environment.each()).await, Start::Ready), "{}", station.talk());
+    let load = station.load(4);
+    // A ticket is what the vault must write while nobody renews anything.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let code = loop {
+        if let Some(code) = station.ended() {
+            break code;
+        }
+        let _ = station.simulator.ticket("douyin").await.unwrap();
+        assert!(Instant::now() < deadline, "it goes on although {call} of {files} fails: {}", station.talk());
+    };
+    load.stop().await;
+    assert_eq!(code, STORE_FAILED, "{call} of {files}: {}", station.talk());
+    let said = if deed == "full" { "No space left on device" } else { "Input/output error" };
+    assert!(station.talk().contains(said), "{}", station.talk());
+    station.start().await;
+    station.account().await.settle("after a failed call");
+    assert_eq!(station.tokens_lost().await, 0);
+    let (_, ready) = station.get("/readyz").await;
+    assert_eq!(ready["log"]["ok"], json!(true), "{ready}");
 }

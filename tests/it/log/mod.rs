@@ -1,6 +1,7 @@
 //! The inbox and the log.
 
 mod archive;
+mod backup;
 mod committer;
 mod inbox;
 mod sealed;

@@ -1,18 +1,15 @@
-//! The log in fjall: what only a store with a folder can show. Crashes, damage, disk space, backups.
+//! The log in fjall: what only a store with a folder can show. Crashes, damage, disk space.
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 use yizhan::event_type::Glob;
 use yizhan::fanout::Outbox;
-use yizhan::fanout::delivery::{DeliveryFilter, Lane, Status};
+use yizhan::fanout::delivery::Lane;
 use yizhan::inbox::{Accepted, EventFilter, EventLog, LogError};
-use yizhan::secret::Secret;
-use yizhan::store::archive::{ArchiveReader, ArchiveWriter};
-use yizhan::store::fjall::{FjallLog, LogOptions, LogRestore, Lost, OpenError, missing_since};
+use yizhan::store::fjall::{FjallLog, LogOptions, Lost, OpenError, missing_since};
 
 use super::world::{World, arrival, at_rest, key, keys, start};
 
@@ -300,66 +297,4 @@ async fn retention_gives_disk_space_back() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert!(after < 70_000_000, "{before} bytes before, {after} after");
-}
-
-#[tokio::test]
-async fn a_backup_made_while_pushes_arrive_is_restored_whole() {
-    let world = World::new();
-    let log = world.open();
-    let ports = world.ports(&log);
-    for number in 0..40 {
-        let mut arrival = arrival(&number.to_string(), Some("tt1"), ports.now(), &["bot", "yizhan-vault"]);
-        arrival.sealed = (number == 7).then(|| Secret::new("the code"));
-        ports.put_arrival(arrival).await;
-        ports.advance(7200);
-    }
-    let claimed = ports.first("bot", 3).await;
-    ports.deliver(&claimed[0]).await;
-    ports.bury(&claimed[1]).await;
-    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let writing = {
-        let (log, stop, now) = (log.clone(), stop.clone(), ports.now());
-        tokio::spawn(async move {
-            let mut number = 0;
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                log.accept(arrival(&format!("meanwhile {number}"), None, now, &["bot"])).await.unwrap();
-                number += 1;
-            }
-            number
-        })
-    };
-    let backed_up = log.clone();
-    let bytes = tokio::task::spawn_blocking(move || {
-        let mut bytes = Vec::new();
-        let mut archive = ArchiveWriter::new(&mut bytes).unwrap();
-        backed_up.backup(&mut archive).unwrap();
-        archive.finish().unwrap();
-        bytes
-    })
-    .await
-    .unwrap();
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
-    assert!(writing.await.unwrap() > 0);
-
-    let restored = world.folder.path().join("restored");
-    let mut restore = LogRestore::begin(&restored).unwrap();
-    let mut archive = ArchiveReader::new(bytes.as_slice()).unwrap();
-    while let Some(record) = archive.next().unwrap() {
-        assert!(restore.put(&record.section, &record.key, &record.value).unwrap());
-    }
-    assert!(!restore.put("vault/tokens", b"a", b"b").unwrap());
-    restore.finish(0).unwrap();
-    assert!(matches!(LogRestore::begin(&restored).err(), Some(OpenError::NotEmpty(_))));
-
-    let log = world.open_at(&restored);
-    let ports = world.ports(&log);
-    let events = log.following(0, 100_000).await.unwrap();
-    assert_eq!(events.iter().take(40).map(key).collect::<Vec<_>>(), (0..40).map(|number| number.to_string()).collect::<Vec<_>>());
-    assert_eq!(events.len() as u64, log.last_sequence(), "one moment: no event without those before it");
-    assert_eq!(log.depth("bot").await.unwrap().pending, log.last_sequence() - 2);
-    let dead = DeliveryFilter { status: Some(Status::Dead), ..DeliveryFilter::default() };
-    assert_eq!(log.deliveries(&dead, None, 9).await.unwrap().items.len(), 1);
-    let vault = ports.first("yizhan-vault", 100).await;
-    assert_eq!(vault[7].sealed.as_ref().unwrap().expose(), "the code");
-    assert_eq!(keys(&ports.first("bot", 2).await), ["2", "3"]);
 }
