@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
-use super::running::on_every_core;
+use super::running::{on_every_core, stop_asked};
 use super::terminal::Terminal;
 use parts::Part;
 use world::World;
@@ -134,7 +134,16 @@ impl Bench {
     pub fn run(self, terminal: &Terminal) -> Result<(), Failure> {
         match self.part {
             Some(part) => part.play(terminal),
-            None => on_every_core(async { Ok(self.measure(terminal).await?) }),
+            None => on_every_core(async {
+                tokio::select! {
+                    measured = self.measure(terminal) => Ok(measured?),
+                    // What was begun is dropped: its processes are killed and its folder goes.
+                    asked = stop_asked() => {
+                        asked?;
+                        Err(Failure::Interrupted)
+                    }
+                }
+            }),
         }
     }
 

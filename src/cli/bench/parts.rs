@@ -110,15 +110,17 @@ impl Process {
         // Nothing of our own environment: neither the measurements nor the service may depend on it.
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(talk);
         let began = Instant::now();
-        let mut child = command.spawn().context("cannot start a process")?;
+        let child = command.spawn().context("cannot start a process")?;
+        // From here on it is killed whatever becomes of its start.
+        let mut process = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), started_in: Duration::ZERO };
         loop {
             let (told, took) = (std::fs::read_to_string(&path)?, began.elapsed());
             let address = told.lines().find_map(|line| line.strip_prefix(LISTENING));
             if let Some(address) = address.filter(|_| told.ends_with('\n')).and_then(|address| address.parse().ok()) {
-                return Ok(Self { child, address, started_in: took });
+                (process.address, process.started_in) = (address, took);
+                return Ok(process);
             }
-            if child.try_wait()?.is_some() || took > PATIENCE {
-                let _ = child.kill();
+            if process.child.try_wait()?.is_some() || took > PATIENCE {
                 bail!("a process of the run did not start: {told}");
             }
             tokio::time::sleep(Duration::from_millis(2)).await;

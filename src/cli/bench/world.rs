@@ -36,7 +36,6 @@ const GRANTING: usize = 64;
 
 /// A run.
 pub struct World {
-    folder: TempDir,
     /// What is measured.
     pub plan: Plan,
     /// The configuration of the service.
@@ -62,6 +61,8 @@ pub struct World {
     /// Events stored by the run so far.
     pub stored: usize,
     terminal: Terminal,
+    /// Goes last: until then a process may write into it.
+    folder: TempDir,
 }
 
 impl World {
@@ -89,7 +90,6 @@ impl World {
         let machine = report::machine(folder.path());
         terminal.say(format!("service {} · ceiling {} · store in {}", service.address, bare.address, folder.path().display()));
         let world = Self {
-            folder,
             plan,
             config,
             key,
@@ -103,6 +103,7 @@ impl World {
             machine,
             stored: 0,
             terminal: *terminal,
+            folder,
         };
         for platform in QUICK_TO_SEAL {
             let answered = world.simulator.ticket(platform).await?;

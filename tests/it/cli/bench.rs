@@ -1,8 +1,11 @@
 //! `yizhan bench`: it runs, holds service and ceiling against each other, and says so in one line.
 
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
-use super::run;
+use super::{command, run};
 
 #[test]
 fn a_short_bench_ends_with_one_line_of_ratios() {
@@ -41,4 +44,38 @@ fn an_unknown_kind_is_wrong_use() {
     let folder = tempfile::tempdir().unwrap();
     let ran = run(folder.path(), &["bench", "--only", "pull"]);
     assert_eq!(ran.code, 2, "{}", ran.err);
+}
+
+/// Whether some process has that text in its command line.
+#[cfg(target_os = "linux")]
+fn is_mentioned(text: &str) -> bool {
+    let lines = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines.into_iter().any(|line| String::from_utf8_lossy(&line).contains(text))
+}
+
+#[cfg(target_os = "linux")]
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_bench_that_is_interrupted_leaves_neither_process_nor_folder() {
+    for signal in ["-INT", "-TERM"] {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = folder.path().join("disk-of-this-test");
+        let mut bench =
+            command(folder.path(), &["bench", "--store", "disk-of-this-test"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // The service is given its configuration by that path.
+        let text = "disk-of-this-test/yizhan-bench-";
+        until("the service runs", || is_mentioned(text));
+        assert!(Command::new("kill").args([signal, &bench.id().to_string()]).status().unwrap().success());
+        assert_eq!(bench.wait().unwrap().code(), Some(1));
+        assert!(!is_mentioned(text), "{signal}: a process is left");
+        assert_eq!(std::fs::read_dir(&disk).unwrap().count(), 0, "{signal}: the folder is left");
+    }
 }
