@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use yizhan::cli::Cli;
 
+/// A push allocates on one thread what another frees: glibc's allocator took a fifth of a push for that (docs/bench.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // Wrong use ends here, with clap's words and exit code 2.
     let cli = Cli::parse();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{App, Health, Stores};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::event_type::Glob;
+use crate::fanout::follower::{Follower, Shelves};
 use crate::fanout::replays::Replays;
 use crate::fanout::sink::Sink;
 use crate::fanout::sink::exchange::Exchange;
@@ -59,13 +59,16 @@ pub enum BuildError {
     Client(#[from] ClientError),
     /// What is awaited of the vendors.
     #[error("what was submitted cannot be read: {0}")]
-    Reconcile(crate::inbox::LogError),
+    Reconcile(LogError),
     /// The log after a loss.
     #[error("the log cannot go on after a loss: {0}")]
-    Loss(crate::inbox::LogError),
+    Loss(LogError),
+    /// How far our own readers of the log have come.
+    #[error("how far the log was read cannot be told: {0}")]
+    Followers(LogError),
     /// The rollouts that an earlier process left.
     #[error("the rollouts cannot be read: {0}")]
-    Rollouts(crate::inbox::LogError),
+    Rollouts(LogError),
 }
 
 impl BuildError {
@@ -76,7 +79,7 @@ impl BuildError {
             Self::Key(_) => "`yizhan init` makes a key; `openssl rand -base64 32` does too",
             Self::VaultStore(error) => error.hint(),
             Self::LogStore(_) => "the message above says what to do",
-            Self::Vault(_) | Self::Loss(_) | Self::Rollouts(_) | Self::Reconcile(_) => {
+            Self::Vault(_) | Self::Loss(_) | Self::Rollouts(_) | Self::Reconcile(_) | Self::Followers(_) => {
                 "look at the log lines above; `yizhan restore` brings a backup back"
             }
             Self::Fanout(_) => "mend the subscription in the configuration",
@@ -122,19 +125,8 @@ impl App {
         let known = Known { vault: vault.clone(), versions: versions.clone(), attributes: log.clone() };
         let rollouts = Rollouts::open(log.clone(), desk.clone(), Arc::new(known), Arc::clone(&clock), of_rollouts(&config)).await;
         let rollouts = rollouts.map_err(BuildError::Rollouts)?;
-        let heard = rollout::listener::Listener::EVENTS.map(Glob::new);
-        let of_versions = versions::Listener::EVENTS.map(Glob::new);
-        let mut internal = vec![
-            Subscriber { subscription: Subscription::vault(clock.now()), sink: exchange },
-            Subscriber {
-                subscription: Subscription::internal(rollout::listener::SUBSCRIBER, heard, clock.now()),
-                sink: Arc::new(rollout::listener::Listener::new(rollouts.clone(), Arc::clone(&clock))),
-            },
-            Subscriber {
-                subscription: Subscription::internal(versions::SUBSCRIBER, of_versions, clock.now()),
-                sink: Arc::new(versions::Listener::new(versions.clone(), Arc::clone(&clock))),
-            },
-        ];
+        let mut internal = vec![Subscriber { subscription: Subscription::vault(clock.now()), sink: exchange }];
+        let followers = followers(&log, &rollouts, &versions, &clock).await.map_err(BuildError::Followers)?;
         let spoken = Webhooks::new(guard.clone())?;
         let robots = Arc::new(Robots::new(config.robots.iter().cloned(), spoken, config.fanout.timeout, Arc::clone(&clock)));
         let playbooks = config.playbooks.iter().cloned();
@@ -190,6 +182,7 @@ impl App {
             versions,
             version_shelf: log.clone(),
             reconcile,
+            followers: std::sync::Mutex::new(followers),
             proxy: Arc::new(proxy),
             idempotency: Arc::new(idempotency),
             audit,
@@ -200,6 +193,23 @@ impl App {
             stores,
         }))
     }
+}
+
+/// Who reads the log beside the subscribers.
+async fn followers(
+    log: &Arc<FjallLog>,
+    rollouts: &Arc<Rollouts>,
+    versions: &Arc<VersionBook>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<Follower>, LogError> {
+    let shelves = Shelves { log: log.clone(), marks: log.clone() };
+    let of_rollouts = Arc::new(rollout::listener::Listener::new(Arc::clone(rollouts)));
+    let of_versions = Arc::new(versions::Listener::new(Arc::clone(versions)));
+    let (of_rollouts, of_versions) = tokio::try_join!(
+        Follower::open(rollout::listener::FOLLOWER, rollout::listener::Listener::EVENTS, of_rollouts, shelves.clone(), Arc::clone(clock)),
+        Follower::open(versions::FOLLOWER, versions::Listener::EVENTS, of_versions, shelves.clone(), Arc::clone(clock)),
+    )?;
+    Ok(vec![of_rollouts, of_versions])
 }
 
 fn of_rollouts(config: &Config) -> rollout::Options {

@@ -20,6 +20,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::attributes::AttributeShelf;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::fanout::follower::Follower;
 use crate::fanout::replays::Replays;
 use crate::fanout::{Fanout, Outbox};
 use crate::inbox::{EventLog, Inbox, Rejections};
@@ -70,6 +71,8 @@ pub struct App {
     pub version_shelf: Arc<dyn VersionShelf>,
     /// What lost pushes would have told.
     pub reconcile: Arc<Reconcile>,
+    /// Our own readers of the log, until they are started.
+    followers: std::sync::Mutex<Vec<Follower>>,
     /// Other vendor calls.
     pub proxy: Arc<Proxy>,
     /// Requests with a key of the caller's.

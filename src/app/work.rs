@@ -56,6 +56,9 @@ impl App {
         start("deliveries", Box::pin(Arc::clone(&self.fanout).run(self.shutdown.clone())));
         start("replays", Box::pin(Arc::clone(&self.replays).run(self.shutdown.clone())));
         start("rollouts", Box::pin(Arc::clone(&self.rollouts).run(self.shutdown.clone())));
+        let followers = std::mem::take(&mut *self.followers.lock().unwrap_or_else(PoisonError::into_inner));
+        let following = futures_util::future::join_all(followers.into_iter().map(|follower| follower.run(self.shutdown.clone())));
+        start("followers", Box::pin(async move { drop(following.await) }));
         start("audit", Box::pin(Arc::clone(&self.audit).run(self.shutdown.clone())));
         start("reconcile", Box::pin(Arc::clone(&self.reconcile).run(self.shutdown.clone())));
         start("high-water", Box::pin(Arc::clone(self).remember()));

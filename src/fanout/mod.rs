@@ -7,6 +7,7 @@
 //! survive is in the outbox and the book; a worker can be killed at any line.
 
 pub mod delivery;
+pub mod follower;
 mod opening;
 mod register;
 pub mod replays;
@@ -302,7 +303,9 @@ impl Audience for Fanout {
 
     fn nudge(&self, subscribers: &[String]) {
         let roster = self.roster();
-        for entry in subscribers.iter().filter_map(|name| roster.entry(name)) {
+        let entries = subscribers.iter().filter_map(|name| roster.entry(name));
+        // The worker of one that holds its events has nothing to do; it is rung when that changes.
+        for entry in entries.filter(|entry| entry.subscription.state == subscription::State::Active) {
             entry.bell.0.notify_one();
         }
     }

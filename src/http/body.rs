@@ -47,15 +47,24 @@ pub async fn read(request: &HttpRequest, payload: &mut Payload, limit: usize, de
 
 /// The whole body, or `None` once it is over the limit.
 async fn fill(payload: &mut Payload, limit: usize) -> Result<Option<Bytes>, Unread> {
-    let mut body = BytesMut::new();
+    // Most bodies come in one piece, which is taken as it is.
+    let (mut first, mut body) = (Bytes::new(), BytesMut::new());
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Unread::Broken)?;
-        if body.len().saturating_add(chunk.len()) > limit {
+        let length = first.len() + body.len();
+        if length.saturating_add(chunk.len()) > limit {
             return Ok(None);
+        }
+        if length == 0 {
+            first = chunk;
+            continue;
+        }
+        if !first.is_empty() {
+            body.extend_from_slice(&std::mem::take(&mut first));
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Some(body.freeze()))
+    Ok(Some(if body.is_empty() { first } else { body.freeze() }))
 }
 
 async fn throw_away(payload: &mut Payload, most: usize) {

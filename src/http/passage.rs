@@ -1,6 +1,7 @@
 //! What every request passes: it gets an id, problems are written out with that id, and one line and two metrics tell how it went.
 
-use std::time::Instant;
+use std::cell::{OnceCell, RefCell};
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -8,6 +9,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, web};
+use metrics::{Counter, Histogram};
 use uuid::Uuid;
 
 use super::Face;
@@ -23,6 +25,43 @@ const LONGEST_ID: usize = 128;
 
 /// The label of requests that no route answers: their paths are the senders' and would be endless.
 const NO_ROUTE: &str = "unmatched";
+
+/// What is counted of one address. Each thread of the server has its own, with the counters at hand: looking one up by its name for each request,
+/// and asking which route answered, cost more than answering with a token.
+pub(super) struct Address {
+    /// The route as it was registered.
+    route: &'static str,
+    seconds: OnceCell<Histogram>,
+    answers: RefCell<Vec<(StatusCode, Counter)>>,
+}
+
+impl Address {
+    /// Nothing was counted yet.
+    pub fn of(route: &'static str) -> Self {
+        Self { route, seconds: OnceCell::new(), answers: RefCell::default() }
+    }
+
+    fn count(&self, status: StatusCode, took: Duration) {
+        self.seconds.get_or_init(|| seconds(self.route)).record(took);
+        let mut answers = self.answers.borrow_mut();
+        match answers.iter().find(|(known, _)| *known == status) {
+            Some((_, counter)) => counter.increment(1),
+            None => {
+                let counter = answered(self.route, status);
+                counter.increment(1);
+                answers.push((status, counter));
+            }
+        }
+    }
+}
+
+fn seconds(route: &'static str) -> Histogram {
+    metrics::histogram!("yizhan_http_seconds", "route" => route)
+}
+
+fn answered(route: &'static str, status: StatusCode) -> Counter {
+    metrics::counter!("yizhan_http_requests_total", "route" => route, "status" => status.as_u16().to_string())
+}
 
 /// Under which id the log knows a request.
 #[derive(Clone)]
@@ -92,11 +131,19 @@ fn dress(response: &mut ServiceResponse, id: &str) {
 
 fn tell(response: &ServiceResponse, id: &str, problem: Option<&Problem>, began: Instant) {
     let request = response.request();
-    let route = request.match_pattern().unwrap_or_else(|| String::from(NO_ROUTE));
-    let status = response.status().as_u16();
     let took = began.elapsed();
-    metrics::counter!("yizhan_http_requests_total", "route" => route.clone(), "status" => status.to_string()).increment(1);
-    metrics::histogram!("yizhan_http_seconds", "route" => route.clone()).record(took.as_secs_f64());
+    let route = match request.app_data::<Address>() {
+        Some(address) => {
+            address.count(response.status(), took);
+            address.route
+        }
+        None => {
+            seconds(NO_ROUTE).record(took);
+            answered(NO_ROUTE, response.status()).increment(1);
+            NO_ROUTE
+        }
+    };
+    let status = response.status().as_u16();
 
     // The route, not the path: a path may hold a single-use mark, and the query string a code.
     let method = request.method().as_str();

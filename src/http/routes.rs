@@ -8,6 +8,7 @@ use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, Route};
 
+use super::passage::Address;
 use super::problem::Problem;
 use super::{
     attributes, audit, authorize, authorizers, backup, callback, components, deliveries, events, health, openapi, operations, pages, proxy,
@@ -181,9 +182,21 @@ pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
     at("/metrics", vec![get(health::metrics).says("Prometheus 指标", "Metrics for Prometheus").gives(Text("text/plain"))]);
 }
 
+/// What is asked for most stands first among what is registered: actix-web goes through its addresses in their order, with a regular expression for
+/// each. None of these is matched by another one of the list.
+const FIRST: &[&str] = &[
+    "/callback/{component}/message",
+    "/callback/{component}/authorization",
+    "/v1/components/{component}/authorizers/{authorizer}/token",
+    "/v1/components/{component}/token",
+];
+
 /// Registers all of them.
 pub fn configure(site: &mut ServiceConfig) {
-    every(&mut |path, entries| address(site, path, entries));
+    let mut all = Vec::new();
+    every(&mut |path, entries| all.push((path, entries)));
+    all.sort_by_key(|(path, _)| FIRST.iter().position(|first| first == path).unwrap_or(FIRST.len()));
+    all.into_iter().for_each(|(path, entries)| address(site, path, entries));
 }
 
 /// What an address answers with.
@@ -323,11 +336,11 @@ methods! {
     delete = DELETE,
 }
 
-fn address(site: &mut ServiceConfig, path: &str, mut entries: Vec<Entry>) {
+fn address(site: &mut ServiceConfig, path: &'static str, mut entries: Vec<Entry>) {
     let allowed: Vec<Method> = entries.iter().flat_map(|entry| entry.methods.iter().cloned()).collect();
     let resource =
         entries.iter_mut().filter_map(|entry| entry.route.take()).fold(web::resource(path), |resource, route| resource.route(route));
-    site.service(resource.default_service(web::to(move || {
+    site.service(resource.app_data(Address::of(path)).default_service(web::to(move || {
         let problem = Problem::wrong_method(&allowed);
         async move { Err::<HttpResponse, _>(problem) }
     })));

@@ -29,7 +29,7 @@ const SLACK: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
 const LONGEST_AUTHORIZER: usize = 128;
 
 /// Facts of one subject remembered of one authorizer.
-const REMEMBERED: usize = 16;
+pub const REMEMBERED: usize = 16;
 
 /// What a fact is about. Facts are held against those of the same subject, component and authorizer only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +138,12 @@ impl Fact {
         let told = Told { since, derived: true, ..told(kind, Some(data), at, now) };
         let subject = Subject::of(kind).filter(|_| authorizer.len() <= LONGEST_AUTHORIZER)?;
         Some(Self { subject, authorizer: authorizer.to_owned(), always_stored: false, told })
+    }
+
+    /// Whether pushes may have told it: it was found. What is pushed is only held against what was found.
+    #[must_use]
+    pub fn could_be_told_by_pushes(&self) -> bool {
+        self.told.derived
     }
 
     /// Whether this was told before; remembers it either way. The sequence of the event that told it.

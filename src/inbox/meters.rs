@@ -1,7 +1,7 @@
 //! What the inbox counts. Handles are looked up once per component: a push counts several things, and a look-up by name costs more than the count.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, histogram};
@@ -66,12 +66,18 @@ pub struct Meters {
     names: Vec<String>,
     outcomes: OnceLock<HashMap<String, Outcomes>>,
     phases: OnceLock<Phases>,
+    events: RwLock<HashMap<String, HashMap<EventType, Counter>>>,
 }
 
 impl Meters {
     /// Counters for these components.
     pub fn new<'a>(components: impl Iterator<Item = &'a str>) -> Self {
-        Self { names: components.map(str::to_owned).collect(), outcomes: OnceLock::new(), phases: OnceLock::new() }
+        Self {
+            names: components.map(str::to_owned).collect(),
+            outcomes: OnceLock::new(),
+            phases: OnceLock::new(),
+            events: RwLock::default(),
+        }
     }
 
     /// Counts a push.
@@ -90,7 +96,17 @@ impl Meters {
 
     /// Counts a stored event.
     pub fn event(&self, component: &str, kind: EventType) {
-        counter!("yizhan_events_total", "component" => component.to_owned(), "type" => kind.as_str()).increment(1);
+        let known = self.events.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counter) = known.get(component).and_then(|by_type| by_type.get(&kind)) {
+            counter.increment(1);
+            return;
+        }
+        drop(known);
+        // Made when it is first counted: types that never came are not shown.
+        let counter = counter!("yizhan_events_total", "component" => component.to_owned(), "type" => kind.as_str());
+        counter.increment(1);
+        let mut known = self.events.write().unwrap_or_else(PoisonError::into_inner);
+        known.entry(component.to_owned()).or_default().insert(kind, counter);
     }
 
     /// Records how long a part took.

@@ -1,5 +1,5 @@
-//! The subscriber through which rollouts hear of audits, builds, releases and withdrawals: their mail. What is lost with a crash is found by
-//! asking the platform.
+//! Reads the log for rollouts, which hear so of audits, builds, releases and withdrawals: their mail. What is lost with a crash is found by asking
+//! the platform.
 
 use std::sync::Arc;
 
@@ -8,41 +8,39 @@ use serde_json::Value;
 use super::advance::On;
 use super::whereabouts::as_text;
 use super::{News, Rollouts};
-use crate::clock::Clock;
 use crate::event_type::EventType;
-use crate::fanout::delivery::{Attempt, Claimed};
-use crate::fanout::sink::{Outcome, Sink};
-use crate::fanout::subscription::Subscription;
-use crate::inbox::Event;
+use crate::fanout::follower;
+use crate::inbox::{Event, LogError};
 
-/// Its name among subscribers.
-pub const SUBSCRIBER: &str = "yizhan-rollouts";
+/// Its name among followers of the log.
+pub const FOLLOWER: &str = "rollouts";
 
 /// Hands events to rollouts.
 pub struct Listener {
     rollouts: Arc<Rollouts>,
-    clock: Arc<dyn Clock>,
 }
 
 impl Listener {
     /// What it hears of.
     pub const EVENTS: [&str; 4] = ["audit.*", "build.*", "release.changed", "authorization.revoked"];
 
-    /// A sink for [`SUBSCRIBER`].
+    /// For [`FOLLOWER`].
     #[must_use]
-    pub fn new(rollouts: Arc<Rollouts>, clock: Arc<dyn Clock>) -> Self {
-        Self { rollouts, clock }
+    pub fn new(rollouts: Arc<Rollouts>) -> Self {
+        Self { rollouts }
     }
 }
 
 #[async_trait::async_trait]
-impl Sink for Listener {
-    async fn deliver(&self, _: &Subscription, claimed: &Claimed) -> Outcome {
-        let event = &claimed.event;
-        if let (Some(authorizer), Some(news)) = (&event.authorizer, read(event)) {
+impl follower::Listener for Listener {
+    async fn hear(&self, event: &Event) -> Result<(), LogError> {
+        let Some(authorizer) = &event.authorizer else { return Ok(()) };
+        if self.rollouts.is_at_work_on(&event.component, authorizer)
+            && let Some(news) = read(event)
+        {
             self.rollouts.heard(&event.component, authorizer, &news);
         }
-        Outcome::Delivered(Attempt { at: self.clock.now(), status: None, duration_ms: 0, error: None, answer: None })
+        Ok(())
     }
 }
 

@@ -137,6 +137,12 @@ impl Rollouts {
         Ok(())
     }
 
+    /// Whether a rollout is at work on that authorizer: news of others are not worth reading.
+    pub fn is_at_work_on(&self, component: &str, authorizer: &str) -> bool {
+        let floor = locked(&self.floor);
+        floor.active.values().any(|active| active.rollout.spec.component == component && active.entries.contains_key(authorizer))
+    }
+
     /// What an event says of an authorizer: told to whoever is at work on it. Rollouts that are not concerned do not hear of it.
     pub fn heard(&self, component: &str, authorizer: &str, news: &News) {
         let mut floor = locked(&self.floor);

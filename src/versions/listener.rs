@@ -1,45 +1,33 @@
-//! The subscriber that tells the version book of events: with the same durability and retries as any delivery.
+//! Reads the log for the version book.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::VersionBook;
-use crate::clock::Clock;
-use crate::fanout::delivery::{Attempt, Claimed};
-use crate::fanout::sink::{Outcome, Sink};
-use crate::fanout::subscription::Subscription;
+use crate::fanout::follower;
+use crate::inbox::{Event, LogError};
 
-/// Its name among subscribers.
-pub const SUBSCRIBER: &str = "yizhan-versions";
+/// Its name among followers of the log.
+pub const FOLLOWER: &str = "versions";
 
 /// Hands events to the version book.
 pub struct Listener {
     book: Arc<VersionBook>,
-    clock: Arc<dyn Clock>,
 }
 
 impl Listener {
     /// What it hears of.
     pub const EVENTS: [&str; 3] = ["audit.*", "build.*", "release.changed"];
 
-    /// A sink for [`SUBSCRIBER`].
+    /// For [`FOLLOWER`].
     #[must_use]
-    pub fn new(book: Arc<VersionBook>, clock: Arc<dyn Clock>) -> Self {
-        Self { book, clock }
+    pub fn new(book: Arc<VersionBook>) -> Self {
+        Self { book }
     }
 }
 
 #[async_trait::async_trait]
-impl Sink for Listener {
-    async fn deliver(&self, _: &Subscription, claimed: &Claimed) -> Outcome {
-        let at = self.clock.now();
-        let begun = Instant::now();
-        let heard = self.book.heard(&claimed.event).await;
-        let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let attempt = Attempt { at, status: None, duration_ms, error: None, answer: None };
-        match heard {
-            Ok(()) => Outcome::Delivered(attempt),
-            Err(error) => Outcome::Failed(Attempt { error: Some(error.to_string()), ..attempt }, None),
-        }
+impl follower::Listener for Listener {
+    async fn hear(&self, event: &Event) -> Result<(), LogError> {
+        self.book.heard(event).await
     }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::inbox::{Event, LogError};
 use crate::operations::{Observed, Observer};
-pub use listener::{Listener, SUBSCRIBER};
+pub use listener::{FOLLOWER, Listener};
 pub use news::{News, Standing};
 
 /// One version in one place.

@@ -12,7 +12,24 @@ use crate::platform::operation::Params;
 #[derive(serde::Deserialize)]
 struct Body {
     #[serde(default)]
-    data: Map<String, Value>,
+    data: Data,
+}
+
+/// What is read of an event's data. The rest, the vendor's whole body among it, is only passed over.
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct Data {
+    version: Value,
+    package_id: Value,
+    audit_id: Value,
+    state: Value,
+}
+
+impl Data {
+    fn members(self) -> Map<String, Value> {
+        let named = [("version", self.version), ("package_id", self.package_id), ("audit_id", self.audit_id), ("state", self.state)];
+        named.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)).collect()
+    }
 }
 
 /// The words that results and lists have for where a version stands.
@@ -50,6 +67,7 @@ pub(super) fn event(event: &Event) -> Vec<News> {
     };
     // The log holds what the inbox wrote; what cannot be read tells nothing.
     let Ok(Body { data }) = serde_json::from_slice(&event.body) else { return Vec::new() };
+    let data = data.members();
     about(&data, note(&data, event.time)).into_iter().collect()
 }
 

@@ -7,13 +7,12 @@ use bytes::Bytes;
 use super::days::{self, Day, index};
 use super::lines::lock;
 use super::record;
-use super::records::{self, Expect, Swap};
+use super::records;
 use super::waiting::{self, Entry};
 use super::writer::{Group, Incoming, Writer};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::Lane;
 use crate::inbox::Accepted;
-use crate::inbox::fact::Fact;
 use crate::vault::audit::Read;
 
 /// An event received this much before the newest one so far is indexed as late.
@@ -37,8 +36,8 @@ impl Writer {
             return Ok(Accepted::Seen);
         }
         let day = self.day(incoming.received_at)?;
-        if let Some((key, fact)) = &incoming.fact
-            && let Some(told_by) = self.tell(group, key, fact)?
+        if let Some((key, fact)) = incoming.fact
+            && let Some(told_by) = records::tell(&self.store, group, key, &fact, self.sequence + 1)?
         {
             // The vendor's own retries of this message are seen by its mark from now on.
             let marks = self.seen.of(day.label)?;
@@ -81,25 +80,6 @@ impl Writer {
             group.count(&subscription, 1, 0);
         }
         Ok(Accepted::Fresh(sequence))
-    }
-
-    /// Remembers a fact together with its event, which gets the next sequence; the sequence of the event that told it before, if one did.
-    fn tell(&self, group: &mut Group, key: &[u8], fact: &Fact) -> fjall::Result<Option<u64>> {
-        let mut told = match group.facts.remove(key) {
-            Some(told) => told,
-            None => records::facts(&self.store, key)?,
-        };
-        let told_by = fact.is_told(&mut told);
-        if told_by.is_none()
-            && let Some(newest) = told.last_mut()
-        {
-            newest.sequence = self.sequence + 1;
-        }
-        // Names, numbers and times: writing them as JSON cannot fail.
-        let value = Bytes::from(serde_json::to_vec(&told).unwrap_or_default());
-        records::stage(&self.store, group, vec![Swap { key: key.to_vec(), expect: Expect::Anything, value: Some(value) }])?;
-        group.facts.insert(key.to_vec(), told);
-        Ok(told_by)
     }
 
     /// Writes the keys of a delivery that waits; `before` is how it waited until now.

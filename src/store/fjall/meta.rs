@@ -21,6 +21,9 @@ pub const OUTCOME: u8 = b'o';
 /// `replay id` → the job as JSON.
 pub const REPLAY: u8 = b'r';
 
+/// `follower` → the sequence up to which it has heard.
+pub const BOOKMARK: u8 = b'b';
+
 /// Counters of a subscription: unfinished, dead, and whether order keys are complete; then its name, which its key may hold only hashed.
 pub fn line(name: &str, pending: u64, dead: u64, ordered: bool) -> Vec<u8> {
     let mut to = Vec::with_capacity(17 + name.len());

@@ -28,6 +28,7 @@ mod rollouts;
 mod runs;
 mod seen;
 mod settle;
+mod told;
 mod versions;
 mod waiting;
 mod writer;
@@ -88,6 +89,10 @@ const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Files kept open: a usual limit of a process is 1024, and connections need most of them.
 const OPEN_FILES: usize = 256;
+
+/// Threads that flush and compact. With more than one, fjall 3.1's first worker keeps itself free for flushes by putting compactions back into the
+/// queue again and again while the others are busy, which took an eighth of the processor's time of a push (docs/bench.md).
+const WORKERS: usize = 1;
 
 /// Why the log could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -177,7 +182,12 @@ fn guarded<T>(folder: &Path, open: impl FnOnce() -> Result<T, fjall::Error>) -> 
 }
 
 fn database(folder: &Path, cache_bytes: u64) -> fjall::Result<Database> {
-    Database::builder(folder).cache_size(cache_bytes).max_journaling_size(JOURNAL_BYTES).max_cached_files(Some(OPEN_FILES)).open()
+    Database::builder(folder)
+        .worker_threads(WORKERS)
+        .cache_size(cache_bytes)
+        .max_journaling_size(JOURNAL_BYTES)
+        .max_cached_files(Some(OPEN_FILES))
+        .open()
 }
 
 impl FjallLog {

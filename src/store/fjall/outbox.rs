@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::lines::{Wish, lock};
 use super::record;
 use super::settle::Verdict;
 use super::waiting::View;
 use super::writer::Job;
-use super::{FjallLog, aside, damaged};
+use super::{FjallLog, aside, damaged, meta};
 use crate::clock::Timestamp;
 use crate::fanout::Outbox;
 use crate::fanout::delivery::{Claimed, Delivery, DeliveryFilter, DeliveryId, Depth, Lane, Settlement};
+use crate::fanout::follower::Bookmarks;
 use crate::inbox::{EventId, LogError, Page, Position};
 
 /// Events enqueued in one batch: pushes wait no longer for it.
@@ -139,6 +142,19 @@ impl Outbox for FjallLog {
     async fn deliveries(&self, filter: &DeliveryFilter, after: Option<&Position>, limit: usize) -> Result<Page<Delivery>, LogError> {
         let (filter, after) = (filter.clone(), after.cloned());
         aside(&self.store, move |store| store.delivery_page(&filter, after.as_ref(), limit)).await
+    }
+}
+
+#[async_trait::async_trait]
+impl Bookmarks for FjallLog {
+    async fn bookmark(&self, follower: &str) -> Result<Option<u64>, LogError> {
+        let found = self.store.meta.get(record::named(meta::BOOKMARK, follower)).map_err(damaged)?;
+        Ok(found.and_then(|value| record::last_number(&value)))
+    }
+
+    async fn keep_bookmark(&self, follower: &str, sequence: u64) -> Result<(), LogError> {
+        let put = (self.store.meta.clone(), record::named(meta::BOOKMARK, follower), Some(Bytes::copy_from_slice(&sequence.to_be_bytes())));
+        self.committer.ask(|answer| Job::Put(vec![put], answer)).await
     }
 }
 

@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::writer::{Group, Job};
-use super::{FjallLog, Store, damaged, malformed};
+use super::{FjallLog, Store, damaged, malformed, told};
 use crate::inbox::LogError;
-use crate::inbox::fact::Told;
+use crate::inbox::fact::{Fact, Told};
 
 /// What a record is: the first byte of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,10 +98,24 @@ impl Swap {
     }
 }
 
-/// The facts told under that key. Damage is forgetting: at worst a fact is told twice.
+/// The facts told under that key.
 pub fn facts(store: &Store, key: &[u8]) -> fjall::Result<Vec<Told>> {
     let value = store.records.get(key)?;
-    Ok(value.as_deref().and_then(split).and_then(|(_, facts)| serde_json::from_slice(facts).ok()).unwrap_or_default())
+    Ok(value.as_deref().and_then(split).map(|(_, facts)| told::read(facts)).unwrap_or_default())
+}
+
+/// Remembers a fact that is told with that sequence; the sequence of the event that told it before, if one did.
+pub fn tell(store: &Store, group: &mut Group, key: Vec<u8>, fact: &Fact, sequence: u64) -> fjall::Result<Option<u64>> {
+    let stored = match group.facts.remove(&key) {
+        Some(stored) => stored,
+        None => store.records.get(&key)?.map_or_else(Vec::new, |value| value.to_vec()),
+    };
+    let (version, facts) = split(&stored).unwrap_or_default();
+    let (facts, told_by) = told::remember(facts, fact, sequence);
+    let stored = [version.saturating_add(1).to_be_bytes().as_slice(), &facts].concat();
+    group.batch.insert(&store.records, key.as_slice(), stored.as_slice());
+    group.facts.insert(key, stored);
+    Ok(told_by)
 }
 
 /// Versions that a batch leaves behind, before it is committed.

@@ -19,7 +19,7 @@ use super::settle::Verdict;
 use super::{Store, meta, reseal, retention};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::{Attempt, Delivery, DeliveryId};
-use crate::inbox::fact::{Fact, Told};
+use crate::inbox::fact::Fact;
 use crate::inbox::{Accepted, EventId};
 use crate::store::commit::Commit;
 use crate::vault::audit::Read;
@@ -95,8 +95,8 @@ pub struct Group {
     touched: HashSet<(String, u64)>,
     /// Versions of the records that this batch writes.
     pub records: Touched,
-    /// Facts that this batch writes.
-    pub facts: HashMap<Vec<u8>, Vec<Told>>,
+    /// Records of facts as this batch writes them.
+    pub facts: HashMap<Vec<u8>, Vec<u8>>,
     /// Per subscription: change of pending, of dead.
     counts: HashMap<String, (i64, i64)>,
     /// Per replay: change of delivered, of dead.

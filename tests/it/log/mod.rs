@@ -3,6 +3,8 @@
 mod archive;
 mod backup;
 mod committer;
+mod facts;
+mod followers;
 mod inbox;
 mod sealed;
 mod store;

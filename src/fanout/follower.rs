@@ -1,0 +1,187 @@
+//! Rooms of our own that hear of events by reading the log in its order, where a subscriber would have a delivery written, claimed and settled for
+//! each event. A push pays nothing for them.
+//!
+//! For rooms to which hearing the same twice means nothing: how far one has come is remembered about once a second, so after a crash it hears the last
+//! second again. What hears a thing that is done with once (a code) is a subscriber and has deliveries. Made and started by `app`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::schedule;
+use crate::clock::Clock;
+use crate::event_type::Glob;
+use crate::inbox::log::LogError;
+use crate::inbox::{Event, EventLog};
+use crate::shutdown::Shutdown;
+
+/// Who hears.
+#[async_trait::async_trait]
+pub trait Listener: Send + Sync {
+    /// Takes in one event; what must last of it is durable when this returns. Told twice it changes nothing.
+    ///
+    /// # Errors
+    /// The store's: it is told again.
+    async fn hear(&self, event: &Event) -> Result<(), LogError>;
+}
+
+/// Where it is remembered how far each follower has come.
+#[async_trait::async_trait]
+pub trait Bookmarks: Send + Sync {
+    /// The sequence up to which that follower has heard; `None` before the first.
+    async fn bookmark(&self, follower: &str) -> Result<Option<u64>, LogError>;
+    /// Remembers it durably.
+    async fn keep_bookmark(&self, follower: &str, sequence: u64) -> Result<(), LogError>;
+}
+
+/// The stores that a follower reads.
+#[derive(Clone)]
+pub struct Shelves {
+    /// The events.
+    pub log: Arc<dyn EventLog>,
+    /// The bookmarks.
+    pub marks: Arc<dyn Bookmarks>,
+}
+
+/// Events read at a time.
+const READ: usize = 256;
+
+/// How often it is remembered how far a follower has come.
+const KEPT_EVERY: Duration = Duration::from_secs(1);
+
+/// How long is waited before an event is told again, or the log read again, the first time and at most.
+const AGAIN_FIRST: Duration = Duration::from_millis(50);
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// One of them.
+pub struct Follower {
+    name: &'static str,
+    events: Vec<Glob>,
+    listener: Arc<dyn Listener>,
+    shelves: Shelves,
+    clock: Arc<dyn Clock>,
+    /// The sequence from behind which it reads.
+    begins: u64,
+}
+
+impl Follower {
+    /// A follower that goes on where the last one of that name was. The first of a name hears what is stored from now on.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn open(
+        name: &'static str,
+        events: impl IntoIterator<Item = &str>,
+        listener: Arc<dyn Listener>,
+        shelves: Shelves,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, LogError> {
+        let newest = *shelves.log.newest().borrow();
+        let begins = match shelves.marks.bookmark(name).await? {
+            // Where damage took the newest events, their sequences may be given again.
+            Some(sequence) => sequence.min(newest),
+            None => {
+                // Before the first event: a crash must not move the beginning behind what was stored until then.
+                shelves.marks.keep_bookmark(name, newest).await?;
+                newest
+            }
+        };
+        Ok(Self { name, events: events.into_iter().map(Glob::new).collect(), listener, shelves, clock, begins })
+    }
+
+    /// Tells every event until shutdown.
+    pub async fn run(self, shutdown: Shutdown) {
+        let mut newest = self.shelves.log.newest();
+        let (mut heard, mut kept) = (self.begins, self.begins);
+        let mut keep_at = schedule::later(self.clock.now(), KEPT_EVERY);
+        while !shutdown.is_requested() {
+            newest.borrow_and_update();
+            let (reached, caught_up) = self.read_on(heard, &shutdown).await;
+            heard = reached;
+            if heard != kept && self.clock.now() >= keep_at {
+                kept = self.keep(heard, kept).await;
+                keep_at = schedule::later(self.clock.now(), KEPT_EVERY);
+            }
+            if caught_up {
+                tokio::select! {
+                    // The sender lives as long as the log.
+                    _ = newest.changed() => {}
+                    () = self.clock.sleep_until(keep_at), if heard != kept => {}
+                    () = shutdown.requested() => {}
+                }
+            }
+        }
+        if heard != kept {
+            self.keep(heard, kept).await;
+        }
+    }
+
+    /// Tells some events behind that sequence: how far it came, and whether there are no more.
+    async fn read_on(&self, heard: u64, shutdown: &Shutdown) -> (u64, bool) {
+        let found = match self.shelves.log.following(heard, READ).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(follower = self.name, %error, "the events behind a place in the log cannot be read");
+                return (self.read_singly(heard, shutdown).await, false);
+            }
+        };
+        let caught_up = found.len() < READ;
+        let mut reached = heard;
+        for event in found {
+            if !self.tell(&event, shutdown).await {
+                return (reached, false);
+            }
+            reached = event.sequence;
+        }
+        (reached, caught_up)
+    }
+
+    /// As [`Follower::read_on`], one event, and past it where it is damaged: one that cannot be read keeps back none of the others.
+    async fn read_singly(&self, heard: u64, shutdown: &Shutdown) -> u64 {
+        match self.shelves.log.following(heard, 1).await {
+            Ok(found) => match found.first() {
+                Some(event) if self.tell(event, shutdown).await => event.sequence,
+                _ => heard,
+            },
+            Err(LogError::Damaged(_)) => heard.saturating_add(1),
+            Err(_) => {
+                self.wait(AGAIN, shutdown).await;
+                heard
+            }
+        }
+    }
+
+    /// Tells one event until it is taken; `false` when the shutdown came first.
+    async fn tell(&self, event: &Event, shutdown: &Shutdown) -> bool {
+        if !self.events.iter().any(|glob| glob.matches(event.kind.as_str())) {
+            return true;
+        }
+        let mut wait = AGAIN_FIRST;
+        while let Err(error) = self.listener.hear(event).await {
+            tracing::warn!(follower = self.name, event.id = %event.id, %error, "an event was not taken in; it is told again");
+            self.wait(wait, shutdown).await;
+            if shutdown.is_requested() {
+                return false;
+            }
+            wait = wait.saturating_mul(2).min(AGAIN);
+        }
+        true
+    }
+
+    async fn wait(&self, time: Duration, shutdown: &Shutdown) {
+        tokio::select! {
+            () = self.clock.sleep_until(schedule::later(self.clock.now(), time)) => {}
+            () = shutdown.requested() => {}
+        }
+    }
+
+    /// The place that is remembered after that.
+    async fn keep(&self, heard: u64, kept: u64) -> u64 {
+        match self.shelves.marks.keep_bookmark(self.name, heard).await {
+            Ok(()) => heard,
+            Err(error) => {
+                tracing::warn!(follower = self.name, %error, "it is not remembered how far the log was read; after a restart some of it is read again");
+                kept
+            }
+        }
+    }
+}
