@@ -121,6 +121,8 @@ pub struct Rollout {
     pub poll: Duration,
     /// Before a quota that is used up is asked again.
     pub quota_pause: Duration,
+    /// The longest pause before something is tried again, those that vendors ask for among them.
+    pub longest_pause: Duration,
     /// Authorizers of a rollout that are worked on at a time, unless it says otherwise.
     pub concurrency: u32,
     /// Authorizers of one component that are worked on at a time, over all its rollouts.

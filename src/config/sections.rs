@@ -131,6 +131,7 @@ pub(super) fn rollout(root: &mut Settings) -> Rollout {
     let rollout = Rollout {
         poll: span(&mut table, "poll", Duration::from_millis(100)..=DAY),
         quota_pause: span(&mut table, "quota_pause", SECOND..=7 * DAY),
+        longest_pause: span(&mut table, "longest_pause", SECOND..=DAY),
         concurrency: number(&mut table, "concurrency"),
         most: number(&mut table, "most"),
         rate: u32::try_from(table.number_or("rate", 0, 0..=1000)).unwrap_or_default(),

@@ -145,6 +145,8 @@ const RELEASING: &[Stage] = &[Stage::Releasing];
 const WORKING: &[Stage] = &[Stage::Uploading, Stage::Submitting, Stage::Releasing];
 /// Stages in which a platform is asked or told something.
 const CALLING: &[Stage] = &[Stage::Uploading, Stage::Submitting, Stage::InAudit, Stage::Releasing];
+/// The same without the one that goes back to wait for a quota.
+const CALLING_BUT_SUBMITTING: &[Stage] = &[Stage::Uploading, Stage::InAudit, Stage::Releasing];
 const LIVE: &[Stage] =
     &[Stage::Queued, Stage::Uploading, Stage::Uploaded, Stage::Submitting, Stage::InAudit, Stage::Approved, Stage::Releasing];
 
@@ -199,6 +201,8 @@ pub const TABLE: &[Row] = &[
     stay(CALLING,   On::Unreachable,                       Effect::Wait),
     stay(CALLING,   On::RateLimited,                       Effect::Wait),
     stay(CALLING,   On::Blocked,                           Effect::Wait),
+    // An upload that submits at once meets with the quota too (Baidu 5.2.1).
+    stay(CALLING_BUT_SUBMITTING, On::QuotaExhausted,       Effect::Wait),
 
     // What may happen at any time, and what a person decides.
     row(LIVE,       On::Revoked,        Stage::Failed,     Effect::Nothing),

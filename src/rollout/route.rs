@@ -30,6 +30,8 @@ pub struct Route {
     pub platform: &'static str,
     /// What is asked for the state of a build that does not show among the versions yet, or may show too early; takes `version`.
     pub build: Option<&'static str>,
+    /// What tells whether the platform's scan of a package has ended, as `scan_result`, where nothing is submitted before; takes `version`.
+    pub scan: Option<&'static str>,
     /// What tells why a version was rejected where the list of versions does not; takes `version`.
     pub reason: Option<&'static str>,
     /// What tells how many submissions are left.
@@ -75,6 +77,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         platform: "baidu",
         build: None,
+        scan: None,
         reason: None,
         // Baidu 5.2.5: so many a week; 69013 is the refusal.
         quota: Some("audit.quota"),
@@ -94,6 +97,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         platform: "douyin",
         build: None,
+        scan: None,
         reason: None,
         quota: None,
         hosts: Some("audit.hosts"),
@@ -111,6 +115,7 @@ pub const ROUTES: &[Route] = &[
     Route {
         platform: "kuaishou",
         build: None,
+        scan: None,
         reason: None,
         quota: None,
         hosts: None,
@@ -129,6 +134,8 @@ pub const ROUTES: &[Route] = &[
         platform: "alipay",
         // Alipay 5.2: a build may take minutes, and is finished when its own question says so.
         build: Some("package.build_status"),
+        // Alipay 5.1: a version is scanned after it was built.
+        scan: Some("package.get"),
         // Alipay 5.3: the list has no reasons.
         reason: Some("audit.reason"),
         quota: None,

@@ -17,12 +17,12 @@ pub struct Waits {
     pub poll: Duration,
     /// Before a quota that is used up is asked again.
     pub quota: Duration,
+    /// The longest pause before something is tried again, those that vendors ask for among them.
+    pub longest: Duration,
 }
 
 /// The first pause after trouble, in seconds; doubled each time.
 const FIRST_PAUSE: i64 = 5;
-/// The longest.
-const LONGEST_PAUSE: i64 = 600;
 /// The first pause after the platform was asked too often.
 const RATE_PAUSE: i64 = 30;
 /// Before it is looked again whether a deed shows: a quarter of the time that it has lasted, within these seconds.
@@ -30,11 +30,19 @@ const LOOK_AGAIN: std::ops::RangeInclusive<i64> = 5..=60;
 /// An audit is asked at least once in so many of the first intervals.
 const RAREST: u32 = 12;
 
-/// The pause after so many failures in a row.
-#[must_use]
-pub fn pause(first: i64, failures: u32) -> i64 {
-    let doubled = 2_i64.saturating_pow(failures.saturating_sub(1)).saturating_mul(first);
-    doubled.min(LONGEST_PAUSE)
+impl Waits {
+    /// When to try again after so many failures in a row; `first` in seconds.
+    #[must_use]
+    pub fn again(&self, now: Timestamp, first: i64, failures: u32) -> Timestamp {
+        let doubled = 2_i64.saturating_pow(failures.saturating_sub(1)).saturating_mul(first);
+        self.at_most(now, later(now, doubled))
+    }
+
+    /// That time, or the end of the longest pause where that comes before.
+    #[must_use]
+    pub fn at_most(&self, now: Timestamp, then: Timestamp) -> Timestamp {
+        now.saturating_add(self.longest).unwrap_or(Timestamp::MAX).min(then)
+    }
 }
 
 /// Until the next question about an audit that has lasted that long: a quarter of that time, within one to twelve intervals.
@@ -66,14 +74,14 @@ pub fn settle(item: &mut Item, happened: &Happened, to: Stage, then: Effect, now
         }
     }
     let wait = match happened.on {
-        On::Unreachable | On::Doubtful => Some(later(now, pause(FIRST_PAUSE, item.failures))),
-        On::RateLimited => Some(later(now, pause(RATE_PAUSE, item.failures))),
+        On::Unreachable | On::Doubtful => Some(waits.again(now, FIRST_PAUSE, item.failures)),
+        On::RateLimited => Some(waits.again(now, RATE_PAUSE, item.failures)),
         On::QuotaExhausted => Some(after(waits.quota)),
-        On::TooSoon => Some(later(now, look_after(now.duration_since(item.since)))),
+        On::TooSoon => Some(waits.at_most(now, later(now, look_after(now.duration_since(item.since))))),
         _ if to == Stage::InAudit && then == Effect::Wait => Some(after(poll_after(waits.poll, now.duration_since(item.since)))),
         _ => None,
     };
-    item.wake_at = wait.map(|wait| happened.until.unwrap_or(wait));
+    item.wake_at = wait.map(|wait| happened.until.map_or(wait, |until| waits.at_most(now, until)));
     item.reason.clone_from(&happened.reason);
     if let Some(package_id) = &happened.package_id {
         item.package_id = Some(package_id.clone());

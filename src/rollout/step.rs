@@ -197,6 +197,17 @@ impl Step<'_> {
             }
         }
         let filling = self.filling(held);
+        if let Some(scan) = self.route.scan.filter(|scan| self.hands.takes(&self.spec.component, scan).is_ok()) {
+            let told = self.question(held, scan, filling.version(&self.takes(scan)?)).await?;
+            match told.get("scan_result").and_then(Value::as_str) {
+                Some("NAN") => return Ok(Ready::Told(Happened::from(On::TooSoon).because("the platform is scanning the package"))),
+                Some("False") => {
+                    let reason = format!("the platform's security scan turned version {} down", self.spec.version);
+                    return Ok(Ready::Told(Happened::from(On::Refused).because(reason)));
+                }
+                _ => {}
+            }
+        }
         for (operation, given) in filling.domains() {
             self.question(held, operation, given).await?;
         }

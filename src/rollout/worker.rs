@@ -12,7 +12,7 @@ use super::advance::{Effect, On, advance};
 use super::hands::{Happened, later};
 use super::hold::{Active, Entry, Held, Outage, locked};
 use super::record::{Item, Rollback, RolloutId, State};
-use super::settle::{pause, settle};
+use super::settle::settle;
 use super::stage::Stage;
 use super::step::{Before, Step};
 use super::waves::{self, Verdict};
@@ -25,7 +25,7 @@ use crate::shutdown::Shutdown;
 const NAP: SignedDuration = SignedDuration::from_secs(60);
 /// Pause after the store refused, in seconds.
 const STORE_PAUSE: i64 = 5;
-/// The first pause of a component whose vendor does not answer, in seconds; doubled each time, up to the longest of an item.
+/// The first pause of a component whose vendor does not answer, in seconds; doubled each time, up to the longest of all.
 const OUTAGE_PAUSE: i64 = 5;
 
 /// What a task is to do with an item.
@@ -264,7 +264,7 @@ impl Rollouts {
         // Tasks that were under way together fail together: that is one failure.
         if outage.until <= now {
             outage.failures = outage.failures.saturating_add(1);
-            outage.until = later(now, pause(OUTAGE_PAUSE, outage.failures));
+            outage.until = self.options.waits.again(now, OUTAGE_PAUSE, outage.failures);
             tracing::warn!(component, until = %outage.until, reason = happened.reason, "the vendor does not answer: its rollouts wait");
         }
     }
@@ -300,7 +300,9 @@ impl Rollouts {
                 item.reason.clone_from(&happened.reason);
                 if passes {
                     item.failures = item.failures.saturating_add(1);
-                    item.wake_at = Some(happened.until.unwrap_or_else(|| later(now, pause(OUTAGE_PAUSE, item.failures))));
+                    let waits = self.options.waits;
+                    let again = waits.again(now, OUTAGE_PAUSE, item.failures);
+                    item.wake_at = Some(happened.until.map_or(again, |until| waits.at_most(now, until)));
                 } else {
                     item.rollback = Some(Rollback::Failed);
                 }

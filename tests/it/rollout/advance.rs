@@ -54,6 +54,7 @@ const EVERYWHERE: &[(&[Stage], On, Option<Stage>, Effect)] = &[
     (&[Uploading, Submitting, InAudit, Releasing], On::Unreachable, None,            Effect::Wait),
     (&[Uploading, Submitting, InAudit, Releasing], On::RateLimited, None,            Effect::Wait),
     (&[Uploading, Submitting, InAudit, Releasing], On::Blocked,     None,            Effect::Wait),
+    (&[Uploading, InAudit, Releasing],             On::QuotaExhausted, None,         Effect::Wait),
     (&LIVE,                                        On::Revoked,     Some(Failed),    Effect::Nothing),
     (&LIVE,                                        On::Cancelled,   Some(Cancelled), Effect::Nothing),
 ];

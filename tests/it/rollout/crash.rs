@@ -11,6 +11,7 @@ use yizhan::clock::{Clock, Timestamp};
 use yizhan::inbox::LogError;
 use yizhan::operations::OperationError;
 use yizhan::platform::token::Permission;
+use yizhan::platform::{ApiError, Class};
 use yizhan::rollout::hands::{Given, Hands};
 use yizhan::rollout::plan::Merchants;
 use yizhan::rollout::record::{Choice, Item, Rollback, Rollout, RolloutId, Spec, State};
@@ -141,7 +142,10 @@ impl Process {
             let mut states = self.world.states.lock().unwrap();
             let state = states.entry(authorizer.to_owned()).or_insert("absent");
             let after = match operation {
+                // There an upload is built, then scanned, and stands in the list all the while.
+                "package.upload" if self.platform == "alipay" => Some("building"),
                 "package.upload" => Some("development"),
+                "audit.submit" if *state != "in_audit" && *state != "development" => panic!("submitted while {state}"),
                 "audit.submit" => Some("in_audit"),
                 "package.release" => Some("online"),
                 "package.rollback" => Some("offline"),
@@ -155,6 +159,20 @@ impl Process {
                     *self.world.deeds.lock().unwrap().entry((authorizer.to_owned(), operation.to_owned())).or_default() += 1;
                     json!({"package_id": "745001", "status": after})
                 }
+                None if operation == "package.build_status" => match *state {
+                    "building" => {
+                        *state = "unscanned";
+                        json!({"status": "building"})
+                    }
+                    _ => json!({"status": "created"}),
+                },
+                None if operation == "package.get" => match *state {
+                    "unscanned" => {
+                        *state = "development";
+                        json!({"scan_result": "NAN"})
+                    }
+                    _ => json!({"scan_result": "True"}),
+                },
                 None => {
                     let listed = *state;
                     if listed == "in_audit" {
@@ -162,6 +180,7 @@ impl Process {
                     }
                     match listed {
                         "absent" => json!({"items": []}),
+                        "building" | "unscanned" => json!({"items": [{"version": "2.0.1", "status": "developing"}]}),
                         listed => json!({"items": [{"version": "2.0.1", "status": listed}]}),
                     }
                 }
@@ -181,6 +200,7 @@ impl Hands for Process {
     fn takes(&self, _: &str, operation: &str) -> Result<Vec<&'static str>, OperationError> {
         match operation {
             "package.list" | "package.upload" | "audit.submit" | "package.release" | "package.rollback" => Ok(vec!["version"]),
+            "package.build_status" | "package.get" if self.platform == "alipay" => Ok(vec!["version"]),
             other => Err(OperationError::UnknownOperation { platform: "baidu", name: other.to_owned(), nearest: None }),
         }
     }
@@ -190,6 +210,10 @@ impl Hands for Process {
     }
 
     async fn carry_out(&self, _: &str, authorizer: &str, operation: &str, _: Given) -> Result<Value, OperationError> {
+        let is_absent = self.world.states.lock().unwrap().get(authorizer).is_none_or(|state| *state == "absent");
+        if operation == "package.build_status" && is_absent {
+            return Err(OperationError::Refused(ApiError::new(Class::Refuse, "BUILD_VERSION_NOT_EXISTED", "there is no such build")));
+        }
         Ok(self.answer(authorizer, operation, false).await)
     }
 
@@ -252,8 +276,12 @@ pub fn spec() -> Spec {
     }
 }
 
-pub const OPTIONS: Options =
-    Options { waits: Waits { poll: Duration::from_secs(10), quota: Duration::from_secs(60) }, concurrency: 4, most: 8, rate: None };
+pub const OPTIONS: Options = Options {
+    waits: Waits { poll: Duration::from_secs(10), quota: Duration::from_secs(60), longest: Duration::from_secs(600) },
+    concurrency: 4,
+    most: 8,
+    rate: None,
+};
 
 /// One process from its start until its death, or until the rollout is done; with `takes_back`, until all of it is taken back. `true`: it died.
 async fn live(world: &Arc<World>, platform: &'static str, fate: &Arc<Fate>, takes_back: bool) -> bool {
@@ -291,7 +319,7 @@ async fn live(world: &Arc<World>, platform: &'static str, fate: &Arc<Fate>, take
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_between_any_two_lines_repeats_no_deed() {
-    for platform in ["baidu", "kuaishou"] {
+    for platform in ["baidu", "kuaishou", "alipay"] {
         for steps in 0.. {
             let world = Arc::new(World::default());
             let died = live(&world, platform, &Fate::after(steps), false).await;

@@ -1,4 +1,4 @@
-//! Rollouts: the table, what a crash may do at any line, and stories on every platform.
+//! Rollouts: the table, what a crash may do at any line, stories on every platform, and a thousand merchants.
 
 mod advance;
 mod choice;
@@ -8,5 +8,6 @@ mod retention;
 mod rollback;
 mod steering;
 mod stories;
+mod thousand;
 mod waves;
 mod weather;

@@ -16,7 +16,7 @@ const PLATFORMS: [(&str, [&str; 3], &str); 4] = [
     ("alipay", ["2021000000000011", "2021000000000012", "2021000000000013"], "2021000000000002"),
 ];
 
-const DESCRIPTION: &str = "值夜提醒上线，另有收信与换马两项改进，请在白天测试。";
+pub const DESCRIPTION: &str = "值夜提醒上线，另有收信与换马两项改进，请在白天测试。";
 
 /// A deployment in which time passes by itself.
 pub struct Deployment {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use yizhan::clock::Timestamp;
 use yizhan::platform::quota::AuditQuota;
-use yizhan::rollout::settle::{pause, poll_after};
+use yizhan::rollout::settle::{Waits, poll_after};
 use yizhan::rollout::whereabouts::{Place, find};
 use yizhan::rollout::window::Window;
 
@@ -60,7 +60,11 @@ fn a_window_over_midnight_is_chinas() {
 
 #[test]
 fn pauses_grow_and_end_somewhere() {
-    assert_eq!([1, 2, 3, 8, 100].map(|failures| pause(5, failures)), [5, 10, 20, 600, 600]);
+    let waits = Waits { poll: Duration::from_secs(300), quota: Duration::from_secs(3600), longest: Duration::from_secs(600) };
+    let now = Timestamp::UNIX_EPOCH;
+    assert_eq!([1, 2, 3, 8, 100].map(|failures| waits.again(now, 5, failures).as_second()), [5, 10, 20, 600, 600]);
+    let seconds = |seconds: i64| Timestamp::from_second(seconds).unwrap();
+    assert_eq!([60, 605].map(|asked| waits.at_most(now, seconds(asked)).as_second()), [60, 600], "vendors' pauses end there too");
     let after = |minutes: i64| poll_after(Duration::from_secs(300), jiff::SignedDuration::from_mins(minutes)).as_secs() / 60;
     assert_eq!([0, 20, 60, 6000].map(after), [5, 5, 15, 60]);
 }

@@ -116,9 +116,9 @@ fn version_changed(task: Task<'_>, before: &Members, after: &Members) -> Option<
     let at = |members: &Members, stage: &str| read::staged(task, members, stage);
     let same = |stage: &str| at(before, stage) == at(after, stage);
     let text = |item: Option<Members>, name: &str| item.and_then(|item| Some(item.get(name)?.as_str()?.to_owned()));
-    // An answer in which no group is known says nothing about any.
+    // An answer in which no group is known says nothing about any. Only one that lists nothing at all tells that nothing was uploaded.
     if ["current", "audit", "latest"].iter().all(|stage| at(after, stage).is_none()) && read_nothing(task, before) {
-        return None;
+        return (task.operation.name == "package.upload" && lists_nothing(after)).then_some(false);
     }
     match task.operation.name {
         "package.upload" => {
@@ -144,6 +144,19 @@ fn version_changed(task: Task<'_>, before: &Members, after: &Members) -> Option<
 /// Whether the list held nothing before the deed that could be recognized.
 fn read_nothing(task: Task<'_>, before: &Members) -> bool {
     task.application.calls.rule("package.list").is_none_or(|rule| read::versions(task, rule, before).is_empty())
+}
+
+/// Whether an answer holds nothing besides its own words: no object and no list with anything in it, whatever they may be called.
+fn lists_nothing(members: &Members) -> bool {
+    fn is_bare(value: &Value) -> bool {
+        match value {
+            Value::Null => true,
+            Value::Array(items) => items.iter().all(is_bare),
+            Value::Object(members) => members.values().all(is_bare),
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        }
+    }
+    members.values().all(|value| is_bare(value) || !(value.is_object() || value.is_array()))
 }
 
 fn gone(task: Task<'_>, after: &Members) -> Option<bool> {

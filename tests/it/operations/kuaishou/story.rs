@@ -68,6 +68,16 @@ fn deeds_whose_answers_are_lost_happen_once() {
 }
 
 #[test]
+fn the_first_upload_whose_answer_is_lost_happens_once_too() {
+    for loss in [Loss::Answer, Loss::Call] {
+        let world = World::new();
+        world.lose("/package/upload", loss);
+        world.upload("1.0.0");
+        assert_eq!((world.seen("package.upload"), world.stage("latest")["version"].as_str()), (1, Some("1.0.0")));
+    }
+}
+
+#[test]
 fn a_rollback_that_does_not_show_stays_unknown_and_one_that_does_is_found() {
     for loss in [Loss::Answer, Loss::Call] {
         let world = World::new();
