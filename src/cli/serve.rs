@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -113,6 +114,17 @@ impl Service {
         self.app.shutdown.request();
         let cause = self.work.finished().await;
         tracing::info!("stopped");
+        cause
+    }
+
+    /// The same, and lets go of the store, so that another process can open it.
+    pub async fn close(self) -> Option<String> {
+        let app = Arc::clone(&self.app);
+        let cause = self.stop().await;
+        // The server's threads let go a moment after it has stopped.
+        while Arc::strong_count(&app) > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         cause
     }
 }

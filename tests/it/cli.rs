@@ -1,6 +1,7 @@
 //! The commands: exit code, stdout, stderr.
 
 mod bench;
+mod demo;
 mod operations;
 mod rollout;
 mod service;

@@ -1,7 +1,11 @@
 //! `yizhan demo`: service, simulator of all platforms and a verifying handler in one process, on free ports and a temporary store.
-//! Tells the whole story and checks every step; exits 0 only if everything held.
+//! Tells the whole story and checks every step; exits 0 only if everything held. For its last part, a rollout in the middle of which the
+//! service is killed, the service is a process of its own.
 
+mod account;
 mod api;
+mod process;
+mod rollout;
 mod story;
 mod tell;
 
@@ -24,7 +28,9 @@ use super::failure::Failure;
 use super::running::{on_every_core, stop_asked};
 use super::serve::Service;
 use super::terminal::Terminal;
+use account::Account;
 use api::Api;
+use process::Process;
 use story::{Counted, SUBSCRIPTION, Stage};
 use tell::Tell;
 
@@ -67,23 +73,38 @@ impl Demo {
         tell.note(&format!("service {base} · vendors http://{} · handler {}", simulator.address(), handler.url()));
         let api = Api::new(&base, &key)?;
         let stage = Stage { api: &api, simulator: &simulator, handler: &handler, tell: &tell };
-        let (told, ok) = tell_all(&stage).await;
+        let (told, stories_held) = tell_all(&stage).await;
+
+        tell.chapter("一次上线 One rollout, two hundred merchants");
+        service.close().await;
+        let file = folder.path().join("yizhan.toml");
+        std::fs::write(&file, text).context("cannot write the service's configuration")?;
+        let mut process = Process::start(&file, &api).await?;
+        tell.note("from here the service is a process of its own, on the same store, so that it can be killed");
+        let accounts = rollout::tell(&stage, &mut process).await.unwrap_or_else(|error| {
+            tell.broke(&format!("rollout: {error:#}"));
+            Vec::new()
+        });
+        let rolled = Account::sum(accounts.iter().map(|(_, account)| account));
+
+        let ok = stories_held && !accounts.is_empty() && rolled.holds();
         tell.chapter(if ok { "Everything held." } else { "Not everything held." });
         tell.note(&format!("{:.1} s in all", tell.seconds()));
         if !terminal.json {
-            terminal.data(format!("\n{}", table(&told)))?;
+            terminal.data(format!("\n{}\n\n{}", pushes_table(&told), rollout_table(&accounts, &rolled)))?;
         }
         if self.keep {
             terminal.data(format!("\nservice  {base}\nkey      {key}\nvendors  http://{}/_sim", simulator.address()))?;
             tell.note("running until Ctrl-C; in another terminal, for example:");
-            tell.note(&format!("  YIZHAN_URL={base} YIZHAN_API_KEY={key} yizhan events list"));
+            tell.note(&format!("  YIZHAN_URL={base} YIZHAN_API_KEY={key} yizhan rollout status"));
             stop_asked().await?;
         }
         handler.stop();
-        service.stop().await;
+        drop(process);
         simulator.stop();
         if terminal.json {
-            terminal.json(&json!({"ok": ok, "platforms": told}))?;
+            let counts: serde_json::Map<_, _> = rolled.counts().map(|(name, count)| (name.to_owned(), count.into())).into_iter().collect();
+            terminal.json(&json!({"ok": ok, "platforms": told, "rollout": counts}))?;
         }
         Ok(ok)
     }
@@ -119,7 +140,7 @@ fn configuration(
     Ok(format!(
         r#"
 [server]
-listen = "127.0.0.1:0"
+listen = "{listen}"
 public_url = "{base}"
 
 [store]
@@ -129,6 +150,13 @@ master_key = "{master_key}"
 [fanout]
 retry = ["200ms", "400ms", "1s", "2s", "5s"]
 allow_private = ["127.0.0.0/8"]
+
+# The pretended vendors audit within a second, and their quotas come back as fast.
+[rollout]
+poll = "1s"
+quota_pause = "1s"
+longest_pause = "1s"
+most = 48
 
 [[api_keys]]
 name = "demo"
@@ -142,6 +170,7 @@ secret = "{secret}"
 events = ["audit.*", "authorization.*"]
 
 {components}"#,
+        listen = base.trim_start_matches("http://"),
         url = handler.url(),
         secret = secret.expose(),
         components = simulator.components_toml(),
@@ -158,16 +187,30 @@ fn random_base64() -> anyhow::Result<String> {
     Ok(base64::engine::general_purpose::STANDARD.encode(random()?))
 }
 
-/// The counts as an aligned table.
-fn table(told: &[Counted]) -> String {
+/// What was counted in the stories.
+fn pushes_table(told: &[Counted]) -> String {
     let head = ["platform", "pushes", "duplicates", "refused", "events", "delivered", "retried", "replayed", "tokens", "refreshes"];
-    let mut rows = vec![head.map(str::to_owned).to_vec()];
-    rows.extend(told.iter().map(|c| {
+    let row = |c: &Counted| {
         let numbers = [c.pushes, c.duplicates, c.refused, c.events, c.delivered, c.retried, c.replayed, c.tokens_served, c.refreshes];
         std::iter::once(c.platform.clone()).chain(numbers.iter().map(ToString::to_string)).collect()
-    }));
-    let widths: Vec<usize> =
-        (0..head.len()).map(|at| rows.iter().filter_map(|row| row.get(at)).map(String::len).max().unwrap_or(0)).collect();
+    };
+    aligned(std::iter::once(head.map(str::to_owned).to_vec()).chain(told.iter().map(row)).collect())
+}
+
+/// What became of every merchant of the rollouts.
+fn rollout_table(accounts: &[(&str, Account)], sum: &Account) -> String {
+    let head = std::iter::once("rollout").chain(sum.counts().map(|(name, _)| name)).map(str::to_owned).collect();
+    let row = |name: &str, account: &Account| {
+        std::iter::once(name.to_owned()).chain(account.counts().map(|(_, count)| count.to_string())).collect::<Vec<_>>()
+    };
+    let rows = accounts.iter().map(|(platform, account)| row(platform, account)).chain([row("all", sum)]);
+    aligned(std::iter::once(head).chain(rows).collect())
+}
+
+/// Rows as an aligned table: the first column to the left, numbers to the right.
+fn aligned(rows: Vec<Vec<String>>) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns).map(|at| rows.iter().filter_map(|row| row.get(at)).map(String::len).max().unwrap_or(0)).collect();
     let line = |row: &Vec<String>| {
         let cells = row.iter().zip(&widths).enumerate();
         cells

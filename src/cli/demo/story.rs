@@ -306,6 +306,6 @@ fn spending_call(platform: &str) -> &'static str {
 }
 
 /// What stands at a JSON pointer; `null` where nothing does.
-fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+pub(super) fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
     value.pointer(pointer).unwrap_or(&Value::Null)
 }

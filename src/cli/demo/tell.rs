@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::cli::terminal::{Look, Terminal};
+use crate::cli::terminal::{Look, Progress, Terminal};
 
 /// A voice.
 pub(super) struct Tell<'a> {
@@ -33,6 +33,11 @@ impl<'a> Tell<'a> {
     /// Something worth knowing.
     pub(super) fn note(&self, what: &str) {
         self.terminal.say(format!("  {}", self.terminal.paint_talk(Look::Faint, what)));
+    }
+
+    /// How far long work is. Ends before anything else is told.
+    pub(super) fn progress(&self) -> Progress {
+        self.terminal.progress()
     }
 
     /// Seconds since the story began.
