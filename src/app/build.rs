@@ -1,5 +1,6 @@
 //! Opening the store and making the rooms.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{App, Health, Stores};
@@ -20,7 +21,10 @@ use crate::outbound::guard::Guard;
 use crate::outbound::vendors::HttpVendors;
 use crate::outbound::webhooks::Webhooks;
 use crate::outbound::{ClientError, Vendors};
+use crate::platform::Component;
 use crate::playbook::Playbook;
+use crate::playbook::book::{self, Book as PlaybookBook, Doors as PlaybookDoors, Entry, PlaybookShelf};
+use crate::playbook::check::Scope;
 use crate::playbook::sink::Steps;
 use crate::reconcile::{Book, Doors, Reconcile};
 use crate::robot::Robots;
@@ -66,6 +70,9 @@ pub enum BuildError {
     /// How far our own readers of the log have come.
     #[error("how far the log was read cannot be told: {0}")]
     Followers(LogError),
+    /// The playbooks that were made by API.
+    #[error("the playbooks cannot be read: {0}")]
+    Playbooks(LogError),
     /// The rollouts that an earlier process left.
     #[error("the rollouts cannot be read: {0}")]
     Rollouts(LogError),
@@ -79,7 +86,7 @@ impl BuildError {
             Self::Key(_) => "`yizhan init` makes a key; `openssl rand -base64 32` does too",
             Self::VaultStore(error) => error.hint(),
             Self::LogStore(_) => "the message above says what to do",
-            Self::Vault(_) | Self::Loss(_) | Self::Rollouts(_) | Self::Reconcile(_) | Self::Followers(_) => {
+            Self::Vault(_) | Self::Loss(_) | Self::Rollouts(_) | Self::Playbooks(_) | Self::Reconcile(_) | Self::Followers(_) => {
                 "look at the log lines above; `yizhan restore` brings a backup back"
             }
             Self::Fanout(_) => "mend the subscription in the configuration",
@@ -129,11 +136,12 @@ impl App {
         let followers = followers(&log, &rollouts, &versions, &clock).await.map_err(BuildError::Followers)?;
         let spoken = Webhooks::new(guard.clone())?;
         let robots = Arc::new(Robots::new(config.robots.iter().cloned(), spoken, config.fanout.timeout, Arc::clone(&clock)));
-        let playbooks = config.playbooks.iter().cloned();
-        let steps = Steps::new(playbooks, desk.clone(), robots, log.clone(), log.clone(), Arc::clone(&clock));
-        let steps: Arc<dyn Sink> = Arc::new(steps);
-        let of_playbook = |one: &Playbook| Subscriber { subscription: one.subscription(clock.now()), sink: Arc::clone(&steps) };
-        internal.extend(config.playbooks.iter().map(of_playbook));
+        let called = robots.names();
+        let standing = playbooks(&config, &*log, &called).await.map_err(BuildError::Playbooks)?;
+        let each = standing.values().map(|entry| Playbook::clone(&entry.playbook));
+        let steps = Arc::new(Steps::new(each, desk.clone(), robots, log.clone(), log.clone(), Arc::clone(&clock)));
+        let of_playbook = |entry: &Arc<Entry>| Subscriber { subscription: entry.playbook.subscription(clock.now()), sink: steps.clone() };
+        internal.extend(standing.values().map(of_playbook));
         let sinks = Sinks { webhook: Arc::new(webhook), internal };
         let options = fanout::Options {
             retry: config.fanout.retry.clone(),
@@ -145,6 +153,16 @@ impl App {
         };
         let fanout =
             Fanout::open(stores.vault.clone(), log.clone(), config.subscriptions.clone(), sinks, options, Arc::clone(&clock)).await?;
+        let doors = PlaybookDoors {
+            shelf: log.clone(),
+            runs: log.clone(),
+            steps,
+            fanout: fanout.clone(),
+            components: config.components.clone(),
+            robots: called,
+            clock: Arc::clone(&clock),
+        };
+        let playbooks = Arc::new(PlaybookBook::new(standing, doors));
         let replays = Replays::new(log.clone(), log.clone(), log.clone(), fanout.clone(), Arc::clone(&clock));
         let tickets: Arc<dyn Tickets> = vault.clone();
         let inbox = Arc::new(Inbox::new(log.clone(), log.clone(), fanout.clone(), tickets, Arc::clone(&clock), components));
@@ -174,6 +192,7 @@ impl App {
             outbox: log.clone(),
             attributes: log.clone(),
             runs: log.clone(),
+            playbooks,
             fanout,
             replays: Arc::new(replays),
             vault,
@@ -210,6 +229,14 @@ async fn followers(
         Follower::open(versions::FOLLOWER, versions::Listener::EVENTS, of_versions, shelves.clone(), Arc::clone(clock)),
     )?;
     Ok(vec![of_rollouts, of_versions])
+}
+
+/// The playbooks that stand: the configuration's and the stored ones.
+async fn playbooks(config: &Config, shelf: &dyn PlaybookShelf, robots: &[String]) -> Result<BTreeMap<String, Arc<Entry>>, LogError> {
+    let components: Vec<&dyn Component> = config.components.iter().map(AsRef::as_ref).collect();
+    let scope = Scope { components: &components, robots };
+    let taken: Vec<&str> = config.subscriptions.iter().map(|one| one.name.as_str()).collect();
+    book::standing(shelf, &config.playbooks, &taken, &scope).await
 }
 
 fn of_rollouts(config: &Config) -> rollout::Options {

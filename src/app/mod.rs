@@ -27,6 +27,7 @@ use crate::inbox::{EventLog, Inbox, Rejections};
 use crate::operations::Desk;
 use crate::operations::idempotency::Idempotency;
 use crate::operations::proxy::Proxy;
+use crate::playbook::book::Book;
 use crate::playbook::run::RunLog;
 use crate::reconcile::Reconcile;
 use crate::rollout::Rollouts;
@@ -55,6 +56,8 @@ pub struct App {
     pub attributes: Arc<dyn AttributeShelf>,
     /// Runs of playbooks.
     pub runs: Arc<dyn RunLog>,
+    /// Playbooks.
+    pub playbooks: Arc<Book>,
     /// Subscriptions.
     pub fanout: Arc<Fanout>,
     /// Bulk replays.

@@ -22,6 +22,11 @@ pub struct Remote {
 }
 
 impl Remote {
+    /// A client where a key is given; commands that can do without a service ask so.
+    pub fn optional(self) -> Result<Option<Client>, Failure> {
+        if self.key.as_deref().is_some_and(|key| !key.is_empty()) { self.client().map(Some) } else { Ok(None) }
+    }
+
     /// A client.
     pub fn client(self) -> Result<Client, Failure> {
         let base = Url::parse(&self.url).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
@@ -78,6 +83,11 @@ impl Client {
         let request = self.request(method, path, &Query::new()).timeout(ORDINARY);
         let response = self.send(request.header(header::CONTENT_TYPE, "application/json").body(body.to_string())).await?;
         Self::json(response).await
+    }
+
+    /// `DELETE`, answered with nothing.
+    pub async fn delete(&self, path: &[&str]) -> anyhow::Result<()> {
+        self.send(self.request(Method::DELETE, path, &Query::new()).timeout(ORDINARY)).await.map(drop)
     }
 
     /// `POST` of JSON, answered with anything: its content type and its bytes. Operations may take minutes, polls included.

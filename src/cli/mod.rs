@@ -18,10 +18,12 @@ mod init;
 mod keys;
 mod listen;
 mod openapi;
+mod playbooks;
 mod reconcile;
 mod restore;
 mod rollout;
 mod running;
+mod runs;
 mod serve;
 mod simulate;
 mod stream;
@@ -89,6 +91,12 @@ enum Command {
     /// Bring one template version to many merchants.
     #[command(subcommand)]
     Rollout(rollout::Rollout),
+    /// Operations that are carried out when an event comes.
+    #[command(subcommand)]
+    Playbooks(playbooks::Playbooks),
+    /// How far playbooks have come, step by step.
+    #[command(subcommand)]
+    Runs(runs::Runs),
     /// Bring live events to a handler on this machine.
     Listen(listen::Listen),
     /// Print the description of the service API, or of the operations.
@@ -125,6 +133,8 @@ impl Cli {
             Command::Events(command) => wait(command.run(&terminal)),
             Command::Deliveries(command) => wait(command.run(&terminal)),
             Command::Rollout(command) => wait(command.run(&terminal)),
+            Command::Playbooks(command) => wait(command.run(&terminal, &place)),
+            Command::Runs(command) => wait(command.run(&terminal)),
             Command::Openapi(command) => command.run(&terminal),
             Command::Listen(command) => wait(command.run(&terminal)),
             Command::Backup(command) => wait(command.run(&terminal)),

@@ -39,7 +39,7 @@ pub(super) fn read(root: &mut Settings, guard: &Guard, before: &[Robot]) -> Vec<
             table.problem("url", why, HINT);
         }
         let secret = table.optional_secret("secret");
-        if secret.is_some() && kind == Some(Kind::WeCom) {
+        if secret.is_some() && matches!(kind, Some(Kind::WeCom)) {
             table.problem("secret", "is nothing that robots of WeCom have", "take the key out");
         }
         let language = match table.choice_or("language", "zh", &["zh", "en"]) {

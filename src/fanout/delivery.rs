@@ -160,6 +160,15 @@ pub struct Depth {
     pub dead: u64,
 }
 
+/// Of what waits for one subscription, what its handler told to wait ([`Settlement::Deferred`]).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Deferred {
+    /// How many wait so and are not due yet.
+    pub count: u64,
+    /// Since when the oldest of the others waits.
+    pub oldest_other_at: Option<Timestamp>,
+}
+
 /// Where deliveries are kept.
 #[async_trait::async_trait]
 pub trait Outbox: Send + Sync {
@@ -194,6 +203,9 @@ pub trait Outbox: Send + Sync {
 
     /// How much waits for it.
     async fn depth(&self, subscription: &str) -> Result<Depth, LogError>;
+
+    /// How much of what waits was told to wait. Looks at every waiting delivery: for playbooks, of which few wait.
+    async fn deferred(&self, subscription: &str, now: Timestamp) -> Result<Deferred, LogError>;
 
     /// Makes one delivery due now, whatever its status, with a fresh schedule. `None` when there is none of that id or its event is gone.
     async fn retry(&self, id: DeliveryId, now: Timestamp) -> Result<Option<Delivery>, LogError>;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use metrics::gauge;
 
 use super::delivery::{DeliveryFilter, Status};
-use super::subscription::{State, Subscription};
+use super::subscription::{Origin, State, Subscription};
 use super::{Fanout, schedule};
 use crate::clock::Timestamp;
 use crate::inbox::log::LogError;
@@ -39,7 +39,13 @@ pub(super) async fn watch(fanout: &Fanout, shutdown: &Shutdown) {
 async fn look(fanout: &Fanout, subscription: &Subscription) -> Result<(), LogError> {
     let now = fanout.clock.now();
     let name = &subscription.name;
-    let depth = fanout.outbox.depth(name).await?;
+    let mut depth = fanout.outbox.depth(name).await?;
+    if subscription.origin == Origin::Playbook && depth.pending > 0 {
+        // A run that waits for a person or for its time of day is not late.
+        let deferred = fanout.outbox.deferred(name, now).await?;
+        depth.pending = depth.pending.saturating_sub(deferred.count);
+        depth.oldest_at = deferred.oldest_other_at;
+    }
     let age = depth.oldest_at.map_or(0.0, |oldest| now.duration_since(oldest).as_secs_f64().max(0.0));
     gauge!("yizhan_undelivered", "subscription" => name.clone()).set(count(depth.pending));
     gauge!("yizhan_oldest_undelivered_seconds", "subscription" => name.clone()).set(age);

@@ -14,6 +14,8 @@ use crate::operations::proxy::ProxyError;
 use crate::outbound::SendError;
 use crate::platform::proxy::NotProxied;
 use crate::platform::{ApiError, Class};
+use crate::playbook::book::BookError;
+use crate::playbook::lacking::LackingError;
 use crate::rollout::RolloutError;
 use crate::vault::VaultError;
 
@@ -43,6 +45,32 @@ impl From<VaultError> for Problem {
             }
             VaultError::UnknownState => Self::new(Kind::Conflict, error.to_string()).hint("open /authorize/{component} for a new link"),
             VaultError::Store(cause) => Self::unavailable(cause),
+        }
+    }
+}
+
+impl From<BookError> for Problem {
+    fn from(error: BookError) -> Self {
+        match error {
+            BookError::Unknown => Self::new(Kind::NotFound, error.to_string()),
+            BookError::Taken(why) => Self::new(Kind::Conflict, why),
+            BookError::ReadOnly => {
+                Self::new(Kind::ReadOnly, error.to_string()).hint("change it in the configuration, or choose another name")
+            }
+            BookError::Invalid(mistakes) => {
+                let bad: Vec<_> = mistakes.into_iter().map(|mistake| (mistake.at, mistake.reason)).collect();
+                Self::invalid(&bad).hint("docs/playbooks.md; GET /v1/operations names the operations and their parameters")
+            }
+            BookError::Store(cause) => Self::unavailable(cause),
+        }
+    }
+}
+
+impl From<LackingError> for Problem {
+    fn from(error: LackingError) -> Self {
+        match error {
+            LackingError::Vault(error) => error.into(),
+            LackingError::Store(error) => error.into(),
         }
     }
 }
@@ -163,9 +191,8 @@ impl From<SubscriptionError> for Problem {
             SubscriptionError::ReadOnly => {
                 Self::new(Kind::ReadOnly, error.to_string()).hint("change it in yizhan.toml; pausing, resuming and testing work here too")
             }
-            SubscriptionError::Playbook => {
-                Self::new(Kind::ReadOnly, error.to_string()).hint("change it at /v1/playbooks; pausing, resuming and replaying work here")
-            }
+            SubscriptionError::Playbook => Self::new(Kind::ReadOnly, error.to_string())
+                .hint("change it at /v1/playbooks or in the configuration; pausing, resuming and replaying work here"),
             SubscriptionError::Invalid(bad) => Self::invalid(&bad),
             SubscriptionError::Store(cause) => Self::unavailable(cause),
         }

@@ -40,6 +40,7 @@ pub mod operations;
 mod pages;
 pub mod parameters;
 mod passage;
+mod playbooks;
 pub mod problem;
 pub mod proxy;
 mod reconcile;

@@ -172,6 +172,12 @@ impl Members {
         serde_json::to_vec(&self.map).unwrap_or_default()
     }
 
+    /// All that was not taken yet, for somebody else to read: whoever does so names what is not known.
+    #[must_use]
+    pub fn all(self) -> Map<String, Value> {
+        self.map
+    }
+
     /// A member that must be there.
     pub fn need<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         if self.map.get(name).is_none_or(Value::is_null) {

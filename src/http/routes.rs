@@ -11,8 +11,8 @@ use actix_web::{HttpResponse, Route};
 use super::passage::Address;
 use super::problem::Problem;
 use super::{
-    attributes, audit, authorize, authorizers, backup, callback, components, deliveries, events, health, openapi, operations, pages, proxy,
-    reconcile, rejected, replays, rollouts, runs, stream, subscriptions, tokens,
+    attributes, audit, authorize, authorizers, backup, callback, components, deliveries, events, health, openapi, operations, pages,
+    playbooks, proxy, reconcile, rejected, replays, rollouts, runs, stream, subscriptions, tokens,
 };
 use crate::access::Scope;
 use Gives::{Bytes, Empty, Events, File, Json, Page, Text, Vendor};
@@ -154,6 +154,16 @@ pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
         post(rollouts::retry).needs(Scope::RolloutsWrite).says("重试失败的小程序", "Try those again that failed").takes("Empty").gives(Json("Rollout"))]);
     at("/v1/rollouts/{id}/rollback", vec![
         post(rollouts::rollback).needs(Scope::RolloutsWrite).says("回滚本次发布", "Take back what it released").takes("Empty").gives(Json("Rollout"))]);
+    // Playbooks.
+    at("/v1/playbooks", vec![
+        get(playbooks::list).needs(Scope::PlaybooksWrite).says("剧本列表", "Playbooks").query(LIST).gives(Page("Playbook")),
+        post(playbooks::create).needs(Scope::PlaybooksWrite).says("新建剧本", "Make a playbook").takes("NewPlaybook").status(201).gives(Json("Playbook"))]);
+    at("/v1/playbooks/check", vec![
+        post(playbooks::check).needs(Scope::PlaybooksWrite).says("检查剧本：错误与缺少变量的商家", "What is wrong with a playbook, and which merchants lack a variable").takes("NewPlaybook").gives(Json("PlaybookCheck"))]);
+    at("/v1/playbooks/{name}", vec![
+        get(playbooks::one).needs(Scope::PlaybooksWrite).says("一个剧本", "One playbook").gives(Json("Playbook")),
+        put(playbooks::put).needs(Scope::PlaybooksWrite).says("新建或替换剧本", "Make or replace a playbook (201 where it is new)").takes("NewPlaybook").gives(Json("Playbook")),
+        delete(playbooks::remove).needs(Scope::PlaybooksWrite).says("删除剧本", "Delete a playbook").status(204).gives(Empty)]);
     at("/v1/runs", vec![
         get(runs::list).needs(Scope::EventsRead).says("剧本运行列表", "Runs of playbooks, newest event first").query(&["playbook", "component", "authorizer", "state", "limit", "cursor"]).gives(Page("Run"))]);
     at("/v1/runs/{id}", vec![

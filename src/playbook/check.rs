@@ -18,6 +18,8 @@ pub struct Mistake {
     pub reason: String,
 }
 
+/// A name that would hide an address.
+const CHECK: &str = "check";
 /// Longest name of a playbook.
 const MOST_NAME_BYTES: usize = 64;
 
@@ -39,6 +41,9 @@ pub fn mistakes(playbook: &Playbook, scope: &Scope<'_>) -> Vec<Mistake> {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
     if name.is_empty() || name.len() > MOST_NAME_BYTES || name.trim() != name || !name.chars().all(plain) || name.starts_with("yizhan-") {
         found.add("name", format!("is no name: 1 to {MOST_NAME_BYTES} bytes of letters, digits, spaces, `-`, `_` and `.`, not `yizhan-…`"));
+    }
+    if name == CHECK {
+        found.add("name", format!("is a word of the API: /v1/playbooks/{CHECK}"));
     }
     if playbook.on.is_empty() {
         found.add("on", "names no event type");

@@ -3,10 +3,12 @@
 //!
 //! A playbook is a subscription with a sink of its own ([`sink::Steps`]): the outbox gives it durability, retries, dead letters, pause and replay.
 //! Its [`run::Run`] remembers which step is begun and which is done, so that neither a retry, a replay nor a crash does one twice.
-//! [`written`] is its form as JSON.
+//! [`book::Book`] holds those of the configuration and those made by API; [`written`] is their form as JSON.
 //! This room never speaks to a vendor itself: steps go through [`sink::Hands`], messages through `robot`.
 
+pub mod book;
 pub mod check;
+pub mod lacking;
 pub mod run;
 pub mod sink;
 pub mod window;

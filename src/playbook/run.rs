@@ -25,6 +25,14 @@ pub enum State {
     Cancelled,
 }
 
+impl State {
+    /// Whether it goes on by itself.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Running | Self::WaitingForWindow | Self::WaitingForApproval)
+    }
+}
+
 /// One step of a run.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct StepRecord {

@@ -154,6 +154,16 @@ impl Steps {
         Self { playbooks: RwLock::new(playbooks), hands, robots, runs, attributes, clock, under_way: Mutex::default() }
     }
 
+    /// Takes in one more, or one that was changed.
+    pub fn put(&self, playbook: Playbook) {
+        self.playbooks.write().unwrap_or_else(PoisonError::into_inner).insert(playbook.name.clone(), Arc::new(playbook));
+    }
+
+    /// Lets one go.
+    pub fn remove(&self, name: &str) {
+        self.playbooks.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
     fn playbook(&self, name: &str) -> Option<Arc<Playbook>> {
         self.playbooks.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }

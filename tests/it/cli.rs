@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod operations;
+mod playbooks;
 mod rollout;
 mod service;
 mod serving;

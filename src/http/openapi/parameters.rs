@@ -42,7 +42,7 @@ pub fn path(name: &str) -> Value {
         "authorizer" => "app id of an authorizer",
         "operation" => "normal name, as in package.upload",
         "path" => "path at the vendor, slashes as they are; letters, digits, `-`, `_`, `.` and `/` only",
-        "name" => "subscription name",
+        "name" => "name of the subscription or playbook",
         "state" => "our mark",
         "anything" => "whatever the platform appends",
         _ => "id",

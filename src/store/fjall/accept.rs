@@ -74,7 +74,8 @@ impl Writer {
             if let Some(place) = value.get_mut(record::DELIVERY_SEQUENCE) {
                 place.copy_from_slice(&number);
             }
-            let entry = Entry { lane: Lane::First, due: record::nanoseconds(incoming.received_at), id, order: incoming.order };
+            let entry =
+                Entry { lane: Lane::First, due: record::nanoseconds(incoming.received_at), id, order: incoming.order, deferred: false };
             group.batch.insert(&day.deliveries, *id.0.as_bytes(), value);
             self.put_waiting(group, &subscription, sequence, None, entry);
             group.count(&subscription, 1, 0);

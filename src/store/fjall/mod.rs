@@ -16,6 +16,7 @@ mod journal;
 mod lines;
 mod meta;
 mod outbox;
+mod playbooks;
 mod reads;
 mod reconcile;
 mod record;

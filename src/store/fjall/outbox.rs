@@ -12,12 +12,14 @@ use super::writer::Job;
 use super::{FjallLog, aside, damaged, meta};
 use crate::clock::Timestamp;
 use crate::fanout::Outbox;
-use crate::fanout::delivery::{Claimed, Delivery, DeliveryFilter, DeliveryId, Depth, Lane, Settlement};
+use crate::fanout::delivery::{Claimed, Deferred, Delivery, DeliveryFilter, DeliveryId, Depth, Lane, Settlement};
 use crate::fanout::follower::Bookmarks;
 use crate::inbox::{EventId, LogError, Page, Position};
 
 /// Events enqueued in one batch: pushes wait no longer for it.
 const ENQUEUED: usize = 128;
+/// Waiting deliveries looked at for what is deferred; as many as a playbook may have waiting for people.
+const LOOKED_AT: usize = 65_536;
 /// Names of our own subscribers begin so; only they are given what travels sealed.
 const OURS: &str = "yizhan-";
 
@@ -120,6 +122,30 @@ impl Outbox for FjallLog {
         Ok(Depth { pending, oldest_at: oldest.map(|entry| record::created(entry.id)), dead })
     }
 
+    async fn deferred(&self, subscription: &str, now: Timestamp) -> Result<Deferred, LogError> {
+        let Some(line) = self.store.lines.named(subscription) else { return Ok(Deferred::default()) };
+        if lock(&line).pending == 0 {
+            return Ok(Deferred::default());
+        }
+        let (subscription, now) = (subscription.to_owned(), record::nanoseconds(now));
+        aside(&self.store, move |store| {
+            let snapshot = store.db.snapshot();
+            let view = View { snapshot: &snapshot, waiting: &store.waiting };
+            let mut found = Deferred::default();
+            for entry in view.entries(&subscription, 0).take(LOOKED_AT) {
+                let (_, entry) = entry.map_err(damaged)?;
+                match (entry.deferred, entry.due > now) {
+                    (true, true) => found.count += 1,
+                    // Its time has come: it is late only since then.
+                    (true, false) => found.oldest_other_at = earlier(found.oldest_other_at, record::moment(entry.due)),
+                    (false, _) => found.oldest_other_at = earlier(found.oldest_other_at, record::created(entry.id)),
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+
     async fn retry(&self, id: DeliveryId, now: Timestamp) -> Result<Option<Delivery>, LogError> {
         self.committer.ask(|answer| Job::Retry(id, now, answer)).await
     }
@@ -156,6 +182,10 @@ impl Bookmarks for FjallLog {
         let put = (self.store.meta.clone(), record::named(meta::BOOKMARK, follower), Some(Bytes::copy_from_slice(&sequence.to_be_bytes())));
         self.committer.ask(|answer| Job::Put(vec![put], answer)).await
     }
+}
+
+fn earlier(one: Option<Timestamp>, other: Timestamp) -> Option<Timestamp> {
+    Some(one.map_or(other, |one| one.min(other)))
 }
 
 impl FjallLog {

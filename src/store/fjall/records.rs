@@ -1,5 +1,7 @@
 //! Records: JSON documents, each with a kind, a key and a version. What rollouts, runs and attributes are kept in.
 //!
+//! What providers write themselves lies sealed: variables, parameters and results may hold anything ([`SEALED`]).
+//!
 //! A group of [`Swap`]s is one transaction: all are written, durably, or none is, because one of them expected another version. The version of a
 //! record counts its writes since it was made, from 1.
 
@@ -13,6 +15,7 @@ use super::writer::{Group, Job};
 use super::{FjallLog, Store, damaged, malformed, told};
 use crate::inbox::LogError;
 use crate::inbox::fact::{Fact, Told};
+use crate::store::at_rest::AtRestError;
 
 /// What a record is: the first byte of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +36,18 @@ pub enum Kind {
     Submission,
     /// When a component was last reconciled, and what that found.
     Look,
+    /// A playbook made by API.
+    Playbook,
 }
+
+/// Kinds whose records are sealed under the master key. What an earlier version wrote unsealed is read as it is, and sealed when it is written.
+const SEALED: [Kind; 4] = [Kind::Attributes, Kind::Playbook, Kind::Run, Kind::Rollout];
+
+/// Says of sealed records what they are; their key is the other part.
+const RECORD: &str = "record";
+
+/// A sealed record begins so; JSON never does.
+const MARK: u8 = 1;
 
 impl Kind {
     const fn byte(self) -> u8 {
@@ -46,6 +60,7 @@ impl Kind {
             Self::Fact => b'f',
             Self::Submission => b's',
             Self::Look => b'l',
+            Self::Playbook => b'p',
         }
     }
 
@@ -170,17 +185,13 @@ fn split(value: &[u8]) -> Option<(u64, &[u8])> {
     Some((u64::from_be_bytes(*version), record))
 }
 
-fn read<T: DeserializeOwned>(value: &[u8]) -> Result<(u64, T), LogError> {
-    let (version, record) = split(value).ok_or_else(|| malformed("a record"))?;
-    Ok((version, serde_json::from_slice(record).map_err(|_| malformed("a record"))?))
-}
-
 impl FjallLog {
     /// Writes all of them in one transaction, durable when it returns. `false`: one expected another version, and nothing was written.
     ///
     /// # Errors
     /// The store's.
     pub(super) async fn swap(&self, swaps: Vec<Swap>) -> Result<bool, LogError> {
+        let swaps = swaps.into_iter().map(|swap| self.store.sealed(swap)).collect::<Result<_, _>>()?;
         self.committer.ask(|answer| Job::Swap(swaps, answer)).await
     }
 
@@ -189,11 +200,44 @@ impl FjallLog {
     /// # Errors
     /// Damage.
     pub(super) fn record<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<(u64, T)>, LogError> {
-        self.store.records.get(key).map_err(damaged)?.map(|value| read(&value)).transpose()
+        self.store.records.get(key).map_err(damaged)?.map(|value| self.store.opened(key, &value)).transpose()
     }
 }
 
 impl Store {
+    fn sealed(&self, mut swap: Swap) -> Result<Swap, LogError> {
+        let is_sealed = swap.key.first().is_some_and(|first| SEALED.iter().any(|kind| kind.byte() == *first));
+        if let Some(value) = swap.value.take_if(|_| is_sealed) {
+            let sealed = self.at_rest.seal(RECORD, &swap.key, &value);
+            swap.value = Some(sealed.map_err(|error| LogError::Failed(format!("a record: {error}")))?.into());
+        }
+        Ok(swap)
+    }
+
+    fn opened<T: DeserializeOwned>(&self, key: &[u8], value: &[u8]) -> Result<(u64, T), LogError> {
+        let (version, record) = split(value).ok_or_else(|| malformed("a record"))?;
+        let read = if record.first() == Some(&MARK) {
+            let opened = self.at_rest.open(RECORD, key, record).map_err(|error| LogError::Damaged(format!("a record: {error}")))?;
+            serde_json::from_slice(&opened)
+        } else {
+            serde_json::from_slice(record)
+        };
+        Ok((version, read.map_err(|_| malformed("a record"))?))
+    }
+
+    /// The record sealed under the present master key; `None`: it is, or it is not sealed.
+    ///
+    /// # Errors
+    /// No configured key opens it.
+    pub fn resealed(&self, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, AtRestError> {
+        let Some((version, record)) = split(value).filter(|(_, record)| record.first() == Some(&MARK)) else { return Ok(None) };
+        if !self.at_rest.is_outdated(record) {
+            return Ok(None);
+        }
+        let sealed = self.at_rest.seal(RECORD, key, &self.at_rest.open(RECORD, key, record)?)?;
+        Ok(Some([version.to_be_bytes().as_slice(), &sealed].concat()))
+    }
+
     /// The same from the last key to the first: those before `before` only.
     pub(super) fn records_back<T: DeserializeOwned>(
         &self,
@@ -205,7 +249,7 @@ impl Store {
         let mut found = Vec::new();
         for guard in self.records.range(prefix.to_vec()..end).rev().take(limit) {
             let (key, value) = guard.into_inner().map_err(damaged)?;
-            let (version, record) = read(&value)?;
+            let (version, record) = self.opened(&key, &value)?;
             found.push(Found { key: key.to_vec(), version, record });
         }
         Ok(found)
@@ -229,7 +273,7 @@ impl Store {
             if !key.starts_with(prefix) || found.len() >= limit {
                 break;
             }
-            let (version, record) = read(&value)?;
+            let (version, record) = self.opened(&key, &value)?;
             found.push(Found { key: key.to_vec(), version, record });
         }
         Ok(found)

@@ -34,6 +34,11 @@ pub enum Place {
         /// Where to go on.
         from: Vec<u8>,
     },
+    /// Records.
+    Records {
+        /// Where to go on.
+        from: Vec<u8>,
+    },
 }
 
 impl FjallLog {
@@ -42,7 +47,7 @@ impl FjallLog {
     /// # Errors
     /// A record that no configured key opens, or a log that cannot write.
     pub async fn reseal(&self) -> Result<u64, LogError> {
-        let mut places = VecDeque::from([Place::Rejected { from: rejected::sealed_from() }]);
+        let mut places = VecDeque::from([Place::Rejected { from: rejected::sealed_from() }, Place::Records { from: Vec::new() }]);
         for day in self.store.days.all().iter() {
             // Only grants travel with something sealed.
             for kind in [EventType::AuthorizationGranted, EventType::AuthorizationUpdated] {
@@ -99,6 +104,20 @@ pub fn carry_out(store: &Store, group: &mut Group, place: Place) -> fjall::Resul
                 match store.reseal_rejected(&key, &sealed) {
                     Ok(sealed) => group.batch.insert(&store.rejected, key, sealed),
                     Err(error) => return Ok(Err(LogError::Damaged(format!("a refused push: {error}")))),
+                }
+                done += 1;
+            }
+        }
+        Place::Records { from } => {
+            for (looked_at, guard) in store.db.snapshot().range(&store.records, from..).enumerate() {
+                let (key, value) = guard.into_inner()?;
+                if looked_at >= STRIDE {
+                    return Ok(Ok((done, Some(Place::Records { from: key.to_vec() }))));
+                }
+                match store.resealed(&key, &value) {
+                    Ok(None) => continue,
+                    Ok(Some(sealed)) => group.batch.insert(&store.records, key, sealed),
+                    Err(error) => return Ok(Err(LogError::Damaged(format!("a record: {error}")))),
                 }
                 done += 1;
             }

@@ -74,7 +74,7 @@ impl Writer {
             Verdict::Retry(at) => {
                 stored.delivery.next_attempt_at = Some(at);
                 Self::put(group, &day, &stored);
-                let next = Entry { lane: Lane::Retry, due: record::nanoseconds(at), ..entry };
+                let next = Entry { lane: Lane::Retry, due: record::nanoseconds(at), deferred: false, ..entry };
                 self.put_waiting(group, &subscription, sequence, Some(&entry), next);
                 group.tell(&subscription, sequence, entry.order, Change::Retries(id, next.due));
             }
@@ -98,7 +98,7 @@ impl Writer {
         };
         stored.delivery.next_attempt_at = Some(until);
         Self::put(group, &day, &stored);
-        let next = Entry { lane: Lane::Retry, due: record::nanoseconds(until), ..entry };
+        let next = Entry { lane: Lane::Retry, due: record::nanoseconds(until), deferred: true, ..entry };
         self.put_waiting(group, &subscription, sequence, Some(&entry), next);
         group.tell(&subscription, sequence, entry.order, Change::Retries(id, next.due));
         Ok(())
@@ -121,7 +121,8 @@ impl Writer {
         if entry.is_none() {
             group.count(subscription, 1, 0);
         }
-        let next = Entry { lane: Lane::First, due: record::nanoseconds(now), id: *id, order: record::order_of(ordering_key) };
+        let order = record::order_of(ordering_key);
+        let next = Entry { lane: Lane::First, due: record::nanoseconds(now), id: *id, order, deferred: false };
         self.put_waiting(group, subscription, *event_sequence, entry, next);
         group.tell(subscription, *event_sequence, next.order, Change::Restarted);
     }

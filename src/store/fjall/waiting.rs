@@ -26,13 +26,19 @@ pub struct Entry {
     pub id: DeliveryId,
     /// What keeps it in order, as [`record::order_of`].
     pub order: u64,
+    /// Whether it waits because its handler said so: until then it is not late.
+    pub deferred: bool,
 }
 
 impl Entry {
     /// As bytes.
     pub fn write(&self) -> Vec<u8> {
         let mut to = Vec::with_capacity(33);
-        to.push(u8::from(self.lane == Lane::Retry));
+        to.push(match (self.lane, self.deferred) {
+            (Lane::First, _) => 0,
+            (Lane::Retry, false) => 1,
+            (Lane::Retry, true) => 2,
+        });
         to.extend_from_slice(&self.due.to_be_bytes());
         to.extend_from_slice(self.id.0.as_bytes());
         to.extend_from_slice(&self.order.to_be_bytes());
@@ -42,8 +48,9 @@ impl Entry {
     /// From bytes.
     pub fn read(value: &[u8]) -> Option<Self> {
         let mut from = Reader(value);
-        let lane = if from.byte()? == 0 { Lane::First } else { Lane::Retry };
-        Some(Self { lane, due: from.number()?, id: DeliveryId(from.uuid()?), order: from.number()? })
+        let kind = from.byte()?;
+        let lane = if kind == 0 { Lane::First } else { Lane::Retry };
+        Some(Self { lane, due: from.number()?, id: DeliveryId(from.uuid()?), order: from.number()?, deferred: kind == 2 })
     }
 }
 

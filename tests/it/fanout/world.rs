@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 use yizhan::clock::{Clock, ManualClock, Timestamp};
 use yizhan::event_type::{EventType, Glob};
-use yizhan::fanout::delivery::{Attempt, Claimed, Delivery, DeliveryFilter, Depth, Lane, Settlement, Status};
+use yizhan::fanout::delivery::{Attempt, Claimed, Deferred, Delivery, DeliveryFilter, Depth, Lane, Settlement, Status};
 use yizhan::fanout::sink::{Outcome, Sink};
 use yizhan::fanout::subscription::{BookError, Ordering, Origin, SigningKey, State};
 use yizhan::fanout::{DeliveryId, Fanout, Options, Outbox, Sinks, Subscriber, Subscription, SubscriptionBook};
@@ -217,6 +217,10 @@ impl Outbox for Memory {
         let rows = self.rows.lock().unwrap();
         let waiting = rows.iter().filter(|row| row.delivery.subscription == subscription && !row.claimed);
         Ok(waiting.filter(|row| row.delivery.status == Status::Pending).filter_map(|row| row.delivery.next_attempt_at).min())
+    }
+
+    async fn deferred(&self, _: &str, _: Timestamp) -> Result<Deferred, LogError> {
+        Ok(Deferred::default())
     }
 
     async fn depth(&self, subscription: &str) -> Result<Depth, LogError> {

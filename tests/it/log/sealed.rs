@@ -1,7 +1,10 @@
 //! What is sealed in the log, and how it survives a change of the master key.
 
+use serde_json::json;
+use yizhan::attributes::{AttributeShelf, Attributes};
 use yizhan::inbox::log::Rejected;
 use yizhan::platform::{Door, RawPush};
+use yizhan::playbook::book::{PlaybookShelf, Stored};
 use yizhan::secret::Secret;
 use yizhan::store::at_rest::AtRest;
 use yizhan::store::fjall::FjallLog;
@@ -24,6 +27,17 @@ async fn fill(ports: &Ports) {
     ports.rejections.keep(rejected, Some(raw())).await.unwrap();
 }
 
+/// Notes something about a merchant, and a playbook with something of its own.
+async fn note(log: &FjallLog) {
+    log.put("douyin", "tt1", &noted()).await.unwrap();
+    let stored = Stored { written: json!({"text": "a-very-secret-parameter"}), updated_at: start() };
+    log.put_playbook("look", &stored).await.unwrap();
+}
+
+fn noted() -> Attributes {
+    Attributes { variables: json!({"pin": "a-very-secret-variable"}).as_object().unwrap().clone(), ..Attributes::default() }
+}
+
 fn raw() -> RawPush {
     RawPush {
         door: Door::Message,
@@ -41,6 +55,7 @@ async fn a_new_master_key_seals_again_what_the_former_one_sealed() {
     {
         let log = world.open();
         fill(&world.ports(&log)).await;
+        note(&log).await;
         assert_eq!(log.reseal().await.unwrap(), 0, "everything is under the present key");
     }
     let open = |at_rest: AtRest| {
@@ -49,7 +64,8 @@ async fn a_new_master_key_seals_again_what_the_former_one_sealed() {
     };
     {
         let log = open(AtRest::new(&key_of(9), &[key_of(7)]).unwrap());
-        assert_eq!(log.reseal().await.unwrap(), 2);
+        assert_eq!(log.get("douyin", "tt1").await.unwrap(), noted(), "a former key still opens");
+        assert_eq!(log.reseal().await.unwrap(), 4);
         assert_eq!(log.reseal().await.unwrap(), 0);
     }
     {
@@ -57,9 +73,12 @@ async fn a_new_master_key_seals_again_what_the_former_one_sealed() {
         let ports = world.ports(&log);
         assert_eq!(ports.first("yizhan-vault", 1).await[0].sealed.as_ref().unwrap().expose(), "a-very-secret-code");
         assert_eq!(ports.rejections.open("rej_1").await.unwrap().unwrap().1, raw());
+        assert_eq!(log.get("douyin", "tt1").await.unwrap(), noted());
+        assert_eq!(log.playbooks().await.unwrap()[0].1.written["text"], "a-very-secret-parameter");
     }
     let log = open(AtRest::new(&key_of(3), &[]).unwrap());
     assert!(log.reseal().await.is_err(), "no key opens it");
+    assert!(log.get("douyin", "tt1").await.is_err());
     world.ports(&log).put("after", None, &[]).await;
 }
 
@@ -69,6 +88,7 @@ async fn nothing_secret_is_on_the_disk_in_clear() {
     {
         let log = world.open();
         fill(&world.ports(&log)).await;
+        note(&log).await;
     }
     let mut folders = vec![world.folder.path().to_path_buf()];
     while let Some(folder) = folders.pop() {

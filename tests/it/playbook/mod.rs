@@ -1,5 +1,6 @@
 //! Playbooks: mistakes, windows, runs that are killed at every step, and a story over HTTP.
 
+mod api;
 mod shipped;
 
 use std::collections::BTreeMap;

@@ -127,7 +127,7 @@ async fn a_merchant_is_onboarded_audited_and_released_by_itself_on_every_platfor
         let mut group = Receiver::start(Manner::headed(200, "", r#"{"errcode":0,"errmsg":"ok"}"#)).await;
         let shop = Shop::open(platform, &group).await;
         let variables = json!({
-            "domains": ["https://api.example.com"], "safe_domain": "api.example.com", "ext": {"shop": "小店"}, "shop_name": "小店",
+            "server_domain": {"request": ["https://api.example.com"]}, "safe_domain": "api.example.com", "ext": {"ext": {"shop": "小店"}}, "shop_name": "小店",
         });
         let items = json!({"items": [{"authorizer": app_id, "variables": variables}]});
         assert_eq!(shop.world.post(&format!("/v1/components/{platform}/attributes"), items).await.0, 200);

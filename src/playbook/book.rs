@@ -1,0 +1,274 @@
+//! All playbooks of a deployment: those of the configuration, which are read-only here, and those made by API, which are stored.
+//!
+//! A change is durable before it holds. Each playbook is a subscription of its own; [`Book`] keeps store, sink and fan-out in step.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde_json::{Map, Value};
+
+use super::check::{Mistake, Scope};
+use super::run::{RunLog, State};
+use super::sink::Steps;
+use super::{Playbook, check, written};
+use crate::clock::{Clock, Timestamp};
+use crate::fanout::{Fanout, Subscriber, SubscriptionError};
+use crate::inbox::LogError;
+use crate::platform::{Component, Components};
+
+/// Playbooks made by API at most: each has a worker of its own.
+const MOST: usize = 200;
+/// Runs looked at in one go, when those of a deleted playbook are ended.
+const PORTION: usize = 256;
+
+/// Where a playbook comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The configuration: read-only.
+    Configuration,
+    /// The API.
+    Api,
+}
+
+/// One playbook with what is to be known about it.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// It.
+    pub playbook: Arc<Playbook>,
+    /// Where from.
+    pub source: Source,
+    /// When it was written last; of the API's only.
+    pub updated_at: Option<Timestamp>,
+    /// What no longer fits the configuration. Its runs stop there and say why.
+    pub mistakes: Vec<Mistake>,
+}
+
+/// As it is stored.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Stored {
+    /// In its form as JSON.
+    pub written: Value,
+    /// When it was written last.
+    pub updated_at: Timestamp,
+}
+
+/// Where playbooks made by API are kept.
+#[async_trait::async_trait]
+pub trait PlaybookShelf: Send + Sync {
+    /// All of them, by name.
+    async fn playbooks(&self) -> Result<Vec<(String, Stored)>, LogError>;
+    /// Writes one, new or changed, durable when it returns.
+    async fn put_playbook(&self, name: &str, stored: &Stored) -> Result<(), LogError>;
+    /// Forgets one.
+    async fn remove_playbook(&self, name: &str) -> Result<(), LogError>;
+}
+
+/// Why a playbook was not made, changed or deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum BookError {
+    /// There is none of that name.
+    #[error("there is no playbook of that name")]
+    Unknown,
+    /// The name is another's.
+    #[error("{0}")]
+    Taken(&'static str),
+    /// It comes from the configuration.
+    #[error("this playbook comes from the configuration")]
+    ReadOnly,
+    /// Everything that is wrong with it.
+    #[error("the playbook has mistakes")]
+    Invalid(Vec<Mistake>),
+    /// The store does not answer.
+    #[error("{0}")]
+    Store(String),
+}
+
+impl From<LogError> for BookError {
+    fn from(error: LogError) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+/// Whether a playbook may take the place of one of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writing {
+    /// It must be new.
+    Create,
+    /// It may replace one.
+    Replace,
+}
+
+/// What playbooks are held against, and who works with them.
+pub struct Doors {
+    /// Where those of the API are kept.
+    pub shelf: Arc<dyn PlaybookShelf>,
+    /// Runs of all.
+    pub runs: Arc<dyn RunLog>,
+    /// Their sink.
+    pub steps: Arc<Steps>,
+    /// Their subscriptions.
+    pub fanout: Arc<Fanout>,
+    /// The components of this deployment.
+    pub components: Components,
+    /// Names of its robots.
+    pub robots: Vec<String>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// All of them.
+pub struct Book {
+    entries: RwLock<BTreeMap<String, Arc<Entry>>>,
+    /// One change at a time.
+    changing: tokio::sync::Mutex<()>,
+    doors: Doors,
+}
+
+/// The playbooks that stand at start: the configuration's, and of the stored ones those whose names it leaves free. `taken` are the names of the
+/// configuration's subscriptions.
+///
+/// # Errors
+/// The store's.
+pub async fn standing(
+    shelf: &dyn PlaybookShelf,
+    of_file: &[Playbook],
+    taken: &[&str],
+    scope: &Scope<'_>,
+) -> Result<BTreeMap<String, Arc<Entry>>, LogError> {
+    let own =
+        |one: &Playbook| Entry { playbook: Arc::new(one.clone()), source: Source::Configuration, updated_at: None, mistakes: Vec::new() };
+    let mut entries: BTreeMap<_, _> = of_file.iter().map(|one| (one.name.clone(), Arc::new(own(one)))).collect();
+    for (name, stored) in shelf.playbooks().await? {
+        if entries.contains_key(&name) || taken.contains(&name.as_str()) {
+            tracing::warn!(
+                playbook = name,
+                "a stored playbook stands back: the configuration has its name; rename one or delete the stored one"
+            );
+            continue;
+        }
+        let playbook = match written::reread(&stored.written) {
+            Ok(playbook) => playbook,
+            Err(mistakes) => {
+                tracing::error!(playbook = name, mistakes = mistakes.len(), "a stored playbook cannot be read; write it again by API");
+                continue;
+            }
+        };
+        let mistakes = check::mistakes(&playbook, scope);
+        for Mistake { at, reason } in &mistakes {
+            tracing::warn!(playbook = name, at, reason, "a stored playbook no longer fits the configuration");
+        }
+        let updated_at = Some(stored.updated_at);
+        entries.insert(name, Arc::new(Entry { playbook: Arc::new(playbook), source: Source::Api, updated_at, mistakes }));
+    }
+    Ok(entries)
+}
+
+impl Book {
+    /// Of those that stand ([`standing`]); sink and fan-out have them already.
+    #[must_use]
+    pub fn new(entries: BTreeMap<String, Arc<Entry>>, doors: Doors) -> Self {
+        Self { entries: RwLock::new(entries), changing: tokio::sync::Mutex::new(()), doors }
+    }
+
+    /// All of them, by name.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Entry>> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// One.
+    #[must_use]
+    pub fn one(&self, name: &str) -> Option<Arc<Entry>> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Reads a playbook and holds it against this deployment. Nothing is written.
+    ///
+    /// # Errors
+    /// [`BookError::Invalid`] with every mistake.
+    pub fn read(&self, source: &Map<String, Value>) -> Result<Playbook, BookError> {
+        let components: Vec<&dyn Component> = self.doors.components.iter().map(AsRef::as_ref).collect();
+        let scope = Scope { components: &components, robots: &self.doors.robots };
+        written::read(source, &scope).map_err(BookError::Invalid)
+    }
+
+    /// Makes or changes one. Runs under way keep the steps that they began with.
+    ///
+    /// # Errors
+    /// The name is another's or the configuration's, or the store does not answer.
+    pub async fn write(&self, playbook: Playbook, writing: Writing) -> Result<Arc<Entry>, BookError> {
+        let _alone = self.changing.lock().await;
+        let Doors { shelf, steps, fanout, clock, .. } = &self.doors;
+        let name = playbook.name.clone();
+        let known = self.one(&name);
+        match known.as_ref().map(|known| known.source) {
+            Some(Source::Configuration) => return Err(BookError::ReadOnly),
+            Some(Source::Api) if writing == Writing::Create => return Err(BookError::Taken("there is a playbook of that name already")),
+            Some(Source::Api) => {}
+            None if fanout.subscription(&name).is_some() => return Err(BookError::Taken("there is a subscription of that name")),
+            None if self.all().iter().filter(|entry| entry.source == Source::Api).count() >= MOST => {
+                return Err(BookError::Taken("there are as many playbooks as there may be; delete one"));
+            }
+            None => {}
+        }
+        let now = clock.now();
+        shelf.put_playbook(&name, &Stored { written: written::write(&playbook), updated_at: now }).await?;
+        steps.put(playbook.clone());
+        let subscription = playbook.subscription(now);
+        if let Err(error) = fanout.enlist(Subscriber { subscription, sink: steps.clone() }).await {
+            if known.is_none() {
+                steps.remove(&name);
+                shelf.remove_playbook(&name).await?;
+            }
+            return Err(match error {
+                SubscriptionError::Taken => BookError::Taken("there is a subscription of that name"),
+                error => BookError::Store(error.to_string()),
+            });
+        }
+        let entry = Arc::new(Entry { playbook: Arc::new(playbook), source: Source::Api, updated_at: Some(now), mistakes: Vec::new() });
+        self.entries.write().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&entry));
+        Ok(entry)
+    }
+
+    /// Deletes one made by API: what waits for it is cancelled, and its runs end where they stand. Returns how many deliveries were cancelled.
+    ///
+    /// # Errors
+    /// It is unknown or the configuration's, or the store does not answer.
+    pub async fn delete(&self, name: &str) -> Result<u64, BookError> {
+        let _alone = self.changing.lock().await;
+        let entry = self.one(name).ok_or(BookError::Unknown)?;
+        if entry.source == Source::Configuration {
+            return Err(BookError::ReadOnly);
+        }
+        self.doors.shelf.remove_playbook(name).await?;
+        let cancelled = match self.doors.fanout.dismiss(name).await {
+            // An earlier try came that far.
+            Err(SubscriptionError::Unknown) => 0,
+            dismissed => dismissed.map_err(|error| BookError::Store(error.to_string()))?,
+        };
+        self.doors.steps.remove(name);
+        self.end_runs(name).await?;
+        self.entries.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        Ok(cancelled)
+    }
+
+    async fn end_runs(&self, name: &str) -> Result<(), LogError> {
+        let mut after: Option<String> = None;
+        loop {
+            let some = self.doors.runs.runs(after.as_deref(), PORTION).await?;
+            for run in some.iter().filter(|run| run.playbook == name && run.state.is_open()) {
+                // One that moves on meanwhile notices by itself that its playbook is gone.
+                if let Some((version, mut run)) = self.doors.runs.run(&run.id).await?.filter(|(_, run)| run.state.is_open()) {
+                    (run.state, run.reason) = (State::Cancelled, Some(String::from("its playbook was deleted")));
+                    run.updated_at = self.doors.clock.now();
+                    self.doors.runs.save_run(version, &run).await?;
+                }
+            }
+            match some.last() {
+                Some(last) if some.len() == PORTION => after = Some(last.id.clone()),
+                _ => return Ok(()),
+            }
+        }
+    }
+}

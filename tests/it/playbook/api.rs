@@ -1,0 +1,208 @@
+//! Playbooks by API: made, checked, replaced, deleted, and there again after a restart.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use yizhan::envelope::digest;
+use yizhan::platform::twin::Verdict;
+
+use crate::world::{KEY, Setting, World, answer};
+
+const APP: &str = "1452365";
+
+async fn ask(world: &World, method: Method, path: &str, key: &str, body: &Value) -> (u16, Value) {
+    let request = world.client.request(method, format!("{}{path}", world.base)).bearer_auth(key);
+    answer(request.header("content-type", "application/json").body(body.to_string())).await
+}
+
+async fn put(world: &World, name: &str, body: Value) -> (u16, Value) {
+    ask(world, Method::PUT, &format!("/v1/playbooks/{name}"), KEY, &body).await
+}
+
+async fn delete(world: &World, name: &str) -> u16 {
+    ask(world, Method::DELETE, &format!("/v1/playbooks/{name}"), KEY, &json!({})).await.0
+}
+
+fn look() -> Value {
+    json!({"on": "audit.failed", "components": ["baidu"], "steps": [{"operation": "package.list"}]})
+}
+
+async fn run_of(world: &World, playbook: &str, state: &str) -> Value {
+    let address = format!("/v1/runs?playbook={playbook}&state={state}");
+    world.until("the run", async || world.get(&address).await.1["items"].get(0).cloned()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_playbook_of_the_api_works_at_once_and_after_a_restart_until_it_is_deleted() {
+    let mut world = World::new().await;
+    world.granted("baidu", APP).await;
+    let (status, made) = put(&world, "look", look()).await;
+    assert_eq!(
+        (status, &made["source"], &made["state"], &made["on"]),
+        (201, &json!("api"), &json!("active"), &json!(["audit.failed"])),
+        "{made}"
+    );
+    world.simulator.audit("baidu", APP, "1.0.0", &Verdict::Failed(String::from("one"))).await.unwrap();
+    let first = run_of(&world, "look", "done").await;
+
+    let mut longer = look();
+    longer["steps"] = json!([{"operation": "package.list"}, {"operation": "profile.get", "approval": true}]);
+    let (status, changed) = put(&world, "look", longer.clone()).await;
+    assert_eq!((status, changed["steps"].as_array().unwrap().len()), (200, 2), "{changed}");
+    world.restart().await;
+    let (status, shown) = world.get("/v1/playbooks/look").await;
+    assert_eq!((status, &shown["steps"]), (200, &longer["steps"]), "{shown}");
+    world.simulator.audit("baidu", APP, "1.0.1", &Verdict::Failed(String::from("two"))).await.unwrap();
+    let waiting = run_of(&world, "look", "waiting_for_approval").await;
+    assert_ne!(waiting["id"], first["id"]);
+
+    assert_eq!(delete(&world, "look").await, 204);
+    assert_eq!((delete(&world, "look").await, world.get("/v1/playbooks/look").await.0), (404, 404));
+    assert_eq!(world.get("/v1/subscriptions/look").await.0, 404);
+    let (_, ended) = world.get(&format!("/v1/runs/{}", waiting["id"].as_str().unwrap())).await;
+    assert_eq!((&ended["state"], &ended["reason"]), (&json!("cancelled"), &json!("its playbook was deleted")));
+    let (_, cancelled) = world.get("/v1/deliveries?subscription=look&status=cancelled").await;
+    assert_eq!(cancelled["items"].as_array().unwrap().len(), 1, "{cancelled}");
+    world.restart().await;
+    assert_eq!(world.get("/v1/playbooks/look").await.0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_mistake_is_told_at_once_and_names_are_taken_once() {
+    let extra = "[[playbooks]]\nname = \"of the file\"\non = [\"audit.failed\"]\ncomponents = [\"baidu\"]\nsteps = [{ operation = \"package.list\" }]\n";
+    let world = World::with(Setting { extra: extra.to_owned(), ..Setting::default() }).await;
+    let wrong = json!({
+        "on": ["nothing.*"], "components": ["baidu", "nowhere"], "extra": 1,
+        "steps": [
+            {"operation": "package.uplod"},
+            {"operation": "package.upload", "with": {"template_id": true, "version": "${steps.2.version}", "nope": 1}, "windw": "x"},
+            {"tell": "nobody", "with": {}},
+            "what",
+        ],
+    });
+    let (status, refused) = put(&world, "wrong", wrong).await;
+    assert_eq!((status, &refused["type"]), (422, &json!("/problems/invalid-parameter")));
+    let places: Vec<&str> = refused["parameters"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    for place in [
+        "on",
+        "components",
+        "extra",
+        "steps[0].operation",
+        "steps[1].with.template_id",
+        "steps[1].with.version",
+        "steps[1].with.nope",
+        "steps[1].with.description",
+        "steps[1].windw",
+        "steps[2].tell",
+        "steps[2].with",
+        "steps[3]",
+    ] {
+        assert!(places.contains(&place), "{place}: {refused:#}");
+    }
+    assert!(refused.to_string().contains("did you mean `window`?"), "{refused:#}");
+    assert_eq!(world.get("/v1/playbooks").await.1["items"].as_array().unwrap().len(), 1);
+
+    let (status, shown) = world.get("/v1/playbooks/of%20the%20file").await;
+    assert_eq!((status, &shown["source"]), (200, &json!("configuration")));
+    let (status, refused) = put(&world, "of%20the%20file", look()).await;
+    assert_eq!((status, &refused["type"]), (409, &json!("/problems/read-only")));
+    assert_eq!(delete(&world, "of%20the%20file").await, 409);
+    assert_eq!(put(&world, "handler", look()).await.0, 409, "a subscription has that name");
+    let mut named = look();
+    named["name"] = json!("look");
+    assert_eq!(put(&world, "other", named.clone()).await.0, 422, "two names");
+    assert_eq!(world.post("/v1/playbooks", named.clone()).await.0, 201);
+    assert_eq!(world.post("/v1/playbooks", named.clone()).await.0, 409, "made once");
+    assert_eq!(put(&world, "look", named).await.0, 200);
+    let subscription = json!({"name": "look", "url": "https://a.example.com/", "events": ["*"]});
+    assert_eq!(world.post("/v1/subscriptions", subscription).await.0, 409);
+    named_check(&world).await;
+    let (status, list) = world.get("/v1/playbooks?limit=1").await;
+    assert_eq!((status, &list["items"][0]["name"], list["next_cursor"].is_string()), (200, &json!("look"), true), "{list}");
+}
+
+/// A name that is a word of the API would hide its playbook.
+async fn named_check(world: &World) {
+    let mut named = look();
+    named["name"] = json!("check");
+    assert_eq!(world.post("/v1/playbooks", named).await.0, 422);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_names_the_merchants_that_lack_a_variable_and_writes_nothing() {
+    let narrow = "yzk_0000000000000000000000000000000000000000000000000000000000000002";
+    let hash = hex::encode(digest::sha256(&[narrow.as_bytes()]));
+    let extra = format!("[[api_keys]]\nname = \"narrow\"\nhash = \"sha256:{hash}\"\nscopes = [\"playbooks:write@baidu\"]\n");
+    let world = World::with(Setting { extra, ..Setting::default() }).await;
+    for app in ["100001", "100002", "100003"] {
+        world.granted("baidu", app).await;
+    }
+    let noted = json!({"items": [
+        {"authorizer": "100001", "variables": {"shop": {"name": "小店"}, "city": "x"}},
+        {"authorizer": "100002", "variables": {"shop": {"title": "小店"}}},
+    ]});
+    assert_eq!(world.post("/v1/components/baidu/attributes", noted).await.0, 200);
+    let upload = json!({"template_id": 12, "version": "1", "description": "${variables.shop.name} ${variables.city}"});
+    let book =
+        json!({"name": "up", "on": "audit.failed", "components": ["baidu"], "steps": [{"operation": "package.upload", "with": upload}]});
+    let (status, found) = ask(&world, Method::POST, "/v1/playbooks/check", narrow, &book).await;
+    let expected = json!([
+        {"component": "baidu", "authorizer": "100002", "variables": ["city", "shop.name"]},
+        {"component": "baidu", "authorizer": "100003", "variables": ["city", "shop.name"]},
+    ]);
+    assert_eq!((status, &found["authorizers"], &found["lacking"], &found["items"]), (200, &json!(3), &json!(2), &expected), "{found}");
+    assert_eq!(world.get("/v1/playbooks").await.1["items"], json!([]));
+
+    // A key for one component makes playbooks for that one only.
+    assert_eq!(ask(&world, Method::PUT, "/v1/playbooks/up", narrow, &look()).await.0, 201);
+    assert_eq!(
+        ask(&world, Method::PUT, "/v1/playbooks/all", narrow, &json!({"on": "audit.failed", "steps": [{"operation": "package.list"}]}))
+            .await
+            .0,
+        403
+    );
+    assert_eq!(
+        put(&world, "douyin", json!({"on": "audit.failed", "components": ["douyin"], "steps": [{"operation": "package.list"}]})).await.0,
+        201
+    );
+    assert_eq!(ask(&world, Method::DELETE, "/v1/playbooks/douyin", narrow, &json!({})).await.0, 403);
+    let (_, list) = ask(&world, Method::GET, "/v1/playbooks", narrow, &json!({})).await;
+    assert_eq!(list["items"].as_array().unwrap().len(), 1, "{list}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_waits_for_a_person_is_not_late() {
+    let world = World::new().await;
+    world.granted("baidu", APP).await;
+    let waits = json!({"on": "audit.failed", "components": ["baidu"], "steps": [{"operation": "package.list", "approval": true}]});
+    assert_eq!(put(&world, "patient", waits).await.0, 201);
+    world.simulator.audit("baidu", APP, "1.0.0", &Verdict::Failed(String::from("one"))).await.unwrap();
+    let run = run_of(&world, "patient", "waiting_for_approval").await;
+    let gauge = async |name: &str| -> Option<f64> {
+        let text = world.client.get(format!("{}/metrics", world.base)).send().await.unwrap().text().await.unwrap();
+        let line = text.lines().find(|line| line.starts_with(name) && line.contains("\"patient\""))?;
+        line.rsplit(' ').next().unwrap().parse().ok()
+    };
+    // Longer than it is looked again for approval, so that the delivery is claimed and put back several times.
+    for _ in 0..40 {
+        world.advance(Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let deferred = world.app().outbox.deferred("patient", world.app().clock.now());
+    world
+        .until("nothing is late", async || {
+            world.advance(Duration::from_secs(15));
+            let late = [
+                gauge("yizhan_oldest_undelivered_seconds").await,
+                gauge("yizhan_undelivered").await,
+                gauge("yizhan_past_due_deliveries").await,
+            ];
+            (late == [Some(0.0); 3]).then_some(())
+        })
+        .await;
+    assert_eq!(deferred.await.unwrap().count, 1);
+    let id = run["id"].as_str().unwrap();
+    assert_eq!(world.post(&format!("/v1/runs/{id}/approve"), json!({})).await.0, 200);
+    run_of(&world, "patient", "done").await;
+}
