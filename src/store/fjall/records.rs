@@ -180,6 +180,10 @@ pub fn stage(store: &Store, group: &mut Group, swaps: Vec<Swap>) -> fjall::Resul
     Ok(true)
 }
 
+fn is_sealed_kind(key: &[u8]) -> bool {
+    key.first().is_some_and(|first| SEALED.iter().any(|kind| kind.byte() == *first))
+}
+
 fn split(value: &[u8]) -> Option<(u64, &[u8])> {
     let (version, record) = value.split_first_chunk::<8>()?;
     Some((u64::from_be_bytes(*version), record))
@@ -206,8 +210,7 @@ impl FjallLog {
 
 impl Store {
     fn sealed(&self, mut swap: Swap) -> Result<Swap, LogError> {
-        let is_sealed = swap.key.first().is_some_and(|first| SEALED.iter().any(|kind| kind.byte() == *first));
-        if let Some(value) = swap.value.take_if(|_| is_sealed) {
+        if let Some(value) = swap.value.take_if(|_| is_sealed_kind(&swap.key)) {
             let sealed = self.at_rest.seal(RECORD, &swap.key, &value);
             swap.value = Some(sealed.map_err(|error| LogError::Failed(format!("a record: {error}")))?.into());
         }
@@ -216,7 +219,7 @@ impl Store {
 
     fn opened<T: DeserializeOwned>(&self, key: &[u8], value: &[u8]) -> Result<(u64, T), LogError> {
         let (version, record) = split(value).ok_or_else(|| malformed("a record"))?;
-        let read = if record.first() == Some(&MARK) {
+        let read = if is_sealed_kind(key) && record.first() == Some(&MARK) {
             let opened = self.at_rest.open(RECORD, key, record).map_err(|error| LogError::Damaged(format!("a record: {error}")))?;
             serde_json::from_slice(&opened)
         } else {
@@ -230,7 +233,9 @@ impl Store {
     /// # Errors
     /// No configured key opens it.
     pub fn resealed(&self, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, AtRestError> {
-        let Some((version, record)) = split(value).filter(|(_, record)| record.first() == Some(&MARK)) else { return Ok(None) };
+        // Records of other kinds may begin with any byte.
+        let marked = |(_, record): &(u64, &[u8])| is_sealed_kind(key) && record.first() == Some(&MARK);
+        let Some((version, record)) = split(value).filter(marked) else { return Ok(None) };
         if !self.at_rest.is_outdated(record) {
             return Ok(None);
         }
