@@ -3,11 +3,11 @@
 //!
 //! A slot is free again when its try has ended; settling goes on beside it, so that the store can commit many settlements together.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use metrics::{counter, histogram};
+use metrics::{Counter, Histogram, counter, histogram};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -86,6 +86,7 @@ pub(super) async fn work(fanout: Arc<Fanout>, name: String, bell: Arc<Bell>, sin
         due: None,
         retries: BTreeSet::new(),
     };
+    let meters = Arc::new(Meters::of(&name));
     while !shutdown.is_requested() {
         let Some(subscription) = current(&fanout, &name, &bell) else { break };
         mind.pace.set_rate(subscription.rate);
@@ -98,6 +99,7 @@ pub(super) async fn work(fanout: Arc<Fanout>, name: String, bell: Arc<Bell>, sin
                     fanout: Arc::clone(&fanout),
                     sink: Arc::clone(&sink),
                     subscription: Arc::clone(&subscription),
+                    meters: Arc::clone(&meters),
                     slot: Slot { lane, tell: tell.clone() },
                     give_up: give_up.clone(),
                 };
@@ -236,6 +238,33 @@ async fn finish(fanout: &Fanout, name: &str, mut tasks: JoinSet<()>, give_up: &S
     while tasks.join_next().await.is_some() {}
 }
 
+/// What is counted of one subscription's tries. Its handles are at hand: a look-up by name for each try costs more than the try's signature.
+struct Meters {
+    subscription: String,
+    outcomes: Mutex<HashMap<&'static str, Counter>>,
+    seconds: Histogram,
+    lag: Histogram,
+}
+
+impl Meters {
+    fn of(subscription: &str) -> Self {
+        Self {
+            subscription: subscription.to_owned(),
+            outcomes: Mutex::default(),
+            seconds: histogram!("yizhan_delivery_seconds", "subscription" => subscription.to_owned()),
+            lag: histogram!("yizhan_delivery_lag_seconds"),
+        }
+    }
+
+    fn tried(&self, outcome: &'static str, took: Duration) {
+        self.seconds.record(took.as_secs_f64());
+        let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        // Made when it first happens: outcomes that never were are not shown.
+        let made = || counter!("yizhan_deliveries_total", "subscription" => self.subscription.clone(), "outcome" => outcome);
+        outcomes.entry(outcome).or_insert_with(made).increment(1);
+    }
+}
+
 /// Tells that the slot is free, whatever became of the try.
 struct Slot {
     lane: Lane,
@@ -254,6 +283,7 @@ struct Errand {
     fanout: Arc<Fanout>,
     sink: Arc<dyn Sink>,
     subscription: Arc<Subscription>,
+    meters: Arc<Meters>,
     slot: Slot,
     give_up: Shutdown,
 }
@@ -314,11 +344,9 @@ impl Errand {
                 ("gone", Settlement::Released)
             }
         };
-        let name = subscription.name.clone();
-        counter!("yizhan_deliveries_total", "subscription" => name.clone(), "outcome" => word).increment(1);
-        histogram!("yizhan_delivery_seconds", "subscription" => name).record(took.as_secs_f64());
+        self.meters.tried(word, took);
         if tries == 1 && delivery.replay.is_none() && word == "delivered" {
-            histogram!("yizhan_delivery_lag_seconds").record(now.duration_since(event.received_at).as_secs_f64().max(0.0));
+            self.meters.lag.record(now.duration_since(event.received_at).as_secs_f64().max(0.0));
         }
         note(delivery, &settlement, word, took);
         settlement

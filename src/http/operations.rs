@@ -1,6 +1,7 @@
 //! Operations for callers: what there is, and one carried out (contract 3). The desk decides everything; this reads the request, keeps
 //! `Idempotency-Key`, and writes the answer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,7 +136,7 @@ pub async fn list(caller: Caller<Read>, face: web::Data<Face>, mut query: Query)
 struct Request {
     key_name: String,
     request_id: String,
-    remote: String,
+    remote: IpAddr,
     which: Which,
     given: Map<String, Value>,
     idempotency_key: Option<String>,
@@ -167,7 +168,7 @@ pub async fn call(
     let asked = Request {
         key_name: caller.name().to_owned(),
         request_id: passage::id_of(&request),
-        remote: caller.remote.to_string(),
+        remote: caller.remote,
         given,
         idempotency_key: idempotency_key(&request)?,
         wants_json: wants_json(text(header::ACCEPT)),
@@ -261,7 +262,7 @@ async fn attend(app: &App, asked: Request) -> Result<(Answer, bool), Problem> {
         component: &component,
         authorizer: authorizer.as_deref(),
         generation: 0,
-        remote: &remote,
+        remote,
     });
     let effect = checked.operation().effect;
     let result = app.desk.carry_out_checked(checked).await;

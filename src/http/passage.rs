@@ -144,6 +144,9 @@ fn tell(response: &ServiceResponse, id: &str, problem: Option<&Problem>, began: 
         }
     };
     let status = response.status().as_u16();
+    if status < 400 && !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
 
     // The route, not the path: a path may hold a single-use mark, and the query string a code.
     let method = request.method().as_str();

@@ -70,7 +70,7 @@ pub async fn pass(
         component: &component,
         authorizer: authorizer.as_deref(),
         generation: 0,
-        remote: &caller.remote.to_string(),
+        remote: caller.remote,
     });
     match passed {
         Ok(passed) => write(passed),

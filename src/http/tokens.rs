@@ -191,5 +191,5 @@ fn names(header: &str, tag: &str) -> bool {
 
 fn note<P: Permission>(face: &Face, caller: &Caller<P>, action: &str, whose: &Whose, generation: u64) {
     let (key, component, authorizer) = (caller.name(), whose.component.as_str(), whose.authorizer.as_deref());
-    face.app.audit.note(Reading { key, action, component, authorizer, generation, remote: &caller.remote.to_string() });
+    face.app.audit.note(Reading { key, action, component, authorizer, generation, remote: caller.remote });
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -56,7 +57,7 @@ pub struct Reading<'a> {
     /// Generation that was handed out; 0 for tickets.
     pub generation: u64,
     /// The caller's address, without its port.
-    pub remote: &'a str,
+    pub remote: IpAddr,
 }
 
 impl Read {
@@ -67,19 +68,19 @@ impl Read {
             component: reading.component.to_owned(),
             authorizer: reading.authorizer.map(str::to_owned),
             generation: reading.generation,
-            remote: reading.remote.to_owned(),
+            remote: reading.remote.to_string(),
             at,
             count: 1,
         }
     }
 
+    /// Whether it is the same but for the caller's address.
     fn is(&self, reading: Reading<'_>) -> bool {
         self.key == reading.key
             && self.action == reading.action
             && self.component == reading.component
             && self.authorizer.as_deref() == reading.authorizer
             && self.generation == reading.generation
-            && self.remote == reading.remote
     }
 }
 
@@ -94,7 +95,8 @@ const WRITTEN_EVERY: SignedDuration = SignedDuration::from_secs(5);
 /// Different reads held in memory at most, while the log does not take them. More are dropped, and said to be.
 const KEPT: usize = 100_000;
 
-type Shard = Mutex<HashMap<u64, Vec<Read>>>;
+/// Reads that are being counted, with the address that each came from: it becomes a text only once.
+type Shard = Mutex<HashMap<u64, Vec<(IpAddr, Read)>>>;
 
 /// Counts reads in memory and writes them behind the readers' backs: a read never waits for the log.
 pub struct ReadAudit {
@@ -120,11 +122,13 @@ impl ReadAudit {
         let Some((hash, shard)) = self.shard(reading) else { return };
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
         let alike = shard.entry(hash).or_default();
-        let running = alike.iter_mut().find(|read| read.is(reading) && now.duration_since(read.at).abs() < WINDOW);
-        if let Some(read) = running {
+        let is_running = |(remote, read): &&mut (IpAddr, Read)| {
+            *remote == reading.remote && read.is(reading) && now.duration_since(read.at).abs() < WINDOW
+        };
+        if let Some((_, read)) = alike.iter_mut().find(is_running) {
             read.count = read.count.saturating_add(1);
         } else if self.held.load(Ordering::Relaxed) < KEPT {
-            alike.push(Read::of(reading, now));
+            alike.push((reading.remote, Read::of(reading, now)));
             self.held.fetch_add(1, Ordering::Relaxed);
         } else {
             self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -163,7 +167,7 @@ impl ReadAudit {
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             shard.retain(|_, alike| {
-                reads.extend(alike.extract_if(.., |read| read.at <= until));
+                reads.extend(alike.extract_if(.., |(_, read)| read.at <= until).map(|(_, read)| read));
                 !alike.is_empty()
             });
         }
@@ -184,16 +188,18 @@ impl ReadAudit {
 
     fn put_back(&self, reads: Vec<Read>) {
         for read in reads {
+            // It was written from an address.
+            let Ok(remote) = read.remote.parse() else { continue };
             let reading = Reading {
                 key: &read.key,
                 action: &read.action,
                 component: &read.component,
                 authorizer: read.authorizer.as_deref(),
                 generation: read.generation,
-                remote: &read.remote,
+                remote,
             };
             if let Some((hash, shard)) = self.shard(reading) {
-                shard.lock().unwrap_or_else(PoisonError::into_inner).entry(hash).or_default().push(read);
+                shard.lock().unwrap_or_else(PoisonError::into_inner).entry(hash).or_default().push((remote, read));
                 self.held.fetch_add(1, Ordering::Relaxed);
             }
         }

@@ -101,9 +101,16 @@ impl FjallLog {
         self.expunge_rejected().await?;
         self.expunge_replays(before).await?;
         if expunged.events > 0 {
-            aside(&self.store, Store::let_go).await?;
+            self.let_go().await?;
         }
         Ok(expunged)
+    }
+
+    /// Lets the journals go that still hold what was dropped: a journal is deleted once every keyspace in it has written its memory out.
+    async fn let_go(&self) -> Result<(), LogError> {
+        let (keyspaces, _) = self.committer.ask(Job::Everything).await?;
+        aside(&self.store, move |_| keyspaces.iter().try_for_each(|(_, keyspace)| keyspace.rotate_memtable().map(drop).map_err(damaged)))
+            .await
     }
 
     async fn carry_out(&self, step: Step) -> Result<Progress, LogError> {
@@ -119,16 +126,6 @@ impl FjallLog {
 }
 
 impl Store {
-    /// Lets the journals go that still hold what was dropped: a journal is deleted once every keyspace in it has written its memory out.
-    fn let_go(&self) -> Result<(), LogError> {
-        let all = self.days.all();
-        let of_days = all.iter().flat_map(|day| [&day.events, &day.index, &day.deliveries]);
-        for keyspace in of_days.chain([&self.meta, &self.waiting, &self.dead, &self.rejected]) {
-            keyspace.rotate_memtable().map_err(damaged)?;
-        }
-        Ok(())
-    }
-
     /// Whether any subscription waits for that event.
     fn is_awaited(&self, sequence: u64) -> fjall::Result<bool> {
         for subscription in self.lines.names() {

@@ -28,8 +28,15 @@ impl ReadLog for Kept {
     }
 }
 
-fn reading(remote: &str) -> Reading<'_> {
-    Reading { key: "orders", action: "token.read", component: NAME, authorizer: Some("app1"), generation: 3, remote }
+fn reading(remote: &str) -> Reading<'static> {
+    Reading {
+        key: "orders",
+        action: "token.read",
+        component: NAME,
+        authorizer: Some("app1"),
+        generation: 3,
+        remote: remote.parse().unwrap(),
+    }
 }
 
 #[tokio::test]
