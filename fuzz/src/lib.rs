@@ -6,6 +6,7 @@
 //! `README.md` says how to run either and where the corpus comes from.
 
 pub mod addresses;
+pub mod bodies;
 pub mod configuration;
 pub mod corpus;
 pub mod envelope;
@@ -55,4 +56,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "address", run: addresses::subscriber, bounded: 3_000 },
     Target { name: "vendor_path", run: addresses::vendor_path, bounded: 3_000 },
     Target { name: "webhook", run: addresses::webhook, bounded: 4_000 },
+    Target { name: "placeholder", run: bodies::placeholder, bounded: 4_000 },
+    Target { name: "playbook", run: bodies::playbook, bounded: 1_500 },
+    Target { name: "rollout", run: bodies::rollout, bounded: 3_000 },
 ];

@@ -78,6 +78,31 @@ const WRITTEN: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "placeholder",
+        &[
+            "{\"version\":\"${event.data.version}\",\"note\":\"for ${authorizer}: $${literal} ${variables.shop.name}\",\"list\":[\"${a.0.b}\",1,null]}",
+            "\"${variables.domains}\"",
+            "$$${a} ${b} $${ ${c",
+            "${}${ a }${a..b}${a-b_1}",
+        ],
+    ),
+    (
+        "playbook",
+        &[
+            "{\"name\":\"onboard\",\"on\":\"authorization.granted\",\"components\":[],\"when\":{\"data.version\":[\"1.0.0\",\"1.0.1\"],\"authorizer\":{\"exists\":true}},\"steps\":[{\"tell\":\"ops\",\"text\":\"${authorizer} is here\"}]}",
+            "{\"name\":\"release\",\"on\":[\"audit.passed\"],\"steps\":[{\"operation\":\"package.release\",\"window\":\"22:00-06:00\",\"approval\":true},{\"tell\":\"ops\"}]}",
+            "{\"name\":\"first\",\"on\":[\"*\"],\"steps\":[{\"operation\":\"package.upload\",\"with\":{\"template_id\":12,\"version\":\"1.0.3\",\"description\":\"d\"},\"find\":{}}]}",
+        ],
+    ),
+    (
+        "rollout",
+        &[
+            "{\"component\":\"douyin\",\"authorizers\":\"all\",\"template_id\":12,\"version\":\"1.0.3\",\"description\":\"d\",\"variables\":{\"a\":{\"b\":[1]}},\"until\":\"released\",\"concurrency\":8,\"rate\":2.5,\"canary\":1,\"batch\":10,\"stop_above_failed_percent\":20,\"window\":\"22:00-06:00\",\"dry_run\":true}",
+            "{\"component\":\"baidu\",\"authorizers\":[\"1\",\"2\"],\"template_id\":\"00012\",\"version\":\"1\",\"description\":\"\"}",
+            "{\"component\":\"alipay\",\"authorizers\":{\"tag\":\"north\"},\"template_id\":1,\"version\":\"0.0.1\",\"description\":\"d\",\"rate\":1e-3,\"window\":\"23:59-00:00\"}",
+        ],
+    ),
+    (
         "multipart",
         &[
             "multipart/form-data; boundary=x\n--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--x\r\ncontent-disposition: form-data; name=\"f\"; filename=\"a.png\"\r\ncontent-type: image/png\r\n\r\n\0\x01\r\n--x--\r\n",

@@ -46,7 +46,7 @@ pub mod proxy;
 mod reconcile;
 mod rejected;
 mod replays;
-mod rollouts;
+pub mod rollouts;
 pub mod routes;
 mod runs;
 mod stream;

@@ -99,7 +99,7 @@ pub async fn create(
     query.finish()?;
     let key = idempotency_key(&request)?;
     let asked = members.text();
-    let (spec, dry_run) = spec(&face.app, members)?;
+    let (spec, dry_run) = spec(members, face.app.config.rollout.concurrency)?;
     caller.must_reach(Some(&spec.component))?;
     face.component(&spec.component)?;
     if dry_run {
@@ -290,7 +290,11 @@ async fn find<P: Permission>(caller: &Caller<P>, face: &Face, id: &str) -> Resul
 }
 
 /// Reads the body of a new rollout, and whether it is only to be tried out.
-fn spec(app: &App, mut members: Members) -> Result<(Spec, bool), Problem> {
+/// `concurrency` is what one has that names none.
+///
+/// # Errors
+/// `invalid-parameter` with all that is wrong.
+pub fn spec(mut members: Members, concurrency: u32) -> Result<(Spec, bool), Problem> {
     let component = members.need::<String>("component");
     let authorizers = members.need::<Value>("authorizers").and_then(|value| match choice(value) {
         Ok(choice) => Some(choice),
@@ -317,7 +321,7 @@ fn spec(app: &App, mut members: Members) -> Result<(Spec, bool), Problem> {
     let description = members.need::<String>("description");
     let variables = members.take::<Map<String, Value>>("variables").unwrap_or_default();
     let until = members.take::<Goal>("until").unwrap_or_default();
-    let concurrency = bounded(&mut members, "concurrency", 1, MOST_CONCURRENCY).unwrap_or(app.config.rollout.concurrency);
+    let concurrency = bounded(&mut members, "concurrency", 1, MOST_CONCURRENCY).unwrap_or(concurrency);
     let canary = bounded(&mut members, "canary", 0, u32::MAX).unwrap_or_default();
     let batch = bounded(&mut members, "batch", 0, u32::MAX).unwrap_or_default();
     let percent = bounded(&mut members, "stop_above_failed_percent", 0, 100).and_then(|percent| u8::try_from(percent).ok());

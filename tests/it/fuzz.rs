@@ -93,6 +93,9 @@ bounded_runs!(
     address,
     vendor_path,
     webhook,
+    placeholder,
+    playbook,
+    rollout,
 );
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! What is tested elsewhere is not repeated here: forged, flipped and cut pushes in `every_platform::forgery`, broken HTTP in
 //! `http::callbacks`, spellings of private addresses in `outbound::guard`, redirects in `outbound::webhooks`, crashes in `process`.
-//! `SECURITY.md` says which test stands for which promise.
+//! `SECURITY.md` says which test stands for which promise, `docs/hostile-input.md` what was found.
 
 mod comparisons;
 mod crowds;
@@ -46,4 +46,29 @@ async fn raw(world: &World, request: &[u8]) -> String {
 /// The status of an answer; 0 where there was none.
 fn status(answer: &str) -> u16 {
     answer.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or_default()
+}
+
+/// Every test that the two documents name exists: `room`, `room::part` or `room::part::test`.
+#[test]
+fn the_tests_that_the_documents_name_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut named = 0;
+    for document in ["SECURITY.md", "docs/hostile-input.md"] {
+        let text = std::fs::read_to_string(root.join(document)).unwrap();
+        let words = text.split('`').skip(1).step_by(2);
+        for name in words.filter(|word| word.contains("::") && word.chars().all(|c| c.is_ascii_lowercase() || "_:0123456789".contains(c))) {
+            let parts: Vec<&str> = name.split("::").collect();
+            let file = |parts: &[&str]| {
+                let path = root.join("tests/it").join(parts.join("/"));
+                [path.with_extension("rs"), path.join("mod.rs")].iter().find_map(|path| std::fs::read_to_string(path).ok())
+            };
+            let (last, before) = parts.split_last().unwrap();
+            let is_test = file(before).is_some_and(|text| {
+                text.contains(&format!("fn {last}(")) || (parts[0] == "fuzz" && text.lines().any(|line| line.trim() == format!("{last},")))
+            });
+            assert!(is_test || file(&parts).is_some(), "{document} names `{name}`, which does not exist");
+            named += 1;
+        }
+    }
+    assert!(named > 40, "{named}");
 }

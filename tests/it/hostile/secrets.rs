@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use yizhan::platform::{self, twin::Verdict};
 
 use super::lines::Written;
-use crate::world::{KEY, MASTER_KEY, SECRET, World};
+use crate::world::{KEY, MASTER_KEY, SECRET, Setting, World};
 
 /// Shorter texts occur by chance.
 const TELLING: usize = 8;
@@ -143,6 +143,19 @@ fn files(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
     }
 }
 
+/// A robot that nobody answers for: every try fails, and the failure is told in many places.
+const ROBOT: &str = r#"
+[[robots]]
+name = "ops"
+kind = "dingtalk"
+url = "http://127.0.0.1:9/robot/send?access_token=planted-in-the-address-of-a-robot"
+secret = "SECplanted-for-signatures-of-a-robot"
+[[playbooks]]
+name = "tell"
+on = ["audit.*"]
+steps = [{ tell = "ops" }]
+"#;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_found_in_anything_that_was_said_or_written() {
     let log = Written::default();
@@ -153,7 +166,9 @@ async fn no_secret_is_found_in_anything_that_was_said_or_written() {
     planted.add("API key", KEY);
     planted.add("subscription", SECRET.strip_prefix("whsec_").unwrap());
     planted.add("master key", MASTER_KEY);
-    let mut world = World::new().await;
+    planted.add("robot's address", "planted-in-the-address-of-a-robot");
+    planted.add("robot's secret", "SECplanted-for-signatures-of-a-robot");
+    let mut world = World::with(Setting { extra: ROBOT.to_owned(), ..Setting::default() }).await;
     let mut answers = Vec::new();
     for platform in platform::ALL {
         let name = platform.name();
@@ -174,6 +189,8 @@ async fn no_secret_is_found_in_anything_that_was_said_or_written() {
         "/v1/deliveries?limit=500",
         "/v1/audit?limit=500",
         "/v1/rejected",
+        "/v1/runs",
+        "/v1/rollouts",
         "/v1/subscriptions",
         "/v1/operations",
         "/openapi.json",

@@ -8,11 +8,11 @@ use super::{connect, status, until_closed};
 use crate::world::{KEY, Setting, World};
 
 /// What `client_timeout` is in these worlds, and how much later the end may come on a busy machine.
-const TIMEOUT: Duration = Duration::from_secs(1);
-const AT_MOST: Duration = Duration::from_secs(12);
+const TIMEOUT: Duration = Duration::from_secs(2);
+const AT_MOST: Duration = Duration::from_secs(15);
 
 async fn impatient() -> World {
-    World::with(Setting { server: String::from("client_timeout = \"1s\""), ..Setting::default() }).await
+    World::with(Setting { server: String::from("client_timeout = \"2s\""), ..Setting::default() }).await
 }
 
 /// Sends these bytes at once, then one byte every 100 ms until nobody listens any more; the answer, and how long it took.
@@ -127,7 +127,7 @@ async fn pushes_are_served_while_two_hundred_senders_drip() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_reads_nothing_holds_up_nobody() {
-    let world = impatient().await;
+    let world = World::new().await;
     let mut deaf = Vec::new();
     for _ in 0..50 {
         let mut connection = connect(&world).await;
