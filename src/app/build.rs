@@ -166,6 +166,7 @@ impl App {
         let replays = Replays::new(log.clone(), log.clone(), log.clone(), fanout.clone(), Arc::clone(&clock));
         let tickets: Arc<dyn Tickets> = vault.clone();
         let inbox = Arc::new(Inbox::new(log.clone(), log.clone(), fanout.clone(), tickets, Arc::clone(&clock), components));
+        book.tells(&inbox);
         let doors = Doors {
             desk: Arc::clone(&desk),
             inbox: Arc::clone(&inbox),

@@ -1,6 +1,7 @@
 //! Facts: what an event says has happened, so that what a vendor pushed and what was found by asking it are told once.
 //!
-//! Made by [`super::Inbox`] for the few kinds of events that asking can find too: the end of an audit, of a build, a grant, a withdrawal.
+//! Made by [`super::Inbox`] for the few kinds of events that asking can find too: the end of an audit, of a build, of a change of the
+//! profile, a grant, a withdrawal.
 //! The log keeps the last facts of each authorizer and asks [`Fact::is_told`] in the batch that stores the event. Pure; reads no clock.
 //!
 //! What tells two facts of one kind apart, by vendor. An audit may fail, be submitted again and fail again, with the same version.
@@ -38,6 +39,8 @@ pub enum Subject {
     Audit,
     /// The making of a code package.
     Build,
+    /// The audit of a change of the profile.
+    Profile,
     /// A merchant's grant.
     Grant,
 }
@@ -49,6 +52,7 @@ impl Subject {
         match self {
             Self::Audit => "audit",
             Self::Build => "build",
+            Self::Profile => "profile",
             Self::Grant => "grant",
         }
     }
@@ -59,6 +63,7 @@ impl Subject {
         match kind {
             EventType::AuditPassed | EventType::AuditFailed => Some(Self::Audit),
             EventType::BuildSucceeded | EventType::BuildFailed => Some(Self::Build),
+            EventType::ProfilePassed | EventType::ProfileFailed => Some(Self::Profile),
             EventType::AuthorizationGranted | EventType::AuthorizationRevoked => Some(Self::Grant),
             _ => None,
         }

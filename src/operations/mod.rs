@@ -86,6 +86,8 @@ pub struct Observed<'a> {
     pub params: &'a Params,
     /// What it gave, in normal names.
     pub result: &'a Value,
+    /// The vendor's answer.
+    pub vendor: &'a Value,
     /// When it was answered.
     pub at: Timestamp,
 }
@@ -248,7 +250,8 @@ impl Desk {
             let (authorizer, params) = (authorizer.as_deref(), errand.params());
             match &result {
                 Ok(outcome) => {
-                    let done = Observed { component, authorizer, operation: name, params, result: &outcome.result, at };
+                    let done =
+                        Observed { component, authorizer, operation: name, params, result: &outcome.result, vendor: &outcome.vendor, at };
                     observer.carried_out(done).await;
                 }
                 Err(error) if !is_question => {

@@ -18,6 +18,17 @@ pub struct AuditLook {
     pub build: Option<&'static str>,
 }
 
+/// How the end of an audit of the profile is asked for, where no push tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProfileLook {
+    /// The operation that shows the profile as it is in force.
+    pub operation: &'static str,
+    /// The operations that change it.
+    pub changes: &'static [&'static str],
+    /// Their parameters that its result shows under the same names; a change of others shows in nothing that could be compared.
+    pub shows: &'static [&'static str],
+}
+
 /// The words that results of packages have for what became of an audit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stand {

@@ -104,6 +104,11 @@ pub trait Component: push::Pushes + token::Tokens + diagnose::Diagnose {
         None
     }
 
+    /// How its vendor is asked what became of an audit of the profile; `None` where a push tells, or nothing does.
+    fn profile_look(&self) -> Option<looks::ProfileLook> {
+        None
+    }
+
     /// Its vendor's list of the merchants that granted; `None` where there is none.
     fn grant_list(&self) -> Option<looks::GrantList> {
         None

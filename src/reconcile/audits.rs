@@ -121,6 +121,7 @@ impl Reconcile {
         let subject = match submission.awaited {
             Awaited::Audit => Subject::Audit,
             Awaited::Build => Subject::Build,
+            Awaited::Profile => Subject::Profile,
         };
         match self.ledger.told(name, authorizer, subject).await {
             Ok(told) if fact::has_ended(&told, &candidates(authorizer, submission, self.clock.now())) => return Became::Told,
@@ -131,10 +132,12 @@ impl Reconcile {
         if over <= self.clock.now() {
             return Became::GivenUp;
         }
-        let (operation, by_version) = match (submission.awaited, look.build) {
-            (Awaited::Build, Some(build)) => (build, true),
+        let (operation, by_version) = match (submission.awaited, look.build, corner.component.profile_look()) {
+            (Awaited::Build, Some(build), _) => (build, true),
+            (Awaited::Profile, _, Some(profile)) => (profile.operation, false),
             _ => (look.operation, look.by_version),
         };
+        let _asking = self.book.asks(name, authorizer);
         let params: Map<String, Value> =
             submission.version.iter().filter(|_| by_version).map(|version| (String::from("version"), json!(version))).collect();
         let outcome = match self.desk.carry_out(name, Some(authorizer), operation, params).await {
@@ -162,6 +165,7 @@ fn candidates(authorizer: &str, submission: &Submission, now: Timestamp) -> Vec<
     let kinds = match submission.awaited {
         Awaited::Audit => [EventType::AuditPassed, EventType::AuditFailed],
         Awaited::Build => [EventType::BuildSucceeded, EventType::BuildFailed],
+        Awaited::Profile => [EventType::ProfilePassed, EventType::ProfileFailed],
     };
     let data = ids(submission);
     kinds.into_iter().filter_map(|kind| Fact::found(authorizer, kind, &data, now, Some(submission.submitted_at), now)).collect()
@@ -181,8 +185,10 @@ fn text(item: &Members, name: &str) -> Option<String> {
 /// What the answer says of that submission. Pure.
 #[must_use]
 pub fn read(look: AuditLook, submission: &Submission, result: &Value) -> Answer {
-    if submission.awaited == Awaited::Build {
-        return built(submission, result);
+    match submission.awaited {
+        Awaited::Audit => {}
+        Awaited::Build => return built(submission, result),
+        Awaited::Profile => return changed(submission, result),
     }
     let items: Vec<&Members> = match result.get("items").and_then(Value::as_array) {
         Some(items) => items.iter().filter_map(Value::as_object).collect(),
@@ -250,6 +256,18 @@ fn is_released(item: &Members) -> bool {
     item.get("stage").and_then(Value::as_str) == Some("current")
 }
 
+/// A change that is in force was approved. That it is not says nothing: it may be in audit, or refused.
+fn changed(submission: &Submission, result: &Value) -> Answer {
+    let plain = |value: Option<&Value>| value.and_then(Value::as_str).map(|text| text.trim().to_owned());
+    let shows = |(name, wanted): (&String, &Value)| plain(result.get(name)).is_some_and(|shown| Some(shown) == plain(Some(wanted)));
+    if submission.wanted.is_empty() || !submission.wanted.iter().all(shows) {
+        return Answer::Open;
+    }
+    let fields: Vec<&str> = submission.wanted.keys().map(String::as_str).collect();
+    let data = Members::from_iter([(String::from("field"), Value::from(fields.join(", ")))]);
+    Answer::Ended { kind: EventType::ProfilePassed, data, at: None, since: submission.submitted_at }
+}
+
 fn built(submission: &Submission, result: &Value) -> Answer {
     let word = result.get("status").and_then(Value::as_str).unwrap_or_default();
     let (kind, reason) = match word {
@@ -283,6 +301,7 @@ pub(super) async fn adopt(reconcile: &Arc<Reconcile>, corner: &Corner) -> Result
                 version: note.version,
                 package_id: note.package_id,
                 audit_id: note.audit_id,
+                wanted: Map::new(),
                 submitted_at: note.at,
                 looks: 0,
                 next_look_at,

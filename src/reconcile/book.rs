@@ -4,18 +4,19 @@
 //! is little, and written durably first. A submission noted and never confirmed (the process died, or the outcome stayed unknown) is asked
 //! for like any other: the vendor says what became of it.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use super::ledger::Ledger;
 use crate::clock::Timestamp;
-use crate::inbox::LogError;
+use crate::inbox::{Inbox, LogError};
 use crate::operations::{Observed, Observer, Tried};
+use crate::platform::looks::ProfileLook;
 use crate::platform::loose;
 use crate::platform::operation::Params;
 use crate::platform::{Component, Components};
@@ -28,6 +29,8 @@ pub enum Awaited {
     Audit,
     /// The end of a build.
     Build,
+    /// The end of the audit of a changed profile.
+    Profile,
 }
 
 /// A submission whose end is awaited.
@@ -44,6 +47,9 @@ pub struct Submission {
     /// The vendor's number of the audit, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_id: Option<String>,
+    /// What the profile shows once the change is in force.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub wanted: Map<String, Value>,
     /// When it was sent. Its end is not before this.
     pub submitted_at: Timestamp,
     /// How often the vendor was asked.
@@ -78,6 +84,10 @@ pub struct Book {
     writing: tokio::sync::Mutex<()>,
     /// Counts what was noted: the workers look at their times again.
     news: watch::Sender<u64>,
+    /// Whom reconciling asks about at this moment: it tells what it finds itself.
+    asking: Mutex<HashSet<(String, String)>>,
+    /// Takes what is overheard. Weak: the inbox's handlers lead back here.
+    inbox: OnceLock<Weak<Inbox>>,
 }
 
 impl Book {
@@ -92,7 +102,38 @@ impl Book {
             open.insert(name.to_owned(), ledger.submissions(name).await?.into_iter().collect());
         }
         let (open, writing, news) = (Mutex::new(open), tokio::sync::Mutex::default(), watch::Sender::new(0));
-        Ok(Arc::new(Self { ledger, components, after, open, writing, news }))
+        let (asking, inbox) = (Mutex::default(), OnceLock::new());
+        Ok(Arc::new(Self { ledger, components, after, open, writing, news, asking, inbox }))
+    }
+
+    /// From now on what others are answered is told to that inbox too, where it shows an end that is awaited.
+    pub fn tells(&self, inbox: &Arc<Inbox>) {
+        drop(self.inbox.set(Arc::downgrade(inbox)));
+    }
+
+    /// Who takes what is overheard, unless reconciling asks about that authorizer itself.
+    pub(super) fn listener(&self, component: &str, authorizer: &str) -> Option<Arc<Inbox>> {
+        let whom = (component.to_owned(), authorizer.to_owned());
+        if self.asking.lock().unwrap_or_else(PoisonError::into_inner).contains(&whom) {
+            return None;
+        }
+        self.inbox.get()?.upgrade()
+    }
+
+    /// Reconciling asks about that authorizer until the guard is dropped.
+    pub(super) fn asks(&self, component: &str, authorizer: &str) -> Asking<'_> {
+        let whom = (component.to_owned(), authorizer.to_owned());
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner).insert(whom.clone());
+        Asking { book: self, whom }
+    }
+
+    /// Everything of that authorizer whose end is awaited and that was certainly accepted.
+    pub(super) fn accepted(&self, component: &str, authorizer: &str) -> Vec<(Place, Submission)> {
+        let from = Place { authorizer: authorizer.to_owned(), slot: String::new() };
+        let held = self.held();
+        let Some(open) = held.get(component) else { return Vec::new() };
+        let of = open.range(from..).take_while(|(place, _)| place.authorizer == authorizer);
+        of.filter(|(place, _)| !place.slot.ends_with(UNANSWERED)).map(|(place, submission)| (place.clone(), submission.clone())).collect()
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<String, Open>> {
@@ -181,7 +222,7 @@ impl Book {
     fn fresh(&self, awaited: Awaited, params: &Params, at: Timestamp) -> Submission {
         let first = at.checked_add(self.after).unwrap_or(Timestamp::MAX);
         let (version, package_id) = (params.text("version"), params.text("package_id"));
-        Submission { awaited, version, package_id, audit_id: None, submitted_at: at, looks: 0, next_look_at: first }
+        Submission { awaited, version, package_id, audit_id: None, wanted: Map::new(), submitted_at: at, looks: 0, next_look_at: first }
     }
 
     async fn submitted(&self, component: &dyn Component, authorizer: &str, awaited: Awaited, done: Observed<'_>) -> Result<(), LogError> {
@@ -204,6 +245,18 @@ impl Book {
         self.write(name, changes).await
     }
 
+    /// A change of the profile is awaited where it can be seen.
+    async fn changed(&self, component: &dyn Component, look: ProfileLook, authorizer: &str, done: Observed<'_>) -> Result<(), LogError> {
+        let wanted: Map<String, Value> =
+            look.shows.iter().filter_map(|name| Some(((*name).to_owned(), Value::from(done.params.text(name)?)))).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let submission = Submission { wanted, ..self.fresh(Awaited::Profile, done.params, done.at) };
+        let _alone = self.writing.lock().await;
+        self.write(component.name(), vec![(place(component, authorizer, &submission), Some(submission))]).await
+    }
+
     /// What was taken back is not waited for any more.
     async fn taken_back(&self, component: &str, authorizer: &str, done: Observed<'_>) -> Result<(), LogError> {
         let _alone = self.writing.lock().await;
@@ -224,6 +277,18 @@ impl Book {
     }
 }
 
+/// Reconciling asks about an authorizer.
+pub(super) struct Asking<'a> {
+    book: &'a Book,
+    whom: (String, String),
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.book.asking.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.whom);
+    }
+}
+
 fn unanswered(authorizer: &str) -> Place {
     Place { authorizer: authorizer.to_owned(), slot: format!("audit{UNANSWERED}") }
 }
@@ -235,6 +300,8 @@ fn place(component: &dyn Component, authorizer: &str, submission: &Submission) -
         Awaited::Build => format!("build:{which}"),
         Awaited::Audit if component.audit_look().is_some_and(|look| look.has_many) => format!("audit:{which}"),
         Awaited::Audit => String::from("audit"),
+        // One change is audited at a time (Alipay 5.7).
+        Awaited::Profile => String::from("profile"),
     };
     Place { authorizer: authorizer.to_owned(), slot }
 }
@@ -289,7 +356,10 @@ impl Observer for Book {
                 self.submitted(component.as_ref(), authorizer, Awaited::Build, done).await
             }
             "audit.withdraw" | "package.back_to_development" => self.taken_back(done.component, authorizer, done).await,
-            _ => Ok(()),
+            _ => match component.profile_look().filter(|look| look.changes.contains(&done.operation)) {
+                Some(look) => self.changed(component.as_ref(), look, authorizer, done).await,
+                None => self.overheard(component.as_ref(), authorizer, done).await,
+            },
         };
         if let Err(error) = noted {
             tracing::warn!(component = done.component, authorizer, operation = done.operation, %error, "a submission was not noted: its end is only heard of by push");

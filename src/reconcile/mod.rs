@@ -1,7 +1,7 @@
 //! What a lost push would have told: found by asking the vendors, and told as events marked as derived, never twice.
 //!
 //! Four looks at each component, as far as its vendor has them: the vendor's list of missed pushes (`missed`), the end of audits and builds
-//! that take too long (`audits`, of what the [`Book`] heard at the desk), the list of grants (`grants`), and the age of the newest ticket.
+//! that take too long (`audits`, of what the [`Book`] heard at the desk; what others are answered counts too, `overheard`), the list of grants (`grants`), and the age of the newest ticket.
 //! Run by `app` as one worker, at once after a loss of events; by `http` for a person. What is found goes through [`Inbox`], which knows
 //! what was told before. Sends nothing itself (the desk does), and gives up nobody on one look.
 
@@ -10,6 +10,7 @@ mod book;
 mod grants;
 mod ledger;
 mod missed;
+mod overheard;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

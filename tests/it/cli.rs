@@ -5,6 +5,7 @@ mod demo;
 mod operations;
 mod playbooks;
 mod rollout;
+mod rollout_live;
 mod service;
 mod serving;
 mod words;

@@ -44,11 +44,21 @@ impl Pace {
     }
 }
 
+/// Words for what is waited for that are shown at a time.
+const WAITS: usize = 2;
+
 /// The lines of the display.
-pub fn lines(progress: &Progress, pace: &Pace, failures: &[Value]) -> Vec<String> {
+pub fn lines(progress: &Progress, pace: &Pace, answer: &Value, failures: &[Value]) -> Vec<String> {
     let mut lines = vec![format!("{}  {}", progress.id, progress.headline()), bar(progress, pace), progress.stages()];
+    let waits = answer.get("waits").and_then(Value::as_array).into_iter().flatten();
+    lines.extend(waits.take(WAITS).map(wait));
     lines.extend(failures.iter().map(failure));
     lines
+}
+
+/// What some merchants wait for.
+fn wait(group: &Value) -> String {
+    format!("  {} {} wait: {}", text(group, "count"), text(group, "stage"), text(group, "reason"))
 }
 
 /// The same on one line.

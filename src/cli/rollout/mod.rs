@@ -1,9 +1,10 @@
-//! `yizhan rollout`: bring one template version to many merchants, watch how far it is, and steer it.
+//! `yizhan rollout`: bring one template version to many merchants, watch how far it is, steer it, and take it back.
 //!
 //! Speaks the service API like any other caller. The rollout lives in the service: nothing here needs to keep running.
 
 mod board;
 mod progress;
+mod rollback;
 mod start;
 mod status;
 mod steer;
@@ -15,9 +16,13 @@ use super::terminal::Terminal;
 /// Bring one template version to many merchants.
 #[derive(Debug, clap::Subcommand)]
 pub enum Rollout {
-    /// Begin a rollout, or say what it would do.
+    /// Say who would take part, and who would not and why; nothing is sent.
+    Plan(Box<start::Plan>),
+    /// Begin a rollout.
     Start(Box<start::Start>),
-    /// List rollouts, or tell how far one is and where its merchants stand.
+    /// List rollouts, newest first.
+    List(status::List),
+    /// Tell how far one is and where its merchants stand.
     Status(status::Status),
     /// Watch a rollout until it ends.
     Watch(watch::Watch),
@@ -29,19 +34,24 @@ pub enum Rollout {
     Cancel(steer::Cancel),
     /// Try again for those merchants where it failed.
     Retry(steer::One),
+    /// Take back what it released, where that is still online.
+    Rollback(rollback::Rollback),
 }
 
 impl Rollout {
     /// Carries it out.
     pub async fn run(self, terminal: &Terminal) -> Result<(), Failure> {
         match self {
+            Self::Plan(command) => command.run(terminal).await,
             Self::Start(command) => command.run(terminal).await,
+            Self::List(command) => command.run(terminal).await,
             Self::Status(command) => command.run(terminal).await,
             Self::Watch(command) => command.run(terminal).await,
             Self::Pause(command) => command.run(terminal, "pause").await,
             Self::Resume(command) => command.run(terminal, "resume").await,
             Self::Cancel(command) => command.run(terminal).await,
             Self::Retry(command) => command.run(terminal, "retry").await,
+            Self::Rollback(command) => command.run(terminal).await,
         }
     }
 }

@@ -8,6 +8,13 @@ use crate::cli::events::list::text;
 pub const STAGES: [&str; 11] =
     ["queued", "uploading", "uploaded", "submitting", "in_audit", "approved", "releasing", "released", "failed", "rejected", "cancelled"];
 
+/// Words that several merchants share, as the service groups them: the words, how many, one of them.
+pub fn groups(answer: &Value, name: &str) -> Vec<(String, u64, String)> {
+    let groups = answer.get(name).and_then(Value::as_array).into_iter().flatten();
+    let count = |group: &Value| group.get("count").and_then(Value::as_u64).unwrap_or_default();
+    groups.map(|group| (text(group, "reason"), count(group), text(group, "example"))).collect()
+}
+
 /// A rollout with how far it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
@@ -29,8 +36,10 @@ pub struct Progress {
     pub skipped: u64,
     /// Merchants in all.
     pub total: u64,
-    /// Why some failed: reason, how many, one of them.
-    pub reasons: Vec<(String, u64, String)>,
+    /// Whether what it released is being taken back.
+    pub rolling_back: bool,
+    /// Of those released, how many were taken back.
+    pub rolled_back: u64,
 }
 
 impl Progress {
@@ -43,7 +52,6 @@ impl Progress {
         anyhow::ensure!(!id.is_empty() && answer.get("counts").is_some_and(Value::is_object), "the answer is not a rollout");
         let number = |of: &Value, name: &str| of.get(name).and_then(Value::as_u64).unwrap_or_default();
         let counts = answer.get("counts").cloned().unwrap_or_default();
-        let reasons = answer.get("reasons").and_then(Value::as_array).into_iter().flatten();
         Ok(Self {
             id,
             state: text(answer, "state"),
@@ -54,7 +62,8 @@ impl Progress {
             counts: STAGES.map(|stage| number(&counts, stage)),
             skipped: number(answer, "skipped"),
             total: number(answer, "total"),
-            reasons: reasons.map(|group| (text(group, "reason"), number(group, "count"), text(group, "example"))).collect(),
+            rolling_back: answer.get("rolling_back") == Some(&Value::Bool(true)),
+            rolled_back: number(answer, "rolled_back"),
         })
     }
 
@@ -81,7 +90,7 @@ impl Progress {
 
     /// Whether it ended, or waits until somebody looks at it: then nothing more happens by itself.
     pub fn is_over(&self) -> bool {
-        matches!(self.state.as_str(), "done" | "cancelled" | "stopped")
+        matches!(self.state.as_str(), "done" | "cancelled" | "stopped") && !self.rolling_back
     }
 
     /// Whether it ended and went well for everybody who takes part.
@@ -97,7 +106,7 @@ impl Progress {
 
     /// Where the merchants stand, stages without anybody left out.
     pub fn stages(&self) -> String {
-        let named = STAGES.iter().copied().zip(self.counts).chain([("skipped", self.skipped)]);
+        let named = STAGES.iter().copied().zip(self.counts).chain([("skipped", self.skipped), ("rolled back", self.rolled_back)]);
         let some: Vec<String> = named.filter(|(_, count)| *count > 0).map(|(stage, count)| format!("{stage} {count}")).collect();
         if some.is_empty() { String::from("nobody takes part") } else { some.join(" · ") }
     }

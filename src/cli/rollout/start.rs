@@ -1,10 +1,11 @@
-//! `yizhan rollout start`: flags or a file become the body of `POST /v1/rollouts`. What is wrong with it, the service says.
+//! `yizhan rollout plan` and `start`: flags or a file become the body of `POST /v1/rollouts`. What is wrong with it, the service says.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 
+use super::progress::groups;
 use super::status::print_items;
 use super::watch::watch;
 use crate::cli::client::{Client, Remote};
@@ -12,15 +13,9 @@ use crate::cli::events::list::text;
 use crate::cli::failure::{Failure, hinted};
 use crate::cli::terminal::{Look, Terminal, plain};
 
-/// Begin a rollout, or say what it would do.
+/// What a rollout is to do: the members of its body.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "What it would do is counted and asked about first; --yes does not ask. It runs in the service, whoever watches it.\n\
-    For example:\n  \
-    yizhan rollout start douyin --template 9133504853504530001 --release 2.0.1 --description 'spring menu' --tag north --canary 5\n  \
-    yizhan rollout start --file rollout.toml --dry-run"
-)]
-pub struct Start {
+struct Wanted {
     /// Component name.
     component: Option<String>,
     /// A file with the members of the body: JSON, or TOML where its name ends in .toml. Flags stand over it.
@@ -71,7 +66,35 @@ pub struct Start {
     /// Hours in which it releases, China time, as in 22:00-06:00.
     #[arg(long, value_name = "HOURS")]
     window: Option<String>,
-    /// Only say who takes part, and who does not and why.
+}
+
+/// Say who would take part, and who would not and why; nothing is sent.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Every parameter is checked and every missing variable is named, merchant by merchant. Merchants go to standard output; with\n\
+    --json the service's whole answer does. For example:\n  \
+    yizhan rollout plan douyin --template 9133504853504530001 --release 2.0.1 --description 'spring menu' --all\n  \
+    yizhan rollout plan --file rollout.toml --json"
+)]
+pub struct Plan {
+    #[command(flatten)]
+    wanted: Wanted,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// Begin a rollout.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "What it would do is counted and asked about first; --yes does not ask. It runs in the service, whoever watches it.\n\
+    For example:\n  \
+    yizhan rollout start douyin --template 9133504853504530001 --release 2.0.1 --description 'spring menu' --tag north --canary 5\n  \
+    yizhan rollout start --file rollout.toml --watch --yes"
+)]
+pub struct Start {
+    #[command(flatten)]
+    wanted: Wanted,
+    /// Only say who takes part, and who does not and why: `rollout plan`.
     #[arg(long, conflicts_with = "watch")]
     dry_run: bool,
     /// Watch it until it ends.
@@ -87,15 +110,22 @@ pub struct Start {
     remote: Remote,
 }
 
+impl Plan {
+    /// Says it.
+    pub async fn run(self, terminal: &Terminal) -> Result<(), Failure> {
+        let body = self.wanted.body()?;
+        tell_preview(terminal, &preview(&self.remote.client()?, body).await?)
+    }
+}
+
 impl Start {
     /// Begins it.
     pub async fn run(self, terminal: &Terminal) -> Result<(), Failure> {
-        let mut body = self.body()?;
+        let mut body = self.wanted.body()?;
         let client = self.remote.client()?;
         let is_dry = self.dry_run || body.get("dry_run") == Some(&Value::Bool(true));
         if is_dry || !self.yes {
-            body.insert(String::from("dry_run"), true.into());
-            let preview = client.post(&PATH, &Value::Object(body.clone())).await?;
+            let preview = preview(&client, body.clone()).await?;
             if is_dry {
                 return tell_preview(terminal, &preview);
             }
@@ -118,7 +148,9 @@ impl Start {
         }
         watch(terminal, &client, &id).await
     }
+}
 
+impl Wanted {
     /// The members of the body that were given.
     fn body(&self) -> Result<Map<String, Value>, Failure> {
         let mut body = match &self.file {
@@ -188,6 +220,12 @@ fn read(file: &Path) -> Result<Map<String, Value>, Failure> {
     read.map_err(|error| Failure::usage(format!("--file {shown}: {error}"), "write the members of POST /v1/rollouts; see `yizhan openapi`"))
 }
 
+/// What it would do, by the service's word.
+async fn preview(client: &Client, mut body: Map<String, Value>) -> anyhow::Result<Value> {
+    body.insert(String::from("dry_run"), true.into());
+    client.post(&PATH, &Value::Object(body)).await
+}
+
 async fn begin(client: &Client, body: &Value, key: Option<&str>) -> anyhow::Result<Value> {
     let headers: Vec<_> = key.map(|key| ("idempotency-key", key)).into_iter().collect();
     let (_, answer) = client.post_any(&PATH, body, &headers).await?;
@@ -214,5 +252,8 @@ fn tell_preview(terminal: &Terminal, preview: &Value) -> Result<(), Failure> {
         print_items(terminal, items)?;
     }
     terminal.say(format!("{partakers} merchants take part, {skipped} do not; nothing was sent"));
+    for (reason, count, example) in groups(preview, "reasons") {
+        terminal.say(plain(&format!("  {count} × {reason} (for example {example})")));
+    }
     Ok(())
 }

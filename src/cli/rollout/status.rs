@@ -1,4 +1,4 @@
-//! `yizhan rollout status`.
+//! `yizhan rollout list` and `status`.
 
 use serde_json::Value;
 
@@ -9,7 +9,24 @@ use crate::cli::failure::Failure;
 use crate::cli::table::Table;
 use crate::cli::terminal::{Terminal, plain};
 
-/// List rollouts, or tell how far one is and where its merchants stand.
+/// List rollouts, newest first.
+#[derive(Debug, clap::Args)]
+pub struct List {
+    /// How many at most.
+    #[arg(long, default_value_t = 1000)]
+    limit: usize,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl List {
+    /// Lists them.
+    pub async fn run(self, terminal: &Terminal) -> Result<(), Failure> {
+        all(&self.remote.client()?, terminal, self.limit).await
+    }
+}
+
+/// Tell how far one is and where its merchants stand.
 #[derive(Debug, clap::Args)]
 pub struct Status {
     /// Its id (`rol_…`); without it, all rollouts are listed, newest first.
@@ -44,9 +61,12 @@ async fn all(client: &Client, terminal: &Terminal, limit: usize) -> Result<(), F
     if terminal.json {
         return Ok(terminal.json(&list)?);
     }
-    let mut table = Table::new(&["ID", "STATE", "COMPONENT", "VERSION", "UNTIL", "CREATED"]);
+    let mut table = Table::new(&["ID", "STATE", "COMPONENT", "VERSION", "UNTIL", "ENDED", "CREATED"]);
     for item in &list.items {
-        table.row(["id", "state", "component", "version", "until", "created_at"].map(|member| text(item, member)));
+        let [id, state, component, version, until, created] =
+            ["id", "state", "component", "version", "until", "created_at"].map(|member| text(item, member));
+        let ended = Progress::read(item).map(|progress| format!("{} of {}", progress.ended(), progress.total)).unwrap_or_default();
+        table.row([id, state, component, version, until, ended, created]);
     }
     table.print(terminal)?;
     list.say_if_more(terminal);
@@ -58,18 +78,20 @@ async fn one(client: &Client, terminal: &Terminal, id: &str) -> Result<(), Failu
     if terminal.json {
         return Ok(terminal.json(&answer)?);
     }
-    tell(terminal, &Progress::read(&answer)?)
+    tell(terminal, &Progress::read(&answer)?, &answer)
 }
 
-/// Tells how far it is: state, stages, reasons.
-pub fn tell(terminal: &Terminal, progress: &Progress) -> Result<(), Failure> {
+/// Tells how far it is: state, stages, and why some failed, wait or take no part.
+pub fn tell(terminal: &Terminal, progress: &Progress, answer: &Value) -> Result<(), Failure> {
     terminal.data(plain(&format!("{}  {}", progress.id, progress.headline())))?;
     terminal.data(format!("{} of {}: {}", progress.ended(), progress.total, progress.stages()))?;
-    if !progress.reasons.is_empty() {
-        let mut table = Table::new(&["COUNT", "REASON", "FOR EXAMPLE"]);
-        for (reason, count, example) in &progress.reasons {
-            table.row([count.to_string(), reason.clone(), example.clone()]);
-        }
+    let mut table = Table::new(&["STAGE", "COUNT", "REASON", "FOR EXAMPLE"]);
+    let groups = ["reasons", "waits", "skips"].into_iter().filter_map(|name| answer.get(name)?.as_array());
+    let groups: Vec<&Value> = groups.flatten().collect();
+    for group in &groups {
+        table.row(["stage", "count", "reason", "example"].map(|member| text(group, member)));
+    }
+    if !groups.is_empty() {
         table.print(terminal)?;
     }
     Ok(())

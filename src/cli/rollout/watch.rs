@@ -40,19 +40,9 @@ impl Watch {
 
 /// Watches until the rollout ends or the person has seen enough.
 pub async fn watch(terminal: &Terminal, client: &Client, id: &str) -> Result<(), Failure> {
-    match until_ctrl_c(follow(terminal, client, id)).await {
-        Some(Ok(progress)) => ended(terminal, &progress),
-        Some(Err(error)) => Err(error.into()),
-        None => {
-            terminal.say(format!("the rollout goes on in the service; come back with: yizhan rollout watch {}", plain(id)));
-            Err(Failure::Told(1))
-        }
-    }
-}
-
-fn ended(terminal: &Terminal, progress: &Progress) -> Result<(), Failure> {
+    let Some((progress, answer)) = seen(terminal, client, id, Progress::is_over).await? else { return Err(Failure::Told(1)) };
     if !terminal.json {
-        status::tell(terminal, progress)?;
+        status::tell(terminal, &progress, &answer)?;
     }
     if progress.state == "stopped" {
         let id = plain(&progress.id);
@@ -61,8 +51,24 @@ fn ended(terminal: &Terminal, progress: &Progress) -> Result<(), Failure> {
     if progress.went_well() { Ok(()) } else { Err(Failure::Told(1)) }
 }
 
-/// Shows how far it is until it ends. A service that does not answer, as while it is restarted, is asked again.
-async fn follow(terminal: &Terminal, client: &Client, id: &str) -> anyhow::Result<Progress> {
+/// Shows how far it is until that holds of it; nothing when the person has seen enough before.
+pub async fn seen(
+    terminal: &Terminal,
+    client: &Client,
+    id: &str,
+    is_enough: fn(&Progress) -> bool,
+) -> anyhow::Result<Option<(Progress, Value)>> {
+    match until_ctrl_c(follow(terminal, client, id, is_enough)).await {
+        Some(seen) => seen.map(Some),
+        None => {
+            terminal.say(format!("the rollout goes on in the service; come back with: yizhan rollout watch {}", plain(id)));
+            Ok(None)
+        }
+    }
+}
+
+/// A service that does not answer, as while it is restarted, is asked again.
+async fn follow(terminal: &Terminal, client: &Client, id: &str, is_enough: fn(&Progress) -> bool) -> anyhow::Result<(Progress, Value)> {
     let (mut board, mut pace) = (terminal.board(), Pace::default());
     let (mut shown, mut failures, mut silent) = (None, Vec::new(), false);
     loop {
@@ -88,12 +94,12 @@ async fn follow(terminal: &Terminal, client: &Client, id: &str) -> anyhow::Resul
             true if is_news => terminal.json(&answer)?,
             true => {}
             false => {
-                let lines: Vec<String> = board::lines(&progress, &pace, &failures).iter().map(|line| plain(line)).collect();
+                let lines: Vec<String> = board::lines(&progress, &pace, &answer, &failures).iter().map(|line| plain(line)).collect();
                 board.show(&lines, &plain(&board::line(&progress, &pace)));
             }
         }
-        if progress.is_over() {
-            return Ok(progress);
+        if is_enough(&progress) {
+            return Ok((progress, answer));
         }
         shown = Some(progress);
         tokio::time::sleep(EVERY).await;

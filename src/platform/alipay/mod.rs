@@ -32,7 +32,7 @@ use std::sync::Arc;
 use super::operation::Operations;
 use super::proxy::Proxied;
 use super::{Component, Platform, Title, Twin};
-use crate::platform::looks::{AuditLook, GrantList};
+use crate::platform::looks::{AuditLook, GrantList, ProfileLook};
 use crate::settings::{Problem, Settings};
 use settings::Application;
 
@@ -109,6 +109,15 @@ impl Component for Application {
             has_stages: false,
             has_many: false,
             build: Some("package.build_status"),
+        })
+    }
+
+    /// No message tells it (Alipay 5.7): what was approved is in force, and what was refused shows nowhere.
+    fn profile_look(&self) -> Option<ProfileLook> {
+        Some(ProfileLook {
+            operation: "profile.get",
+            changes: &["profile.modify", "profile.set_name", "profile.set_intro"],
+            shows: &["name", "english_name", "slogan", "intro", "phone", "email"],
         })
     }
 

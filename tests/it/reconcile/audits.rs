@@ -214,7 +214,16 @@ async fn a_vendor_that_does_not_answer_is_asked_again_and_nothing_is_lost() {
 fn submission(version: Option<&str>, package_id: Option<&str>) -> Submission {
     let at: Timestamp = "2026-11-20T07:00:00Z".parse().unwrap();
     let (version, package_id) = (version.map(str::to_owned), package_id.map(str::to_owned));
-    Submission { awaited: Awaited::Audit, version, package_id, audit_id: None, submitted_at: at, looks: 0, next_look_at: at }
+    Submission {
+        awaited: Awaited::Audit,
+        version,
+        package_id,
+        audit_id: None,
+        wanted: Map::new(),
+        submitted_at: at,
+        looks: 0,
+        next_look_at: at,
+    }
 }
 
 fn kind(answer: &Answer) -> Option<(EventType, &Map<String, Value>)> {

@@ -3,6 +3,8 @@
 mod audits;
 mod facts;
 mod grants;
+mod overheard;
+mod profiles;
 mod pushes;
 
 use std::time::Duration;

@@ -7,7 +7,7 @@ mod outage;
 mod retention;
 mod rollback;
 mod steering;
-mod stories;
+pub mod stories;
 mod thousand;
 mod waves;
 mod weather;

@@ -1,11 +1,14 @@
 //! A vendor that is away for an hour, in the middle of everything: what was on its way arrives, once, and the vendor is not hammered.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
+use yizhan::clock::Clock;
+use yizhan::event_type::EventType;
+use yizhan::inbox::Finding;
 use yizhan::outbound::vendors::HttpVendors;
 use yizhan::outbound::{SendError, Vendors};
 use yizhan::platform::twin::Verdict;
@@ -22,14 +25,19 @@ struct Weather {
     /// The platform that is away.
     platform: String,
     storms: AtomicBool,
+    /// Calls that pass before the storm.
+    passes: AtomicUsize,
+    /// The vendor does everything, and no answer comes back.
+    swallows: AtomicBool,
     /// What was tried in the storm: host and path.
     tried: Mutex<Vec<String>>,
 }
 
 impl Weather {
     fn over(platform: &str) -> Arc<Self> {
-        let (vendors, platform, storms) = (HttpVendors::new().unwrap(), platform.to_owned(), AtomicBool::new(false));
-        Arc::new(Self { vendors, platform, storms, tried: Mutex::default() })
+        let (vendors, platform) = (HttpVendors::new().unwrap(), platform.to_owned());
+        let (storms, passes, swallows, tried) = Default::default();
+        Arc::new(Self { vendors, platform, storms, passes, swallows, tried })
     }
 }
 
@@ -39,11 +47,15 @@ impl Vendors for Weather {
         if !self.storms.load(Ordering::SeqCst) || !call.target().contains(&format!("/{}", self.platform)) {
             return self.vendors.send(call).await;
         }
+        let passing = self.passes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if passing.is_ok() {
+            return self.vendors.send(call).await;
+        }
         let target = call.target().split('?').next().unwrap_or_default().to_owned();
         let turn = {
             let mut tried = self.tried.lock().unwrap();
             tried.push(target.clone());
-            tried.len() % 5
+            if self.swallows.load(Ordering::SeqCst) { 4 } else { tried.len() % 5 }
         };
         if matches!(turn, 3 | 4) {
             let _ = self.vendors.send(call).await;
@@ -176,4 +188,40 @@ async fn many_merchants_wait_for_a_vendor_that_is_away_with_one_question_at_a_ti
     let done = deployment.until(&id, "done", |shown| shown["state"] == "done").await;
     assert_eq!(done["counts"]["uploaded"], 40, "{done}");
     assert_eq!(deployment.deeds("package.upload"), [1; 40]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_about_its_build_hurries_a_merchant_that_waits_for_it() {
+    let weather = Weather::over("alipay");
+    let setting = Setting { vendors: Some(weather.clone()), ..Setting::default() };
+    let deployment = Deployment::with("alipay", "", setting).await;
+    let shop = deployment.shops[0];
+    // The list is answered, the upload is done, and nothing is heard of it.
+    weather.passes.store(1, Ordering::SeqCst);
+    weather.swallows.store(true, Ordering::SeqCst);
+    weather.storms.store(true, Ordering::SeqCst);
+    let id = deployment.begin(json!({"authorizers": [shop], "until": "uploaded"})).await;
+    deployment.until(&id, "doubt", |shown| shown["waits"].to_string().contains("not answered for certain")).await;
+    weather.storms.store(false, Ordering::SeqCst);
+    // Time stands still from here: it waits.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(deployment.show(&id).await["counts"]["uploading"], 1);
+    let app = deployment.world.app();
+    let component = app.config.components.named("alipay").unwrap();
+    let finding = |version: &str| Finding {
+        authorizer: shop,
+        kind: EventType::BuildSucceeded,
+        data: json!({"version": version}).as_object().unwrap().clone(),
+        asked: "package.build_status",
+        vendor: json!({}),
+        at: deployment.world.clock.now(),
+        since: None,
+    };
+    app.inbox.derive(component.as_ref(), finding("1.9.0")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(deployment.show(&id).await["counts"]["uploading"], 1, "another version");
+    app.inbox.derive(component.as_ref(), finding("2.0.1")).await.unwrap();
+    let done = async || (deployment.show(&id).await["counts"]["uploaded"] == 1).then_some(());
+    deployment.world.until("the upload is known", done).await;
+    assert_eq!(deployment.deeds("package.upload"), [1]);
 }

@@ -106,46 +106,48 @@ async fn a_batch_that_goes_wrong_stops_the_rollout_before_the_next_one() {
     assert_eq!((&done["counts"]["released"], &done["counts"]["rejected"]), (&json!(2), &json!(1)));
 }
 
-/// When each accepted upload reached the vendor, in seconds since the first.
-fn uploads(deployment: &Deployment) -> Vec<i64> {
-    let journal = deployment.world.simulator.journal();
-    let times: Vec<Timestamp> = journal.iter().filter(|entry| entry.deed == "package.upload").map(|entry| entry.at).collect();
-    times.iter().map(|at| at.duration_since(times[0]).as_secs()).collect()
-}
-
-async fn let_pass(deployment: &Deployment, seconds: u32) {
-    for _ in 0..seconds {
-        deployment.world.advance(Duration::from_secs(1));
-        tokio::time::sleep(Duration::from_millis(15)).await;
-    }
+/// How many have not begun, over those rollouts; once it is that many, and a while later still.
+async fn queued(deployment: &Deployment, ids: &[String], wanted: u64) {
+    let count = async || {
+        let mut count = 0;
+        for id in ids {
+            count += deployment.show(id).await["counts"]["queued"].as_u64().unwrap();
+        }
+        count
+    };
+    deployment.world.until("steps begun", async || (count().await <= wanted).then_some(())).await;
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert_eq!(count().await, wanted, "no more than its pace");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollout_begins_no_more_steps_a_second_than_its_rate() {
     let deployment = Deployment::of("kuaishou").await;
-    let id = deployment.begin(json!({"until": "uploaded", "rate": 0.1})).await;
-    let_pass(&deployment, 40).await;
-    deployment.until(&id, "done", |shown| shown["state"] == "done").await;
-    let times = uploads(&deployment);
-    assert!(times.len() == 3 && times.windows(2).all(|pair| pair[1] - pair[0] >= 9), "{times:?}");
+    let ids = [deployment.begin(json!({"until": "uploaded", "rate": 0.1})).await];
+    queued(&deployment, &ids, 2).await;
+    deployment.world.advance(Duration::from_secs(9));
+    queued(&deployment, &ids, 2).await;
+    deployment.world.advance(Duration::from_secs(1));
+    queued(&deployment, &ids, 1).await;
+    deployment.world.advance(Duration::from_secs(10));
+    queued(&deployment, &ids, 0).await;
+    deployment.until(&ids[0], "done", |shown| shown["state"] == "done").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_rollouts_of_a_component_together_keep_its_rate() {
     let deployment = Deployment::with("kuaishou", "rate = 1", Setting::default()).await;
-    let [first, second, third] = deployment.shops;
     let mut ids = Vec::new();
-    for shop in [first, second, third] {
+    for shop in deployment.shops {
         ids.push(deployment.begin(json!({"until": "uploaded", "authorizers": [shop]})).await);
     }
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(uploads(&deployment).len() <= 1, "time stands still: one step is begun, of one rollout");
-    let_pass(&deployment, 12).await;
+    for left in [2, 1, 0] {
+        queued(&deployment, &ids, left).await;
+        deployment.world.advance(Duration::from_secs(1));
+    }
     for id in &ids {
         deployment.until(id, "done", |shown| shown["state"] == "done").await;
     }
-    let times = uploads(&deployment);
-    assert!(times.len() == 3 && times[2] >= 2, "{times:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
