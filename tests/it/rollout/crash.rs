@@ -152,6 +152,9 @@ impl Process {
                 _ => None,
             };
             match after {
+                _ if operation == "audit.quota" => json!({"remaining": 5}),
+                _ if operation == "audit.hosts" => json!({"hosts": ["douyin"]}),
+                _ if operation.ends_with("_domain.add") => json!({}),
                 // What the desk does for what another process may have sent: the vendor's record is asked first.
                 Some(after) if resumed && *state == after => json!({}),
                 Some(after) => {
@@ -199,7 +202,9 @@ impl Hands for Process {
 
     fn takes(&self, _: &str, operation: &str) -> Result<Vec<&'static str>, OperationError> {
         match operation {
-            "package.list" | "package.upload" | "audit.submit" | "package.release" | "package.rollback" => Ok(vec!["version"]),
+            "package.list" | "package.upload" | "package.release" | "package.rollback" => Ok(vec!["version"]),
+            "audit.submit" => Ok(vec!["version", "hosts"]),
+            "audit.quota" | "audit.hosts" | "server_domain.add" | "safe_domain.add" => Ok(Vec::new()),
             "package.build_status" | "package.get" if self.platform == "alipay" => Ok(vec!["version"]),
             other => Err(OperationError::UnknownOperation { platform: "baidu", name: other.to_owned(), nearest: None }),
         }
@@ -265,7 +270,11 @@ pub fn spec() -> Spec {
         template_id: json!(12),
         version: String::from("2.0.1"),
         description: String::from("spring"),
-        variables: Map::new(),
+        // Every question and every setting that may stand between two deeds.
+        variables: Map::from_iter([
+            (String::from("server_domain"), json!({"request": ["https://api.example.com"]})),
+            (String::from("safe_domain"), json!("https://shop.example.com")),
+        ]),
         until: Goal::Released,
         concurrency: 4,
         rate: None,
@@ -282,6 +291,8 @@ pub const OPTIONS: Options = Options {
     most: 8,
     rate: None,
 };
+
+const PLATFORMS: [&str; 4] = ["baidu", "douyin", "kuaishou", "alipay"];
 
 /// One process from its start until its death, or until the rollout is done; with `takes_back`, until all of it is taken back. `true`: it died.
 async fn live(world: &Arc<World>, platform: &'static str, fate: &Arc<Fate>, takes_back: bool) -> bool {
@@ -319,7 +330,7 @@ async fn live(world: &Arc<World>, platform: &'static str, fate: &Arc<Fate>, take
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_between_any_two_lines_repeats_no_deed() {
-    for platform in ["baidu", "kuaishou", "alipay"] {
+    for platform in PLATFORMS {
         for steps in 0.. {
             let world = Arc::new(World::default());
             let died = live(&world, platform, &Fate::after(steps), false).await;
@@ -341,7 +352,7 @@ async fn a_kill_between_any_two_lines_repeats_no_deed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_between_any_two_lines_of_a_rollback_takes_everything_back_once() {
-    for platform in ["baidu", "kuaishou"] {
+    for platform in PLATFORMS {
         for steps in 0.. {
             let world = Arc::new(World::default());
             live(&world, platform, &Fate::after(usize::MAX), false).await;
