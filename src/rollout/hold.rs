@@ -35,6 +35,8 @@ pub(super) struct Active {
     pub running: u32,
     /// When its rate allows the next step.
     pub next_step: Timestamp,
+    /// People's requests under way: one that has ended stays as long as somebody is about to take it up again.
+    pub visits: u32,
 }
 
 impl Active {
@@ -80,6 +82,20 @@ impl Floor {
 /// The lock; held for moments, never while something is waited for.
 pub(super) fn locked(floor: &Mutex<Floor>) -> MutexGuard<'_, Floor> {
     floor.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A person's request that is under way; it ends when this is dropped.
+pub(super) struct Visit<'a> {
+    pub floor: &'a Mutex<Floor>,
+    pub id: RolloutId,
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        if let Some(active) = locked(self.floor).active.get_mut(&self.id) {
+            active.visits = active.visits.saturating_sub(1);
+        }
+    }
 }
 
 /// An item in the hands of the one task that is at work on it.

@@ -132,7 +132,7 @@ impl Rollouts {
         let items = self.log.items(kept.record.id).await?;
         let entries = items.into_iter().map(|kept| (kept.record.authorizer.clone(), Entry::new(kept.record, kept.version))).collect();
         let now = self.clock.now();
-        let active = Active { version: kept.version, rollout: kept.record, entries, running: 0, next_step: now };
+        let active = Active { version: kept.version, rollout: kept.record, entries, running: 0, next_step: now, visits: 0 };
         locked(&self.floor).active.entry(active.rollout.id).or_insert(active);
         Ok(())
     }

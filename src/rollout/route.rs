@@ -123,9 +123,8 @@ pub const ROUTES: &[Route] = &[
         acts_on_newest: true,
         domains: &[SERVER, WEBVIEW],
         defaults: &[],
-        shows_after: 30,
-        // Of a mini program that has no version yet its look-up does not tell; that the list lacks the version before and after does.
-        looks_up_uploads: false,
+        shows_after: 10,
+        looks_up_uploads: true,
         quota_codes: &[],
         // Kuaishou 6: at least a minute.
         pauses: &[Pause { code: "100100402", seconds: 60 }],

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::advance::{On, advance};
 use super::hands::Happened;
-use super::hold::{Entry, Held, locked};
+use super::hold::{Entry, Held, Visit, locked};
 use super::record::{Item, Rollback, Rollout, RolloutId, Spec, State};
 use super::shelf::Kept;
 use super::stage::Stage;
@@ -217,10 +217,15 @@ impl Rollouts {
     /// # Errors
     /// It was cancelled.
     pub async fn retry(&self, id: RolloutId) -> Result<u32, RolloutError> {
-        self.activate(id).await?;
-        self.turn(id, "tried again", |state| state != State::Cancelled, State::Running).await?;
+        let visit = self.activate(id).await?;
+        if let Err(error) = self.turn(id, "tried again", |state| state != State::Cancelled, State::Running).await {
+            drop(visit);
+            self.review(id).await?;
+            return Err(error);
+        }
         self.set(id, |rollout| rollout.forgiven = 0).await?;
         let count = self.tell(id, |item| item.stage == Stage::Failed, &On::Retried.into()).await?;
+        drop(visit);
         self.review(id).await?;
         self.bell.notify_one();
         Ok(count)
@@ -252,7 +257,7 @@ impl Rollouts {
     /// # Errors
     /// The store's.
     pub async fn roll_back(&self, id: RolloutId) -> Result<u32, RolloutError> {
-        self.activate(id).await?;
+        let visit = self.activate(id).await?;
         self.set(id, |rollout| {
             if rollout.state == State::Running {
                 rollout.state = State::Paused;
@@ -266,6 +271,7 @@ impl Rollouts {
         // Those that came to their release meanwhile.
         count = count.saturating_add(self.want_back(id, |rollback| rollback.is_none()).await?);
         tracing::info!(rollout = %id, authorizers = count, "what a rollout released is taken back");
+        drop(visit);
         self.review(id).await?;
         self.bell.notify_one();
         Ok(count)
@@ -285,14 +291,17 @@ impl Rollouts {
         Ok(count)
     }
 
-    /// Brings one that has ended back into memory.
-    async fn activate(&self, id: RolloutId) -> Result<(), RolloutError> {
+    /// Brings one that has ended back into memory, and keeps it there until the visit is over.
+    async fn activate(&self, id: RolloutId) -> Result<Visit<'_>, RolloutError> {
         let _alone = self.changing.lock().await;
-        if !locked(&self.floor).active.contains_key(&id) {
+        loop {
+            if let Some(active) = locked(&self.floor).active.get_mut(&id) {
+                active.visits = active.visits.saturating_add(1);
+                return Ok(Visit { floor: &self.floor, id });
+            }
             let kept = self.log.rollout(id).await?.ok_or(RolloutError::Unknown)?;
             self.take_up(kept).await?;
         }
-        Ok(())
     }
 
     async fn turn(&self, id: RolloutId, how: &str, from: impl Fn(State) -> bool, to: State) -> Result<(), RolloutError> {

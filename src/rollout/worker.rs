@@ -345,6 +345,7 @@ impl Rollouts {
         let is_over = |active: &Active| {
             matches!(active.rollout.state, State::Done | State::Cancelled)
                 && !active.rollout.rolling_back
+                && active.visits == 0
                 && active.entries.values().all(|entry| !entry.is_busy && entry.mail.is_empty())
         };
         if floor.active.get(&id).is_some_and(is_over) {

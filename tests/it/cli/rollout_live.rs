@@ -114,7 +114,7 @@ async fn a_rollout_is_planned_begun_watched_and_taken_back_from_the_command_line
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollout_is_paused_resumed_retried_and_cancelled_from_the_command_line() {
     let deployment = Deployment::of("kuaishou").await;
-    let started = cli(&deployment, &with("start", &["--yes", "--template=99", "--watch", "--json"]).as_slice()[..]).await;
+    let started = cli(&deployment, &with("start", &["--yes", "--template=99", "--watch", "--json"])).await;
     assert_eq!(started.code, 2, "a flag given twice is wrong use: {}", started.err);
     let wrong =
         ["rollout", "start", "kuaishou", "--template=99", "--release=2.0.1", "--description=d", "--all", "--yes", "--watch", "--json"];
