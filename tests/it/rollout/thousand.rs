@@ -90,7 +90,7 @@ impl Town {
 
     async fn start(&mut self) {
         self.service = Some(Running::start(&["serve"], Some(&self.file), Stdio::null(), &self.file.with_extension("log")));
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while !self.client.get(format!("{}/readyz", self.base)).send().await.is_ok_and(|response| response.status() == 200) {
             assert!(Instant::now() < deadline, "not ready: {}", self.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
