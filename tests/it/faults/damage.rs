@@ -81,8 +81,9 @@ async fn generations(station: &Station) -> Vec<u64> {
     generations
 }
 
-/// A store with something in every kind of file: events in journal and tables, tokens, subscriptions. With a backup of an earlier moment.
-async fn filled() -> (Station, PathBuf, Vec<u64>) {
+/// A store with something in every kind of file: events in the journal, with enough large ones in tables too, tokens, subscriptions. With a
+/// backup of an earlier moment, before the large ones.
+async fn filled(large: usize) -> (Station, PathBuf, Vec<u64>) {
     let mut station = Station::new().await;
     station.granted().await;
     for number in 0..60 {
@@ -104,7 +105,7 @@ async fn filled() -> (Station, PathBuf, Vec<u64>) {
             };
             std::iter::repeat_with(next).flatten().take(100_000).collect::<Vec<u8>>()
         };
-        for number in 0..400 {
+        for number in 0..large {
             let mut arrival = crate::log::world::arrival(&format!("noise {number}"), None, crate::log::world::start(), &[]);
             arrival.event.body = body().into();
             arrival.event.kind = EventType::VendorOther;
@@ -123,7 +124,7 @@ async fn filled() -> (Station, PathBuf, Vec<u64>) {
 
 /// Every harm to one half of the store: what is gone afterwards was named before, and the service says it or does not start.
 async fn harmed(half: &str) {
-    let (mut station, _, before) = filled().await;
+    let (mut station, _, before) = filled(400).await;
     let whole = station.beside("whole");
     fs::rename(&station.store, &whole).unwrap();
     copy_all(&whole, &station.store);
@@ -202,7 +203,7 @@ async fn damage_of_the_vault_is_named_and_never_dropped_without_a_word() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_mends_a_damaged_log_and_what_is_missing_is_counted() {
-    let (mut station, archive, before) = filled().await;
+    let (mut station, archive, before) = filled(20).await;
     let archive = archive.to_str().unwrap();
     let journal = files(&station.store.join("log")).into_iter().rfind(|file| file.extension().is_some_and(|it| it == "jnl")).unwrap();
     Harm::Flip(30).to(&journal);
@@ -214,11 +215,12 @@ async fn a_backup_mends_a_damaged_log_and_what_is_missing_is_counted() {
     station.start().await;
     assert_eq!(generations(&station).await, before, "the vault is as it was");
     let stored = station.stored().await;
-    assert_eq!(stored.len(), 60, "what the backup holds");
+    // What the backup holds, and by now perhaps what asking the vendors has found again.
+    assert!((60..=120).contains(&stored.len()), "{}", stored.len());
     let metrics = station.client.get(format!("{}/metrics", station.base)).send().await.unwrap();
     let metrics = String::from_utf8(metrics.bytes().await.unwrap().to_vec()).unwrap();
     let lost: f64 = metrics.lines().find_map(|line| line.strip_prefix("yizhan_events_lost ")).unwrap().parse().unwrap();
-    assert!(lost >= 460.0, "{lost}");
+    assert!(lost >= 80.0, "{lost}");
     assert!(station.get("/readyz").await.1["log"]["detail"].as_str().unwrap().contains("lost to damage"));
     station.stop().await;
     let (code, found) = check(&station);
@@ -235,7 +237,7 @@ async fn a_backup_mends_a_damaged_log_and_what_is_missing_is_counted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_mends_a_lost_vault_beside_a_whole_log() {
-    let (mut station, archive, _) = filled().await;
+    let (mut station, archive, _) = filled(20).await;
     fs::remove_dir_all(station.store.join("vault")).unwrap();
     let (code, found) = check(&station);
     assert_eq!(code, 1);
