@@ -139,12 +139,9 @@ impl SledVault {
     /// With whether former seals are left.
     fn open_now(folder: &Path, at_rest: Arc<AtRest>) -> Result<(Arc<Self>, bool), OpenError> {
         let unusable = |error: std::io::Error| OpenError::Unusable { folder: folder.to_owned(), cause: error.to_string() };
-        fs::create_dir_all(folder).map_err(unusable)?;
-        let tree = tree_in(folder)?;
-        let data = File::open(folder.join("db")).map_err(unusable)?;
-        let writer = Writer::new(tree.clone(), data, Arc::clone(&at_rest));
-        let is_outdated = check_format(folder, &writer)?;
-        sync_folder(folder).map_err(unusable)?;
+        make(folder, &at_rest)?;
+        let (writer, is_outdated) = writer_in(folder, &at_rest)?;
+        let tree = writer.tree.clone();
         let commits = guarded(folder, || tree.get(raw_key(COMMITS, "", "")))?;
         let commits = commits.and_then(|value| split(&value).map(|(version, _)| version)).unwrap_or_default();
         writer.commits.store(commits, Ordering::Release);
@@ -279,6 +276,35 @@ fn guarded<T>(folder: &Path, open: impl FnOnce() -> sled::Result<T>) -> Result<T
         Ok(Err(error)) => Err(OpenError::Damaged { folder, cause: error.to_string() }),
         Err(panic) => Err(OpenError::Damaged { folder, cause: panic_text(&*panic).to_owned() }),
     }
+}
+
+/// With whether former seals are left.
+fn writer_in(folder: &Path, at_rest: &Arc<AtRest>) -> Result<(Writer, bool), OpenError> {
+    let unusable = |error: std::io::Error| OpenError::Unusable { folder: folder.to_owned(), cause: error.to_string() };
+    let tree = tree_in(folder)?;
+    let data = File::open(folder.join("db")).map_err(unusable)?;
+    let writer = Writer::new(tree, data, Arc::clone(at_rest));
+    let is_outdated = check_format(folder, &writer)?;
+    sync_folder(folder).map_err(unusable)?;
+    Ok((writer, is_outdated))
+}
+
+/// Makes a new vault beside its place and renames it: sled takes a folder that it had only begun to make for a damaged one.
+fn make(folder: &Path, at_rest: &Arc<AtRest>) -> Result<(), OpenError> {
+    let unusable = |error: std::io::Error| OpenError::Unusable { folder: folder.to_owned(), cause: error.to_string() };
+    if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Ok(());
+    }
+    let making = folder.with_extension("making");
+    if making.exists() {
+        fs::remove_dir_all(&making).map_err(unusable)?;
+    }
+    fs::create_dir_all(&making).map_err(unusable)?;
+    drop(writer_in(&making, at_rest)?);
+    if folder.exists() {
+        fs::remove_dir(folder).map_err(unusable)?;
+    }
+    fs::rename(&making, folder).and_then(|()| sync_folder(folder)).map_err(unusable)
 }
 
 /// Writes the format record into a new store; reads it in an old one, which proves the master key. Whether that has a former seal.
