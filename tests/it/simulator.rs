@@ -104,7 +104,10 @@ async fn auditors_end_audits_by_themselves_the_same_way_in_every_run() {
         let halfway = if platform == "kuaishou" { 6 } else { 0 };
         world.advance(Duration::from_secs(1900));
         world
-            .until("what is told half-way", async || (events(&world, platform, "audit.delayed").await.len() == halfway).then_some(()))
+            .until("what is told half-way", async || {
+                world.advance(Duration::from_millis(100));
+                (events(&world, platform, "audit.delayed").await.len() == halfway).then_some(())
+            })
             .await;
         assert_eq!(events(&world, platform, "audit.passed").await.len(), 0, "{platform}: too early");
         world.advance(Duration::from_secs(1800));
