@@ -3,7 +3,7 @@
 //!
 //! Called by `push`, `diagnose` and the twin. Only RSA2 is ever accepted: what was pushed does not choose the algorithm.
 
-use super::catalogue::ENVELOPE_FIELDS;
+use super::catalogue::{CATALOGUE, ENVELOPE_FIELDS, Meaning};
 use super::content::SECRET_MEMBERS;
 use super::form::{self, Form};
 use super::trust::Trust;
@@ -154,6 +154,15 @@ const WITHOUT_AMPERSAND: &[&str] = &[
     "version",
 ];
 
+/// Fields of which the catalogue copies ids and words into events. A title is free text.
+fn copied() -> impl Iterator<Item = &'static str> {
+    let rows = CATALOGUE.iter().filter_map(|row| match row.meaning {
+        Meaning::Other(fields) => Some(fields),
+        _ => None,
+    });
+    rows.flatten().flat_map(|field| field.from).copied().filter(|name| *name != "title")
+}
+
 /// Alipay signs names and values joined without any escape, so a signature over `a=1&b=2` holds for those two fields and as well for one
 /// field `a` that is `1&b=2`. Somebody who has seen a push could send it again with its `notify_id` or its tokens hidden in the field
 /// before, as another event. So a field that we know must not stand in a value where it would have been signed as a field: right behind
@@ -164,10 +173,11 @@ fn swallowed(form: &Form) -> Option<&'static str> {
     if fields.iter().any(|field| field.name.iter().any(|byte| matches!(byte, b'&' | b'='))) {
         return Some("a name with `&` or `=` in it");
     }
-    if let Some(name) = WITHOUT_AMPERSAND.iter().find(|name| form.get(name).is_some_and(|value| value.contains(&b'&'))) {
+    let mut decisive = WITHOUT_AMPERSAND.iter().copied().chain(copied());
+    if let Some(name) = decisive.find(|name| form.get(name).is_some_and(|value| value.contains(&b'&'))) {
         return Some(name);
     }
-    let known = || ENVELOPE_FIELDS.iter().chain(SECRET_MEMBERS).copied();
+    let known = || ENVELOPE_FIELDS.iter().chain(SECRET_MEMBERS).copied().chain(copied());
     fields.iter().enumerate().find_map(|(at, field)| {
         let next = fields.get(at + 1).map(|next| next.name.as_slice());
         let is_between = |name: &str| name.as_bytes() > field.name.as_slice() && next.is_none_or(|next| name.as_bytes() < next);

@@ -63,6 +63,9 @@ impl Open {
 /// # Errors
 /// What is not taken.
 pub fn elements(text: &str) -> Result<Value, XmlError> {
+    if !text.chars().all(is_allowed) {
+        return Err(XmlError::Form);
+    }
     let mut reader = Reader::from_str(text);
     let mut stack = vec![Open::default()];
     loop {
@@ -96,9 +99,14 @@ pub fn elements(text: &str) -> Result<Value, XmlError> {
     }
 }
 
+/// Whether XML 1.0 knows a character at all (its production `Char`), which the reader does not ask.
+fn is_allowed(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
+}
+
 fn character(reference: &quick_xml::events::BytesRef<'_>) -> Result<char, XmlError> {
     if let Ok(Some(character)) = reference.resolve_char_ref() {
-        return Ok(character);
+        return if is_allowed(character) { Ok(character) } else { Err(XmlError::Entity) };
     }
     match &**reference {
         "lt" => Ok('<'),
