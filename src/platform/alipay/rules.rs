@@ -168,7 +168,9 @@ fn copied() -> impl Iterator<Item = &'static str> {
 /// before, as another event. So a field that we know must not stand in a value where it would have been signed as a field: right behind
 /// this one in the order of names. Where it stands elsewhere, as in an address with a query, nothing could have been joined.
 fn swallowed(form: &Form) -> Option<&'static str> {
-    let mut fields: Vec<_> = form.fields().iter().filter(|field| !matches!(field.name.as_slice(), b"sign" | b"sign_type")).collect();
+    // An empty field need not be signed: one that anybody has added must not stand in the gap that the swallowed one left.
+    let is_signed = |field: &&form::Field| !matches!(field.name.as_slice(), b"sign" | b"sign_type") && !field.value.is_empty();
+    let mut fields: Vec<_> = form.fields().iter().filter(is_signed).collect();
     fields.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     if fields.iter().any(|field| field.name.iter().any(|byte| matches!(byte, b'&' | b'='))) {
         return Some("a name with `&` or `=` in it");
