@@ -261,7 +261,24 @@ impl Reader {
 /// Opens sled's tree. No background flusher: the committing thread alone says what is durable when.
 fn tree_in(folder: &Path) -> Result<sled::Tree, OpenError> {
     let settings = sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-    guarded(folder, || settings.open().and_then(|db| db.open_tree("vault")))
+    let open = || guarded(folder, || settings.open().and_then(|db| db.open_tree("vault")));
+    match open() {
+        Err(OpenError::Damaged { .. }) if unfinished_snapshots_removed(folder) => open(),
+        opened => opened,
+    }
+}
+
+/// Sled 0.34 writes a snapshot of its page table as `snap.….generating` and renames it. One that a kill left half written it takes for
+/// the newest and calls it corrupt. It holds nothing of its own: the snapshot before it and the log beside it have everything.
+/// Whether there was one.
+fn unfinished_snapshots_removed(folder: &Path) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let unfinished = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "generating"));
+    let removed: Vec<_> = unfinished.filter(|path| fs::remove_file(path).is_ok()).collect();
+    if !removed.is_empty() {
+        tracing::warn!(folder = %folder.display(), "a snapshot of the vault was half written when its process ended; it is removed");
+    }
+    !removed.is_empty()
 }
 
 /// Sled 0.34 panics on some kinds of damage instead of answering with an error.

@@ -259,6 +259,20 @@ async fn damage_is_told_and_never_believed() {
 }
 
 #[tokio::test]
+async fn a_snapshot_that_a_kill_left_half_written_does_not_keep_the_vault_shut() {
+    let folder = tempfile::tempdir().unwrap();
+    let shelf = sled(folder.path()).await;
+    shelf.commit(vec![Change::put(key(Kind::Token, NAME, "01"), body("value 01"))]).await.unwrap();
+    drop(shelf);
+    for content in ["", "half", "longer than a snapshot's end, and still not one"] {
+        fs::write(folder.path().join("snap.00000000000FFFFF.generating"), content).unwrap();
+        let copy = killed(folder.path());
+        let shelf = SledVault::open(copy.path(), at_rest()).await.unwrap();
+        assert_eq!(shelf.page(Kind::Token, NAME, None, 100).await.unwrap().len(), 1, "{content:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_unusable_folder_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
