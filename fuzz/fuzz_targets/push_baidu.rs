@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| yizhan_fuzz::push::baidu(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| yizhan_fuzz::push::pushed("baidu", input));

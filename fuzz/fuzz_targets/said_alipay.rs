@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| yizhan_fuzz::said::alipay(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| yizhan_fuzz::said::said("alipay", input));

@@ -33,15 +33,15 @@ pub struct Target {
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
-    Target { name: "push_baidu", run: push::baidu, bounded: 4_000 },
-    Target { name: "push_douyin", run: push::douyin, bounded: 4_000 },
-    Target { name: "push_kuaishou", run: push::kuaishou, bounded: 4_000 },
-    Target { name: "push_alipay", run: push::alipay, bounded: 1_000 },
+    Target { name: "push_baidu", run: |input| push::pushed("baidu", input), bounded: 4_000 },
+    Target { name: "push_douyin", run: |input| push::pushed("douyin", input), bounded: 4_000 },
+    Target { name: "push_kuaishou", run: |input| push::pushed("kuaishou", input), bounded: 4_000 },
+    Target { name: "push_alipay", run: |input| push::pushed("alipay", input), bounded: 1_000 },
     Target { name: "tamper", run: tamper::tamper, bounded: 4_000 },
-    Target { name: "said_baidu", run: said::baidu, bounded: 1_500 },
-    Target { name: "said_douyin", run: said::douyin, bounded: 1_500 },
-    Target { name: "said_kuaishou", run: said::kuaishou, bounded: 1_500 },
-    Target { name: "said_alipay", run: said::alipay, bounded: 200 },
+    Target { name: "said_baidu", run: |input| said::said("baidu", input), bounded: 1_500 },
+    Target { name: "said_douyin", run: |input| said::said("douyin", input), bounded: 1_500 },
+    Target { name: "said_kuaishou", run: |input| said::said("kuaishou", input), bounded: 1_500 },
+    Target { name: "said_alipay", run: |input| said::said("alipay", input), bounded: 200 },
     Target { name: "replies", run: replies::replies, bounded: 1_500 },
     Target { name: "envelope", run: envelope::envelope, bounded: 4_000 },
     Target { name: "keys", run: envelope::keys, bounded: 1_000 },

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use yizhan::envelope::digest;
 use yizhan::event_type::{EventType, Glob};
+use yizhan::http::events;
 use yizhan::http::list::{Listing, MOST};
 use yizhan::http::parameters::{Members, Query};
 use yizhan::inbox::EventFilter;
@@ -33,16 +34,7 @@ pub fn query(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let read = || {
         let mut query = Query::parse(text);
-        let filter = EventFilter {
-            component: query.glob("component"),
-            platform: query.glob("platform"),
-            authorizer: query.glob("authorizer"),
-            kind: query.glob("type"),
-            since: query.time("since"),
-            until: query.time("until"),
-            status: query.word("status", "the words of deliveries"),
-            q: query.text("q"),
-        };
+        let filter = events::filter(&mut query);
         Events::read("events", query, filter)
     };
     match (read(), read()) {

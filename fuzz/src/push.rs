@@ -7,27 +7,8 @@ use yizhan::platform::{Notice, Opened, Push, PushError, RawPush};
 
 use super::corpus::{self, Subject, subjects};
 
-/// Baidu's.
-pub fn baidu(input: &[u8]) {
-    any("baidu", input);
-}
-
-/// Douyin's.
-pub fn douyin(input: &[u8]) {
-    any("douyin", input);
-}
-
-/// Kuaishou's.
-pub fn kuaishou(input: &[u8]) {
-    any("kuaishou", input);
-}
-
-/// Alipay's.
-pub fn alipay(input: &[u8]) {
-    any("alipay", input);
-}
-
-fn any(platform: &'static str, input: &[u8]) {
+/// What a stranger sends to that platform's callback address.
+pub fn pushed(platform: &'static str, input: &[u8]) {
     let (subject, raw) = corpus::parsed(subjects(platform), input);
     check(platform, subject, &raw);
 }

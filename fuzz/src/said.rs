@@ -19,26 +19,6 @@ thread_local! {
     static STAGES: RefCell<Vec<(&'static str, Stage)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Baidu says it.
-pub fn baidu(input: &[u8]) {
-    any("baidu", input);
-}
-
-/// Douyin says it.
-pub fn douyin(input: &[u8]) {
-    any("douyin", input);
-}
-
-/// Kuaishou says it.
-pub fn kuaishou(input: &[u8]) {
-    any("kuaishou", input);
-}
-
-/// Alipay says it.
-pub fn alipay(input: &[u8]) {
-    any("alipay", input);
-}
-
 fn stage(name: &'static str) -> Stage {
     let platform = platform::named(name).expect("a platform");
     let sample = platform.sample_settings("http://127.0.0.1:9/vendor");
@@ -47,7 +27,8 @@ fn stage(name: &'static str) -> Stage {
     Stage { component: corpus::component(platform, &sample).expect("a sample"), twin }
 }
 
-fn any(platform: &'static str, input: &[u8]) {
+/// What that platform says.
+pub fn said(platform: &'static str, input: &[u8]) {
     let Ok(plain) = std::str::from_utf8(input) else { return };
     STAGES.with_borrow_mut(|stages| {
         if !stages.iter().any(|(name, _)| *name == platform) {

@@ -17,6 +17,7 @@ mod failure;
 mod init;
 mod keys;
 mod listen;
+mod one;
 mod openapi;
 mod playbooks;
 mod reconcile;

@@ -1,10 +1,11 @@
 //! `yizhan runs`: how far playbooks have come, step by step; a step that waits for a person is approved here.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::client::{Query, Remote};
 use super::events::list::{all_pages, text};
 use super::failure::Failure;
+use super::one::{Cancel, One};
 use super::table::Table;
 use super::terminal::{Terminal, plain};
 
@@ -43,25 +44,6 @@ pub struct List {
     remote: Remote,
 }
 
-/// Which run.
-#[derive(Debug, clap::Args)]
-pub struct One {
-    /// Its id (`run_…`).
-    id: String,
-    #[command(flatten)]
-    remote: Remote,
-}
-
-/// Stop a run for good.
-#[derive(Debug, clap::Args)]
-pub struct Cancel {
-    #[command(flatten)]
-    one: One,
-    /// Do not ask.
-    #[arg(long)]
-    yes: bool,
-}
-
 impl Runs {
     /// Carries it out.
     pub async fn run(self, terminal: &Terminal) -> Result<(), Failure> {
@@ -71,19 +53,9 @@ impl Runs {
                 let run = one.remote.client()?.get(&["v1", "runs", &one.id], &Query::new()).await?;
                 tell(terminal, &run)
             }
-            Self::Approve(one) => one.ask(terminal, "approve").await,
-            Self::Cancel(Cancel { one, yes }) => {
-                terminal.confirm(&format!("cancel {} for good? What it did stays done.", plain(&one.id)), yes)?;
-                one.ask(terminal, "cancel").await
-            }
+            Self::Approve(one) => tell(terminal, &one.ask("runs", "approve").await?),
+            Self::Cancel(cancel) => tell(terminal, &cancel.confirmed(terminal)?.ask("runs", "cancel").await?),
         }
-    }
-}
-
-impl One {
-    async fn ask(self, terminal: &Terminal, verb: &'static str) -> Result<(), Failure> {
-        let run = self.remote.client()?.post(&["v1", "runs", &self.id, verb], &json!({})).await?;
-        tell(terminal, &run)
     }
 }
 

@@ -7,7 +7,7 @@ use super::body::{moment, second};
 use super::caller::{AuthorizationsCreate, Caller, Read};
 use super::components::TokenBody;
 use super::list::Listing;
-use super::parameters::{Members, Query};
+use super::parameters::{Nothing, Query};
 use super::problem::{Kind, Problem};
 use super::{Face, body, pages};
 use crate::clock::Timestamp;
@@ -129,11 +129,8 @@ pub async fn invite(
     caller: Caller<AuthorizationsCreate>,
     face: web::Data<Face>,
     component: web::Path<String>,
-    query: Query,
-    members: Members,
+    _: Nothing,
 ) -> Result<HttpResponse, Problem> {
-    query.finish()?;
-    members.finish()?;
     face.component(&component)?;
     let link = face.app.vault.link(&component, &face.return_address(&component)).await?;
     tracing::info!(component = %component, key = caller.name(), "authorization link made");

@@ -8,7 +8,7 @@ use super::body::moment;
 use super::caller::{Caller, EventsRead, EventsReplay, Permission, Reach};
 use super::events::STATUSES;
 use super::list::{Listing, gather};
-use super::parameters::{Members, Query};
+use super::parameters::{Nothing, Query};
 use super::problem::{Kind, Problem};
 use super::{Face, body};
 use crate::clock::Timestamp;
@@ -88,11 +88,8 @@ pub async fn retry(
     caller: Caller<EventsReplay>,
     face: web::Data<Face>,
     id: web::Path<String>,
-    query: Query,
-    members: Members,
+    _: Nothing,
 ) -> Result<HttpResponse, Problem> {
-    query.finish()?;
-    members.finish()?;
     let found = find(&face, &caller, &id).await?;
     let gone = || Problem::new(Kind::NotFound, format!("the event of delivery `{id}` is no longer kept"));
     let delivery = face.app.outbox.retry(found.id, face.app.clock.now()).await?.ok_or_else(gone)?;

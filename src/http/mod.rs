@@ -29,7 +29,7 @@ mod callback;
 pub mod caller;
 mod components;
 mod deliveries;
-mod events;
+pub mod events;
 mod failures;
 pub mod form_data;
 mod health;

@@ -227,6 +227,26 @@ impl Members {
     }
 }
 
+/// A request that says nothing beyond its address: no parameter, and no body or an empty object.
+#[derive(Debug)]
+pub struct Nothing;
+
+impl FromRequest for Nothing {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let query = Query::parse(request.query_string());
+        let members = Members::from_request(request, payload);
+        Box::pin(async move {
+            let members = members.await?;
+            query.finish()?;
+            members.finish()?;
+            Ok(Self)
+        })
+    }
+}
+
 fn verdict(bad: &[(String, String)]) -> Result<(), Problem> {
     if bad.is_empty() { Ok(()) } else { Err(Problem::invalid(bad)) }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Face;
 use super::body::{self, moment};
 use super::caller::{Caller, OperationsCall};
-use super::parameters::{Members, Query};
+use super::parameters::Nothing;
 use super::problem::Problem;
 use crate::clock::Timestamp;
 use crate::reconcile::{Look, Looked};
@@ -57,15 +57,7 @@ struct ReconciledBody<'a> {
 }
 
 /// `POST /v1/components/{c}/reconcile`: every look now; answers when they are done.
-pub async fn run(
-    _: Caller<OperationsCall>,
-    face: web::Data<Face>,
-    name: web::Path<String>,
-    query: Query,
-    members: Members,
-) -> Result<HttpResponse, Problem> {
-    query.finish()?;
-    members.finish()?;
+pub async fn run(_: Caller<OperationsCall>, face: web::Data<Face>, name: web::Path<String>, _: Nothing) -> Result<HttpResponse, Problem> {
     let component = face.component(&name)?;
     let looked = face.app.reconcile.now(component.name()).await;
     body::json(&ReconciledBody { component: component.name(), looks: looks(looked) })

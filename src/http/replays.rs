@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::body::moment;
 use super::caller::{Caller, EventsReplay};
-use super::parameters::{Members, Query};
+use super::parameters::{Members, Nothing, Query};
 use super::problem::{Kind, Problem};
 use super::subscriptions::target;
 use super::{Face, body};
@@ -82,10 +82,9 @@ pub async fn cancel(
     caller: Caller<EventsReplay>,
     face: web::Data<Face>,
     id: web::Path<String>,
-    query: Query,
-    members: Members,
+    _: Nothing,
 ) -> Result<HttpResponse, Problem> {
-    set(&caller, &face, &id, query, members, ReplayState::Cancelled).await
+    set(&caller, &face, &id, ReplayState::Cancelled).await
 }
 
 /// `POST /v1/replays/{id}/pause`.
@@ -93,10 +92,9 @@ pub async fn pause(
     caller: Caller<EventsReplay>,
     face: web::Data<Face>,
     id: web::Path<String>,
-    query: Query,
-    members: Members,
+    _: Nothing,
 ) -> Result<HttpResponse, Problem> {
-    set(&caller, &face, &id, query, members, ReplayState::Paused).await
+    set(&caller, &face, &id, ReplayState::Paused).await
 }
 
 /// `POST /v1/replays/{id}/resume`.
@@ -104,22 +102,12 @@ pub async fn resume(
     caller: Caller<EventsReplay>,
     face: web::Data<Face>,
     id: web::Path<String>,
-    query: Query,
-    members: Members,
+    _: Nothing,
 ) -> Result<HttpResponse, Problem> {
-    set(&caller, &face, &id, query, members, ReplayState::Running).await
+    set(&caller, &face, &id, ReplayState::Running).await
 }
 
-async fn set(
-    caller: &Caller<EventsReplay>,
-    face: &Face,
-    id: &str,
-    query: Query,
-    members: Members,
-    state: ReplayState,
-) -> Result<HttpResponse, Problem> {
-    query.finish()?;
-    members.finish()?;
+async fn set(caller: &Caller<EventsReplay>, face: &Face, id: &str, state: ReplayState) -> Result<HttpResponse, Problem> {
     find(caller, face, id).await?;
     let replay = face.app.replays.set_state(id, state).await?.ok_or_else(|| Problem::no_such("replay", id))?;
     if replay.state != state {

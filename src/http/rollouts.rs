@@ -11,7 +11,7 @@ use super::body::moment;
 use super::caller::{Caller, Permission, Read, RolloutsWrite};
 use super::list::{self, Listing};
 use super::operations::{as_answer, idempotency_key, remembered, still_working, used_for_another, write};
-use super::parameters::{Members, Query};
+use super::parameters::{Members, Nothing, Query};
 use super::problem::Problem;
 use super::{Face, body};
 use crate::app::App;
@@ -21,7 +21,7 @@ use crate::operations::idempotency::{Answer, Begun, Slot, fingerprint};
 use crate::rollout::plan::Planned;
 use crate::rollout::record::{Choice, Item, Rollback, RolloutId, Spec, State};
 use crate::rollout::stage::{Goal, Stage};
-use crate::rollout::{Group, Progress, RolloutError};
+use crate::rollout::{Group, Progress, RolloutError, Rollouts};
 
 /// Authorizers that a list may name.
 const MOST_AUTHORIZERS: usize = 20_000;
@@ -206,12 +206,9 @@ pub async fn pause(
     caller: Caller<RolloutsWrite>,
     face: web::Data<Face>,
     id: web::Path<String>,
-    query: Query,
-    members: Members,
+    _: Nothing,
 ) -> Result<HttpResponse, Problem> {
-    let id = steered(&caller, &face, &id, query, members).await?;
-    face.app.rollouts.pause(id).await?;
-    shown(&face, id).await
+    steer(&caller, &face, &id, async |rollouts, id| rollouts.pause(id).await).await
 }
 
 /// `POST /v1/rollouts/{id}/resume`.
@@ -219,12 +216,9 @@ pub async fn resume(
     caller: Caller<RolloutsWrite>,
     face: web::Data<Face>,
     id: web::Path<String>,
-    query: Query,
-    members: Members,
+    _: Nothing,
 ) -> Result<HttpResponse, Problem> {
-    let id = steered(&caller, &face, &id, query, members).await?;
-    face.app.rollouts.resume(id).await?;
-    shown(&face, id).await
+    steer(&caller, &face, &id, async |rollouts, id| rollouts.resume(id).await).await
 }
 
 /// `POST /v1/rollouts/{id}/cancel`.
@@ -232,12 +226,9 @@ pub async fn cancel(
     caller: Caller<RolloutsWrite>,
     face: web::Data<Face>,
     id: web::Path<String>,
-    query: Query,
-    members: Members,
+    _: Nothing,
 ) -> Result<HttpResponse, Problem> {
-    let id = steered(&caller, &face, &id, query, members).await?;
-    face.app.rollouts.cancel(id).await?;
-    shown(&face, id).await
+    steer(&caller, &face, &id, async |rollouts, id| rollouts.cancel(id).await).await
 }
 
 /// `POST /v1/rollouts/{id}/retry`.
@@ -245,12 +236,9 @@ pub async fn retry(
     caller: Caller<RolloutsWrite>,
     face: web::Data<Face>,
     id: web::Path<String>,
-    query: Query,
-    members: Members,
+    _: Nothing,
 ) -> Result<HttpResponse, Problem> {
-    let id = steered(&caller, &face, &id, query, members).await?;
-    face.app.rollouts.retry(id).await?;
-    shown(&face, id).await
+    steer(&caller, &face, &id, async |rollouts, id| rollouts.retry(id).await.map(drop)).await
 }
 
 /// `POST /v1/rollouts/{id}/rollback`.
@@ -258,24 +246,23 @@ pub async fn rollback(
     caller: Caller<RolloutsWrite>,
     face: web::Data<Face>,
     id: web::Path<String>,
-    query: Query,
-    members: Members,
+    _: Nothing,
 ) -> Result<HttpResponse, Problem> {
-    let id = steered(&caller, &face, &id, query, members).await?;
-    face.app.rollouts.roll_back(id).await?;
-    shown(&face, id).await
+    steer(&caller, &face, &id, async |rollouts, id| rollouts.roll_back(id).await.map(drop)).await
 }
 
-async fn steered(caller: &Caller<RolloutsWrite>, face: &Face, id: &str, query: Query, members: Members) -> Result<RolloutId, Problem> {
-    query.finish()?;
-    members.finish()?;
-    let progress = find(caller, face, id).await?;
+/// Does that to one, and shows how it stands then.
+async fn steer(
+    caller: &Caller<RolloutsWrite>,
+    face: &Face,
+    id: &str,
+    deed: impl AsyncFnOnce(&Rollouts, RolloutId) -> Result<(), RolloutError>,
+) -> Result<HttpResponse, Problem> {
+    let rollouts = &face.app.rollouts;
+    let found = find(caller, face, id).await?.rollout.id;
     tracing::info!(rollout = id, key = caller.name(), "rollout steered");
-    Ok(progress.rollout.id)
-}
-
-async fn shown(face: &Face, id: RolloutId) -> Result<HttpResponse, Problem> {
-    body::json(&describe(&face.app.rollouts.progress(id).await?))
+    deed(rollouts, found).await?;
+    body::json(&describe(&rollouts.progress(found).await?))
 }
 
 /// One that the caller may see: one of a component beyond its key's is told no differently from one that is not there.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::body::moment;
 use super::caller::{Caller, EventsRead, Permission, PlaybooksWrite};
 use super::list::{Listing, gather};
-use super::parameters::{Members, Query};
+use super::parameters::{Nothing, Query};
 use super::problem::{Kind, Problem};
 use super::{Face, body};
 use crate::clock::Timestamp;
@@ -83,11 +83,8 @@ pub async fn approve(
     caller: Caller<PlaybooksWrite>,
     face: web::Data<Face>,
     id: web::Path<String>,
-    query: Query,
-    members: Members,
+    _: Nothing,
 ) -> Result<HttpResponse, Problem> {
-    query.finish()?;
-    members.finish()?;
     let (version, mut run) = known(&caller, &face, &id).await?;
     let waiting = run.next_step().filter(|_| run.state == State::WaitingForApproval);
     let Some(step) = waiting.and_then(|index| run.steps.get_mut(index)) else {
@@ -110,11 +107,8 @@ pub async fn cancel(
     caller: Caller<PlaybooksWrite>,
     face: web::Data<Face>,
     id: web::Path<String>,
-    query: Query,
-    members: Members,
+    _: Nothing,
 ) -> Result<HttpResponse, Problem> {
-    query.finish()?;
-    members.finish()?;
     let (version, mut run) = known(&caller, &face, &id).await?;
     if run.state == State::Done {
         return Err(Problem::new(Kind::Conflict, "this run is done already"));

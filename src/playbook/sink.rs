@@ -19,7 +19,7 @@ use crate::fanout::schedule::later;
 use crate::fanout::sink::{Outcome, Sink};
 use crate::fanout::subscription::Subscription;
 use crate::inbox::{Event, LogError};
-use crate::operations::{Desk, OperationError};
+use crate::operations::{Checked, Desk, OperationError};
 use crate::placeholder;
 use crate::platform::Class;
 use crate::platform::operation::Effect;
@@ -36,6 +36,17 @@ const SHOP: &str = "shop_name";
 /// A step's result is kept up to so many bytes of JSON; a larger one is left out.
 const MOST_RESULT_BYTES: usize = 256 * 1024;
 
+/// Which operation, on whose behalf.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// Component name.
+    pub component: &'a str,
+    /// Whom the event is about, where it is about one.
+    pub authorizer: Option<&'a str>,
+    /// Normal name.
+    pub operation: &'a str,
+}
+
 /// Who carries operations out.
 #[async_trait::async_trait]
 pub trait Hands: Send + Sync {
@@ -43,56 +54,30 @@ pub trait Hands: Send + Sync {
     ///
     /// # Errors
     /// What is wrong with them.
-    fn check(
-        &self,
-        component: &str,
-        authorizer: Option<&str>,
-        operation: &str,
-        with: &Map<String, Value>,
-    ) -> Result<Effect, OperationError>;
+    fn check(&self, call: Call<'_>, with: &Map<String, Value>) -> Result<Effect, OperationError>;
 
     /// Carries one out. `maybe_sent`: an earlier process may have sent it.
     ///
     /// # Errors
     /// See [`OperationError`].
-    async fn carry_out(
-        &self,
-        component: &str,
-        authorizer: Option<&str>,
-        operation: &str,
-        with: Map<String, Value>,
-        maybe_sent: bool,
-    ) -> Result<Value, OperationError>;
+    async fn carry_out(&self, call: Call<'_>, with: Map<String, Value>, maybe_sent: bool) -> Result<Value, OperationError>;
 }
 
-fn on_behalf<'a>(desk: &Desk, component: &str, authorizer: Option<&'a str>, operation: &str) -> Result<Option<&'a str>, OperationError> {
-    let (_, row) = desk.row(component, operation)?;
-    Ok(authorizer.filter(|_| check::for_authorizer(row)))
+/// A playbook does not say for whom: a step of its is for the component where its operation is one of the component's.
+fn checked<'a>(desk: &'a Desk, call: Call<'_>, with: Map<String, Value>) -> Result<Checked<'a>, OperationError> {
+    let (_, row) = desk.row(call.component, call.operation)?;
+    let authorizer = call.authorizer.filter(|_| check::for_authorizer(row));
+    desk.check(call.component, authorizer, call.operation, with)
 }
 
 #[async_trait::async_trait]
 impl Hands for Desk {
-    fn check(
-        &self,
-        component: &str,
-        authorizer: Option<&str>,
-        operation: &str,
-        with: &Map<String, Value>,
-    ) -> Result<Effect, OperationError> {
-        let authorizer = on_behalf(self, component, authorizer, operation)?;
-        Ok(Self::check(self, component, authorizer, operation, with.clone())?.operation().effect)
+    fn check(&self, call: Call<'_>, with: &Map<String, Value>) -> Result<Effect, OperationError> {
+        Ok(checked(self, call, with.clone())?.operation().effect)
     }
 
-    async fn carry_out(
-        &self,
-        component: &str,
-        authorizer: Option<&str>,
-        operation: &str,
-        with: Map<String, Value>,
-        maybe_sent: bool,
-    ) -> Result<Value, OperationError> {
-        let authorizer = on_behalf(self, component, authorizer, operation)?;
-        let checked = Self::check(self, component, authorizer, operation, with)?;
+    async fn carry_out(&self, call: Call<'_>, with: Map<String, Value>, maybe_sent: bool) -> Result<Value, OperationError> {
+        let checked = checked(self, call, with)?;
         let outcome = if maybe_sent { self.resume(checked).await? } else { self.carry_out_checked(checked).await? };
         Ok(outcome.result)
     }
@@ -280,8 +265,9 @@ impl Steps {
         let value = |name: &str| occasion.value_of(name, results);
         let with = fill(&operation.with, &value).map_err(missing)?;
         let wanted = fill(&operation.find, &value).map_err(missing)?;
-        let (component, authorizer) = (occasion.event.component.as_str(), occasion.event.authorizer.as_deref());
-        let effect = self.hands.check(component, authorizer, &operation.name, &with).map_err(|error| Stop::Never(words(&error)))?;
+        let event = occasion.event;
+        let call = Call { component: &event.component, authorizer: event.authorizer.as_deref(), operation: &operation.name };
+        let effect = self.hands.check(call, &with).map_err(|error| Stop::Never(words(&error)))?;
         let maybe_sent = held.run.steps.get(index).is_some_and(|record| record.begun_at.is_some());
         if effect == Effect::Once && !maybe_sent {
             if let Some(record) = held.run.steps.get_mut(index) {
@@ -289,7 +275,7 @@ impl Steps {
             }
             self.save(held, State::Running, None).await?;
         }
-        let done = self.hands.carry_out(component, authorizer, &operation.name, with, maybe_sent).await;
+        let done = self.hands.carry_out(call, with, maybe_sent).await;
         let result = match done {
             Ok(result) => result,
             Err(error) => {

@@ -11,7 +11,9 @@ mod steer;
 mod watch;
 
 use super::failure::Failure;
+use super::one::{Cancel, One};
 use super::terminal::Terminal;
+use steer::steer;
 
 /// Bring one template version to many merchants.
 #[derive(Debug, clap::Subcommand)]
@@ -27,13 +29,13 @@ pub enum Rollout {
     /// Watch a rollout until it ends.
     Watch(watch::Watch),
     /// Begin no further step; what is under way ends.
-    Pause(steer::One),
+    Pause(One),
     /// Go on after a pause, or after it stopped itself.
-    Resume(steer::One),
+    Resume(One),
     /// End it for good where it stands.
-    Cancel(steer::Cancel),
+    Cancel(Cancel),
     /// Try again for those merchants where it failed.
-    Retry(steer::One),
+    Retry(One),
     /// Take back what it released, where that is still online.
     Rollback(rollback::Rollback),
 }
@@ -47,10 +49,10 @@ impl Rollout {
             Self::List(command) => command.run(terminal).await,
             Self::Status(command) => command.run(terminal).await,
             Self::Watch(command) => command.run(terminal).await,
-            Self::Pause(command) => command.run(terminal, "pause").await,
-            Self::Resume(command) => command.run(terminal, "resume").await,
-            Self::Cancel(command) => command.run(terminal).await,
-            Self::Retry(command) => command.run(terminal, "retry").await,
+            Self::Pause(one) => steer(terminal, one, "pause").await,
+            Self::Resume(one) => steer(terminal, one, "resume").await,
+            Self::Cancel(cancel) => steer(terminal, cancel.confirmed(terminal)?, "cancel").await,
+            Self::Retry(one) => steer(terminal, one, "retry").await,
             Self::Rollback(command) => command.run(terminal).await,
         }
     }

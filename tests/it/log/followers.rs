@@ -23,6 +23,7 @@ impl Ear {
         Arc::new(Self { heard: watch::Sender::default(), refuses: Mutex::new(refuses) })
     }
 
+    /// The first so many that it heard, and any more.
     async fn until(&self, count: usize) -> Vec<u64> {
         let mut heard = self.heard.subscribe();
         let all = heard.wait_for(|heard| heard.len() >= count);
@@ -43,23 +44,33 @@ impl Listener for Ear {
     }
 }
 
+/// A follower under way, and the ear that it tells.
 struct Running {
+    ear: Arc<Ear>,
     shutdown: Shutdown,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Running {
+    async fn heard(&self, count: usize) -> Vec<u64> {
+        self.ear.until(count).await
+    }
+
     async fn stop(self) {
         self.shutdown.request();
         self.task.await.unwrap();
     }
 }
 
-async fn follow(world: &World, log: &Arc<FjallLog>, ear: &Arc<Ear>) -> Running {
+async fn follow(world: &World, log: &Arc<FjallLog>) -> Running {
+    follow_with(world, log, Ear::new(0)).await
+}
+
+async fn follow_with(world: &World, log: &Arc<FjallLog>, ear: Arc<Ear>) -> Running {
     let shelves = Shelves { log: log.clone(), marks: log.clone() };
     let follower = Follower::open("ear", ["audit.*"], ear.clone(), shelves, world.clock.clone()).await.unwrap();
     let shutdown = Shutdown::default();
-    Running { task: tokio::spawn(follower.run(shutdown.clone())), shutdown }
+    Running { task: tokio::spawn(follower.run(shutdown.clone())), shutdown, ear }
 }
 
 async fn put(world: &World, log: &Arc<FjallLog>, count: usize) {
@@ -73,15 +84,14 @@ async fn put(world: &World, log: &Arc<FjallLog>, count: usize) {
 async fn a_follower_hears_events_of_its_kinds_in_order_and_no_delivery_is_written() {
     let world = World::new();
     let log = world.open();
-    let ear = Ear::new(0);
-    let running = follow(&world, &log, &ear).await;
+    let running = follow(&world, &log).await;
     put(&world, &log, 3).await;
     let ports = world.ports(&log);
     let mut other = arrival("other", Some("tt1"), ports.now(), &[]);
     other.event.kind = EventType::AuthorizationGranted;
     ports.put_arrival(other).await;
     put(&world, &log, 600).await;
-    let heard = ear.until(603).await;
+    let heard = running.heard(603).await;
     assert_eq!(heard, (1..=3).chain(5..=604).collect::<Vec<u64>>());
     assert!(ports.outbox.depth("ear").await.unwrap().pending == 0);
     running.stop().await;
@@ -91,18 +101,16 @@ async fn a_follower_hears_events_of_its_kinds_in_order_and_no_delivery_is_writte
 async fn a_follower_goes_on_after_a_restart_where_it_was() {
     let world = World::new();
     let log = world.open();
-    let ear = Ear::new(0);
-    let running = follow(&world, &log, &ear).await;
+    let running = follow(&world, &log).await;
     put(&world, &log, 2).await;
-    ear.until(2).await;
+    running.heard(2).await;
     running.stop().await;
     put(&world, &log, 2).await;
     drop(log);
     let log = world.open();
-    let again = Ear::new(0);
-    let running = follow(&world, &log, &again).await;
+    let running = follow(&world, &log).await;
     put(&world, &log, 1).await;
-    assert_eq!(again.until(3).await, [3, 4, 5]);
+    assert_eq!(running.heard(3).await, [3, 4, 5]);
     running.stop().await;
 }
 
@@ -111,13 +119,11 @@ async fn the_first_follower_of_a_name_hears_what_comes_from_now_on_even_if_it_is
     let world = World::new();
     let log = world.open();
     put(&world, &log, 2).await;
-    let deaf = Ear::new(0);
-    let running = follow(&world, &log, &deaf).await;
+    let running = follow(&world, &log).await;
     running.task.abort();
     put(&world, &log, 2).await;
-    let ear = Ear::new(0);
-    let running = follow(&world, &log, &ear).await;
-    assert_eq!(ear.until(2).await, [3, 4]);
+    let running = follow(&world, &log).await;
+    assert_eq!(running.heard(2).await, [3, 4]);
     running.stop().await;
 }
 
@@ -125,15 +131,13 @@ async fn the_first_follower_of_a_name_hears_what_comes_from_now_on_even_if_it_is
 async fn what_was_heard_since_the_last_bookmark_is_heard_again_after_a_crash() {
     let world = World::new();
     let log = world.open();
-    let ear = Ear::new(0);
-    let running = follow(&world, &log, &ear).await;
+    let running = follow(&world, &log).await;
     put(&world, &log, 2).await;
-    ear.until(2).await;
+    running.heard(2).await;
     // The clock stands still, so the second has not passed.
     running.task.abort();
-    let again = Ear::new(0);
-    let running = follow(&world, &log, &again).await;
-    assert_eq!(again.until(2).await, [1, 2]);
+    let running = follow(&world, &log).await;
+    assert_eq!(running.heard(2).await, [1, 2]);
     world.clock.advance(jiff::SignedDuration::from_secs(2));
     let kept = async {
         while log.bookmark("ear").await.unwrap() != Some(2) {
@@ -142,10 +146,9 @@ async fn what_was_heard_since_the_last_bookmark_is_heard_again_after_a_crash() {
     };
     tokio::time::timeout(Duration::from_secs(10), kept).await.expect("the place is not remembered");
     running.task.abort();
-    let third = Ear::new(0);
-    let running = follow(&world, &log, &third).await;
+    let running = follow(&world, &log).await;
     put(&world, &log, 1).await;
-    assert_eq!(third.until(1).await, [3]);
+    assert_eq!(running.heard(1).await, [3]);
     running.stop().await;
 }
 
@@ -153,17 +156,16 @@ async fn what_was_heard_since_the_last_bookmark_is_heard_again_after_a_crash() {
 async fn an_event_that_is_not_taken_in_is_told_again_before_later_ones() {
     let world = World::new();
     let log = world.open();
-    let ear = Ear::new(3);
-    let running = follow(&world, &log, &ear).await;
+    let running = follow_with(&world, &log, Ear::new(3)).await;
     put(&world, &log, 2).await;
     let patience = async {
-        while ear.heard.borrow().len() < 2 {
+        while running.ear.heard.borrow().len() < 2 {
             world.clock.advance(jiff::SignedDuration::from_millis(10));
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(10), patience).await.expect("not told again");
-    assert_eq!(ear.until(2).await, [1, 2]);
+    assert_eq!(running.heard(2).await, [1, 2]);
     running.stop().await;
 }
 
@@ -173,9 +175,8 @@ async fn a_bookmark_behind_the_newest_event_counts_only_up_to_it() {
     let log = world.open();
     put(&world, &log, 1).await;
     log.keep_bookmark("ear", 40).await.unwrap();
-    let ear = Ear::new(0);
-    let running = follow(&world, &log, &ear).await;
+    let running = follow(&world, &log).await;
     put(&world, &log, 1).await;
-    assert_eq!(ear.until(1).await, [2]);
+    assert_eq!(running.heard(1).await, [2]);
     running.stop().await;
 }

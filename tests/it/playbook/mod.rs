@@ -23,7 +23,7 @@ use yizhan::platform::operation::Effect;
 use yizhan::platform::twin::Verdict;
 use yizhan::platform::{ApiError, Class};
 use yizhan::playbook::run::{Run, RunLog, State};
-use yizhan::playbook::sink::{Hands, Steps};
+use yizhan::playbook::sink::{Call, Hands, Steps};
 use yizhan::playbook::window::Window;
 use yizhan::playbook::{Condition, Deed, Operation, Playbook, Step, Tell, written};
 use yizhan::robot::Robots;
@@ -148,18 +148,12 @@ struct Fake {
 
 #[async_trait]
 impl Hands for Fake {
-    fn check(&self, _: &str, _: Option<&str>, operation: &str, _: &Map<String, Value>) -> Result<Effect, OperationError> {
-        Ok(if operation == "package.list" { Effect::Read } else { Effect::Once })
+    fn check(&self, call: Call<'_>, _: &Map<String, Value>) -> Result<Effect, OperationError> {
+        Ok(if call.operation == "package.list" { Effect::Read } else { Effect::Once })
     }
 
-    async fn carry_out(
-        &self,
-        _: &str,
-        _: Option<&str>,
-        operation: &str,
-        with: Map<String, Value>,
-        maybe_sent: bool,
-    ) -> Result<Value, OperationError> {
+    async fn carry_out(&self, call: Call<'_>, with: Map<String, Value>, maybe_sent: bool) -> Result<Value, OperationError> {
+        let operation = call.operation;
         if let Some(error) = self.vendor.refuses.lock().unwrap().take() {
             return Err(OperationError::Refused(error));
         }
