@@ -27,8 +27,9 @@ pub fn tamper(input: &[u8]) {
         if count == 0 {
             break;
         }
+        let choice = u16::from_be_bytes([a, b]);
         let (a, b) = (usize::from(a), usize::from(b));
-        match change % 14 {
+        match change % 17 {
             // Characters wander from the end of one value to the beginning of another: a signature over joined values may not see it.
             0 => {
                 let (from, to) = (a % count, b % count);
@@ -87,6 +88,24 @@ pub fn tamper(input: &[u8]) {
             }
             11 => escape = [Escape::Usual, Escape::All, Escape::Lower][a % 3],
             12 => raw.door = if a % 2 == 0 { Door::Message } else { Door::Authorization },
+            // Everything that has the same signed text, where fields are joined without an escape.
+            14 => fields = read_anew(fields, choice),
+            // A name stretches to a later equals sign.
+            15 => {
+                let (name, value) = &mut fields[a % count];
+                let signs: Vec<usize> = value.iter().enumerate().filter(|(_, byte)| **byte == b'=').map(|(at, _)| at).collect();
+                if !signs.is_empty() {
+                    let rest = value.split_off(signs[b % signs.len()] + 1);
+                    value.pop();
+                    name.extend([b"=".as_slice(), value].concat());
+                    *value = rest;
+                }
+            }
+            // The certificate's number need not be signed.
+            16 => {
+                fields.retain(|(name, _)| name != b"alipay_cert_sn");
+                fields.push((b"alipay_cert_sn".to_vec(), [b"".as_slice(), b"\xb0\xa1", b"1", b"\xff"][a % 4].to_vec()));
+            }
             _ => {
                 if let Some(header) = raw.headers.get_mut(a % 3) {
                     header.1 = if b % 2 == 0 { header.1.to_ascii_uppercase() } else { [b" ".as_slice(), &header.1, b" "].concat() };
@@ -99,6 +118,31 @@ pub fn tamper(input: &[u8]) {
 }
 
 type Field = (Vec<u8>, Vec<u8>);
+
+/// Alipay's signed text cut anew: each of its pieces begins a field where a bit of `choice` says so and the names still ascend, and else belongs to
+/// the field before. The first bit says whether `sign_type` is signed.
+fn read_anew(fields: Vec<Field>, choice: u16) -> Vec<Field> {
+    let bit = |at: usize| choice >> (at % 16) & 1 == 1;
+    let is_apart = |name: &[u8]| name == b"sign" || (name == b"sign_type" && bit(0));
+    let (apart, mut signed): (Vec<Field>, Vec<Field>) = fields.into_iter().partition(|(name, _)| is_apart(name));
+    signed.sort();
+    let text: Vec<Vec<u8>> = signed.into_iter().map(|(name, value)| [name, value].join(&b'=')).collect();
+    let mut read: Vec<Field> = Vec::new();
+    for (at, piece) in text.join(&b'&').split(|byte| *byte == b'&').enumerate() {
+        let equals = piece.iter().position(|byte| *byte == b'=');
+        match (read.last_mut(), equals) {
+            (Some((before, value)), equals) if equals.is_none_or(|equals| piece[..equals] <= before[..] || !bit(at + 1)) => {
+                value.extend([b"&".as_slice(), piece].concat());
+            }
+            (_, equals) => {
+                let equals = equals.unwrap_or(piece.len());
+                read.push((piece[..equals].to_vec(), piece.get(equals + 1..).unwrap_or_default().to_vec()));
+            }
+        }
+    }
+    read.extend(apart);
+    read
+}
 
 #[derive(Clone, Copy, PartialEq)]
 enum Escape {

@@ -1,7 +1,7 @@
 //! Alipay (支付宝): pushes are signed forms, calls are signed with the application's key, and there is neither ticket nor component token.
 //!
 //! The [`Component`] of this vendor is [`settings::Application`]. Rooms: `settings`, `trust`, `certificate`, `der` (keys);
-//! `form`, `rules`, `content`, `push`, `notice`, `catalogue`, `check`, `xml` (what arrives); `gateway`, `reply`, `errors` (calls);
+//! `form`, `rules`, `joins`, `content`, `push`, `notice`, `catalogue`, `check`, `xml` (what arrives); `gateway`, `reply`, `errors` (calls);
 //! `business` (what refusals mean); `tokens`, `link` (grants); `operations` (everything else); `diagnose`; `twin`. README.md beside this file names the vendor's pages and quirks.
 
 mod business;
@@ -14,6 +14,7 @@ mod diagnose;
 pub mod errors;
 pub mod form;
 pub mod gateway;
+mod joins;
 mod link;
 mod notice;
 pub mod operations;

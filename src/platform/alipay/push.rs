@@ -5,12 +5,13 @@
 //! as text otherwise; tokens, codes and order tickets are sealed in it.
 
 use encoding_rs::Encoding;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::catalogue::{self, NamedBy};
 use super::form::{self, Form};
 use super::settings::Application;
-use super::{check, content, notice, rules, xml};
+use super::{check, content, joins, notice, rules, xml};
 use crate::clock::{Timestamp, china_time};
 use crate::envelope::digest;
 use crate::platform::push::{Acknowledgement, Opened, Push, PushError, Pushes, RawPush};
@@ -113,6 +114,10 @@ impl Application {
             Some(text) => match serde_json::from_str(text) {
                 Ok(Value::Object(members)) => Some(members),
                 _ if catalogue::row(named_by, &name).is_some() => return Err(malformed("biz_content is not a JSON object")),
+                // What was signed may have gone on behind it, or have ended before: see `joins`.
+                _ if !encrypted && joins::begins_as_document(form) && !is_document(text) => {
+                    return Err(malformed("biz_content begins as JSON or XML, and is not whole"));
+                }
                 // An event that nobody described may hold anything: it stays text.
                 _ => None,
             },
@@ -134,6 +139,10 @@ impl Application {
             None => Err(PushError::WrongAppId(String::from("there is no app_id"))),
         }
     }
+}
+
+fn is_document(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok() || xml::elements(text).is_ok()
 }
 
 /// The charset that the form names. Where it names none it is UTF-8, or GBK when that does not fit (Alipay 2.2).

@@ -3,9 +3,9 @@
 //!
 //! Called by `push`, `diagnose` and the twin. Only RSA2 is ever accepted: what was pushed does not choose the algorithm.
 
-use super::catalogue::{CATALOGUE, ENVELOPE_FIELDS, Meaning};
-use super::content::SECRET_MEMBERS;
+use super::catalogue::ENVELOPE_FIELDS;
 use super::form::{self, Form};
+use super::joins;
 use super::trust::Trust;
 use crate::envelope::rsa2::PrivateKey;
 use crate::platform::push::PushError;
@@ -71,18 +71,22 @@ impl Variant {
         })
     }
 
-    /// The string that is signed.
-    #[must_use]
-    pub fn sign_string(self, form: &Form) -> Vec<u8> {
-        let fields = form.fields().iter().map(|field| (field.name.as_slice(), field.value.as_slice())).filter(|(name, value)| {
+    /// The fields that are signed, of those that the form has.
+    fn signed(self, form: &Form) -> impl Iterator<Item = (&[u8], &[u8])> {
+        form.fields().iter().map(|field| (field.name.as_slice(), field.value.as_slice())).filter(move |(name, value)| {
             *name != b"sign"
                 && (*name != b"sign_type" || self.rule == Rule::V2)
                 && (*name != CERTIFICATE_NUMBER.as_bytes() || self.certificate_number == CertificateNumber::Kept)
                 && (self.empties == Empties::Kept || !is_empty_and_known(name, value))
-        });
+        })
+    }
+
+    /// The string that is signed.
+    #[must_use]
+    pub fn sign_string(self, form: &Form) -> Vec<u8> {
         // A proxy or a client may have taken it off; the platform signed it (Alipay A.3, third row).
         let missing = self.rule == Rule::V2 && form.get("sign_type").is_none();
-        form::sign_string(fields.chain(missing.then_some((b"sign_type".as_slice(), b"RSA2".as_slice()))))
+        form::sign_string(self.signed(form).chain(missing.then_some((b"sign_type".as_slice(), b"RSA2".as_slice()))))
     }
 
     /// Its name for people: `V1 (without sign and sign_type), empty values kept, …`.
@@ -111,7 +115,8 @@ fn is_empty_and_known(name: &[u8], value: &[u8]) -> bool {
 /// Checks the signature of a form; gives the reading that holds.
 ///
 /// # Errors
-/// [`PushError::BadSignature`] with the first thing that was wrong.
+/// [`PushError::BadSignature`] with the first thing that was wrong; [`PushError::Malformed`] when the same text, and so the same signature,
+/// is that of other forms too.
 pub fn verify(form: &Form, trust: &Trust) -> Result<Variant, PushError> {
     let bad = |what: &str| PushError::BadSignature(what.to_owned());
     if !matches!(form.get("sign_type"), None | Some(b"RSA2")) {
@@ -119,7 +124,9 @@ pub fn verify(form: &Form, trust: &Trust) -> Result<Variant, PushError> {
     }
     let sign = signature(form).ok_or_else(|| bad("there is no sign"))?;
     let number = form.ascii(CERTIFICATE_NUMBER);
-    if trust.named(number).next().is_none() {
+    // Bytes that anybody may have added must not decide in which charset all the others are read.
+    let is_ascii = form.get(CERTIFICATE_NUMBER).is_none_or(<[u8]>::is_ascii);
+    if !is_ascii || trust.named(number).next().is_none() {
         return Err(bad("alipay_cert_sn names a certificate that is not configured"));
     }
     let holds = |variant: &Variant| {
@@ -127,67 +134,10 @@ pub fn verify(form: &Form, trust: &Trust) -> Result<Variant, PushError> {
         trust.named(number).any(|trusted| trusted.key.verify(&string, &sign))
     };
     let variant = Variant::for_form(form, trust).find(holds).ok_or_else(|| bad("sign is not Alipay's over this body, by no rule"))?;
-    match swallowed(form) {
+    match joins::two_ways(form, variant.signed(form)) {
         None => Ok(variant),
-        Some(name) => Err(PushError::Malformed(format!("a field holds another one, which the signature cannot tell apart: {name}"))),
+        Some(why) => Err(PushError::Malformed(format!("its signature is that of other forms too: {why}"))),
     }
-}
-
-/// Fields that decide what a push is and whom it is about: ids, names, numbers and times, none of which has an ampersand.
-const WITHOUT_AMPERSAND: &[&str] = &[
-    "app_id",
-    "auth_app_id",
-    "charset",
-    "consumer_miniAppId",
-    "encrypt_type",
-    "method",
-    "msg_app_id",
-    "msg_method",
-    "msg_type",
-    "msg_uid",
-    "notify_id",
-    "notify_time",
-    "notify_type",
-    "service",
-    "status",
-    "utc_timestamp",
-    "version",
-];
-
-/// Fields of which the catalogue copies ids and words into events. A title is free text.
-fn copied() -> impl Iterator<Item = &'static str> {
-    let rows = CATALOGUE.iter().filter_map(|row| match row.meaning {
-        Meaning::Other(fields) => Some(fields),
-        _ => None,
-    });
-    rows.flatten().flat_map(|field| field.from).copied().filter(|name| *name != "title")
-}
-
-/// Alipay signs names and values joined without any escape, so a signature over `a=1&b=2` holds for those two fields and as well for one
-/// field `a` that is `1&b=2`. Somebody who has seen a push could send it again with its `notify_id` or its tokens hidden in the field
-/// before, as another event. So a field that we know must not stand in a value where it would have been signed as a field: right behind
-/// this one in the order of names. Where it stands elsewhere, as in an address with a query, nothing could have been joined.
-fn swallowed(form: &Form) -> Option<&'static str> {
-    // An empty field need not be signed: one that anybody has added must not stand in the gap that the swallowed one left.
-    let is_signed = |field: &&form::Field| !matches!(field.name.as_slice(), b"sign" | b"sign_type") && !field.value.is_empty();
-    let mut fields: Vec<_> = form.fields().iter().filter(is_signed).collect();
-    fields.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-    if fields.iter().any(|field| field.name.iter().any(|byte| matches!(byte, b'&' | b'='))) {
-        return Some("a name with `&` or `=` in it");
-    }
-    let mut decisive = WITHOUT_AMPERSAND.iter().copied().chain(copied());
-    if let Some(name) = decisive.find(|name| form.get(name).is_some_and(|value| value.contains(&b'&'))) {
-        return Some(name);
-    }
-    let known = || ENVELOPE_FIELDS.iter().chain(SECRET_MEMBERS).copied().chain(copied());
-    fields.iter().enumerate().find_map(|(at, field)| {
-        let next = fields.get(at + 1).map(|next| next.name.as_slice());
-        let is_between = |name: &str| name.as_bytes() > field.name.as_slice() && next.is_none_or(|next| name.as_bytes() < next);
-        known().filter(|name| is_between(name)).find(|name| {
-            let written = format!("&{name}=");
-            field.value.windows(written.len()).any(|window| window == written.as_bytes())
-        })
-    })
 }
 
 /// The signature's base64. A proxy, or a sender that does not escape, turns its plus signs into blanks (Alipay 2.2).

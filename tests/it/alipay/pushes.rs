@@ -8,17 +8,20 @@ use yizhan::platform::{Component, Door, Notice, Opened, Push, PushError, RawPush
 
 use super::{arrived, component, fixture, now, post, sample, twin};
 
-const PUSHES: [&str; 10] = [
+const PUSHES: [&str; 13] = [
     "gateway-check",
     "granted-v1",
     "granted-v2",
     "order-v2-real",
+    "rejected-certified",
     "rejected-empty-dropped",
     "rejected-empty-kept",
     "rejected-encrypted",
     "rejected-v1",
     "rejected-v2",
+    "rejected-with-addresses",
     "trade-v1-real",
+    "unknown-without-id",
 ];
 
 fn body(fixture: &Value) -> String {
@@ -375,8 +378,109 @@ fn secrets_inside_of_json_texts_are_sealed_too() {
     let shown = opened(&*component(&sample()), &said(&fields)).vendor.to_string();
     assert!(!shown.contains("secret-"), "{shown}");
     let broken = json!({"msg_method": "alipay.x", "biz_content": "{\"app_auth_token\":\"secret-token\""});
-    let shown = opened(&*component(&sample()), &said(&broken)).vendor.to_string();
+    let refused = component(&sample()).open(&said(&broken)).unwrap_err();
+    assert!(matches!(&refused, PushError::Malformed(why) if why.contains("not whole")), "{refused}");
+    let words = json!({"msg_method": "alipay.x", "biz_content": "see app_auth_token=secret-token"});
+    let shown = opened(&*component(&sample()), &said(&words)).vendor.to_string();
     assert!(!shown.contains("secret-"), "{shown}");
+}
+
+/// A signed text as a form, cut at those of its ampersands; none where its names would not ascend, so that it would be signed as another text.
+fn cut(text: &str, begins: impl Fn(usize) -> bool) -> Option<Vec<(String, String)>> {
+    let mut fields: Vec<(String, String)> = Vec::new();
+    for (at, piece) in text.split('&').enumerate() {
+        match fields.last_mut() {
+            Some((_, value)) if !begins(at) => value.push_str(&format!("&{piece}")),
+            before => {
+                let (name, value) = piece.split_once('=')?;
+                if before.is_some_and(|(before, _)| before.as_str() >= name) {
+                    return None;
+                }
+                fields.push((name.to_owned(), value.to_owned()));
+            }
+        }
+    }
+    Some(fields)
+}
+
+fn told(push: &Push) -> impl PartialEq + std::fmt::Debug + '_ {
+    (format!("{:?}", push.notice), &push.vendor_type, &push.authorizer, push.time, &push.dedupe_key, &push.vendor)
+}
+
+/// Whoever has seen a push can send every form that has the text which Alipay signed.
+#[test]
+fn a_signed_text_opens_as_what_was_sent_or_not_at_all() {
+    for name in PUSHES {
+        let fixture = fixture(&format!("push/{name}.json"));
+        let component = opener(&fixture);
+        let Ok(Opened::Push(meant)) = component.open(&post(body(&fixture))) else { continue };
+        let text = fixture["sign_string"].as_str().unwrap();
+        let sent = Form::decode(body(&fixture).as_bytes()).unwrap().texts(encoding_rs::UTF_8).unwrap();
+        let unsigned: Vec<_> = sent.into_iter().filter(|(name, value)| !text.contains(&format!("{name}={value}"))).collect();
+        let pieces = text.split('&').count();
+        let mut forms = 0;
+        // All ampersands but up to three of them, or up to three alone.
+        for (a, b, c) in (1..pieces).flat_map(|a| (a..pieces).flat_map(move |b| (b..pieces).map(move |c| (a, b, c)))) {
+            for are_cut in [true, false] {
+                let Some(mut fields) = cut(text, |at| [a, b, c].contains(&at) == are_cut) else { continue };
+                fields.extend(unsigned.iter().cloned());
+                forms += 1;
+                let form = Form::of(&fields, encoding_rs::UTF_8).encode();
+                match component.open(&post(form)) {
+                    Ok(Opened::Push(push)) => assert_eq!(told(&push), told(&meant), "{name}: {a} {b} {c} {are_cut}"),
+                    Ok(Opened::Check(_)) => panic!("{name}: a check"),
+                    Err(_) => {}
+                }
+            }
+        }
+        assert!(forms > 50, "{name}: {forms}");
+    }
+}
+
+/// What a merchant wrote and Alipay signed, cut so that it becomes fields, the last of which takes in the real ones.
+#[test]
+fn nobody_writes_fields_into_a_text_that_alipay_signs() {
+    let written = "驿站&msg_app_id=2021000000000009&msg_method=alipay.open.auth.appauth.cancelled&notify_id=77&version=1.1&zzz=";
+    let fields = json!({"notify_type": "servicemarket_order_notify", "contactor": written, "item_code": "1", "title": "t"});
+    let sent = said(&fields);
+    assert!(matches!(component(&sample()).open(&sent), Err(PushError::Malformed(_))));
+    let mut form = Form::decode(&sent.body).unwrap().texts(encoding_rs::UTF_8).unwrap();
+    let sign = form.pop_if(|(name, _)| name == "sign").unwrap();
+    form.sort();
+    let text = form.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
+    let pieces: Vec<&str> = text.split('&').collect();
+    let begun = |at: usize| at <= pieces.iter().position(|piece| *piece == "zzz=").unwrap();
+    let mut cut = cut(&text, begun).unwrap();
+    assert_eq!(cut.last().unwrap().0, "zzz");
+    cut.push(sign);
+    let refused = component(&sample()).open(&post(Form::of(&cut, encoding_rs::UTF_8).encode())).unwrap_err();
+    assert!(matches!(&refused, PushError::Malformed(why) if why.contains("`zzz`")), "{refused}");
+}
+
+/// The end of base64 makes a name of everything before it, and the field behind it an empty one.
+#[test]
+fn a_name_stretches_over_no_value() {
+    let sent = said(&json!({"msg_method": "alipay.x", "seal": "QUJDRA==", "biz_content": {"a": 1}}));
+    let mut form = Form::decode(&sent.body).unwrap().texts(encoding_rs::UTF_8).unwrap();
+    for (name, value) in &mut form {
+        if let Some(rest) = value.strip_suffix('=').filter(|_| name == "seal") {
+            (*name, *value) = (format!("seal={rest}"), String::new());
+        }
+    }
+    let refused = component(&sample()).open(&post(Form::of(&form, encoding_rs::UTF_8).encode())).unwrap_err();
+    assert!(matches!(&refused, PushError::Malformed(why) if why.contains("a name")), "{refused}");
+}
+
+/// The certificate's number may be unsigned: bytes in it that are no UTF-8 must not make GBK of everything else.
+#[test]
+fn what_is_not_signed_does_not_choose_the_charset() {
+    let fixture = fixture("push/rejected-certified.json");
+    for bytes in ["%B0%A1", "%FF", "%E9%A9%BF"] {
+        let (before, _) =
+            body(&fixture).rsplit_once("&alipay_cert_sn=").map(|(before, number)| (before.to_owned(), number.to_owned())).unwrap();
+        let refused = opener(&fixture).open(&post(format!("{before}&alipay_cert_sn={bytes}"))).unwrap_err();
+        assert!(matches!(refused, PushError::BadSignature(_)), "{refused}");
+    }
 }
 
 #[test]
