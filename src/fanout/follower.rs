@@ -17,11 +17,11 @@ use crate::shutdown::Shutdown;
 /// Who hears.
 #[async_trait::async_trait]
 pub trait Listener: Send + Sync {
-    /// Takes in one event; what must last of it is durable when this returns. Told twice it changes nothing.
+    /// Takes in some events, oldest first; what must last of them is durable when this returns. Told twice they change nothing.
     ///
     /// # Errors
-    /// The store's: it is told again.
-    async fn hear(&self, event: &Event) -> Result<(), LogError>;
+    /// The store's: all of them are told again.
+    async fn hear(&self, events: &[Event]) -> Result<(), LogError>;
 }
 
 /// Where it is remembered how far each follower has come.
@@ -44,6 +44,10 @@ pub struct Shelves {
 
 /// Events read at a time.
 const READ: usize = 256;
+
+/// The pause after each reading. What comes meanwhile is read together and, where it is written, written together: a push does not wait for the
+/// disk behind what the one before it brought.
+const PAUSE: Duration = Duration::from_millis(25);
 
 /// How often it is remembered how far a follower has come.
 const KEPT_EVERY: Duration = Duration::from_secs(1);
@@ -103,6 +107,10 @@ impl Follower {
             }
             if caught_up {
                 tokio::select! {
+                    () = tokio::time::sleep(PAUSE) => {}
+                    () = shutdown.requested() => {}
+                }
+                tokio::select! {
                     // The sender lives as long as the log.
                     _ = newest.changed() => {}
                     () = self.clock.sleep_until(keep_at), if heard != kept => {}
@@ -125,23 +133,20 @@ impl Follower {
             }
         };
         let caught_up = found.len() < READ;
-        let mut reached = heard;
-        for event in found {
-            if !self.tell(&event, shutdown).await {
-                return (reached, false);
-            }
-            reached = event.sequence;
+        let Some(reached) = found.last().map(|event| event.sequence) else { return (heard, caught_up) };
+        match self.tell(found, shutdown).await {
+            true => (reached, caught_up),
+            false => (heard, false),
         }
-        (reached, caught_up)
     }
 
     /// As [`Follower::read_on`], one event, and past it where it is damaged: one that cannot be read keeps back none of the others.
     async fn read_singly(&self, heard: u64, shutdown: &Shutdown) -> u64 {
         match self.shelves.log.following(heard, 1).await {
-            Ok(found) => match found.first() {
-                Some(event) if self.tell(event, shutdown).await => event.sequence,
-                _ => heard,
-            },
+            Ok(found) => {
+                let reached = found.last().map_or(heard, |event| event.sequence);
+                if self.tell(found, shutdown).await { reached } else { heard }
+            }
             Err(LogError::Damaged(_)) => heard.saturating_add(1),
             Err(_) => {
                 self.wait(AGAIN, shutdown).await;
@@ -150,14 +155,15 @@ impl Follower {
         }
     }
 
-    /// Tells one event until it is taken; `false` when the shutdown came first.
-    async fn tell(&self, event: &Event, shutdown: &Shutdown) -> bool {
-        if !self.events.iter().any(|glob| glob.matches(event.kind.as_str())) {
-            return true;
-        }
+    /// Tells those events that it follows until they are taken; `false` when the shutdown came first.
+    async fn tell(&self, mut events: Vec<Event>, shutdown: &Shutdown) -> bool {
+        events.retain(|event| self.events.iter().any(|glob| glob.matches(event.kind.as_str())));
         let mut wait = AGAIN_FIRST;
-        while let Err(error) = self.listener.hear(event).await {
-            tracing::warn!(follower = self.name, event.id = %event.id, %error, "an event was not taken in; it is told again");
+        while let Some(first) = events.first()
+            && let Err(error) = self.listener.hear(&events).await
+        {
+            let count = events.len();
+            tracing::warn!(follower = self.name, event.id = %first.id, count, %error, "events were not taken in; they are told again");
             self.wait(wait, shutdown).await;
             if shutdown.is_requested() {
                 return false;

@@ -33,12 +33,14 @@ impl Listener {
 
 #[async_trait::async_trait]
 impl follower::Listener for Listener {
-    async fn hear(&self, event: &Event) -> Result<(), LogError> {
-        let Some(authorizer) = &event.authorizer else { return Ok(()) };
-        if self.rollouts.is_at_work_on(&event.component, authorizer)
-            && let Some(news) = read(event)
-        {
-            self.rollouts.heard(&event.component, authorizer, &news);
+    async fn hear(&self, events: &[Event]) -> Result<(), LogError> {
+        for event in events {
+            if let Some(authorizer) = &event.authorizer
+                && self.rollouts.is_at_work_on(&event.component, authorizer)
+                && let Some(news) = read(event)
+            {
+                self.rollouts.heard(&event.component, authorizer, &news);
+            }
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ impl Listener {
 
 #[async_trait::async_trait]
 impl follower::Listener for Listener {
-    async fn hear(&self, event: &Event) -> Result<(), LogError> {
-        self.book.heard(event).await
+    async fn hear(&self, events: &[Event]) -> Result<(), LogError> {
+        self.book.heard(events).await
     }
 }

@@ -8,6 +8,7 @@ mod listener;
 mod news;
 mod read;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -64,14 +65,27 @@ pub struct Kept {
     pub revision: u64,
 }
 
+/// The versions that an authorizer has now, over those that were read.
+#[derive(Debug, Clone)]
+pub struct Change<'a> {
+    /// The component that it authorized.
+    pub component: &'a str,
+    /// Its app id.
+    pub authorizer: &'a str,
+    /// What is kept from now on.
+    pub versions: Versions,
+    /// The revision that was read; `None`: nothing was kept.
+    pub over: Option<u64>,
+}
+
 /// Where they are kept.
 #[async_trait::async_trait]
 pub trait VersionShelf: Send + Sync {
     /// The versions of one authorizer; `None` when nothing was ever heard.
     async fn get(&self, component: &str, authorizer: &str) -> Result<Option<Kept>, LogError>;
 
-    /// Writes them durably over that revision (`None`: nothing is kept yet). `false`: somebody else has written meanwhile.
-    async fn put(&self, component: &str, authorizer: &str, versions: &Versions, over: Option<u64>) -> Result<bool, LogError>;
+    /// Writes all of them durably or none. `false`: somebody else has written one of them meanwhile.
+    async fn put_all(&self, changes: &[Change<'_>]) -> Result<bool, LogError>;
 
     /// Authorizers of a component with their versions, in the order of their app ids, those behind `after` only.
     async fn page(&self, component: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Versions)>, LogError>;
@@ -97,26 +111,36 @@ impl VersionBook {
         Ok(self.shelf.get(component, authorizer).await?.map(|kept| kept.versions).unwrap_or_default())
     }
 
-    /// What an event tells; durable when it returns. Told twice it changes nothing.
+    /// What some events tell, oldest first; durable when it returns. Told twice they change nothing.
     ///
     /// # Errors
     /// The store's.
-    pub async fn heard(&self, event: &Event) -> Result<(), LogError> {
-        match &event.authorizer {
-            Some(authorizer) => self.learn(&event.component, authorizer, &read::event(event)).await,
-            None => Ok(()),
+    pub async fn heard(&self, events: &[Event]) -> Result<(), LogError> {
+        let mut news: BTreeMap<_, Vec<News>> = BTreeMap::new();
+        for event in events {
+            if let Some(authorizer) = &event.authorizer {
+                news.entry((event.component.as_str(), authorizer.as_str())).or_default().extend(read::event(event));
+            }
         }
+        self.learn(&news).await
     }
 
-    async fn learn(&self, component: &str, authorizer: &str, news: &[News]) -> Result<(), LogError> {
-        if news.is_empty() || authorizer.contains('\0') {
-            return Ok(());
-        }
+    /// Learns what is new of each authorizer (by component and app id).
+    async fn learn(&self, news: &BTreeMap<(&str, &str), Vec<News>>) -> Result<(), LogError> {
         loop {
-            let kept = self.shelf.get(component, authorizer).await?;
-            let (before, revision) = kept.map_or_else(Default::default, |kept| (kept.versions, Some(kept.revision)));
-            let after = news.iter().fold(before.clone(), |versions, news| versions.learn(news));
-            if after == before || self.shelf.put(component, authorizer, &after, revision).await? {
+            let mut changes = Vec::new();
+            for ((component, authorizer), news) in news {
+                if news.is_empty() || authorizer.contains('\0') {
+                    continue;
+                }
+                let kept = self.shelf.get(component, authorizer).await?;
+                let (before, over) = kept.map_or_else(Default::default, |kept| (kept.versions, Some(kept.revision)));
+                let versions = news.iter().fold(before.clone(), |versions, news| versions.learn(news));
+                if versions != before {
+                    changes.push(Change { component, authorizer, versions, over });
+                }
+            }
+            if changes.is_empty() || self.shelf.put_all(&changes).await? {
                 return Ok(());
             }
         }
@@ -128,7 +152,7 @@ impl Observer for VersionBook {
     async fn carried_out(&self, done: Observed<'_>) {
         let Some(authorizer) = done.authorizer else { return };
         let news = read::result(done.operation, done.params, done.result, done.at);
-        if let Err(error) = self.learn(done.component, authorizer, &news).await {
+        if let Err(error) = self.learn(&BTreeMap::from([((done.component, authorizer), news)])).await {
             tracing::warn!(component = done.component, authorizer, operation = done.operation, %error, "the version was not noted");
         }
     }

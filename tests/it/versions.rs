@@ -4,7 +4,7 @@ use serde_json::json;
 use yizhan::clock::Timestamp;
 use yizhan::event_type::EventType;
 use yizhan::inbox::Event;
-use yizhan::versions::{News, Standing, VersionBook, VersionNote, VersionShelf, Versions};
+use yizhan::versions::{Change, News, Standing, VersionBook, VersionNote, VersionShelf, Versions};
 
 use crate::log::world::{World, arrival};
 
@@ -139,13 +139,15 @@ async fn versions_survive_the_process_and_nobody_overwrites_anybody() {
     {
         let log = world.open();
         assert_eq!(VersionShelf::get(&*log, "shop", "tt1").await.unwrap(), None);
-        assert!(log.put("shop", "tt1", &versions, None).await.unwrap());
-        assert!(!log.put("shop", "tt1", &Versions::default(), None).await.unwrap(), "it is there already");
-        assert!(!log.put("shop", "tt1", &Versions::default(), Some(2)).await.unwrap(), "another revision");
-        for app_id in ["tt3", "tt2"] {
-            assert!(log.put("shop", app_id, &versions, None).await.unwrap());
-        }
-        assert!(log.put("shop2", "tt0", &versions, None).await.unwrap());
+        let put = |component, authorizer, versions: &Versions, over| Change { component, authorizer, versions: versions.clone(), over };
+        let none = Versions::default();
+        assert!(log.put_all(&[put("shop", "tt1", &versions, None)]).await.unwrap());
+        assert!(!log.put_all(&[put("shop", "tt1", &none, None)]).await.unwrap(), "it is there already");
+        let both = [put("shop", "tt2", &none, None), put("shop", "tt1", &none, Some(2))];
+        assert!(!log.put_all(&both).await.unwrap(), "another revision: neither is written");
+        assert_eq!(VersionShelf::get(&*log, "shop", "tt2").await.unwrap(), None);
+        let all = [put("shop", "tt3", &versions, None), put("shop", "tt2", &versions, None), put("shop2", "tt0", &versions, None)];
+        assert!(log.put_all(&all).await.unwrap());
     }
     let log = world.open();
     let kept = VersionShelf::get(&*log, "shop", "tt1").await.unwrap().unwrap();
@@ -172,11 +174,17 @@ async fn events_are_noted_for_their_authorizer_even_when_many_come_at_once() {
     let passed: Vec<_> = (0..20)
         .map(|number| event(EventType::AuditPassed, Some("tt1"), json!({"version": format!("1.0.{number}"), "package_id": null})))
         .collect();
-    let heard = futures_util::future::join_all(passed.iter().map(|event| book.heard(event))).await;
+    let heard = futures_util::future::join_all(passed.iter().map(|event| book.heard(std::slice::from_ref(event)))).await;
     assert!(heard.into_iter().all(|heard| heard.is_ok()));
     assert!(VersionShelf::get(&*log, "douyin", "tt1").await.unwrap().unwrap().revision >= 1);
-    book.heard(&event(EventType::ReleaseChanged, Some("tt1"), json!({"version": "1.0.3", "state": "online"}))).await.unwrap();
+    book.heard(&[event(EventType::ReleaseChanged, Some("tt1"), json!({"version": "1.0.3", "state": "online"}))]).await.unwrap();
     assert_eq!(numbers(&book.of("douyin", "tt1").await.unwrap())[0], "1.0.3");
+    let together = [("1", "tt3"), ("2", "tt4"), ("3", "tt3")];
+    let together = together.map(|(version, authorizer)| event(EventType::AuditPassed, Some(authorizer), json!({"version": version})));
+    book.heard(&together).await.unwrap();
+    for (authorizer, approved) in [("tt3", "3"), ("tt4", "2")] {
+        assert_eq!(numbers(&book.of("douyin", authorizer).await.unwrap())[2], approved, "the last one that was told");
+    }
     for odd in [
         event(EventType::AuditPassed, None, json!({"version": "1"})),
         event(EventType::AuditPassed, Some("tt2"), json!("no object")),
@@ -186,7 +194,7 @@ async fn events_are_noted_for_their_authorizer_even_when_many_come_at_once() {
         event(EventType::TicketReceived, Some("tt2"), json!({"version": "1"})),
         event(EventType::AuditPassed, Some("t\0t"), json!({"version": "1"})),
     ] {
-        book.heard(&odd).await.unwrap();
+        book.heard(&[odd]).await.unwrap();
     }
     assert_eq!(VersionShelf::get(&*log, "douyin", "tt2").await.unwrap(), None);
 }

@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::days::{self, Day, index};
 use super::lines::lock;
 use super::record;
-use super::records;
 use super::waiting::{self, Entry};
 use super::writer::{Group, Incoming, Writer};
 use crate::clock::Timestamp;
@@ -37,7 +34,7 @@ impl Writer {
         }
         let day = self.day(incoming.received_at)?;
         if let Some((key, fact)) = incoming.fact
-            && let Some(told_by) = records::tell(&self.store, group, key, &fact, self.sequence + 1)?
+            && let Some(told_by) = self.tell(group, key, &fact, &incoming.component)?
         {
             // The vendor's own retries of this message are seen by its mark from now on.
             let marks = self.seen.of(day.label)?;
@@ -55,10 +52,10 @@ impl Writer {
         batch.insert(&day.events, number, incoming.value);
         let id = [&[index::ID], incoming.id.0.as_bytes().as_slice()].concat();
         batch.insert(&day.index, id, number);
-        batch.insert(&day.index, record::numbered(index::COMPONENT, &incoming.component, sequence), Bytes::new());
-        batch.insert(&day.index, record::numbered(index::KIND, incoming.kind, sequence), Bytes::new());
+        batch.insert(&day.index, record::numbered(index::COMPONENT, &incoming.component, sequence), record::NOTHING);
+        batch.insert(&day.index, record::numbered(index::KIND, incoming.kind, sequence), record::NOTHING);
         if let Some(authorizer) = &incoming.authorizer {
-            batch.insert(&day.index, record::numbered(index::AUTHORIZER, authorizer, sequence), Bytes::new());
+            batch.insert(&day.index, record::numbered(index::AUTHORIZER, authorizer, sequence), incoming.note);
         }
         let minute = |at: Timestamp| at.as_second().div_euclid(60);
         if minute(incoming.received_at) > minute(self.newest_receipt) || day.first == sequence {
@@ -66,7 +63,7 @@ impl Writer {
             batch.insert(&day.index, [&[index::MINUTE], minute.to_be_bytes().as_slice()].concat(), number);
         }
         if incoming.received_at.as_second() + LATE_SECONDS < self.newest_receipt.as_second() {
-            batch.insert(&day.index, [&[index::LATE], number.as_slice()].concat(), Bytes::new());
+            batch.insert(&day.index, [&[index::LATE], number.as_slice()].concat(), record::NOTHING);
         }
         self.newest_receipt = self.newest_receipt.max(incoming.received_at);
 
@@ -91,10 +88,10 @@ impl Writer {
             group.batch.remove(waiting, waiting::retry_key(subscription, before.due, sequence));
         }
         if entry.lane == Lane::Retry {
-            group.batch.insert(waiting, waiting::retry_key(subscription, entry.due, sequence), Bytes::new());
+            group.batch.insert(waiting, waiting::retry_key(subscription, entry.due, sequence), record::NOTHING);
         }
         if self.is_ordered(subscription) {
-            group.batch.insert(waiting, waiting::order_key(subscription, entry.order, sequence), Bytes::new());
+            group.batch.insert(waiting, waiting::order_key(subscription, entry.order, sequence), record::NOTHING);
         }
     }
 

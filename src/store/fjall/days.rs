@@ -22,7 +22,7 @@ const SECONDS: i64 = 86_400;
 pub mod index {
     /// `id` → sequence.
     pub const ID: u8 = b'i';
-    /// Authorizer's app id.
+    /// Authorizer's app id → the fact that a push told (`told.rs`), or nothing.
     pub const AUTHORIZER: u8 = b'a';
     /// Component.
     pub const COMPONENT: u8 = b'c';
@@ -94,7 +94,7 @@ impl Day {
 
     /// The event of that sequence as stored.
     pub fn event(&self, sequence: u64) -> fjall::Result<Option<Bytes>> {
-        Ok(self.events.get(sequence.to_be_bytes())?.map(Bytes::from))
+        Ok(self.events.get(sequence.to_be_bytes())?.map(record::shared))
     }
 
     fn sequence_of(&self, id: EventId) -> fjall::Result<Option<u64>> {

@@ -12,10 +12,9 @@ use fjall::{Keyspace, Readable, Snapshot};
 use super::days::{Day, KEPT, index};
 use super::lines::lock;
 use super::record::{self, StoredDelivery};
-use super::records::Kind;
 use super::waiting;
 use super::writer::{Incoming, Job};
-use super::{FjallLog, Store, aside, damaged, malformed, seen};
+use super::{FjallLog, Store, aside, damaged, facts, malformed, seen, told};
 use crate::clock::Timestamp;
 use crate::event_type::Glob;
 use crate::fanout::delivery::Status;
@@ -173,7 +172,7 @@ impl Way {
                 let range = from.to_be_bytes()..below.to_be_bytes();
                 Box::new(snapshot.range(&day.events, range).rev().map(move |guard| {
                     let (key, value) = guard.into_inner().map_err(damaged)?;
-                    Ok(found(record::last_number(&key).ok_or_else(|| malformed("the key of an event"))?, Some(value.into())))
+                    Ok(found(record::last_number(&key).ok_or_else(|| malformed("the key of an event"))?, Some(record::shared(value))))
                 }))
             }
             Self::Index(prefix) => {
@@ -204,7 +203,8 @@ impl Store {
     /// Encodes an arrival, so that the committing thread only has to write it.
     fn prepare(&self, arrival: Arrival) -> Result<Incoming, LogError> {
         let Arrival { event, dedupe_key, sealed, mut subscribers, fact } = arrival;
-        let fact = fact.map(|fact| (Kind::Fact.key(&[&event.component, &fact.authorizer, fact.subject.as_str()]), fact));
+        let note = fact.as_ref().map(|fact| told::note(&event.component, fact)).unwrap_or_default();
+        let fact = fact.map(|fact| (facts::key(&event.component, &fact.authorizer, fact.subject), fact));
         let sealed = match &sealed {
             None => Vec::new(),
             Some(secret) => {
@@ -233,6 +233,7 @@ impl Store {
             authorizer: event.authorizer,
             order,
             deliveries,
+            note,
             fact,
         })
     }
@@ -268,7 +269,7 @@ impl Store {
                 }
                 let (key, value) = guard.into_inner().map_err(damaged)?;
                 let found = record::last_number(&key).ok_or_else(|| malformed("the key of an event"))?;
-                events.push(record::read_event(found, &value.into()).ok_or_else(|| malformed("an event"))?.0);
+                events.push(record::read_event(found, &record::shared(value)).ok_or_else(|| malformed("an event"))?.0);
                 from = found.saturating_add(1);
             }
         }

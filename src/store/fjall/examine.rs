@@ -155,7 +155,7 @@ fn entries(
         match guard.into_inner() {
             Ok((key, value)) => {
                 read += 1;
-                if let Some(wrong) = visit(state, &key, value.into()) {
+                if let Some(wrong) = visit(state, &key, record::shared(value)) {
                     state.unreadable.push(format!("{name}: {wrong} cannot be read"));
                 }
             }

@@ -12,6 +12,7 @@ mod days;
 mod deliveries;
 mod events;
 mod examine;
+mod facts;
 mod journal;
 mod lines;
 mod meta;
@@ -249,7 +250,7 @@ impl FjallLog {
             let Some(last) = day.events.last_key_value() else { continue };
             let (key, value) = last.into_inner().map_err(damaged)?;
             let sequence = record::last_number(&key).unwrap_or_default();
-            return Ok(record::read_event(sequence, &value.into()).map(|(event, _)| (sequence, event.received_at)));
+            return Ok(record::read_event(sequence, &record::shared(value)).map(|(event, _)| (sequence, event.received_at)));
         }
         Ok(None)
     }

@@ -1,6 +1,6 @@
 //! What `reconcile` keeps: submissions under `component`, `app id`, `slot`; the state of looks under `component`, `look`.
 
-use super::records::{self, Expect, Kind, Swap};
+use super::records::{Expect, Kind, Swap};
 use super::{FjallLog, aside, damaged};
 use crate::inbox::LogError;
 use crate::inbox::fact::{Subject, Told};
@@ -45,7 +45,8 @@ impl Ledger for FjallLog {
     }
 
     async fn told(&self, component: &str, authorizer: &str, subject: Subject) -> Result<Vec<Told>, LogError> {
-        records::facts(&self.store, &Kind::Fact.key(&[component, authorizer, subject.as_str()])).map_err(damaged)
+        let (component, authorizer) = (component.to_owned(), authorizer.to_owned());
+        aside(&self.store, move |store| store.told(&component, &authorizer, subject).map_err(damaged)).await
     }
 
     async fn look(&self, component: &str, look: &str) -> Result<Option<LookState>, LogError> {

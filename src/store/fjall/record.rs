@@ -100,6 +100,14 @@ pub fn ordering_key(component: &str, authorizer: Option<&str>) -> String {
     format!("{component}/{}", authorizer.unwrap_or_default())
 }
 
+/// The value of a key that says everything.
+pub const NOTHING: [u8; 0] = [];
+
+/// What the engine keeps, shared and not copied.
+pub fn shared(slice: fjall::Slice) -> Bytes {
+    Bytes::from_owner(slice)
+}
+
 /// Reads what was written, piece by piece; `None` when it ends too early.
 pub struct Reader<'a>(pub &'a [u8]);
 

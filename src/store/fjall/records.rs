@@ -12,9 +12,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::writer::{Group, Job};
-use super::{FjallLog, Store, damaged, malformed, told};
+use super::{FjallLog, Store, damaged, malformed};
 use crate::inbox::LogError;
-use crate::inbox::fact::{Fact, Told};
 use crate::store::at_rest::AtRestError;
 
 /// What a record is: the first byte of its key.
@@ -50,7 +49,8 @@ const RECORD: &str = "record";
 const MARK: u8 = 1;
 
 impl Kind {
-    const fn byte(self) -> u8 {
+    /// The first byte of its keys.
+    pub const fn byte(self) -> u8 {
         match self {
             Self::Rollout => b'r',
             Self::RolloutItem => b'i',
@@ -113,26 +113,6 @@ impl Swap {
     }
 }
 
-/// The facts told under that key.
-pub fn facts(store: &Store, key: &[u8]) -> fjall::Result<Vec<Told>> {
-    let value = store.records.get(key)?;
-    Ok(value.as_deref().and_then(split).map(|(_, facts)| told::read(facts)).unwrap_or_default())
-}
-
-/// Remembers a fact that is told with that sequence; the sequence of the event that told it before, if one did.
-pub fn tell(store: &Store, group: &mut Group, key: Vec<u8>, fact: &Fact, sequence: u64) -> fjall::Result<Option<u64>> {
-    let stored = match group.facts.remove(&key) {
-        Some(stored) => stored,
-        None => store.records.get(&key)?.map_or_else(Vec::new, |value| value.to_vec()),
-    };
-    let (version, facts) = split(&stored).unwrap_or_default();
-    let (facts, told_by) = told::remember(facts, fact, sequence);
-    let stored = [version.saturating_add(1).to_be_bytes().as_slice(), &facts].concat();
-    group.batch.insert(&store.records, key.as_slice(), stored.as_slice());
-    group.facts.insert(key, stored);
-    Ok(told_by)
-}
-
 /// Versions that a batch leaves behind, before it is committed.
 pub type Touched = HashMap<Vec<u8>, u64>;
 
@@ -184,7 +164,8 @@ fn is_sealed_kind(key: &[u8]) -> bool {
     key.first().is_some_and(|first| SEALED.iter().any(|kind| kind.byte() == *first))
 }
 
-fn split(value: &[u8]) -> Option<(u64, &[u8])> {
+/// The version of a record, and what it holds.
+pub fn split(value: &[u8]) -> Option<(u64, &[u8])> {
     let (version, record) = value.split_first_chunk::<8>()?;
     Some((u64::from_be_bytes(*version), record))
 }

@@ -2,7 +2,6 @@
 //!
 //! In small steps, each a batch of its own between the pushes. While a day is being emptied nothing new is enqueued of it.
 
-use bytes::Bytes;
 use fjall::{Keyspace, Readable};
 
 use super::days::{self, Day, KEPT, index};
@@ -196,15 +195,16 @@ fn move_waiting(store: &Store, group: &mut Group, label: u32, from: Vec<u8>) -> 
         let Some(value) = day.event(sequence)? else { continue };
         let Some((event, _)) = record::read_event(sequence, &value) else { continue };
         for key in index_keys(&event) {
-            let number = if key.first() == Some(&index::ID) { Bytes::copy_from_slice(&sequence.to_be_bytes()) } else { Bytes::new() };
-            group.batch.insert(&kept.index, key, number);
+            if let Some(value) = day.index.get(&key)? {
+                group.batch.insert(&kept.index, key, value);
+            }
         }
         for key in replayed_keys(&day.index, sequence)? {
-            group.batch.insert(&kept.index, key, Bytes::new());
+            group.batch.insert(&kept.index, key, record::NOTHING);
         }
         // Two subscriptions may wait for one event; it counts once, also when they are met in different steps.
         progress.events += u64::from(kept.event(sequence)?.is_none());
-        group.batch.insert(&kept.events, sequence.to_be_bytes(), value);
+        group.batch.insert(&kept.events, sequence.to_be_bytes(), &*value);
     }
     Ok(progress)
 }
@@ -256,7 +256,7 @@ fn sweep(store: &Store, group: &mut Group, from: u64) -> fjall::Result<Progress>
         if store.is_awaited(sequence)? {
             continue;
         }
-        let Some((event, _)) = record::read_event(sequence, &value.into()) else { continue };
+        let Some((event, _)) = record::read_event(sequence, &record::shared(value)) else { continue };
         progress.events += 1;
         progress.deliveries += forget(store, group, &kept, &event)?;
     }

@@ -176,7 +176,7 @@ impl Writer {
                     self.begin(group, &day, &stored, entry.as_ref(), now);
                     if let Some(home) = self.store.days.of(sequence) {
                         let key = [&[index::REPLAYED], sequence.to_be_bytes().as_slice(), id.0.as_bytes()].concat();
-                        group.batch.insert(&home.index, key, bytes::Bytes::new());
+                        group.batch.insert(&home.index, key, record::NOTHING);
                     }
                     id
                 }
@@ -278,7 +278,7 @@ impl Writer {
         lock(&line).ordered = true;
         let (found, next) = self.waiting_from(subscription, from)?;
         for (sequence, entry) in found {
-            group.batch.insert(&self.store.waiting, waiting::order_key(subscription, entry.order, sequence), bytes::Bytes::new());
+            group.batch.insert(&self.store.waiting, waiting::order_key(subscription, entry.order, sequence), record::NOTHING);
         }
         // Stored as done only once all are written: after a crash in between it is done again.
         lock(&line).ordered_whole = next.is_none();

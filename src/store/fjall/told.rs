@@ -1,12 +1,12 @@
-//! How the facts told of one subject are written: an entry each, oldest first, so that a push, which is only held against what was found by asking,
-//! adds its own without reading the others.
+//! How facts are written. A pushed one is a note beside the key that its event has among its authorizer's; those of a subject of which something was
+//! found by asking stand together, an entry each, oldest first.
 //!
-//! `1`, then per entry `length 2 ‖ flags ‖ sequence 8 ‖ at 12 ‖ learnt at 12 ‖ [since 12] ‖ kind, version, package id, audit id`, texts as
+//! A note: `component, subject, entry`, each as `length 2 ‖ bytes`. Together: `1`, then per entry `length 2 ‖ flags ‖ sequence 8 ‖ at 12 ‖ learnt at 12 ‖ [since 12] ‖ kind, version, package id, audit id`, texts as
 //! `length 2 ‖ bytes`. What does not have that form is as good as nothing: at worst a fact is told twice.
 
 use super::record::Reader;
 use crate::clock::Timestamp;
-use crate::inbox::fact::{Fact, REMEMBERED, Told};
+use crate::inbox::fact::{Fact, REMEMBERED, Subject, Told};
 
 const FORM: u8 = 1;
 const DERIVED: u8 = 1;
@@ -16,6 +16,25 @@ const HAS_SINCE: u8 = 4;
 const NO_TEXT: u16 = u16::MAX;
 /// Ids and versions are short; what is longer than this is as good as not told.
 const LONGEST_TEXT: usize = 256;
+
+/// What stands beside the key of an event that tells `fact`; what was found stands among the others of its subject.
+pub fn note(component: &str, fact: &Fact) -> Vec<u8> {
+    let mut to = Vec::new();
+    if !fact.told.derived {
+        for part in [component.as_bytes(), fact.subject.as_str().as_bytes(), &written(&fact.told)] {
+            put(&mut to, part);
+        }
+    }
+    to
+}
+
+/// The fact of a note, if it is about that subject, of an event with that sequence.
+pub fn noted(note: &[u8], component: &str, subject: Subject, sequence: u64) -> Option<Told> {
+    let mut from = Reader(note);
+    let is_meant = short(&mut from)? == component.as_bytes() && short(&mut from)? == subject.as_str().as_bytes();
+    let told = one(short(&mut from).filter(|_| is_meant)?)?;
+    Some(Told { sequence, ..told })
+}
 
 /// What to write once `fact` is told with that sequence, and the sequence of the event that told it before.
 pub fn remember(stored: &[u8], fact: &Fact, sequence: u64) -> (Vec<u8>, Option<u64>) {
@@ -42,7 +61,8 @@ pub fn read(stored: &[u8]) -> Vec<Told> {
     entries(stored).into_iter().filter_map(one).collect()
 }
 
-fn write(told: &[Told]) -> Vec<u8> {
+/// All of them together.
+pub fn write(told: &[Told]) -> Vec<u8> {
     let mut to = vec![FORM];
     told.iter().for_each(|told| put(&mut to, &written(told)));
     to

@@ -3,7 +3,7 @@
 use super::records::{Expect, Kind, Swap};
 use super::{FjallLog, aside};
 use crate::inbox::LogError;
-use crate::versions::{Kept, VersionShelf, Versions};
+use crate::versions::{Change, Kept, VersionShelf, Versions};
 
 #[async_trait::async_trait]
 impl VersionShelf for FjallLog {
@@ -12,9 +12,12 @@ impl VersionShelf for FjallLog {
         Ok(found.map(|(revision, versions)| Kept { versions, revision }))
     }
 
-    async fn put(&self, component: &str, authorizer: &str, versions: &Versions, over: Option<u64>) -> Result<bool, LogError> {
-        let expect = over.map_or(Expect::Absent, Expect::Version);
-        self.swap(vec![Swap::put(Kind::Versions.key(&[component, authorizer]), expect, versions)?]).await
+    async fn put_all(&self, changes: &[Change<'_>]) -> Result<bool, LogError> {
+        let swap = |change: &Change<'_>| {
+            let key = Kind::Versions.key(&[change.component, change.authorizer]);
+            Swap::put(key, change.over.map_or(Expect::Absent, Expect::Version), &change.versions)
+        };
+        self.swap(changes.iter().map(swap).collect::<Result<_, _>>()?).await
     }
 
     async fn page(&self, component: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Versions)>, LogError> {

@@ -11,6 +11,7 @@ use fjall::{Keyspace, OwnedWriteBatch, PersistMode, Snapshot};
 use tokio::sync::oneshot;
 
 use super::days;
+use super::facts::Found;
 use super::lines::{Change, lock};
 use super::record;
 use super::records::{self, Swap, Touched};
@@ -38,8 +39,17 @@ pub struct Incoming {
     pub order: u64,
     /// Per subscription the delivery as stored, its sequence still missing.
     pub deliveries: Vec<(String, DeliveryId, Vec<u8>)>,
-    /// What it tells, with the key of the facts told before.
+    /// What it tells, as it stands beside its authorizer's key.
+    pub note: Vec<u8>,
+    /// What it tells, with the key of the record of such facts.
     pub fact: Option<(Vec<u8>, Fact)>,
+}
+
+impl Incoming {
+    /// Whether it was found by asking.
+    fn was_found(&self) -> bool {
+        self.fact.as_ref().is_some_and(|(_, fact)| fact.could_be_told_by_pushes())
+    }
 }
 
 /// One put (or removal) of a generic write.
@@ -97,6 +107,8 @@ pub struct Group {
     pub records: Touched,
     /// Records of facts as this batch writes them.
     pub facts: HashMap<Vec<u8>, Vec<u8>>,
+    /// Whether it writes events that tell facts.
+    pub tells: bool,
     /// Per subscription: change of pending, of dead.
     counts: HashMap<String, (i64, i64)>,
     /// Per replay: change of delivered, of dead.
@@ -112,6 +124,7 @@ impl Group {
             touched: HashSet::new(),
             records: Touched::new(),
             facts: HashMap::new(),
+            tells: false,
             counts: HashMap::new(),
             outcomes: HashMap::new(),
             after: Aftermath::default(),
@@ -186,6 +199,7 @@ fn conflict<T>(staged: Result<T, Hindrance>) -> fjall::Result<Option<T>> {
 pub struct Writer {
     pub store: Arc<Store>,
     pub seen: Seen,
+    pub found: Found,
     /// The sequence given last.
     pub sequence: u64,
     /// The newest time of receipt so far.
@@ -222,7 +236,8 @@ impl Writer {
             Some((event, _)) => event.received_at,
             None => Timestamp::UNIX_EPOCH,
         };
-        Ok(Self { store, seen, sequence, newest_receipt, closed: days::KEPT, reads: 0 })
+        let found = Found::open(&store.records)?;
+        Ok(Self { store, seen, found, sequence, newest_receipt, closed: days::KEPT, reads: 0 })
     }
 
     fn write(&mut self, jobs: Vec<Job>) -> fjall::Result<()> {
@@ -247,6 +262,8 @@ impl Writer {
     /// Puts a job into the batch; gives it back when it touches what the batch touches, which must be committed first.
     fn stage(&mut self, group: &mut Group, job: Job) -> fjall::Result<Option<Job>> {
         match job {
+            // What was found is held against what pushes told, those of this batch too.
+            Job::Accept(incoming, answer) if group.tells && incoming.was_found() => return Ok(Some(Job::Accept(incoming, answer))),
             Job::Accept(incoming, answer) => {
                 let accepted = self.accept(group, *incoming)?;
                 group.after.accepted.push((answer, accepted));
@@ -293,7 +310,7 @@ impl Writer {
             Job::Put(puts, answer) => {
                 for (keyspace, key, value) in puts {
                     match value {
-                        Some(value) => group.batch.insert(&keyspace, key, value),
+                        Some(value) => group.batch.insert(&keyspace, key, &*value),
                         None => group.batch.remove(&keyspace, key),
                     }
                 }

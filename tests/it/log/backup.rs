@@ -13,7 +13,7 @@ use yizhan::rollout::shelf::RolloutLog;
 use yizhan::secret::Secret;
 use yizhan::store::archive::{ArchiveReader, ArchiveWriter};
 use yizhan::store::fjall::{FjallLog, LogRestore, OpenError};
-use yizhan::versions::{VersionNote, VersionShelf, Versions};
+use yizhan::versions::{Change, VersionNote, VersionShelf, Versions};
 
 use super::world::{World, arrival, key, keys, start};
 
@@ -67,7 +67,7 @@ async fn a_backup_keeps_rollouts_runs_versions_attributes_and_what_was_told() {
     assert!(log.save_run(0, &run).await.unwrap());
     let versions =
         Versions { released: Some(VersionNote { version: Some("2.0.0".into()), ..VersionNote::default() }), ..Versions::default() };
-    assert!(VersionShelf::put(&*log, "douyin", "tt1", &versions, None).await.unwrap());
+    assert!(log.put_all(&[Change { component: "douyin", authorizer: "tt1", versions: versions.clone(), over: None }]).await.unwrap());
     let noted = Attributes { tags: ["gold".into()].into(), variables: json!({"shop": "a"}).as_object().unwrap().clone() };
     AttributeShelf::put(&*log, "douyin", "tt1", &noted).await.unwrap();
 

@@ -33,13 +33,13 @@ impl Ear {
 
 #[async_trait::async_trait]
 impl Listener for Ear {
-    async fn hear(&self, event: &Event) -> Result<(), LogError> {
+    async fn hear(&self, events: &[Event]) -> Result<(), LogError> {
         let mut refuses = self.refuses.lock().unwrap();
         if *refuses > 0 {
             *refuses -= 1;
             return Err(LogError::Full);
         }
-        self.heard.send_modify(|heard| heard.push(event.sequence));
+        self.heard.send_modify(|heard| heard.extend(events.iter().map(|event| event.sequence)));
         Ok(())
     }
 }
