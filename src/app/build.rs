@@ -112,12 +112,11 @@ impl App {
     pub async fn build_over(config: Config, clock: Arc<dyn Clock>, vendors: Arc<dyn Vendors>) -> Result<Arc<Self>, BuildError> {
         let metrics = telemetry::metrics();
         let at_rest = Arc::new(AtRest::new(&config.store.master_key, &config.store.previous_master_keys)?);
-        let stores = open(&config, &at_rest, &clock).await?;
+        let opened = tokio::join!(open_vault(&config, &at_rest, &vendors, &clock), open_log(&config, &at_rest, &clock));
+        let ((shelf, vault), log) = (opened.0?, opened.1?);
+        let stores = Stores { vault: shelf, log: Arc::clone(&log) };
         let health = Arc::new(Health::default());
-        let (log, components) = (Arc::clone(&stores.log), config.components.clone());
-
-        let vault =
-            Vault::open(stores.vault.clone(), components.clone(), vendors.clone(), Arc::clone(&clock), &config.server.public_url).await?;
+        let components = config.components.clone();
         let lost_since = compare_with_mark(&vault, &log, &health).await?;
         compare_with_commits(&stores, &health).await.map_err(BuildError::Loss)?;
 
@@ -247,9 +246,21 @@ fn of_rollouts(config: &Config) -> rollout::Options {
     rollout::Options { waits, concurrency: settings.concurrency, most: settings.most, rate }
 }
 
-async fn open(config: &Config, at_rest: &Arc<AtRest>, clock: &Arc<dyn Clock>) -> Result<Stores, BuildError> {
-    let folder = &config.store.path;
-    let vault = SledVault::open(&folder.join("vault"), Arc::clone(at_rest)).await.map_err(BuildError::VaultStore)?;
+/// The vault's store, and the vault with all that memory holds of it.
+async fn open_vault(
+    config: &Config,
+    at_rest: &Arc<AtRest>,
+    vendors: &Arc<dyn Vendors>,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<SledVault>, Arc<Vault>), BuildError> {
+    let store = SledVault::open(&config.store.path.join("vault"), Arc::clone(at_rest)).await.map_err(BuildError::VaultStore)?;
+    let (components, vendors) = (config.components.clone(), Arc::clone(vendors));
+    let vault = Vault::open(store.clone(), components, vendors, Arc::clone(clock), &config.server.public_url).await?;
+    Ok((store, vault))
+}
+
+/// The log, opened while the vault is: each takes about a second where there is much.
+async fn open_log(config: &Config, at_rest: &Arc<AtRest>, clock: &Arc<dyn Clock>) -> Result<Arc<FjallLog>, BuildError> {
     let options = LogOptions {
         cache_bytes: config.store.cache_bytes,
         dedupe_retention: config.store.dedupe_retention,
@@ -257,11 +268,10 @@ async fn open(config: &Config, at_rest: &Arc<AtRest>, clock: &Arc<dyn Clock>) ->
         rejected_retention: config.server.rejected_retention,
         ..LogOptions::default()
     };
-    let (folder, at_rest, clock) = (folder.join("log"), Arc::clone(at_rest), Arc::clone(clock));
+    let (folder, at_rest, clock) = (config.store.path.join("log"), Arc::clone(at_rest), Arc::clone(clock));
     let ended = fjall::OpenError::Damaged { path: folder.clone(), detail: String::from("the opening thread ended early") };
     let opened = tokio::task::spawn_blocking(move || FjallLog::open(&folder, at_rest, options, clock)).await;
-    let log = opened.unwrap_or(Err(ended)).map_err(BuildError::LogStore)?;
-    Ok(Stores { vault, log })
+    opened.unwrap_or(Err(ended)).map_err(BuildError::LogStore)
 }
 
 /// Holds the log against the mark of acknowledged events that the vault remembers: what is missing was lost to damage, and is said loudly.

@@ -113,6 +113,9 @@ impl Service {
         self.server.stop().await;
         self.app.shutdown.request();
         let cause = self.work.finished().await;
+        if cause.is_none() {
+            self.app.write_out().await;
+        }
         tracing::info!("stopped");
         cause
     }

@@ -63,6 +63,11 @@ impl UsedCodes {
         self.by_hash.insert(hash, used);
     }
 
+    /// Whether there are so many that those above the limit should go soon.
+    pub fn is_crowded(&self) -> bool {
+        self.order.len() > 2 * USED_KEPT
+    }
+
     /// Forgets those that are too old or too many; their hashes.
     pub fn expunge(&mut self, now: Timestamp) -> Vec<CodeHash> {
         let mut gone = Vec::new();

@@ -238,9 +238,10 @@ impl Vault {
                 public_url: public_url.to_owned(),
                 holder,
             });
-            chamber.load().await?;
             chambers.insert(component.name().to_owned(), Arc::new(chamber));
         }
+        // At once: while what one has read is taken in, others read.
+        futures_util::future::try_join_all(chambers.values().map(|chamber| chamber.load())).await?;
         let found = shelf.get(&key(Kind::Note, "", HighWater::NAME)).await?;
         let high_water = found.and_then(|record| HighWater::read(record.body.as_deref()?));
         Ok(Arc::new(Self { chambers, shelf, clock, high_water: Mutex::new(high_water) }))

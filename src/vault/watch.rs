@@ -35,6 +35,9 @@ const EVERY: Duration = Duration::from_secs(5);
 /// How often old codes and states are forgotten.
 const CLEANED_EVERY: Duration = Duration::from_secs(600);
 
+/// Records removed in one commit, so that no other waits long for it.
+const CLEANED_AT_ONCE: usize = 256;
+
 /// A code this close to its end is an alarm; sooner for codes that live shorter.
 const CODE_ALARM: Duration = Duration::from_secs(600);
 
@@ -62,7 +65,7 @@ impl Chamber {
             if self.wants_start(now) {
                 self.start_tickets().await;
             }
-            if cleaned_at.is_none_or(|at| later(at, CLEANED_EVERY) <= now) {
+            if cleaned_at.is_none_or(|at| later(at, CLEANED_EVERY) <= now) || locked(&self.used).is_crowded() {
                 cleaned_at = Some(now);
                 self.clean(now).await;
             }
@@ -117,11 +120,11 @@ impl Chamber {
         let mut gone: Vec<Change> = Vec::new();
         gone.extend(locked(&self.used).expunge(now).iter().map(|hash| Change::remove(self.key(Kind::Used, &hex::encode(hash)))));
         gone.extend(locked(&self.states).expunge(now).iter().map(|name| Change::remove(self.key(Kind::State, &hex::encode(name)))));
-        if gone.is_empty() {
-            return;
-        }
-        if let Err(error) = self.commit(gone).await {
-            tracing::warn!(component = self.name, %error, "old codes and states were not forgotten; they will be after the next start");
+        for some in gone.chunks(CLEANED_AT_ONCE) {
+            if let Err(error) = self.commit(some.to_vec()).await {
+                tracing::warn!(component = self.name, %error, "old codes and states were not forgotten; they will be after the next start");
+                return;
+            }
         }
     }
 

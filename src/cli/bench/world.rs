@@ -34,6 +34,9 @@ const BATCH: usize = 20_000;
 const FILLING: usize = 256;
 const GRANTING: usize = 64;
 
+/// Longest time that the exchange of one code may take on average.
+const EXCHANGE: Duration = Duration::from_millis(30);
+
 /// A run.
 pub struct World {
     /// What is measured.
@@ -155,14 +158,18 @@ impl World {
         self.store(missing).await
     }
 
-    /// Waits until every code was exchanged.
+    /// Waits until every code was exchanged: on a machine that does much else, a hundred thousand of them take many minutes.
     async fn exchanged(&self) -> anyhow::Result<()> {
-        let patience = Duration::from_secs(600);
+        let patience = EXCHANGE * u32::try_from(self.plan.authorizers)? + Duration::from_secs(60);
+        let progress = std::sync::Mutex::new(self.terminal.progress());
         self.api
             .until("every code was exchanged", patience, async || {
-                Ok(self.api.metric("yizhan_undelivered", "subscription=\"yizhan-vault\"").await? < 0.5)
+                let left = self.api.metric("yizhan_undelivered", "subscription=\"yizhan-vault\"").await?;
+                progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner).at(&format!("{left:.0} codes are not exchanged yet"));
+                Ok(left < 0.5)
             })
             .await?;
+        drop(progress);
         for (platform, app_id) in self.authorizers().step_by((self.plan.authorizers / 20).max(1)) {
             let token = format!("/v1/components/{platform}/authorizers/{app_id}/token");
             self.api.until("tokens are held", patience, async || Ok(self.api.get(&token).await.is_ok())).await?;
@@ -245,6 +252,7 @@ url = "file:./store"
 master_key = "{master_key}"
 # So that retention can be measured too; nothing is as old as that before.
 retention = "1h"
+dedupe_retention = "1h"
 
 [fanout]
 allow_private = ["127.0.0.0/8"]

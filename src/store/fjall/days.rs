@@ -6,6 +6,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
+use fjall::compaction::Leveled;
 use fjall::config::{BlockSizePolicy, CompressionPolicy};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
 
@@ -62,21 +63,32 @@ pub fn end(label: u32) -> Timestamp {
     Timestamp::from_second((i64::from(label) + 1) * SECONDS).unwrap_or(Timestamp::MAX)
 }
 
-/// How each kind of keyspace is laid out on the disk. Memory for writes is small on purpose: what is not flushed must be replayed after a crash.
+const MIB: u64 = 1024 * 1024;
+
+fn kind(keyspace: &str) -> &str {
+    keyspace.split('.').next().unwrap_or_default()
+}
+
+/// Bytes of a keyspace's writes that are held in memory before they go to a table. Small on purpose: they must be replayed after a crash.
+pub fn held_for_writing(keyspace: &str) -> u64 {
+    if kind(keyspace) == "event" { 16 * MIB } else { 8 * MIB }
+}
+
+/// How each kind of keyspace is laid out on the disk. The engine's limit of what is held is not to be reached: `memory` comes first.
 pub fn options(keyspace: &str) -> KeyspaceCreateOptions {
-    const MIB: u64 = 1024 * 1024;
-    let options = KeyspaceCreateOptions::default();
-    match keyspace.split('.').next().unwrap_or_default() {
-        // Bodies of one vendor resemble each other: a block holds several. They are only asked for when they are there.
+    let options = KeyspaceCreateOptions::default().max_memtable_size(2 * held_for_writing(keyspace));
+    let packed = CompressionPolicy::all(CompressionType::Lz4);
+    // Where keys come in any order, new tables are merged with all that is there. Eight of them at a time halve how often; smaller ones bound how long
+    // a merge takes, and what waits for it meanwhile stays in memory.
+    let merged = Arc::new(Leveled::default().with_l0_threshold(8).with_table_target_size(16 * MIB));
+    match kind(keyspace) {
+        // Bodies of one vendor resemble each other: a block holds several. They are only asked for when they are there, and come in order.
         "event" => options
-            .max_memtable_size(16 * MIB)
             .data_block_size_policy(BlockSizePolicy::all(8 * 1024))
-            .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
+            .data_block_compression_policy(packed)
             .expect_point_read_hits(true),
-        "index" | "delivery" => {
-            options.max_memtable_size(8 * MIB).data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4))
-        }
-        _ => options.max_memtable_size(8 * MIB),
+        "index" | "delivery" | "records" => options.data_block_compression_policy(packed).compaction_strategy(merged),
+        _ => options.compaction_strategy(merged),
     }
 }
 

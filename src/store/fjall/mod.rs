@@ -15,6 +15,7 @@ mod examine;
 mod facts;
 mod journal;
 mod lines;
+mod memory;
 mod meta;
 mod outbox;
 mod playbooks;
@@ -93,7 +94,8 @@ const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
 const OPEN_FILES: usize = 256;
 
 /// Threads that flush and compact. With more than one, fjall 3.1's first worker keeps itself free for flushes by putting compactions back into the
-/// queue again and again while the others are busy, which took an eighth of the processor's time of a push (docs/bench.md).
+/// queue again and again while the others are busy, which took an eighth of the processor's time of a push (docs/bench.md). With one, its queue must
+/// never be full: see `memory`.
 const WORKERS: usize = 1;
 
 /// Why the log could not be opened.
@@ -140,6 +142,7 @@ struct Store {
     rejected: Keyspace,
     records: Keyspace,
     days: days::Days,
+    marks: seen::Marks,
     lines: lines::Lines,
     newest: watch::Sender<u64>,
     at_rest: Arc<AtRest>,
@@ -153,6 +156,7 @@ pub struct FjallLog {
     store: Arc<Store>,
     committer: Committer<writer::Job>,
     rejected: std::sync::Mutex<rejected::Kept>,
+    _memory: memory::Watch,
 }
 
 /// Events that damage took.
@@ -204,8 +208,10 @@ impl FjallLog {
         let (store, writer) = opened.ok_or_else(|| OpenError::Version(folder.to_path_buf()))?;
         let limits = Limits { queue: store.options.queue, queue_bytes: QUEUE_BYTES, group: store.options.group, group_bytes: GROUP_BYTES };
         let rejected = guarded(folder, || rejected::Kept::open(&store))?;
-        let committer = Committer::start("log", limits, writer).map_err(|error| OpenError::Io { path: folder.to_path_buf(), error })?;
-        Ok(Arc::new(Self { store, committer, rejected: std::sync::Mutex::new(rejected) }))
+        let io = |error| OpenError::Io { path: folder.to_path_buf(), error };
+        let memory = memory::Watch::start(&store).map_err(io)?;
+        let committer = Committer::start("log", limits, writer).map_err(io)?;
+        Ok(Arc::new(Self { store, committer, rejected: std::sync::Mutex::new(rejected), _memory: memory }))
     }
 
     fn read(
@@ -230,7 +236,8 @@ impl FjallLog {
         let lines = lines::Lines::open(&db, &meta, &waiting)?;
         let seen = seen::Seen::open(&db, options.dedupe_retention)?;
         let newest = watch::Sender::new(sequence);
-        let store = Arc::new(Store { db, meta, waiting, dead, rejected, records, days, lines, newest, at_rest, clock, options });
+        let marks = seen.marks();
+        let store = Arc::new(Store { db, meta, waiting, dead, rejected, records, days, marks, lines, newest, at_rest, clock, options });
         let writer = writer::Writer::new(store.clone(), seen, sequence)?;
         Ok(Some((store, writer)))
     }
@@ -292,6 +299,12 @@ impl FjallLog {
     #[must_use]
     pub fn failed(&self) -> watch::Receiver<Option<String>> {
         self.committer.failed()
+    }
+
+    /// Bytes held in memory until they are written to tables. All of them are in journals.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        self.store.db.write_buffer_size()
     }
 
     /// Bytes on disk.

@@ -1,5 +1,7 @@
 //! Which messages were stored before: dedupe keys in a few keyspaces by time, so that old ones are dropped as a whole and a look-up asks few.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use fjall::{Database, Keyspace};
 
 use super::days;
@@ -26,6 +28,21 @@ struct Span {
     marks: Keyspace,
 }
 
+/// The keyspaces of marks, for those who do not write them.
+#[derive(Clone, Default)]
+pub struct Marks(Arc<Mutex<Vec<Keyspace>>>);
+
+impl Marks {
+    /// All of them as of now.
+    pub fn all(&self) -> Vec<Keyspace> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, spans: &[Span]) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = spans.iter().map(|span| span.marks.clone()).collect();
+    }
+}
+
 /// All marks.
 pub struct Seen {
     db: Database,
@@ -34,6 +51,7 @@ pub struct Seen {
     retention: std::time::Duration,
     /// Oldest first.
     spans: Vec<Span>,
+    shown: Marks,
 }
 
 impl Seen {
@@ -48,7 +66,14 @@ impl Seen {
             }
         }
         spans.sort_by_key(|span| (span.from, span.to));
-        Ok(Self { db: db.clone(), width: days.div_ceil(4).max(1), retention, spans })
+        let shown = Marks::default();
+        shown.set(&spans);
+        Ok(Self { db: db.clone(), width: days.div_ceil(4).max(1), retention, spans, shown })
+    }
+
+    /// What others see of its keyspaces, now and later.
+    pub fn marks(&self) -> Marks {
+        self.shown.clone()
     }
 
     /// Whether that message was stored.
@@ -72,6 +97,7 @@ impl Seen {
         let marks = days::keyspace(&self.db, &format!("seen.{from}.{to}"))?;
         self.spans.push(Span { from, to, marks: marks.clone() });
         self.spans.sort_by_key(|span| (span.from, span.to));
+        self.shown.set(&self.spans);
         Ok(marks)
     }
 
@@ -82,6 +108,7 @@ impl Seen {
         for span in std::mem::take(&mut self.spans) {
             if over(&span) { self.db.delete_keyspace(span.marks)? } else { kept.push(span) }
         }
+        self.shown.set(&kept);
         self.spans = kept;
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::store::at_rest::AtRest;
 use crate::store::commit::Commit;
 use crate::vault::shelf::{LARGEST_BODY, ShelfError};
 
-use super::{COMMITS, FORMAT, bound, raw_key, split};
+use super::{COMMITS, FORMAT, bound, look_up, raw_key, split};
 
 /// Records looked at in one go while former seals are replaced.
 const RESEAL_CHUNK: usize = 256;
@@ -160,7 +160,7 @@ impl Writer {
     }
 
     fn version(&self, key: &[u8]) -> Result<u64, ShelfError> {
-        let stored = self.tree.get(key).map_err(damaged)?;
+        let stored = look_up(&self.tree, key).map_err(damaged)?;
         Ok(stored.and_then(|value| split(&value).map(|(version, _)| version)).unwrap_or(0))
     }
 

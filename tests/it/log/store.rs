@@ -298,3 +298,28 @@ async fn retention_gives_disk_space_back() {
     };
     assert!(after < 70_000_000, "{before} bytes before, {after} after");
 }
+
+#[tokio::test]
+async fn what_is_held_for_writing_goes_to_tables_however_much_comes() {
+    let world = World::new();
+    let log = world.open();
+    let ports = world.ports(&log);
+    for round in 0..8 {
+        let mut pushes = Vec::new();
+        for number in 0..100 {
+            let mut arrival = arrival(&format!("{round}.{number}"), Some("tt1"), ports.now(), &[]);
+            arrival.event.body = vec![b'x'; 100_000].into();
+            let log = log.clone();
+            pushes.push(tokio::spawn(async move { log.accept(arrival).await.unwrap() }));
+        }
+        for push in pushes {
+            assert!(matches!(push.await.unwrap(), Accepted::Fresh(_)));
+        }
+    }
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // 80 MB came. What a keyspace holds at most is 16 MiB, and what is being written out comes to that.
+    while log.held_bytes() > 20 * 1024 * 1024 {
+        assert!(Instant::now() < deadline, "{} bytes are held in memory", log.held_bytes());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -4,6 +4,7 @@ use yizhan::clock::Clock;
 use yizhan::platform::token::Renewal;
 use yizhan::shutdown::Shutdown;
 use yizhan::vault::Want;
+use yizhan::vault::shelf::{Change, Kind, RecordKey};
 
 use super::vendor::Fault;
 use super::*;
@@ -254,4 +255,22 @@ async fn the_clock_that_jumps_back_breaks_nothing() {
     until("a refresh", || world.vendor.deeds("refresh") == 1).await;
     worker.stop().await;
     assert!(world.clock.now() > start());
+}
+
+#[tokio::test]
+async fn used_codes_above_ten_thousand_are_forgotten_a_few_at_a_time() {
+    let world = World::new().await;
+    let used = |number: u32| {
+        let at = world.clock.now() + SignedDuration::from_secs(i64::from(number) - 20_000);
+        let body = serde_json::to_vec(&serde_json::json!({ "at": at.to_string(), "authorizers": ["app1"] })).unwrap();
+        Change::put(RecordKey::new(Kind::Used, NAME, format!("{number:032x}")), body.into())
+    };
+    world.shelf.commit((0..12_000).map(used).collect()).await.unwrap();
+    let world = world.restart().await;
+    let before = world.shelf.counts().0;
+    let worker = world.work();
+    until("ten thousand are left", || world.shelf.names(Kind::Used).len() == 10_000).await;
+    worker.stop().await;
+    assert!(world.shelf.counts().0 >= before + 8, "no commit removes more than 256, so that others get between");
+    assert!(world.shelf.names(Kind::Used).contains(&format!("{:032x}", 2000)), "the oldest went");
 }
