@@ -20,6 +20,9 @@
 //! such a text holds fields; but cut apart, with a last field of the merchant's making that takes in the real ones, it would have passed. So the
 //! name of a field that decides something stands in no value at all, whatever the order.
 //!
+//! What is left nobody could tell: a text of a merchant's that holds a single field whose name fits between that of its own field and the next.
+//! A merchant who can also read the platform's pushes may so lend the notice of an order of his own a field that it lacks, `item_code` for instance.
+//!
 //! Other values lose something by this: an address with a query (`&z=`) in a field of which nobody knows more than its name is refused.
 //! The push is kept with the reason, as all that were refused. The other way round, everybody could change such a field.
 
