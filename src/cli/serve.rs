@@ -30,7 +30,7 @@ impl Serve {
     pub fn run(self, terminal: &Terminal, place: &Place) -> Result<(), Failure> {
         let config = place.config()?;
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        telemetry::log(config.log.format, &config.log.level, std::env::var("RUST_LOG").ok().as_deref(), no_color);
+        let _lines = telemetry::log(config.log.format, &config.log.level, std::env::var("RUST_LOG").ok().as_deref(), no_color);
         for warning in config.warnings() {
             tracing::warn!(setting = warning.at, hint = warning.hint, "{}", warning.message);
         }

@@ -1,6 +1,10 @@
-//! Metrics and levels.
+//! Metrics, levels, and lines on their way out.
 
-use yizhan::telemetry::{self, Kind, METRICS};
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use tracing_subscriber::EnvFilter;
+use yizhan::telemetry::{self, Kind, Lines, METRICS};
 
 #[test]
 fn levels_are_words_or_per_module() {
@@ -40,4 +44,84 @@ fn two_services_in_one_process_share_the_figures() {
     metrics::gauge!("yizhan_events_lost").set(0.0);
     assert!(first.render().contains("yizhan_events_lost 0"));
     assert!(second.render().contains("yizhan_events_lost 0"));
+}
+
+/// Who reads what is said, as slowly as the test wants.
+#[derive(Clone, Default)]
+struct Reader {
+    text: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Reader {
+    fn text(&self) -> String {
+        String::from_utf8(self.text.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Reader {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.text.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn saying(lines: &Lines, say: impl FnOnce()) {
+    tracing::subscriber::with_default(telemetry::text(EnvFilter::new("info"), false, lines.clone()), say);
+}
+
+#[test]
+fn a_warning_is_written_at_once_with_all_that_was_said_before_it() {
+    let reader = Reader::default();
+    let (lines, _end) = Lines::to(reader.clone());
+    saying(&lines, || {
+        tracing::info!("first");
+        tracing::info!("second");
+        tracing::warn!("third");
+        let text = reader.text();
+        let at = |word: &str| text.find(word).unwrap_or_else(|| panic!("{word} in {text}"));
+        assert!(at("first") < at("second") && at("second") < at("third"), "{text}");
+    });
+}
+
+#[test]
+fn lines_of_many_threads_come_out_whole_and_each_threads_in_order() {
+    let reader = Reader::default();
+    let (lines, end) = Lines::to(reader.clone());
+    std::thread::scope(|threads| {
+        for thread in 0..4 {
+            let lines = lines.clone();
+            threads.spawn(move || saying(&lines, || (0..500).for_each(|number| tracing::info!(thread, number, "said"))));
+        }
+    });
+    drop(end);
+    let text = reader.text();
+    assert_eq!(text.lines().count(), 2000);
+    for thread in 0..4 {
+        let numbers = text.lines().filter_map(|line| line.split_once(&format!("said thread={thread} number="))?.1.parse::<u32>().ok());
+        assert!(numbers.eq(0..500), "of thread {thread}");
+    }
+}
+
+#[test]
+fn what_is_said_after_the_end_is_still_written() {
+    let reader = Reader::default();
+    let (lines, end) = Lines::to(reader.clone());
+    saying(&lines, || tracing::info!("before"));
+    drop(end);
+    assert!(reader.text().contains("before"));
+    saying(&lines, || tracing::info!("after"));
+    assert!(reader.text().contains("after"));
+}
+
+#[test]
+fn what_waits_is_bounded() {
+    let reader = Reader::default();
+    let (lines, _end) = Lines::to(reader.clone());
+    let word = "x".repeat(60_000);
+    saying(&lines, || (0..5).for_each(|_| tracing::info!("{word}")));
+    assert!(!reader.text().is_empty(), "more than a quarter of a megabyte waits");
 }

@@ -58,7 +58,8 @@ impl World {
 
     pub async fn with(setting: Setting) -> Self {
         if let Ok(level) = std::env::var("RUST_LOG") {
-            yizhan::telemetry::log(yizhan::telemetry::Format::Text, "info", Some(&level), true);
+            // Lines are written at once: nobody waits for the end of a test's.
+            let _ = yizhan::telemetry::log(yizhan::telemetry::Format::Text, "info", Some(&level), true);
         }
         let clock = Arc::new(ManualClock::starting_at("2026-11-20T07:00:00Z".parse::<Timestamp>().unwrap()));
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

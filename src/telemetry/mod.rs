@@ -3,6 +3,9 @@
 //! Set up once by the command that serves. The rooms log with `tracing` and count with `metrics`; the names they may use are [`METRICS`].
 //! Never holds content: no body, key, ticket, token or query string.
 
+mod lines;
+mod words;
+
 use std::io::IsTerminal;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -11,10 +14,10 @@ use metrics::{describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::util::SubscriberInitExt;
+
+pub use lines::{End, Lines};
 
 use crate::shutdown::Shutdown;
 
@@ -39,17 +42,20 @@ pub fn is_level(text: &str) -> bool {
 
 /// Sends log lines to standard error from now on. `level` is that of the configuration; `RUST_LOG`, where set and valid, comes first.
 /// Colour only on a terminal, and not where `NO_COLOR` is set. A second call in one process changes nothing.
-pub fn log(format: Format, level: &str, rust_log: Option<&str>, no_color: bool) {
+/// The end is to be held for as long as the command runs: dropped, it writes what still waits.
+pub fn log(format: Format, level: &str, rust_log: Option<&str>, no_color: bool) -> End {
     let level = rust_log.filter(|text| is_level(text)).unwrap_or(level);
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let (lines, end) = Lines::to(std::io::stderr());
     // A subscriber that stands already is the caller's own (a test's): leave it.
     let _ = match format {
-        Format::Text => text(filter, !no_color && std::io::stderr().is_terminal(), std::io::stderr).try_init(),
+        Format::Text => text(filter, !no_color && std::io::stderr().is_terminal(), lines).try_init(),
         Format::Json => {
-            let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+            let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
             lines.json().flatten_event(true).with_current_span(false).with_span_list(false).finish().try_init()
         }
     };
+    end
 }
 
 /// Lines for people. What vendors, handlers and callers say reaches some of them as it is (an error's words, a name), so every character
@@ -58,24 +64,7 @@ pub fn text<W>(filter: EnvFilter, colour: bool, writer: W) -> impl Subscriber + 
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let fields = debug_fn(|writer, field, value| {
-        let said = plain(&format!("{value:?}"));
-        match field.name() {
-            "message" => write!(writer, "{said}"),
-            name => write!(writer, "{}={said}", name.trim_start_matches("r#")),
-        }
-    });
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).fmt_fields(fields.delimited(" ")).with_writer(writer).finish()
-}
-
-/// A text in which nothing acts on a terminal: control characters and those that turn the direction of writing, as `\u{1b}`.
-fn plain(text: &str) -> String {
-    let acts = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let mut plain = String::with_capacity(text.len());
-    for c in text.chars() {
-        if acts(c) { plain.extend(c.escape_unicode()) } else { plain.push(c) }
-    }
-    plain
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).fmt_fields(words::Words).with_writer(writer).finish()
 }
 
 /// What kind of figure a metric is, with a histogram's upper bounds.
