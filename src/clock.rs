@@ -7,6 +7,7 @@ use std::sync::Mutex;
 pub use jiff::Timestamp;
 use jiff::{
     SignedDuration,
+    fmt::temporal::DateTimePrinter,
     tz::{self, TimeZone},
 };
 use tokio::sync::watch;
@@ -99,5 +100,6 @@ pub fn china_text(at: Timestamp) -> String {
 /// Writes a moment as RFC 3339 with the China offset, seconds precision: `2026-11-20T15:04:05+08:00`.
 #[must_use]
 pub fn china_rfc3339(at: Timestamp) -> String {
-    CHINA.to_datetime(at).strftime("%Y-%m-%dT%H:%M:%S+08:00").to_string()
+    const SECONDS: DateTimePrinter = DateTimePrinter::new().precision(Some(0));
+    SECONDS.timestamp_with_offset_to_string(&at, CHINA)
 }

@@ -33,6 +33,15 @@ pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     joined::<Sha256>(parts).into()
 }
 
+/// A digest as text: two digits in lower case for each byte.
+#[must_use]
+pub fn hex(digest: &[u8]) -> String {
+    let mut text = vec![0; digest.len() * 2];
+    // As much room as is needed, and nothing but digits: neither can fail.
+    let _ = hex::encode_to_slice(digest, &mut text);
+    String::from_utf8(text).unwrap_or_default()
+}
+
 fn joined<D: Digest>(parts: &[&[u8]]) -> sha1::digest::Output<D> {
     let mut hash = D::new();
     for part in parts {

@@ -8,11 +8,15 @@ pub fn bytes(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).into()
 }
 
+/// Bytes of the longest digest that vendors sign with: SHA-256.
+const LONGEST_DIGEST: usize = 32;
+
 /// Compares a signature in hexadecimal with the digest it should be, ignoring the case of its letters.
 #[must_use]
 pub fn hex_digest(sent: &str, computed: &[u8]) -> bool {
-    match hex::decode(sent.trim()) {
-        Ok(sent) => bytes(&sent, computed),
-        Err(_) => false,
+    let mut decoded = [0; LONGEST_DIGEST];
+    match decoded.get_mut(..computed.len()) {
+        Some(decoded) => hex::decode_to_slice(sent.trim(), decoded).is_ok() && bytes(decoded, computed),
+        None => false,
     }
 }

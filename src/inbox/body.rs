@@ -10,6 +10,9 @@ use crate::platform::push::Notice;
 
 use super::EventId;
 
+/// Room for most events, so that they need not be moved while they are written.
+const USUAL_BYTES: usize = 2048;
+
 #[derive(serde::Serialize)]
 struct Envelope<'a> {
     specversion: &'static str,
@@ -66,7 +69,8 @@ pub fn write(
     received_at: Timestamp,
     derived: bool,
 ) -> serde_json::Result<Vec<u8>> {
-    serde_json::to_vec(&Envelope {
+    let mut body = Vec::with_capacity(USUAL_BYTES);
+    let envelope = Envelope {
         specversion: "1.0",
         id: id.to_string(),
         source: format!("/components/{component}"),
@@ -79,5 +83,7 @@ pub fn write(
         // Always three decimals: RFC 3339 in UTC with milliseconds.
         receivedat: format!("{received_at:.3}"),
         data: Data { notice: &push.notice, derived, vendor: &push.vendor },
-    })
+    };
+    serde_json::to_writer(&mut body, &envelope)?;
+    Ok(body)
 }

@@ -3,7 +3,7 @@
 //! Called by `push`. Since the signed text never depends on what came in, nobody can have anything else signed.
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::envelope::rsa2::PrivateKey;
 use crate::platform::push::{Acknowledgement, PushError};
@@ -53,8 +53,8 @@ impl Answers {
 ///
 /// # Errors
 /// It is another event, or for another application.
-pub fn read(content: &Value, app_id: &str) -> Result<(), PushError> {
-    let root = content.as_object().and_then(|document| document.values().next());
+pub fn read(content: &Map<String, Value>, app_id: &str) -> Result<(), PushError> {
+    let root = content.values().next();
     let member = |name: &str| root.and_then(|root| root.get(name)).and_then(Value::as_str);
     if !member("EventType").is_some_and(|event| event.eq_ignore_ascii_case("verifygw")) {
         return Err(PushError::Malformed(String::from("the gateway check has no EventType verifygw")));

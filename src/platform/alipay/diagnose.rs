@@ -119,7 +119,7 @@ impl Application {
 
     fn try_reading(&self, form: &Form, raw: &RawPush, diagnosis: &mut Diagnosis) {
         match self.read(form, raw.received_at) {
-            Ok(verified) => diagnosis.content = Some(push::vendor(&verified)),
+            Ok(verified) => diagnosis.content = Some(push::vendor(verified.fields)),
             Err(error) => {
                 note(diagnosis, "read the content", false, error.to_string());
                 let signed = rules::verify(form, self.gateway.trust()).is_ok();

@@ -100,9 +100,13 @@ pub fn two_ways<'a>(form: &'a Form, mut signed: impl Iterator<Item = (&'a [u8], 
     }
     let is_document = begins_as_document(form);
     signed.find_map(|(name, value)| {
+        // Few values have one, and only those can hold a field.
+        if !value.contains(&b'&') {
+            return None;
+        }
         // A stranger may have chosen it, and it goes into a log line.
         let shown: String = String::from_utf8_lossy(name).chars().take(LONGEST_SHOWN).collect();
-        if decides(name) && value.contains(&b'&') {
+        if decides(name) {
             return Some(format!("`{shown}` holds an ampersand"));
         }
         if name == CONTENT.as_bytes() && is_document {

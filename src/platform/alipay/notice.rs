@@ -31,7 +31,7 @@ pub fn read(push: &Verified, app_id: &str) -> (Notice, Option<String>, Timestamp
             None => (fact(EventType::VendorOther, Map::new()), about, push.sent_at),
         },
         (Meaning::Revocation, Some(about)) => {
-            let at = milliseconds(&push.content, "cancel_time").unwrap_or(push.sent_at);
+            let at = milliseconds(push.content(), "cancel_time").unwrap_or(push.sent_at);
             (Notice::Revoked { at }, Some(about), at)
         }
         // Nobody is named, so nobody can be revoked.
@@ -48,8 +48,8 @@ fn fact(kind: EventType, data: Map<String, Value>) -> Notice {
 
 /// The mini program a push is about (Alipay 3.3 names the order of places). Our own id stands in some of them and is nobody's.
 fn authorizer(push: &Verified, app_id: &str) -> Option<String> {
-    let detail = push.content.get("detail").and_then(Value::as_object);
-    let inside = ["auth_app_id", "mini_app_id", "consumer_miniAppId"].into_iter().filter_map(|name| text(&push.content, name));
+    let detail = push.content().get("detail").and_then(Value::as_object);
+    let inside = ["auth_app_id", "mini_app_id", "consumer_miniAppId"].into_iter().filter_map(|name| text(push.content(), name));
     let outside = ["msg_app_id", "auth_app_id", "consumer_miniAppId"].into_iter().filter_map(|name| text(&push.fields, name));
     let detailed = detail.and_then(|detail| text(detail, "auth_app_id"));
     detailed.into_iter().chain(inside).chain(outside).find(|candidate| candidate != app_id)
@@ -65,7 +65,7 @@ fn grant(push: &Verified, app_id: &str) -> Option<(Grant, String)> {
     if text(&push.fields, "status").is_some_and(|status| status != "execute_auth") {
         return None;
     }
-    let detail = push.content.get("detail")?.as_object()?;
+    let detail = push.content().get("detail")?.as_object()?;
     if text(detail, "app_id").is_some_and(|to| to != app_id) {
         return None;
     }
@@ -98,12 +98,12 @@ pub fn tokens(members: &Map<String, Value>, since: Timestamp) -> Option<Authoriz
 /// the refusal of the promotion.
 fn audit(push: &Verified) -> Map<String, Value> {
     let mut data = Map::new();
-    if let Some(version) = text(&push.content, "mini_app_version") {
+    if let Some(version) = text(push.content(), "mini_app_version") {
         data.insert(String::from("version"), Value::String(version));
     }
     let memos: Vec<String> =
-        ["base_audit_reason", "promote_audit_reason"].into_iter().flat_map(|part| memos(push.content.get(part))).collect();
-    let reason = text(&push.content, "audit_reason").or_else(|| (!memos.is_empty()).then(|| memos.join("\n")));
+        ["base_audit_reason", "promote_audit_reason"].into_iter().flat_map(|part| memos(push.content().get(part))).collect();
+    let reason = text(push.content(), "audit_reason").or_else(|| (!memos.is_empty()).then(|| memos.join("\n")));
     if let Some(reason) = reason {
         data.insert(String::from("reason"), Value::String(reason));
     }
@@ -117,7 +117,7 @@ fn memos(part: Option<&Value>) -> Vec<String> {
 
 fn copied(push: &Verified, fields: &[Copied]) -> Map<String, Value> {
     let found = |field: &Copied| {
-        let value = field.from.iter().find_map(|from| text(&push.content, from).or_else(|| text(&push.fields, from)))?;
+        let value = field.from.iter().find_map(|from| text(push.content(), from).or_else(|| text(&push.fields, from)))?;
         Some((field.name.to_owned(), Value::String(value)))
     };
     fields.iter().filter_map(found).collect()

@@ -18,10 +18,8 @@ use crate::platform::push::{Acknowledgement, Opened, Push, PushError, Pushes, Ra
 
 /// A verified form as text, its content opened.
 pub(super) struct Verified {
-    /// Every field but the content, as text.
+    /// Every field as text, but `biz_content` as an object where it is one.
     pub fields: Map<String, Value>,
-    /// The content's members; those of the form itself where the notice is flat.
-    pub content: Map<String, Value>,
     /// Which field names the event.
     pub named_by: NamedBy,
     /// The vendor's name of the event, trimmed.
@@ -29,6 +27,16 @@ pub(super) struct Verified {
     /// When the platform sent it; when it came, where the platform does not say.
     pub sent_at: Timestamp,
 }
+
+impl Verified {
+    /// The content's members; those of the form itself where the notice is flat.
+    pub fn content(&self) -> &Map<String, Value> {
+        self.fields.get(CONTENT).and_then(Value::as_object).unwrap_or(&self.fields)
+    }
+}
+
+/// The field that holds the content.
+const CONTENT: &str = "biz_content";
 
 impl Pushes for Application {
     fn open(&self, raw: &RawPush) -> Result<Opened, PushError> {
@@ -41,19 +49,18 @@ impl Pushes for Application {
         rules::verify(&form, self.gateway.trust())?;
         let verified = self.read(&form, raw.received_at)?;
         if verified.named_by == NamedBy::Service && verified.name == check::SERVICE {
-            check::read(&Value::Object(verified.content), self.gateway.app_id())?;
+            check::read(verified.content(), self.gateway.app_id())?;
             return Ok(Opened::Check(self.check.success()));
         }
         let app_id = self.gateway.app_id();
         let (notice, authorizer, time) = notice::read(&verified, app_id);
-        let vendor = vendor(&verified);
         let push = Push {
             notice,
-            vendor_type: verified.name.clone(),
             authorizer,
             time,
             dedupe_key: dedupe_key(&verified),
-            vendor,
+            vendor: vendor(verified.fields),
+            vendor_type: verified.name,
             acknowledgement: Acknowledgement::success(),
         };
         Ok(Opened::Push(Box::new(push)))
@@ -94,25 +101,26 @@ impl Application {
             Some(kind) if kind.eq_ignore_ascii_case("AES") => true,
             Some(_) => return Err(PushError::Undecipherable(String::from("encrypt_type is not AES"))),
         };
-        let mut text = match fields.get("biz_content") {
-            Some(Value::String(text)) if !text.trim().is_empty() => Some(text.clone()),
-            _ => None,
+        let sent_at = sent_at(&fields).unwrap_or(received_at);
+        // What is in it takes its place.
+        let Some(Value::String(text)) = fields.get_mut(CONTENT).filter(|text| text.as_str().is_some_and(|text| !text.trim().is_empty()))
+        else {
+            return Ok(Verified { fields, named_by, name, sent_at });
         };
-        if let (true, Some(sealed)) = (encrypted, &text) {
+        if encrypted {
             let key =
                 self.gateway.content_key().ok_or_else(|| PushError::Undecipherable(String::from("AES content, and no aes_key is set")))?;
-            let plain = key.open(sealed).ok_or_else(|| PushError::Undecipherable(String::from("aes_key does not open biz_content")))?;
+            let plain = key.open(text).ok_or_else(|| PushError::Undecipherable(String::from("aes_key does not open biz_content")))?;
             let plain = charset.decode_without_bom_handling_and_without_replacement(&plain).map(|text| text.into_owned());
-            text = Some(plain.ok_or_else(|| malformed("the decrypted biz_content is not text of the charset that the form names"))?);
+            *text = plain.ok_or_else(|| malformed("the decrypted biz_content is not text of the charset that the form names"))?;
         }
-        let inside = match &text {
-            None => None,
-            Some(text) if named_by == NamedBy::Service => {
+        let inside = match named_by {
+            NamedBy::Service => {
                 let elements = xml::elements(text).map_err(|error| PushError::Malformed(format!("biz_content: {error}")))?;
-                elements.as_object().cloned()
+                Some(elements).filter(Value::is_object)
             }
-            Some(text) => match serde_json::from_str(text) {
-                Ok(Value::Object(members)) => Some(members),
+            NamedBy::Message | NamedBy::Notice => match serde_json::from_str(text) {
+                Ok(members @ Value::Object(_)) => Some(members),
                 _ if catalogue::row(named_by, &name).is_some() => return Err(malformed("biz_content is not a JSON object")),
                 // What was signed may have gone on behind it, or have ended before: see `joins`.
                 _ if !encrypted && joins::begins_as_document(form) && !is_document(text) => {
@@ -122,14 +130,10 @@ impl Application {
                 _ => None,
             },
         };
-        if let Some(text) = text {
-            let shown = inside.clone().map_or(Value::String(text), Value::Object);
-            fields.insert(String::from("biz_content"), shown);
+        if let (Some(inside), Some(content)) = (inside, fields.get_mut(CONTENT)) {
+            *content = inside;
         }
-        // The flat notices are their own content.
-        let content = inside.unwrap_or_else(|| fields.clone());
-        let sent_at = sent_at(&fields).unwrap_or(received_at);
-        Ok(Verified { fields, content, named_by, name, sent_at })
+        Ok(Verified { fields, named_by, name, sent_at })
     }
 
     fn check_receiver(&self, fields: &Map<String, Value>) -> Result<(), PushError> {
@@ -202,8 +206,8 @@ fn dedupe_key(verified: &Verified) -> String {
     format!("sha256:{}", hex::encode(digest::sha256(&[signed.join("&").as_bytes()])))
 }
 
-pub(super) fn vendor(verified: &Verified) -> Value {
-    let mut vendor = Value::Object(verified.fields.clone());
+pub(super) fn vendor(fields: Map<String, Value>) -> Value {
+    let mut vendor = Value::Object(fields);
     content::seal_members(&mut vendor);
     vendor
 }

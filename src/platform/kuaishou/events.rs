@@ -3,6 +3,8 @@
 //! Called by `push` once a message is verified and decrypted. Remembers nothing: whether a recovered code is our own doing,
 //! or a ticket older than the one held, is decided by those who hold codes and tickets.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::push::moment;
@@ -92,7 +94,7 @@ const CODE_SECONDS: i64 = 3600;
 /// A decrypted message with every place where its members may be.
 struct Message<'a> {
     vocabulary: &'a Vocabulary,
-    places: Vec<Map<String, Value>>,
+    places: Vec<Cow<'a, Map<String, Value>>>,
 }
 
 impl Message<'_> {
@@ -168,21 +170,30 @@ impl Message<'_> {
 }
 
 /// The message itself, then what stands in [`PLACES`] of it and of those: of a list the first element, of a text the JSON in it.
-fn places(inner: &Map<String, Value>) -> Vec<Map<String, Value>> {
-    fn below(object: &Map<String, Value>) -> Vec<Map<String, Value>> {
-        PLACES.iter().filter_map(|name| object.get(*name)).filter_map(opened).collect()
+fn places(inner: &Map<String, Value>) -> Vec<Cow<'_, Map<String, Value>>> {
+    fn below(object: &Map<String, Value>) -> impl Iterator<Item = Cow<'_, Map<String, Value>>> {
+        PLACES.iter().filter_map(|name| object.get(*name)).filter_map(opened)
     }
-    fn opened(value: &Value) -> Option<Map<String, Value>> {
+    fn opened(value: &Value) -> Option<Cow<'_, Map<String, Value>>> {
         match value {
-            Value::Object(object) => Some(object.clone()),
-            Value::Array(items) => items.first().and_then(Value::as_object).cloned(),
-            Value::String(text) if text.trim_start().starts_with('{') => serde_json::from_str(text).ok(),
+            Value::Object(object) => Some(Cow::Borrowed(object)),
+            Value::Array(items) => items.first().and_then(Value::as_object).map(Cow::Borrowed),
+            Value::String(text) if text.trim_start().starts_with('{') => serde_json::from_str(text).ok().map(Cow::Owned),
             _ => None,
         }
     }
-    let second = below(inner);
-    let third: Vec<_> = second.iter().flat_map(below).collect();
-    [vec![inner.clone()], second, third].concat()
+    let mut places = vec![Cow::Borrowed(inner)];
+    places.extend(below(inner));
+    let second = places.len();
+    for at in 1..second {
+        let third: Vec<_> = match places.get(at) {
+            Some(Cow::Borrowed(object)) => below(object).collect(),
+            Some(Cow::Owned(object)) => below(object).map(|place| Cow::Owned(place.into_owned())).collect(),
+            None => Vec::new(),
+        };
+        places.extend(third);
+    }
+    places
 }
 
 fn told_as(state: State, kinds: &[(State, EventType)]) -> EventType {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::seal::{self, IV_MODES, KeyForm, LAYOUTS, RARE_RECIPES, RECIPES, Recipe, Variant};
 use super::{Application, events, first, number, text};
@@ -178,12 +178,12 @@ pub(super) struct Envelope {
 impl Envelope {
     pub(super) fn read(body: &[u8]) -> Result<Self, PushError> {
         let malformed = |what: &str| PushError::Malformed(what.to_owned());
-        let object = match serde_json::from_slice(body) {
+        let mut object = match serde_json::from_slice(body) {
             Ok(Value::Object(object)) => object,
             Ok(_) => return Err(malformed("the body is not a JSON object")),
             Err(_) => return Err(malformed("the body is not JSON")),
         };
-        let Some(Value::String(encrypted)) = object.get("encryptedMsg") else {
+        let Some(Value::String(encrypted)) = object.get_mut("encryptedMsg").map(Value::take) else {
             // 2.7: what ordinary mini programs receive is signed and answered by other rules, and is not for this address.
             return Err(if object.contains_key("message_id") && object.contains_key("app_id") {
                 PushError::Undecipherable(String::from("a callback of an ordinary mini program: nothing in it is encrypted"))
@@ -192,9 +192,9 @@ impl Envelope {
             });
         };
         let app_id = object.get("componentAppId").and_then(text).ok_or_else(|| malformed("`componentAppId` is missing"))?;
-        let message_id = object.get("msgId").filter(|id| text(id).is_some_and(|id| !id.is_empty())).cloned();
+        let message_id = object.get_mut("msgId").map(Value::take).filter(|id| text(id).is_some_and(|id| !id.is_empty()));
         Ok(Self {
-            encrypted: encrypted.clone(),
+            encrypted,
             message_id: message_id.ok_or_else(|| malformed("`msgId` is missing"))?,
             app_id,
             timestamp: first(&object, &["timestamp"]).and_then(moment),
@@ -222,6 +222,6 @@ fn dedupe_key(message_id: &Value) -> String {
 
 /// 2.5. The id changes its name on the way back: `msgId` comes, `message_id` goes.
 fn acknowledgement(status: u16, result: i64, message_id: Value) -> Acknowledgement {
-    let body = json!({ "result": result, "message_id": message_id });
-    Acknowledgement { status, content_type: "application/json", body: body.to_string().into() }
+    let body = format!("{{\"result\":{result},\"message_id\":{message_id}}}");
+    Acknowledgement { status, content_type: "application/json", body: body.into() }
 }

@@ -192,16 +192,17 @@ pub(super) enum SealError {
 
 /// Base64 as leniently as 2.3 asks: both alphabets, white space, any padding.
 pub(super) fn decode(text: &str) -> Result<Vec<u8>, SealError> {
-    let text: String = text
-        .chars()
-        .filter(|c| !c.is_ascii_whitespace())
-        .map(|c| match c {
+    let plain = || -> String {
+        let bare = text.chars().filter(|c| !c.is_ascii_whitespace());
+        bare.map(|c| match c {
             '-' => '+',
             '_' => '/',
             other => other,
         })
-        .collect();
-    KEY_BASE64.decode(text).map_err(|_| SealError::Base64)
+        .collect()
+    };
+    // Nearly all of them are standard base64.
+    KEY_BASE64.decode(text).or_else(|_| KEY_BASE64.decode(plain())).map_err(|_| SealError::Base64)
 }
 
 /// Decrypts a decoded `encryptedMsg` and reads the object inside.

@@ -154,7 +154,7 @@ fn message(vendor: &Map<String, Value>, kind: &str) -> Notice {
 /// The vendor's message id with whom it is for, where there is one; else the decrypted text: events carry no id, and a retry
 /// may be encrypted afresh.
 fn dedupe_key(plain: &Plain, message_id: Option<String>, receiver: Option<&str>) -> String {
-    hex::encode(match message_id {
+    digest::hex(&match message_id {
         Some(id) => digest::sha256(&[b"MsgId\0", receiver.unwrap_or_default().as_bytes(), b"\0", id.as_bytes()]),
         None => digest::sha256(&[plain.body()]),
     })
