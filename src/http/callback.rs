@@ -18,7 +18,7 @@ const MOST_HEADERS: usize = 64;
 const LONGEST_VALUE: usize = 4096;
 
 /// Headers that are for a server and not part of a push.
-const NOT_KEPT: &[&str] = &["authorization", "cookie", "proxy-authorization"];
+const NOT_KEPT: &[&str] = &["authorization", "connection", "content-length", "cookie", "host", "proxy-authorization", "transfer-encoding"];
 
 /// When a platform should send again what could not be stored. They keep to their own schedules; a proxy between may obey.
 const SEND_AGAIN: Duration = Duration::from_secs(5);

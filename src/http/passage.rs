@@ -65,17 +65,22 @@ fn answered(route: &'static str, status: StatusCode) -> Counter {
 
 /// Under which id the log knows a request.
 #[derive(Clone)]
-pub(super) struct RequestId(pub String);
+struct RequestId(HeaderValue);
 
 /// The id of a request.
 pub(super) fn id_of(request: &HttpRequest) -> String {
-    request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default()
+    request.extensions().get::<RequestId>().map(|id| text(&id.0).to_owned()).unwrap_or_default()
+}
+
+/// An id as text; sane ones and our own are nothing else.
+fn text(id: &HeaderValue) -> &str {
+    id.to_str().unwrap_or_default()
 }
 
 /// Passes a request on and dresses its answer.
 pub(super) async fn pass<B: MessageBody + 'static>(mut request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<BoxBody>, Error> {
     let began = Instant::now();
-    let id = request.headers().get(REQUEST_ID).and_then(sane).unwrap_or_else(|| format!("req_{}", Uuid::now_v7().as_simple()));
+    let id = request.headers().get(REQUEST_ID).filter(|given| is_sane(given)).map_or_else(new_id, HeaderValue::clone);
     request.extensions_mut().insert(RequestId(id.clone()));
     let unread = Unread::of(&mut request);
 
@@ -83,12 +88,12 @@ pub(super) async fn pass<B: MessageBody + 'static>(mut request: ServiceRequest, 
     let problem = problem_of(&response);
     if let Some(problem) = &problem {
         let allow = response.headers().get(header::ALLOW).cloned();
-        response = response.into_response(problem.answer(Some(&id)));
+        response = response.into_response(problem.answer(Some(text(&id))));
         if let (Some(allow), false) = (allow, response.headers().contains_key(header::ALLOW)) {
             response.headers_mut().insert(header::ALLOW, allow);
         }
     }
-    dress(&mut response, &id);
+    dress(&mut response, id.clone());
     tell(&response, &id, problem.as_ref(), began);
     Ok(match unread {
         Some(unread) => unread.held_by(response),
@@ -97,10 +102,17 @@ pub(super) async fn pass<B: MessageBody + 'static>(mut request: ServiceRequest, 
 }
 
 /// An id that a caller may give: short, and nothing that could disturb a log.
-fn sane(value: &HeaderValue) -> Option<String> {
-    let text = value.to_str().ok()?;
-    let fine = (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b));
-    fine.then(|| text.to_owned())
+fn is_sane(id: &HeaderValue) -> bool {
+    (1..=LONGEST_ID).contains(&id.len()) && id.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(b))
+}
+
+/// `req_` and a UUIDv7.
+fn new_id() -> HeaderValue {
+    let mut id = *b"req_00000000000000000000000000000000";
+    if let Some(digits) = id.get_mut(4..) {
+        Uuid::now_v7().as_simple().encode_lower(digits);
+    }
+    HeaderValue::from_bytes(&id).unwrap_or_else(|_| HeaderValue::from_static("req_"))
 }
 
 /// The problem of an answer: a handler's own, or one made for what the server itself refused without a word.
@@ -121,15 +133,13 @@ fn spoken_by_server(status: StatusCode) -> Problem {
     Problem::new(kind, status.canonical_reason().unwrap_or("refused").to_ascii_lowercase())
 }
 
-fn dress(response: &mut ServiceResponse, id: &str) {
+fn dress(response: &mut ServiceResponse, id: HeaderValue) {
     let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(id) {
-        headers.insert(REQUEST_ID, id);
-    }
+    headers.insert(REQUEST_ID, id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
-fn tell(response: &ServiceResponse, id: &str, problem: Option<&Problem>, began: Instant) {
+fn tell(response: &ServiceResponse, id: &HeaderValue, problem: Option<&Problem>, began: Instant) {
     let request = response.request();
     let took = began.elapsed();
     let route = match request.app_data::<Address>() {
@@ -148,6 +158,7 @@ fn tell(response: &ServiceResponse, id: &str, problem: Option<&Problem>, began: 
         return;
     }
 
+    let id = text(id);
     // The route, not the path: a path may hold a single-use mark, and the query string a code.
     let method = request.method().as_str();
     let component = request.match_info().get("component");

@@ -195,9 +195,9 @@ pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
 /// What is asked for most stands first among what is registered: actix-web goes through its addresses in their order, with a regular expression for
 /// each. None of these is matched by another one of the list.
 const FIRST: &[&str] = &[
+    "/v1/components/{component}/authorizers/{authorizer}/token",
     "/callback/{component}/message",
     "/callback/{component}/authorization",
-    "/v1/components/{component}/authorizers/{authorizer}/token",
     "/v1/components/{component}/token",
 ];
 
@@ -348,8 +348,9 @@ methods! {
 
 fn address(site: &mut ServiceConfig, path: &'static str, mut entries: Vec<Entry>) {
     let allowed: Vec<Method> = entries.iter().flat_map(|entry| entry.methods.iter().cloned()).collect();
-    let resource =
-        entries.iter_mut().filter_map(|entry| entry.route.take()).fold(web::resource(path), |resource, route| resource.route(route));
+    // The last one is tried first: where platforms push, that is the push, and asking for another method first costs it several allocations.
+    let routes = entries.iter_mut().rev().filter_map(|entry| entry.route.take());
+    let resource = routes.fold(web::resource(path), |resource, route| resource.route(route));
     site.service(resource.app_data(Address::of(path)).default_service(web::to(move || {
         let problem = Problem::wrong_method(&allowed);
         async move { Err::<HttpResponse, _>(problem) }

@@ -181,7 +181,7 @@ fn entity_tag(generation: u64, component: &str, key: &TokenKey) -> String {
         Family::V1 => "v1",
     };
     let mark = digest::sha256(&[component.as_bytes(), b"\0", app_id.as_bytes(), b"\0", family.as_bytes()]);
-    format!("\"{generation}-{}\"", hex::encode(mark.first_chunk::<5>().copied().unwrap_or_default()))
+    format!("\"{generation}-{}\"", digest::hex(mark.first_chunk::<5>().map_or(&[], <[u8; 5]>::as_slice)))
 }
 
 /// Whether an `If-None-Match` names that tag (weak comparison, RFC 9110 13.1.2).
