@@ -56,7 +56,7 @@ impl Part {
             Self::Later { config, days } => on_every_core(async {
                 let folder = config.parent().unwrap_or(Path::new("."));
                 let config = parse(&std::fs::read_to_string(&config)?, folder)?;
-                telemetry::log(config.log.format, &config.log.level, None, true);
+                let _lines = telemetry::log(config.log.format, &config.log.level, None, true);
                 let clock = JumpingClock::over(Arc::new(SystemClock));
                 clock.jump(SignedDuration::from_hours(days.saturating_mul(24)));
                 let listener = TcpListener::bind(config.server.listen)?;
