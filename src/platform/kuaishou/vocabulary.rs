@@ -234,6 +234,7 @@ impl Vocabulary {
 
 /// Names of secrets in lower case without separators.
 static SECRETS: &[&str] = &[
+    "ticket",
     "componentticket",
     "componentverifyticket",
     "authorizationcode",
