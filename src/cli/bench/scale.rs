@@ -65,8 +65,10 @@ pub async fn measure(world: &mut World, small: f64) -> anyhow::Result<Value> {
     Ok(json!({
         "events": world.stored,
         "authorizers": world.plan.authorizers,
-        "start_clean_s": rounded(clean.as_secs_f64(), 2),
-        "start_killed_s": rounded(killed.as_secs_f64(), 2),
+        "start_clean_s": rounded(clean.0.as_secs_f64(), 2),
+        "start_killed_s": rounded(killed.0.as_secs_f64(), 2),
+        "start_clean_cpu_s": clean.1.map(|busy| rounded(busy.as_secs_f64(), 2)),
+        "start_killed_cpu_s": killed.1.map(|busy| rounded(busy.as_secs_f64(), 2)),
         "resident_loaded_mib": loaded.map(mebibytes),
         "resident_started_mib": started.map(mebibytes),
         "idle_cpu": rounded(idle, 4),
@@ -88,11 +90,11 @@ enum Ending {
     Killed,
 }
 
-/// Ends the service and starts it again; how long the start took.
-async fn restart(world: &mut World, ending: Ending) -> anyhow::Result<Duration> {
+/// Ends the service and starts it again; how long the start took, and how much of the processor's time, which tells more where a machine does much else.
+async fn restart(world: &mut World, ending: Ending) -> anyhow::Result<(Duration, Option<Duration>)> {
     end(world, ending).await?;
     let service = Process::service(&world.config).await?;
-    let took = service.started_in;
+    let took = (service.started_in, service.busy());
     world.replace(service)?;
     Ok(took)
 }
