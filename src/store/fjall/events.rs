@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 use fjall::{Keyspace, Readable, Snapshot};
 
+use super::answers::Asker;
 use super::days::{Day, KEPT, index};
 use super::lines::lock;
 use super::record::{self, StoredDelivery};
@@ -33,7 +34,8 @@ const SEALED: &str = "event";
 impl EventLog for FjallLog {
     async fn accept(&self, arrival: Arrival) -> Result<Accepted, LogError> {
         let incoming = Box::new(self.store.prepare(arrival)?);
-        self.committer.ask_now(|answer| Job::Accept(incoming, answer)).await
+        let answer = self.committer.ask_now(|answer| Job::Accept(incoming, Asker::here(answer))).await?;
+        Ok(answer.accepted)
     }
 
     async fn event(&self, id: EventId) -> Result<Option<Event>, LogError> {

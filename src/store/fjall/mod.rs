@@ -6,6 +6,7 @@
 //! Keyspaces: `event.D`, `index.D`, `delivery.D` for each day D, `seen.D.E` for the dedupe keys of days D to E, and `meta`, `waiting`, `dead`, `rejected`, `records`.
 
 mod accept;
+mod answers;
 mod attributes;
 mod backup;
 mod days;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use fjall::{Keyspace, OwnedWriteBatch, PersistMode, Snapshot};
 use tokio::sync::oneshot;
 
+use super::answers::{self, Asker};
 use super::days;
 use super::facts::Found;
 use super::lines::{Change, lock};
@@ -58,7 +59,7 @@ pub type Put = (Keyspace, Vec<u8>, Option<Bytes>);
 /// What the thread is asked to do.
 pub enum Job {
     /// Stores an event with everything that belongs to it.
-    Accept(Box<Incoming>, oneshot::Sender<Accepted>),
+    Accept(Box<Incoming>, Asker),
     /// Records a try and what follows.
     Settle(DeliveryId, Attempt, Verdict, oneshot::Sender<()>),
     /// Makes a delivery wait without a try on record.
@@ -93,7 +94,7 @@ pub enum Job {
 #[derive(Default)]
 pub struct Aftermath {
     answers: Vec<Box<dyn FnOnce() + Send>>,
-    accepted: Vec<(oneshot::Sender<Accepted>, Accepted)>,
+    accepted: Vec<(Asker, Accepted)>,
     changes: Vec<(String, u64, u64, Change)>,
     releases: Vec<(String, u64, DeliveryId)>,
 }
@@ -379,10 +380,7 @@ impl Writer {
         }
         // Before the answers: whoever hears of an event finds it announced.
         self.store.newest.send_if_modified(|newest| std::mem::replace(newest, self.sequence) != self.sequence);
-        for (answer, accepted) in group.after.accepted {
-            // The platform may have hung up: it will send again and be told that it was seen.
-            let _ = answer.send(accepted);
-        }
+        answers::send(group.after.accepted);
         for answer in group.after.answers {
             answer();
         }

@@ -323,3 +323,33 @@ async fn what_is_held_for_writing_goes_to_tables_however_much_comes() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+/// Two hundred pushes at once, of which every second platform hangs up before its answer: the others have theirs.
+async fn some_hang_up() {
+    let world = World::new();
+    let log = world.open();
+    let tasks: Vec<_> = (0..200)
+        .map(|number| {
+            let log = log.clone();
+            tokio::spawn(async move { log.accept(arrival(&format!("{number}"), Some("tt1"), start(), &[])).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    for task in tasks.iter().step_by(2) {
+        task.abort();
+    }
+    for task in tasks.into_iter().skip(1).step_by(2) {
+        let answered = tokio::time::timeout(std::time::Duration::from_secs(20), task).await.expect("no answer").unwrap();
+        assert!(matches!(answered.unwrap(), Accepted::Fresh(_)));
+    }
+}
+
+#[tokio::test]
+async fn who_hangs_up_takes_no_answer_of_its_thread_along() {
+    some_hang_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_hangs_up_takes_no_answer_of_many_threads_along() {
+    some_hang_up().await;
+}
