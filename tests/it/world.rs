@@ -72,8 +72,7 @@ impl World {
         });
         let extra = format!("{subscriptions}\n{}\n{}", setting.extra, simulator.components_toml());
         let (server, vendors) = (setting.server, setting.vendors);
-        let (base, running) = start(&folder, &server, &extra, clock.clone(), vendors.clone()).await;
-        simulator.connect(&base);
+        let (base, running) = start(&folder, &server, &extra, clock.clone(), vendors.clone(), &simulator).await;
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self { clock, simulator, handler, base, client, folder, extra, server, vendors, running: Some(running) }
     }
@@ -91,9 +90,9 @@ impl World {
 
     /// Starts the service again on the same store.
     pub async fn up(&mut self) {
-        let (base, running) = start(&self.folder, &self.server, &self.extra, self.clock.clone(), self.vendors.clone()).await;
+        let (vendors, clock) = (self.vendors.clone(), self.clock.clone());
+        let (base, running) = start(&self.folder, &self.server, &self.extra, clock, vendors, &self.simulator).await;
         (self.base, self.running) = (base, Some(running));
-        self.simulator.connect(&self.base);
     }
 
     /// Restarts with one piece of the extra configuration replaced.
@@ -166,9 +165,12 @@ async fn start(
     extra: &str,
     clock: Arc<ManualClock>,
     vendors: Option<Arc<dyn Vendors>>,
+    simulator: &Simulator,
 ) -> (String, Running) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
+    // Before anything works: the service asks for its first ticket at once, and that is pushed here.
+    simulator.connect(&base);
     let text = format!("{}\n{extra}", configuration(folder.path(), &base)).replacen("[server]\n", &format!("[server]\n{server}\n"), 1);
     let config = Config::parse(&text, Surroundings::default()).unwrap_or_else(|problems| panic!("{problems:#?}"));
     let app = match vendors {

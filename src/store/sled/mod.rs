@@ -17,6 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -42,6 +43,9 @@ const LOOKS: usize = 8;
 
 /// What may wait for the committing thread, and how much it writes at a time.
 const LIMITS: Limits = Limits { queue: 4096, queue_bytes: 16 << 20, group: 512, group_bytes: 1 << 20 };
+
+/// How long a store that is in use is asked for again.
+const LETTING_GO: Duration = Duration::from_secs(1);
 
 /// Kind of the record that says which layout the store has, and proves at open that the master key is the right one.
 const FORMAT: &str = "format";
@@ -275,10 +279,15 @@ impl Reader {
 /// Opens sled's tree. No background flusher: the committing thread alone says what is durable when.
 fn tree_in(folder: &Path) -> Result<sled::Tree, OpenError> {
     let settings = sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-    let open = || guarded(folder, || settings.open().and_then(|db| db.open_tree("vault")));
-    match open() {
-        Err(OpenError::Damaged { .. }) if unfinished_snapshots_removed(folder) => open(),
-        opened => opened,
+    let began = Instant::now();
+    let mut repaired = false;
+    loop {
+        match guarded(folder, || settings.open().and_then(|db| db.open_tree("vault"))) {
+            // Sled's own threads let go of the file a moment after a store was closed, also of the one that was made just now.
+            Err(OpenError::InUse { .. }) if began.elapsed() < LETTING_GO => std::thread::sleep(Duration::from_millis(10)),
+            Err(OpenError::Damaged { .. }) if !repaired && unfinished_snapshots_removed(folder) => repaired = true,
+            opened => return opened,
+        }
     }
 }
 
