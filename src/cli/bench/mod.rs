@@ -39,7 +39,7 @@ pub struct Bench {
     /// A quick look: few requests, a small store.
     #[arg(long)]
     short: bool,
-    /// A million events of a hundred thousand authorizers, and everything that --scale measures. Takes a quarter of an hour and some GB of disk.
+    /// A million events of a hundred thousand authorizers, and everything that --scale measures. Takes five to ten minutes and some GB of disk.
     #[arg(long, conflicts_with = "short")]
     full: bool,
     /// Measure starts, memory, disk and retention too.
