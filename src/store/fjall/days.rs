@@ -74,8 +74,7 @@ fn kind(keyspace: &str) -> &str {
 /// table is as large as what was held; of `meta` the same few keys are written again and again.
 pub fn held_for_writing(keyspace: &str) -> u64 {
     match kind(keyspace) {
-        "event" => 16 * MIB,
-        "index" => 8 * MIB,
+        "event" | "index" => 8 * MIB,
         "meta" => MIB,
         _ => 4 * MIB,
     }
