@@ -186,7 +186,7 @@ pub trait Outbox: Send + Sync {
     ) -> Result<Vec<Claimed>, LogError>;
 
     /// Records a try and what follows. Durable when it returns; concurrent calls are committed in groups.
-    async fn settle(&self, id: DeliveryId, settlement: Settlement) -> Result<(), LogError>;
+    async fn settle(&self, claimed: &Delivery, settlement: Settlement) -> Result<(), LogError>;
 
     /// Enqueues stored events for a subscription (a replay), due at once. A delivery of the same event to the same subscription that still waits
     /// is replaced: it becomes due at once with a fresh schedule. Returns how many were enqueued.

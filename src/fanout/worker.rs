@@ -391,7 +391,7 @@ fn note(delivery: &Delivery, settlement: &Settlement, outcome: &str, took: Durat
 async fn settle(fanout: &Fanout, claimed: &Claimed, settlement: Settlement, give_up: &Shutdown) {
     let mut wait = Duration::from_millis(50);
     for _ in 0..SETTLE_TRIES {
-        match fanout.outbox.settle(claimed.delivery.id, settlement.clone()).await {
+        match fanout.outbox.settle(&claimed.delivery, settlement.clone()).await {
             Ok(()) => return,
             Err(error @ LogError::Full) if !give_up.is_requested() => {
                 tracing::warn!(delivery.id = %claimed.delivery.id, %error, "delivery not settled; trying again");

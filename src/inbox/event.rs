@@ -7,11 +7,44 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
+use crate::envelope::digest;
 use crate::event_type::{EventType, Glob};
+
+/// What a message is known by: the first half of the SHA-256 of its dedupe key. Who could find two with the same half could as well sign with the
+/// vendor's key.
+pub type MessageHash = [u8; 16];
+
+/// The hash of a message, of its dedupe key.
+#[must_use]
+pub fn message_hash(dedupe_key: &str) -> MessageHash {
+    let hash = digest::sha256(&[dedupe_key.as_bytes()]);
+    let mut half = [0; 16];
+    half.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
+    half
+}
 
 /// `evt_` and a UUIDv7 in hexadecimal: unique, ordered by time, no dots, nothing of the user in it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId(pub Uuid);
+
+impl EventId {
+    /// The id of the event that a message becomes. Where UUIDs are random, it has the beginning of the message's hash: a store that knows messages by
+    /// their hashes finds events by their ids without an index of them.
+    #[must_use]
+    pub fn of_message(received_at: Timestamp, message: &MessageHash) -> Self {
+        let milliseconds = u64::try_from(received_at.as_millisecond()).unwrap_or_default();
+        // The version takes half of the first byte, the variant a quarter of the third.
+        let [a, b, c, d, e, f, g, h, i, j, ..] = *message;
+        Self(uuid::Builder::from_unix_timestamp_millis(milliseconds, &[i, h, j, a, b, c, d, e, f, g]).into_uuid())
+    }
+
+    /// The first bytes of the hash of its message, if it was made by [`EventId::of_message`].
+    #[must_use]
+    pub fn message_prefix(&self) -> [u8; 8] {
+        let [_, _, _, _, _, _, _, h, _, a, b, c, d, e, f, g] = *self.0.as_bytes();
+        [a, b, c, d, e, f, g, h]
+    }
+}
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
-pub use event::{Event, EventFilter, EventId};
+pub use event::{Event, EventFilter, EventId, MessageHash, message_hash};
 pub use log::{Accepted, Arrival, EventLog, LogError, Page, Position, Rejections};
 
 use crate::clock::{Clock, Timestamp};
@@ -299,7 +299,8 @@ impl Inbox {
         let name = component.name();
         let kind = push.notice.kind();
         let platform = component.platform().name();
-        let id = EventId(uuid_at(received_at));
+        let dedupe_key = format!("{name}\n{}", push.dedupe_key);
+        let id = EventId::of_message(received_at, &message_hash(&dedupe_key));
         let body = body::write(name, platform, id, &push, received_at, derived).map_err(|error| LogError::Failed(error.to_string()))?;
         let sealed = match &push.notice {
             Notice::Granted(grant) | Notice::Updated(grant) => Some(sealed(grant)?),
@@ -317,7 +318,6 @@ impl Inbox {
             received_at,
             body: Bytes::from(body),
         };
-        let dedupe_key = format!("{name}\n{}", push.dedupe_key);
         let arrival = Arrival { event, dedupe_key, sealed, subscribers: subscribers.clone(), fact };
         let accepted = self.log.accept(arrival).await?;
         if let Accepted::Fresh(_) = accepted {

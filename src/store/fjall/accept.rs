@@ -29,12 +29,12 @@ impl Writer {
 
     /// Stores an event, unless its message was stored or its fact was told before.
     pub fn accept(&mut self, group: &mut Group, incoming: Incoming) -> fjall::Result<Accepted> {
-        if group.marks.contains(&incoming.mark) || self.seen.holds(&incoming.mark)? {
+        let day = self.day(incoming.received_at)?;
+        if group.marks.contains(&incoming.mark) || self.seen.holds(&incoming.mark, day.label)? {
             return Ok(Accepted::Seen);
         }
-        let day = self.day(incoming.received_at)?;
-        if let Some((key, fact)) = incoming.fact
-            && let Some(told_by) = self.tell(group, key, &fact, &incoming.component)?
+        if let Some(fact) = incoming.fact
+            && let Some(told_by) = self.tell(group, &fact, &incoming.component)?
         {
             // The vendor's own retries of this message are seen by its mark from now on.
             let marks = self.seen.of(day.label)?;
@@ -50,10 +50,11 @@ impl Writer {
         group.marks.insert(incoming.mark);
         batch.insert(&marks, incoming.mark, number);
         batch.insert(&day.events, number, incoming.value);
-        let id = [&[index::ID], incoming.id.0.as_bytes().as_slice()].concat();
-        batch.insert(&day.index, id, number);
-        batch.insert(&day.index, record::numbered(index::COMPONENT, &incoming.component, sequence), record::NOTHING);
-        batch.insert(&day.index, record::numbered(index::KIND, incoming.kind, sequence), record::NOTHING);
+        if !incoming.mark.starts_with(&incoming.id.message_prefix()) {
+            let id = [&[index::ID], incoming.id.0.as_bytes().as_slice()].concat();
+            batch.insert(&day.index, id, number);
+        }
+        group.postings.add(batch, &day, &incoming.component, incoming.kind, sequence);
         if let Some(authorizer) = &incoming.authorizer {
             batch.insert(&day.index, record::numbered(index::AUTHORIZER, authorizer, sequence), incoming.note);
         }
@@ -67,13 +68,9 @@ impl Writer {
         }
         self.newest_receipt = self.newest_receipt.max(incoming.received_at);
 
-        for (subscription, id, mut value) in incoming.deliveries {
-            if let Some(place) = value.get_mut(record::DELIVERY_SEQUENCE) {
-                place.copy_from_slice(&number);
-            }
-            let entry =
-                Entry { lane: Lane::First, due: record::nanoseconds(incoming.received_at), id, order: incoming.order, deferred: false };
-            group.batch.insert(&day.deliveries, *id.0.as_bytes(), value);
+        let due = record::nanoseconds(incoming.received_at);
+        for (subscription, id) in incoming.deliveries {
+            let entry = Entry { lane: Lane::First, due, id, order: incoming.order, deferred: false, recorded: false };
             self.put_waiting(group, &subscription, sequence, None, entry);
             group.count(&subscription, 1, 0);
         }

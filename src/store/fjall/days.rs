@@ -21,13 +21,13 @@ const SECONDS: i64 = 86_400;
 
 /// Prefixes of a day's index keyspace. Each key ends in the event's sequence unless it says otherwise.
 pub mod index {
-    /// `id` → sequence.
+    /// `id` → sequence, of the ids that marks do not tell (`seen.rs`): those of kept events, those that former versions gave.
     pub const ID: u8 = b'i';
     /// Authorizer's app id → the fact that a push told (`told.rs`), or nothing.
     pub const AUTHORIZER: u8 = b'a';
-    /// Component.
+    /// Component → more sequences (`postings.rs`).
     pub const COMPONENT: u8 = b'c';
-    /// Type.
+    /// Type → more sequences.
     pub const KIND: u8 = b't';
     /// `sequence ‖ delivery id`: deliveries that a replay made.
     pub const REPLAYED: u8 = b'd';
@@ -156,6 +156,11 @@ impl Days {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Label of the oldest, the kept one left out.
+    pub fn oldest(&self) -> Option<u32> {
+        self.all().iter().map(|day| day.label).find(|label| *label != KEPT)
+    }
+
     /// The newest, unless it is the kept one.
     pub fn current(&self) -> Option<Arc<Day>> {
         self.all().last().filter(|day| day.label != KEPT).cloned()
@@ -209,8 +214,8 @@ impl Days {
         newer.iter().chain(older.iter().rev()).cloned().collect()
     }
 
-    /// The sequence of an event.
-    pub fn sequence_of(&self, id: EventId) -> fjall::Result<Option<u64>> {
+    /// The sequence of an event whose id is in an index.
+    pub fn indexed(&self, id: EventId) -> fjall::Result<Option<u64>> {
         for day in self.likely(record::milliseconds(id.0)) {
             if let Some(sequence) = day.sequence_of(id)? {
                 return Ok(Some(sequence));
@@ -219,7 +224,17 @@ impl Days {
         Ok(None)
     }
 
-    /// A delivery with the day that holds it.
+    /// The day whose keyspaces hold what belongs to that event: the kept one, once it moved there, or its own. `None`: it is gone.
+    pub fn home(&self, sequence: u64) -> fjall::Result<Option<Arc<Day>>> {
+        for day in self.kept().into_iter().chain(self.of(sequence)) {
+            if day.events.contains_key(sequence.to_be_bytes())? {
+                return Ok(Some(day));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A delivery that is on record, with the day that holds it.
     pub fn delivery(&self, id: DeliveryId) -> fjall::Result<Option<(Arc<Day>, StoredDelivery)>> {
         for day in self.likely(record::milliseconds(id.0)) {
             if let Some(stored) = day.deliveries.get(id.0.as_bytes())?.and_then(|value| record::read_delivery(id, &value)) {

@@ -12,15 +12,16 @@ use fjall::{Keyspace, Readable, Snapshot};
 use super::answers::Asker;
 use super::days::{Day, KEPT, index};
 use super::lines::lock;
-use super::record::{self, StoredDelivery};
+use super::postings;
+use super::record;
 use super::waiting;
 use super::writer::{Incoming, Job};
-use super::{FjallLog, Store, aside, damaged, facts, malformed, seen, told};
+use super::{FjallLog, Store, aside, damaged, malformed, told};
 use crate::clock::Timestamp;
 use crate::event_type::Glob;
 use crate::fanout::delivery::Status;
 use crate::inbox::log::Expunged;
-use crate::inbox::{Accepted, Arrival, Event, EventFilter, EventId, EventLog, LogError, Page, Position};
+use crate::inbox::{Accepted, Arrival, Event, EventFilter, EventId, EventLog, LogError, Page, Position, message_hash};
 
 /// Events looked at for one page; with `status` each costs several reads.
 const LOOKED_AT: usize = 20_000;
@@ -39,7 +40,7 @@ impl EventLog for FjallLog {
     }
 
     async fn event(&self, id: EventId) -> Result<Option<Event>, LogError> {
-        match self.store.days.sequence_of(id).map_err(damaged)? {
+        match self.store.sequence_of(id).map_err(damaged)? {
             Some(sequence) => Ok(self.store.event(sequence)?.map(|(event, _)| event)),
             None => Ok(None),
         }
@@ -87,10 +88,12 @@ impl EventLog for FjallLog {
         let prefix = record::named(kind, name);
         for day in self.store.days.all().iter().rev() {
             for guard in day.index.prefix(&prefix).rev() {
-                let key = guard.key().map_err(damaged)?;
-                let Some((event, _)) = record::last_number(&key).map(|sequence| self.store.event(sequence)).transpose()?.flatten() else {
-                    continue;
+                let (key, value) = guard.into_inner().map_err(damaged)?;
+                let sequence = match authorizer {
+                    Some(_) => record::last_number(&key),
+                    None => postings::listed(&key, &value).next_back(),
                 };
+                let Some((event, _)) = sequence.map(|sequence| self.store.event(sequence)).transpose()?.flatten() else { continue };
                 // Two components may know an authorizer of the same id.
                 if event.component == component {
                     return Ok(Some(event.received_at));
@@ -132,8 +135,10 @@ impl Found<'_> {
 enum Way {
     /// Every event.
     All,
-    /// Keys of the index that begin so.
+    /// Keys of the index that begin so, one for each event.
     Index(Vec<u8>),
+    /// Lists of events whose keys begin so.
+    Lists(Vec<u8>),
 }
 
 fn exact(glob: &Option<Glob>) -> Option<&str> {
@@ -151,9 +156,9 @@ impl Way {
         if let Some(authorizer) = exact(&filter.authorizer) {
             (Self::Index(record::named(index::AUTHORIZER, authorizer)), alone([true, false, false]))
         } else if let Some(kind) = exact(&filter.kind) {
-            (Self::Index(record::named(index::KIND, kind)), alone([false, true, false]))
+            (Self::Lists(record::named(index::KIND, kind)), alone([false, true, false]))
         } else if let Some(component) = exact(&filter.component) {
-            (Self::Index(record::named(index::COMPONENT, component)), alone([false, false, true]))
+            (Self::Lists(record::named(index::COMPONENT, component)), alone([false, false, true]))
         } else {
             (Self::All, alone([false, false, false]))
         }
@@ -184,6 +189,14 @@ impl Way {
                     Ok(found(record::last_number(&key).ok_or_else(|| malformed("the index of events"))?, None))
                 }))
             }
+            Self::Lists(prefix) => Box::new(postings::lists(snapshot, day, prefix, from, below).flat_map(move |guard| {
+                let (sequences, error) = match guard.into_inner() {
+                    Ok((key, others)) => (Some(postings::listed(&key, &others)), None),
+                    Err(error) => (None, Some(Err(damaged(error)))),
+                };
+                let sequences = sequences.into_iter().flat_map(Iterator::rev).filter(move |one| (from..below).contains(one));
+                sequences.map(move |sequence| Ok(found(sequence, None))).chain(error)
+            })),
         }
     }
 }
@@ -206,7 +219,6 @@ impl Store {
     fn prepare(&self, arrival: Arrival) -> Result<Incoming, LogError> {
         let Arrival { event, dedupe_key, sealed, mut subscribers, fact } = arrival;
         let note = fact.as_ref().map(|fact| told::note(&event.component, fact)).unwrap_or_default();
-        let fact = fact.map(|fact| (facts::key(&event.component, &fact.authorizer, fact.subject), fact));
         let sealed = match &sealed {
             None => Vec::new(),
             Some(secret) => {
@@ -215,18 +227,14 @@ impl Store {
         };
         subscribers.sort_unstable();
         subscribers.dedup();
-        let deliveries = subscribers.into_iter().map(|subscription| {
-            let id = record::first_delivery(event.id, event.received_at, &subscription);
-            let stored = StoredDelivery::fresh(id, &event, &subscription, None, event.received_at);
-            (subscription, id, record::write_delivery(&stored))
-        });
-        let deliveries: Vec<_> = deliveries.collect();
+        let delivery = |subscription: String| (record::first_delivery(event.id, &subscription), subscription);
+        let deliveries: Vec<_> = subscribers.into_iter().map(delivery).map(|(id, subscription)| (subscription, id)).collect();
         let order = match deliveries.is_empty() {
             true => 0,
             false => record::order_of(&record::ordering_key(&event.component, event.authorizer.as_deref())),
         };
         Ok(Incoming {
-            mark: seen::mark(&dedupe_key),
+            mark: message_hash(&dedupe_key),
             id: event.id,
             received_at: event.received_at,
             kind: event.kind.as_str(),
@@ -238,6 +246,17 @@ impl Store {
             note,
             fact,
         })
+    }
+
+    /// The sequence of an event.
+    pub fn sequence_of(&self, id: EventId) -> fjall::Result<Option<u64>> {
+        for sequence in self.marks.sequences(id.message_prefix())? {
+            let event = self.days.event(sequence)?.and_then(|value| record::read_event(sequence, &value));
+            if event.is_some_and(|(event, _)| event.id == id) {
+                return Ok(Some(sequence));
+            }
+        }
+        self.days.indexed(id)
     }
 
     /// The event of that sequence, and its sealed part as sealed.

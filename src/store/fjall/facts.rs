@@ -35,9 +35,15 @@ impl Found {
 
 impl Writer {
     /// Remembers a fact that the next sequence tells; the sequence of the event that told it before, if one did.
-    pub fn tell(&mut self, group: &mut Group, key: Vec<u8>, fact: &Fact, component: &str) -> fjall::Result<Option<u64>> {
+    pub fn tell(&mut self, group: &mut Group, fact: &Fact, component: &str) -> fjall::Result<Option<u64>> {
+        let was_found = fact.could_be_told_by_pushes();
+        if !was_found && self.found.0.is_empty() {
+            group.tells = true;
+            return Ok(None);
+        }
+        let key = key(component, &fact.authorizer, fact.subject);
         let hash = xxh3_64(&key);
-        if !fact.could_be_told_by_pushes() && !self.found.0.contains(&hash) {
+        if !was_found && !self.found.0.contains(&hash) {
             group.tells = true;
             return Ok(None);
         }

@@ -157,7 +157,7 @@ pub struct Wish<'a> {
 
 impl Line {
     /// Claims what is due in that lane, oldest event first.
-    pub fn claim(&mut self, view: &View<'_>, lane: Lane, wish: &Wish<'_>) -> fjall::Result<Vec<(u64, DeliveryId)>> {
+    pub fn claim(&mut self, view: &View<'_>, lane: Lane, wish: &Wish<'_>) -> fjall::Result<Vec<(u64, Entry)>> {
         self.expire(wish.now);
         if std::mem::replace(&mut self.in_order, wish.ordered) && !wish.ordered {
             // What was passed over for the sake of order is behind the cursor.
@@ -174,14 +174,14 @@ impl Line {
             return Err(error);
         }
         if lane == Lane::First {
-            taken.sort_unstable();
+            taken.sort_unstable_by_key(|(sequence, _)| *sequence);
         }
         Ok(taken)
     }
 
-    fn take(&mut self, wish: &Wish<'_>, sequence: u64, entry: Entry, taken: &mut Vec<(u64, DeliveryId)>) {
+    fn take(&mut self, wish: &Wish<'_>, sequence: u64, entry: Entry, taken: &mut Vec<(u64, Entry)>) {
         self.claimed.insert(sequence, Claim { id: entry.id, until: wish.until, order: entry.order, due: entry.due });
-        taken.push((sequence, entry.id));
+        taken.push((sequence, entry));
     }
 
     /// Whether a delivery may be handed out now. Orders that must wait are put into `held`: the rest of them need no look.
@@ -198,7 +198,7 @@ impl Line {
         Ok(goes)
     }
 
-    fn claim_first(&mut self, view: &View<'_>, wish: &Wish<'_>, taken: &mut Vec<(u64, DeliveryId)>) -> fjall::Result<()> {
+    fn claim_first(&mut self, view: &View<'_>, wish: &Wish<'_>, taken: &mut Vec<(u64, Entry)>) -> fjall::Result<()> {
         let mut held = HashSet::new();
         let mut candidates: BTreeSet<u64> = std::mem::take(&mut self.back);
         while let Some(order) = self.ready.pop_front() {
@@ -236,7 +236,7 @@ impl Line {
         Ok(())
     }
 
-    fn claim_retries(&mut self, view: &View<'_>, wish: &Wish<'_>, taken: &mut Vec<(u64, DeliveryId)>) -> fjall::Result<()> {
+    fn claim_retries(&mut self, view: &View<'_>, wish: &Wish<'_>, taken: &mut Vec<(u64, Entry)>) -> fjall::Result<()> {
         let now = record::nanoseconds(wish.now);
         let (mut first, mut held) = (true, HashSet::new());
         for found in view.retries(wish.subscription, self.retry_floor).take(LOOKED_AT) {

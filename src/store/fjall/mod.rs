@@ -20,6 +20,7 @@ mod memory;
 mod meta;
 mod outbox;
 mod playbooks;
+mod postings;
 mod reads;
 mod reconcile;
 mod record;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::lines::{Wish, lock};
-use super::record;
+use super::record::{self, StoredDelivery};
 use super::settle::Verdict;
-use super::waiting::View;
+use super::waiting::{Entry, View};
 use super::writer::Job;
 use super::{FjallLog, aside, damaged, meta};
 use crate::clock::Timestamp;
@@ -48,8 +48,9 @@ impl Outbox for FjallLog {
             line.claim(&view, lane, &wish).map_err(damaged)?
         };
         let mut claimed = Vec::with_capacity(taken.len());
-        for (sequence, id) in taken {
-            match self.load(id, sequence) {
+        for (sequence, entry) in taken {
+            let id = entry.id;
+            match self.load(subscription, sequence, &entry) {
                 Ok(Some(one)) => claimed.push(one),
                 Ok(None) => {
                     tracing::warn!(subscription, delivery = %id, "a waiting delivery has no event any more and is cancelled");
@@ -64,23 +65,24 @@ impl Outbox for FjallLog {
         Ok(claimed)
     }
 
-    async fn settle(&self, id: DeliveryId, settlement: Settlement) -> Result<(), LogError> {
+    async fn settle(&self, claimed: &Delivery, settlement: Settlement) -> Result<(), LogError> {
+        let delivery = || Box::new(claimed.clone());
         let (attempt, verdict) = match settlement {
             Settlement::Delivered(attempt) => (attempt, Verdict::Delivered),
             Settlement::Retry(attempt, at) => (attempt, Verdict::Retry(at)),
-            Settlement::Deferred(tried_at, until) => return self.committer.ask(|answer| Job::Defer { id, tried_at, until, answer }).await,
+            Settlement::Deferred(tried_at, until) => {
+                return self.committer.ask(|answer| Job::Defer { claimed: delivery(), tried_at, until, answer }).await;
+            }
             Settlement::Dead(attempt) => (attempt, Verdict::Dead),
             Settlement::Released => {
                 // Claims live in memory, so there is nothing to write.
-                if let Some(stored) = self.store.delivery(id)?
-                    && let Some(line) = self.store.lines.named(&stored.delivery.subscription)
-                {
-                    lock(&line).release(stored.delivery.event_sequence, id);
+                if let Some(line) = self.store.lines.named(&claimed.subscription) {
+                    lock(&line).release(claimed.event_sequence, claimed.id);
                 }
                 return Ok(());
             }
         };
-        self.committer.ask(|answer| Job::Settle(id, attempt, verdict, answer)).await
+        self.committer.ask(|answer| Job::Settle(delivery(), attempt, verdict, answer)).await
     }
 
     async fn enqueue(
@@ -199,10 +201,13 @@ impl FjallLog {
         Ok(())
     }
 
-    fn load(&self, id: DeliveryId, sequence: u64) -> Result<Option<Claimed>, LogError> {
-        let Some(stored) = self.store.delivery(id)? else { return Ok(None) };
+    fn load(&self, subscription: &str, sequence: u64, entry: &Entry) -> Result<Option<Claimed>, LogError> {
         let Some((event, sealed)) = self.store.event(sequence)? else { return Ok(None) };
-        let delivery = stored.for_worker();
+        let stored = match entry.recorded {
+            true => self.store.days.delivery(entry.id).map_err(damaged)?.map(|(_, stored)| stored),
+            false => Some(StoredDelivery::fresh(entry.id, &event, subscription, None, event.received_at)),
+        };
+        let Some(delivery) = stored.map(StoredDelivery::for_worker) else { return Ok(None) };
         let sealed = match sealed.is_empty() || !delivery.subscription.starts_with(OURS) {
             true => None,
             false => self

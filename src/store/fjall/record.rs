@@ -81,12 +81,36 @@ pub fn uuid_at(at: Timestamp, rest: &[u8; 10]) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(milliseconds, rest).into_uuid()
 }
 
-/// The id of the delivery that is made together with its event: computed, so that an event's deliveries need no index.
-pub fn first_delivery(event: EventId, received_at: Timestamp, subscription: &str) -> DeliveryId {
+/// The id of the delivery that is made together with its event: computed from the event's and the subscription's name, and the event's from it, so that
+/// neither needs an index.
+pub fn first_delivery(event: EventId, subscription: &str) -> DeliveryId {
+    DeliveryId(mixed(event.0, subscription))
+}
+
+/// The event of a delivery that was made together with it.
+pub fn event_of(delivery: DeliveryId, subscription: &str) -> EventId {
+    EventId(mixed(delivery.0, subscription))
+}
+
+/// Changes what is random in a UUIDv7 in a way that depends on a name; the same again changes it back.
+fn mixed(id: Uuid, name: &str) -> Uuid {
+    let mut rest = [0; 10];
+    let (_, random) = id.as_bytes().split_at(6);
+    rest.iter_mut().zip(random).zip(digest::sha256(&[name.as_bytes()])).for_each(|((to, random), mask)| *to = random ^ mask);
+    uuid::Builder::from_unix_timestamp_millis(milliseconds(id), &rest).into_uuid()
+}
+
+/// The id that former versions gave to the delivery that is made together with its event.
+fn former_first_delivery(event: EventId, received_at: Timestamp, subscription: &str) -> DeliveryId {
     let hash = digest::sha256(&[event.0.as_bytes(), subscription.as_bytes()]);
     let mut rest = [0; 10];
     rest.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
     DeliveryId(uuid_at(received_at, &rest))
+}
+
+/// Both ids that the delivery made together with an event may have.
+pub fn first_deliveries(event: &Event, subscription: &str) -> [DeliveryId; 2] {
+    [first_delivery(event.id, subscription), former_first_delivery(event.id, event.received_at, subscription)]
 }
 
 /// What is kept in order, short: equal for equal keys, and for different ones practically never.
@@ -260,9 +284,6 @@ impl StoredDelivery {
         self.delivery
     }
 }
-
-/// Where the sequence stands in a written delivery, so that it can be put in once it is known.
-pub const DELIVERY_SEQUENCE: std::ops::Range<usize> = 2..10;
 
 const STATUSES: [(u8, Status); 4] = [(0, Status::Pending), (1, Status::Delivered), (2, Status::Dead), (3, Status::Cancelled)];
 

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use fjall::Readable;
 
 use super::days::index;
+use super::postings;
 use super::record;
 use super::rejected;
 use super::writer::{Group, Job};
@@ -75,21 +76,26 @@ pub fn carry_out(store: &Store, group: &mut Group, place: Place) -> fjall::Resul
     match place {
         Place::Grants { label, from, end } => {
             let Some(day) = store.days.all().iter().find(|day| day.label == label).cloned() else { return Ok(Ok((0, None))) };
-            for (looked_at, guard) in store.db.snapshot().range(&day.index, from..end.clone()).enumerate() {
-                let key = guard.key()?;
+            let mut looked_at = 0;
+            for guard in store.db.snapshot().range(&day.index, from..end.clone()) {
+                let (key, others) = guard.into_inner()?;
                 if looked_at >= STRIDE {
                     return Ok(Ok((done, Some(Place::Grants { label, from: key.to_vec(), end }))));
                 }
-                let Some(sequence) = record::last_number(&key) else { continue };
-                let Some((event, sealed)) = day.event(sequence)?.and_then(|value| record::read_event(sequence, &value)) else { continue };
-                if sealed.is_empty() || !store.at_rest.is_outdated(&sealed) {
-                    continue;
+                for sequence in postings::listed(&key, &others) {
+                    looked_at += 1;
+                    let Some((event, sealed)) = day.event(sequence)?.and_then(|value| record::read_event(sequence, &value)) else {
+                        continue;
+                    };
+                    if sealed.is_empty() || !store.at_rest.is_outdated(&sealed) {
+                        continue;
+                    }
+                    match store.unseal(event.id, &sealed).and_then(|secret| store.seal(event.id, &secret)) {
+                        Ok(sealed) => group.batch.insert(&day.events, sequence.to_be_bytes(), record::write_event(&event, &sealed)),
+                        Err(error) => return Ok(Err(LogError::Damaged(format!("the sealed part of {}: {error}", event.id)))),
+                    }
+                    done += 1;
                 }
-                match store.unseal(event.id, &sealed).and_then(|secret| store.seal(event.id, &secret)) {
-                    Ok(sealed) => group.batch.insert(&day.events, sequence.to_be_bytes(), record::write_event(&event, &sealed)),
-                    Err(error) => return Ok(Err(LogError::Damaged(format!("the sealed part of {}: {error}", event.id)))),
-                }
-                done += 1;
             }
         }
         Place::Rejected { from } => {

@@ -148,7 +148,7 @@ pub fn carry_out(writer: &mut Writer, group: &mut Group, step: Step) -> fjall::R
         Step::Drop { label } => drop_day(&writer.store, label),
         Step::Sweep { from } => sweep(&writer.store, group, from),
         Step::Marks { now } => {
-            writer.seen.expunge(now)?;
+            writer.seen.expunge(now, writer.store.days.oldest().unwrap_or(u32::MAX))?;
             Ok(Progress::default())
         }
     }
@@ -195,7 +195,13 @@ fn move_waiting(store: &Store, group: &mut Group, label: u32, from: Vec<u8>) -> 
         let Some(value) = day.event(sequence)? else { continue };
         let Some((event, _)) = record::read_event(sequence, &value) else { continue };
         for key in index_keys(&event) {
-            if let Some(value) = day.index.get(&key)? {
+            // The id and the lists of its day go with the day; what stands beside its authorizer goes with it.
+            let value = match key.first() {
+                Some(&index::ID) => Some(sequence.to_be_bytes().to_vec()),
+                Some(&index::AUTHORIZER) => day.index.get(&key)?.map(|note| note.to_vec()),
+                _ => Some(record::NOTHING.to_vec()),
+            };
+            if let Some(value) = value {
                 group.batch.insert(&kept.index, key, value);
             }
         }
@@ -266,8 +272,7 @@ fn sweep(store: &Store, group: &mut Group, from: u64) -> fjall::Result<Progress>
 /// Removes a kept event with all that belongs to it; returns how many deliveries that were.
 fn forget(store: &Store, group: &mut Group, kept: &Day, event: &Event) -> fjall::Result<u64> {
     let names = store.lines.names();
-    let mut ids: Vec<DeliveryId> =
-        names.iter().map(|subscription| record::first_delivery(event.id, event.received_at, subscription)).collect();
+    let mut ids: Vec<DeliveryId> = names.iter().flat_map(|subscription| record::first_deliveries(event, subscription)).collect();
     for key in replayed_keys(&kept.index, event.sequence)? {
         ids.extend(key.last_chunk().map(|id| DeliveryId(uuid::Uuid::from_bytes(*id))));
         group.batch.remove(&kept.index, key);

@@ -1,23 +1,16 @@
 //! Which messages were stored before: dedupe keys in a few keyspaces by time, so that old ones are dropped as a whole and a look-up asks few.
+//!
+//! They are the index of event ids too, which begin like the hash of their message ([`crate::inbox::EventId::of_message`]): they are kept as long as
+//! the events are, but asked for repetitions no longer than they must be remembered.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fjall::{Database, Keyspace};
 
 use super::days;
+use super::record;
 use crate::clock::Timestamp;
-use crate::envelope::digest;
-
-/// A dedupe key as stored: the first half of its SHA-256. Who could find two with the same half could as well sign with the vendor's key.
-pub type Mark = [u8; 16];
-
-/// The mark of a dedupe key.
-pub fn mark(dedupe_key: &str) -> Mark {
-    let hash = digest::sha256(&[dedupe_key.as_bytes()]);
-    let mut mark = [0; 16];
-    mark.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
-    mark
-}
+use crate::inbox::MessageHash as Mark;
 
 /// Marks of the messages stored in some days.
 struct Span {
@@ -38,6 +31,12 @@ impl Marks {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Sequences of the events whose messages have a hash that begins so, newest keyspace first: as a rule one at most.
+    pub fn sequences(&self, prefix: [u8; 8]) -> fjall::Result<Vec<u64>> {
+        let found = self.all().into_iter().rev().flat_map(|marks| marks.prefix(prefix));
+        found.map(|guard| guard.value().map(|value| record::last_number(&value).unwrap_or_default())).collect()
+    }
+
     fn set(&self, spans: &[Span]) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = spans.iter().map(|span| span.marks.clone()).collect();
     }
@@ -46,8 +45,10 @@ impl Marks {
 /// All marks.
 pub struct Seen {
     db: Database,
-    /// Days in one keyspace: about a quarter of the time they are kept, so that a look-up asks about five.
+    /// Days in one keyspace: about a quarter of the time they are asked, so that a look-up asks about five.
     width: u32,
+    /// Days after which a message needs not be remembered any more.
+    days: u32,
     retention: std::time::Duration,
     /// Oldest first.
     spans: Vec<Span>,
@@ -68,7 +69,7 @@ impl Seen {
         spans.sort_by_key(|span| (span.from, span.to));
         let shown = Marks::default();
         shown.set(&spans);
-        Ok(Self { db: db.clone(), width: days.div_ceil(4).max(1), retention, spans, shown })
+        Ok(Self { db: db.clone(), width: days.div_ceil(4).max(1), days, retention, spans, shown })
     }
 
     /// What others see of its keyspaces, now and later.
@@ -76,10 +77,11 @@ impl Seen {
         self.shown.clone()
     }
 
-    /// Whether that message was stored.
-    pub fn holds(&self, mark: &Mark) -> fjall::Result<bool> {
+    /// Whether that message was stored, seen from that day.
+    pub fn holds(&self, mark: &Mark, today: u32) -> fjall::Result<bool> {
+        let must_be_remembered = |span: &&Span| span.to.saturating_add(self.days) >= today;
         // Newest first: most repetitions come soon.
-        for span in self.spans.iter().rev() {
+        for span in self.spans.iter().rev().take_while(must_be_remembered) {
             if span.marks.contains_key(mark)? {
                 return Ok(true);
             }
@@ -101,9 +103,10 @@ impl Seen {
         Ok(marks)
     }
 
-    /// Drops what has been kept long enough.
-    pub fn expunge(&mut self, now: Timestamp) -> fjall::Result<()> {
-        let over = |span: &Span| days::end(span.to.saturating_sub(1)).checked_add(self.retention).is_ok_and(|end| end <= now);
+    /// Drops what has been kept long enough. `oldest`: the first day of which events are left.
+    pub fn expunge(&mut self, now: Timestamp, oldest: u32) -> fjall::Result<()> {
+        let is_forgotten = |span: &Span| days::end(span.to.saturating_sub(1)).checked_add(self.retention).is_ok_and(|end| end <= now);
+        let over = |span: &Span| is_forgotten(span) && span.to <= oldest;
         let mut kept = Vec::new();
         for span in std::mem::take(&mut self.spans) {
             if over(&span) { self.db.delete_keyspace(span.marks)? } else { kept.push(span) }

@@ -1,5 +1,7 @@
 //! What becomes of deliveries: settled, enqueued again, retried, cancelled. Each is part of a batch of [`Writer`].
 
+use std::sync::Arc;
+
 use super::days::{Day, KEPT, index};
 use super::lines::{Change, lock};
 use super::record::{self, StoredDelivery};
@@ -40,22 +42,38 @@ impl Writer {
         group.batch.insert(&day.deliveries, *stored.delivery.id.0.as_bytes(), record::write_delivery(stored));
     }
 
-    /// Records a try and what follows.
-    pub fn settle(&mut self, group: &mut Group, id: DeliveryId, attempt: Attempt, verdict: Verdict) -> Result<(), Hindrance> {
-        let Some((day, mut stored)) = self.store.days.delivery(id)? else { return Ok(()) };
-        let (subscription, sequence) = (stored.delivery.subscription.clone(), stored.delivery.event_sequence);
-        if !group.touch(&subscription, sequence) {
+    /// A claimed delivery as it stands: as its record says, or as it was claimed while it has none.
+    fn standing(&self, claimed: &Delivery, entry: Option<&Entry>) -> fjall::Result<Option<(Arc<Day>, StoredDelivery)>> {
+        if entry.is_none_or(|entry| entry.id != claimed.id || entry.recorded) {
+            return self.store.days.delivery(claimed.id);
+        }
+        let sequence = claimed.event_sequence;
+        // Only what retention is at has two homes.
+        let home = match self.store.days.of(sequence).filter(|day| day.label > self.closed) {
+            Some(day) => Some(day),
+            None => self.store.days.home(sequence)?,
+        };
+        Ok(home.map(|day| (day, StoredDelivery { delivery: claimed.clone(), schedule: 0 })))
+    }
+
+    /// Records a try of a claimed delivery, and what follows.
+    pub fn settle(&mut self, group: &mut Group, claimed: &Delivery, attempt: Attempt, verdict: Verdict) -> Result<(), Hindrance> {
+        let Delivery { id, subscription, event_sequence: sequence, .. } = claimed;
+        let (id, sequence) = (*id, *sequence);
+        if !group.touch(subscription, sequence) {
             return Err(Hindrance::Conflict);
         }
+        let entry = self.entry(subscription, sequence)?;
+        let Some((day, mut stored)) = self.standing(claimed, entry.as_ref())? else { return Ok(()) };
         // A try that began before a retry or a replay was asked for does not stand for it: whoever asked wants to see one that came after.
         let stands = stored.delivery.next_attempt_at.is_none_or(|due| attempt.at >= due);
         let waits = |entry: &Entry| entry.id == id && stored.delivery.status == Status::Pending && stands;
-        let entry = self.entry(&subscription, sequence)?.filter(waits);
+        let entry = entry.filter(waits);
         stored.tried(attempt);
         // Cancelled or replaced while it was under way: the try is recorded, and whatever waits instead is looked at again.
         let Some(entry) = entry else {
             Self::put(group, &day, &stored);
-            group.release(&subscription, sequence, id);
+            group.release(subscription, sequence, id);
             return Ok(());
         };
         match verdict {
@@ -67,40 +85,42 @@ impl Writer {
             Verdict::Dead => {
                 stored.delivery.status = Status::Dead;
                 group.outcome(stored.delivery.replay.as_deref(), 0, 1);
-                group.count(&subscription, 0, 1);
-                group.batch.insert(&self.store.dead, *id.0.as_bytes(), record::write_dead(sequence, &subscription));
+                group.count(subscription, 0, 1);
+                group.batch.insert(&self.store.dead, *id.0.as_bytes(), record::write_dead(sequence, subscription));
                 self.end(group, &day, stored, &entry);
             }
             Verdict::Retry(at) => {
                 stored.delivery.next_attempt_at = Some(at);
                 Self::put(group, &day, &stored);
-                let next = Entry { lane: Lane::Retry, due: record::nanoseconds(at), deferred: false, ..entry };
-                self.put_waiting(group, &subscription, sequence, Some(&entry), next);
-                group.tell(&subscription, sequence, entry.order, Change::Retries(id, next.due));
+                let next = Entry { lane: Lane::Retry, due: record::nanoseconds(at), deferred: false, recorded: true, ..entry };
+                self.put_waiting(group, subscription, sequence, Some(&entry), next);
+                group.tell(subscription, sequence, entry.order, Change::Retries(id, next.due));
             }
         }
         Ok(())
     }
 
     /// Makes a delivery wait until then; nothing is recorded of the look at it that found it too early.
-    pub fn defer(&mut self, group: &mut Group, id: DeliveryId, tried_at: Timestamp, until: Timestamp) -> Result<(), Hindrance> {
-        let Some((day, mut stored)) = self.store.days.delivery(id)? else { return Ok(()) };
-        let (subscription, sequence) = (stored.delivery.subscription.clone(), stored.delivery.event_sequence);
-        if !group.touch(&subscription, sequence) {
+    pub fn defer(&mut self, group: &mut Group, claimed: &Delivery, tried_at: Timestamp, until: Timestamp) -> Result<(), Hindrance> {
+        let Delivery { id, subscription, event_sequence: sequence, .. } = claimed;
+        let (id, sequence) = (*id, *sequence);
+        if !group.touch(subscription, sequence) {
             return Err(Hindrance::Conflict);
         }
+        let entry = self.entry(subscription, sequence)?;
+        let Some((day, mut stored)) = self.standing(claimed, entry.as_ref())? else { return Ok(()) };
         // As in `settle`: whoever asked for a try meanwhile gets one.
         let stands = stored.delivery.next_attempt_at.is_none_or(|due| tried_at >= due);
         let waits = |entry: &Entry| entry.id == id && stored.delivery.status == Status::Pending && stands;
-        let Some(entry) = self.entry(&subscription, sequence)?.filter(waits) else {
-            group.release(&subscription, sequence, id);
+        let Some(entry) = entry.filter(waits) else {
+            group.release(subscription, sequence, id);
             return Ok(());
         };
         stored.delivery.next_attempt_at = Some(until);
         Self::put(group, &day, &stored);
-        let next = Entry { lane: Lane::Retry, due: record::nanoseconds(until), deferred: true, ..entry };
-        self.put_waiting(group, &subscription, sequence, Some(&entry), next);
-        group.tell(&subscription, sequence, entry.order, Change::Retries(id, next.due));
+        let next = Entry { lane: Lane::Retry, due: record::nanoseconds(until), deferred: true, recorded: true, ..entry };
+        self.put_waiting(group, subscription, sequence, Some(&entry), next);
+        group.tell(subscription, sequence, entry.order, Change::Retries(id, next.due));
         Ok(())
     }
 
@@ -122,7 +142,7 @@ impl Writer {
             group.count(subscription, 1, 0);
         }
         let order = record::order_of(ordering_key);
-        let next = Entry { lane: Lane::First, due: record::nanoseconds(now), id: *id, order, deferred: false };
+        let next = Entry { lane: Lane::First, due: record::nanoseconds(now), id: *id, order, deferred: false, recorded: true };
         self.put_waiting(group, subscription, *event_sequence, entry, next);
         group.tell(subscription, *event_sequence, next.order, Change::Restarted);
     }
@@ -138,7 +158,7 @@ impl Writer {
     ) -> Result<Vec<DeliveryId>, Hindrance> {
         let mut found = Vec::with_capacity(events.len());
         for id in events {
-            if let Some(sequence) = self.store.days.sequence_of(*id)?.filter(|sequence| !self.is_closed(*sequence)) {
+            if let Some(sequence) = self.store.sequence_of(*id)?.filter(|sequence| !self.is_closed(*sequence)) {
                 found.push(sequence);
             }
         }
@@ -157,7 +177,7 @@ impl Writer {
             };
             let entry = self.entry(subscription, sequence)?;
             let waiting = match &entry {
-                Some(entry) => self.store.days.delivery(entry.id)?,
+                Some(entry) => self.store.waiting_one(subscription, sequence, entry)?,
                 None => None,
             };
             let id = match waiting {
@@ -188,7 +208,7 @@ impl Writer {
 
     /// Makes one delivery due now, whatever its status.
     pub fn retry(&mut self, group: &mut Group, id: DeliveryId, now: Timestamp) -> Result<Option<Delivery>, Hindrance> {
-        let Some((day, mut stored)) = self.store.days.delivery(id)? else { return Ok(None) };
+        let Some((day, mut stored)) = self.store.delivery_of(id)? else { return Ok(None) };
         let (subscription, sequence) = (stored.delivery.subscription.clone(), stored.delivery.event_sequence);
         let home_goes = day.label != KEPT && day.label <= self.closed;
         if home_goes || self.is_closed(sequence) || self.store.days.event(sequence)?.is_none() {
@@ -200,7 +220,7 @@ impl Writer {
         let entry = self.entry(&subscription, sequence)?;
         if let Some(other) = entry.filter(|entry| entry.id != id) {
             // Another delivery of the same event waits: this one takes its place.
-            if let Some((day, mut replaced)) = self.store.days.delivery(other.id)? {
+            if let Some((day, mut replaced)) = self.store.waiting_one(&subscription, sequence, &other)? {
                 replaced.delivery.status = Status::Cancelled;
                 replaced.delivery.next_attempt_at = None;
                 Self::put(group, &day, &replaced);
@@ -239,7 +259,7 @@ impl Writer {
         let mut cancelled = 0;
         for (sequence, entry) in found {
             cancelled += 1;
-            match self.store.days.delivery(entry.id)? {
+            match self.store.waiting_one(subscription, sequence, &entry)? {
                 Some((day, mut stored)) => {
                     stored.delivery.status = Status::Cancelled;
                     self.end(group, &day, stored, &entry);
@@ -256,7 +276,7 @@ impl Writer {
             return Err(Hindrance::Conflict);
         }
         let Some(entry) = self.entry(subscription, sequence)? else { return Ok(()) };
-        match self.store.days.delivery(entry.id)? {
+        match self.store.waiting_one(subscription, sequence, &entry)? {
             Some((day, mut stored)) => {
                 stored.delivery.status = Status::Cancelled;
                 self.end(group, &day, stored, &entry);

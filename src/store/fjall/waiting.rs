@@ -28,6 +28,8 @@ pub struct Entry {
     pub order: u64,
     /// Whether it waits because its handler said so: until then it is not late.
     pub deferred: bool,
+    /// Whether there is a record of it. There is none of one that was made together with its event before something happens to it: its event says all.
+    pub recorded: bool,
 }
 
 impl Entry {
@@ -35,7 +37,8 @@ impl Entry {
     pub fn write(&self) -> Vec<u8> {
         let mut to = Vec::with_capacity(33);
         to.push(match (self.lane, self.deferred) {
-            (Lane::First, _) => 0,
+            (Lane::First, _) if self.recorded => 0,
+            (Lane::First, _) => 3,
             (Lane::Retry, false) => 1,
             (Lane::Retry, true) => 2,
         });
@@ -49,8 +52,9 @@ impl Entry {
     pub fn read(value: &[u8]) -> Option<Self> {
         let mut from = Reader(value);
         let kind = from.byte()?;
-        let lane = if kind == 0 { Lane::First } else { Lane::Retry };
-        Some(Self { lane, due: from.number()?, id: DeliveryId(from.uuid()?), order: from.number()?, deferred: kind == 2 })
+        let lane = if matches!(kind, 0 | 3) { Lane::First } else { Lane::Retry };
+        let (due, id, order) = (from.number()?, DeliveryId(from.uuid()?), from.number()?);
+        Some(Self { lane, due, id, order, deferred: kind == 2, recorded: kind != 3 })
     }
 }
 
@@ -89,6 +93,15 @@ impl View<'_> {
     pub fn entries(&self, subscription: &str, from: u64) -> impl Iterator<Item = fjall::Result<(u64, Entry)>> {
         let range = waiting_key(subscription, from)..=waiting_key(subscription, u64::MAX);
         self.snapshot.range(self.waiting, range).filter_map(|guard| match guard.into_inner() {
+            Ok((key, value)) => Some(Ok((record::last_number(&key)?, Entry::read(&value)?))),
+            Err(error) => Some(Err(error)),
+        })
+    }
+
+    /// Unfinished deliveries of that subscription of events from `from` to below `to`, newest event first.
+    pub fn entries_back(&self, subscription: &str, from: u64, to: u64) -> impl Iterator<Item = fjall::Result<(u64, Entry)>> + 'static {
+        let range = waiting_key(subscription, from)..waiting_key(subscription, to.max(from));
+        self.snapshot.range(self.waiting, range).rev().filter_map(|guard| match guard.into_inner() {
             Ok((key, value)) => Some(Ok((record::last_number(&key)?, Entry::read(&value)?))),
             Err(error) => Some(Err(error)),
         })

@@ -14,21 +14,22 @@ use super::answers::{self, Asker};
 use super::days;
 use super::facts::Found;
 use super::lines::{Change, lock};
+use super::postings::Postings;
 use super::record;
 use super::records::{self, Swap, Touched};
-use super::seen::{Mark, Seen};
+use super::seen::Seen;
 use super::settle::Verdict;
 use super::{Store, meta, reseal, retention};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::{Attempt, Delivery, DeliveryId};
 use crate::inbox::fact::Fact;
-use crate::inbox::{Accepted, EventId};
+use crate::inbox::{Accepted, EventId, MessageHash};
 use crate::store::commit::Commit;
 use crate::vault::audit::Read;
 
 /// An arrival made ready outside the thread: encoded, sealed, hashed.
 pub struct Incoming {
-    pub mark: Mark,
+    pub mark: MessageHash,
     pub id: EventId,
     pub received_at: Timestamp,
     pub component: String,
@@ -38,18 +39,18 @@ pub struct Incoming {
     pub value: Vec<u8>,
     /// What keeps its deliveries in order.
     pub order: u64,
-    /// Per subscription the delivery as stored, its sequence still missing.
-    pub deliveries: Vec<(String, DeliveryId, Vec<u8>)>,
+    /// Per subscription its delivery.
+    pub deliveries: Vec<(String, DeliveryId)>,
     /// What it tells, as it stands beside its authorizer's key.
     pub note: Vec<u8>,
-    /// What it tells, with the key of the record of such facts.
-    pub fact: Option<(Vec<u8>, Fact)>,
+    /// What it tells.
+    pub fact: Option<Fact>,
 }
 
 impl Incoming {
     /// Whether it was found by asking.
     fn was_found(&self) -> bool {
-        self.fact.as_ref().is_some_and(|(_, fact)| fact.could_be_told_by_pushes())
+        self.fact.as_ref().is_some_and(Fact::could_be_told_by_pushes)
     }
 }
 
@@ -60,10 +61,10 @@ pub type Put = (Keyspace, Vec<u8>, Option<Bytes>);
 pub enum Job {
     /// Stores an event with everything that belongs to it.
     Accept(Box<Incoming>, Asker),
-    /// Records a try and what follows.
-    Settle(DeliveryId, Attempt, Verdict, oneshot::Sender<()>),
-    /// Makes a delivery wait without a try on record.
-    Defer { id: DeliveryId, tried_at: Timestamp, until: Timestamp, answer: oneshot::Sender<()> },
+    /// Records a try of a claimed delivery, and what follows.
+    Settle(Box<Delivery>, Attempt, Verdict, oneshot::Sender<()>),
+    /// Makes a claimed delivery wait without a try on record.
+    Defer { claimed: Box<Delivery>, tried_at: Timestamp, until: Timestamp, answer: oneshot::Sender<()> },
     /// Enqueues stored events, few at a time.
     Enqueue { events: Vec<EventId>, subscription: String, replay: Option<String>, now: Timestamp, answer: oneshot::Sender<Vec<DeliveryId>> },
     /// Makes one delivery due now.
@@ -102,7 +103,9 @@ pub struct Aftermath {
 /// A batch being filled.
 pub struct Group {
     pub batch: OwnedWriteBatch,
-    pub marks: HashSet<Mark>,
+    pub marks: HashSet<MessageHash>,
+    /// Lists of its events.
+    pub postings: Postings,
     touched: HashSet<(String, u64)>,
     /// Versions of the records that this batch writes.
     pub records: Touched,
@@ -122,6 +125,7 @@ impl Group {
         Self {
             batch: store.db.batch().durability(Some(PersistMode::SyncData)),
             marks: HashSet::new(),
+            postings: Postings::default(),
             touched: HashSet::new(),
             records: Touched::new(),
             facts: HashMap::new(),
@@ -269,13 +273,13 @@ impl Writer {
                 let accepted = self.accept(group, *incoming)?;
                 group.after.accepted.push((answer, accepted));
             }
-            Job::Settle(id, attempt, verdict, answer) => match conflict(self.settle(group, id, attempt.clone(), verdict))? {
+            Job::Settle(claimed, attempt, verdict, answer) => match conflict(self.settle(group, &claimed, attempt.clone(), verdict))? {
                 Some(()) => group.answer(answer, ()),
-                None => return Ok(Some(Job::Settle(id, attempt, verdict, answer))),
+                None => return Ok(Some(Job::Settle(claimed, attempt, verdict, answer))),
             },
-            Job::Defer { id, tried_at, until, answer } => match conflict(self.defer(group, id, tried_at, until))? {
+            Job::Defer { claimed, tried_at, until, answer } => match conflict(self.defer(group, &claimed, tried_at, until))? {
                 Some(()) => group.answer(answer, ()),
-                None => return Ok(Some(Job::Defer { id, tried_at, until, answer })),
+                None => return Ok(Some(Job::Defer { claimed, tried_at, until, answer })),
             },
             Job::Enqueue { events, subscription, replay, now, answer } => {
                 match conflict(self.enqueue(group, &events, &subscription, replay.as_deref(), now))? {
@@ -345,6 +349,7 @@ impl Writer {
     }
 
     fn commit_batch(&mut self, mut group: Group) -> fjall::Result<()> {
+        group.postings.write(&mut group.batch);
         let counts = std::mem::take(&mut group.counts);
         let mut totals = Vec::with_capacity(counts.len());
         for (subscription, (pending, dead)) in counts {

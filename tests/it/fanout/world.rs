@@ -169,7 +169,8 @@ impl Outbox for Memory {
         Ok(claimed)
     }
 
-    async fn settle(&self, id: DeliveryId, settlement: Settlement) -> Result<(), LogError> {
+    async fn settle(&self, claimed: &Delivery, settlement: Settlement) -> Result<(), LogError> {
+        let id = claimed.id;
         self.trouble()?;
         let mut rows = self.rows.lock().unwrap();
         let row = rows.iter_mut().find(|row| row.delivery.id == id).unwrap();

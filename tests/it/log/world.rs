@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use uuid::Uuid;
 use yizhan::clock::{ManualClock, Timestamp};
 use yizhan::event_type::EventType;
 use yizhan::fanout::Outbox;
 use yizhan::fanout::delivery::{Attempt, Claimed, Lane, Settlement};
 use yizhan::inbox::replay::ReplayLog;
-use yizhan::inbox::{Accepted, Arrival, Event, EventId, EventLog, Rejections};
+use yizhan::inbox::{Accepted, Arrival, Event, EventId, EventLog, Rejections, message_hash};
 use yizhan::secret::Secret;
 use yizhan::store::at_rest::AtRest;
 use yizhan::store::fjall::{FjallLog, LogOptions};
@@ -78,7 +77,7 @@ impl World {
 pub fn arrival(key: &str, authorizer: Option<&str>, at: Timestamp, subscribers: &[&str]) -> Arrival {
     let event = Event {
         sequence: 0,
-        id: EventId(Uuid::new_v4()),
+        id: EventId::of_message(at, &message_hash(&format!("douyin\n{key}"))),
         component: String::from("douyin"),
         platform: String::from("douyin"),
         authorizer: authorizer.map(str::to_owned),
@@ -129,16 +128,16 @@ impl Ports {
     }
 
     pub async fn deliver(&self, claimed: &Claimed) {
-        self.outbox.settle(claimed.delivery.id, Settlement::Delivered(self.attempt(200))).await.unwrap();
+        self.outbox.settle(&claimed.delivery, Settlement::Delivered(self.attempt(200))).await.unwrap();
     }
 
     pub async fn fail(&self, claimed: &Claimed, again_in_seconds: i64) {
         let again = self.now() + jiff::SignedDuration::from_secs(again_in_seconds);
-        self.outbox.settle(claimed.delivery.id, Settlement::Retry(self.attempt(500), again)).await.unwrap();
+        self.outbox.settle(&claimed.delivery, Settlement::Retry(self.attempt(500), again)).await.unwrap();
     }
 
     pub async fn bury(&self, claimed: &Claimed) {
-        self.outbox.settle(claimed.delivery.id, Settlement::Dead(self.attempt(500))).await.unwrap();
+        self.outbox.settle(&claimed.delivery, Settlement::Dead(self.attempt(500))).await.unwrap();
     }
 
     pub fn advance(&self, seconds: i64) {

@@ -50,13 +50,13 @@ pub async fn a_released_delivery_is_as_it_was(log: Ports) {
         log.put(key, None, &["bot"]).await;
     }
     let claimed = log.first("bot", 2).await;
-    log.outbox.settle(claimed[0].delivery.id, Settlement::Released).await.unwrap();
+    log.outbox.settle(&claimed[0].delivery, Settlement::Released).await.unwrap();
     assert!(log.outbox.next_due("bot").await.unwrap().is_some());
     assert_eq!(keys(&log.first("bot", 100).await), ["a", "c"]);
     log.fail(&claimed[1], 5).await;
     log.advance(5);
     let retried = log.claim("bot", Lane::Retry, 1, false).await;
-    log.outbox.settle(retried[0].delivery.id, Settlement::Released).await.unwrap();
+    log.outbox.settle(&retried[0].delivery, Settlement::Released).await.unwrap();
     let again = log.claim("bot", Lane::Retry, 1, false).await;
     assert_eq!(again[0].delivery.attempts.len(), 1);
     assert_eq!(again[0].delivery.status, Status::Pending);
@@ -107,7 +107,7 @@ pub async fn ordered_deliveries_go_one_at_a_time_per_authorizer(log: Ports) {
     let retried = ordered(Lane::Retry).await;
     assert_eq!(keys(&retried), ["b1"]);
     assert!(ordered(Lane::First).await.is_empty());
-    log.outbox.settle(retried[0].delivery.id, Settlement::Released).await.unwrap();
+    log.outbox.settle(&retried[0].delivery, Settlement::Released).await.unwrap();
     assert!(ordered(Lane::First).await.is_empty());
     let retried = ordered(Lane::Retry).await;
     log.deliver(&retried[0]).await;

@@ -118,7 +118,7 @@ pub async fn a_try_that_began_before_a_replay_does_not_stand_for_it(log: Ports) 
     let attempt = log.attempt(200);
     log.advance(1);
     log.outbox.enqueue(&[event.id], "bot", None, log.now()).await.unwrap();
-    log.outbox.settle(under_way[0].delivery.id, Settlement::Delivered(attempt)).await.unwrap();
+    log.outbox.settle(&under_way[0].delivery, Settlement::Delivered(attempt)).await.unwrap();
     let again = log.first("bot", 9).await;
     assert_eq!(keys(&again), ["a"], "the handler answered before the replay was asked for");
     log.deliver(&again[0]).await;
@@ -206,7 +206,7 @@ pub async fn a_deferred_delivery_waits_and_uses_nothing_up(log: Ports) {
     log.advance(1);
     let claimed = log.claim("bot", Lane::Retry, 1, false).await;
     let until = log.now() + SignedDuration::from_secs(600);
-    log.outbox.settle(claimed[0].delivery.id, Settlement::Deferred(log.now(), until)).await.unwrap();
+    log.outbox.settle(&claimed[0].delivery, Settlement::Deferred(log.now(), until)).await.unwrap();
     assert_eq!(log.outbox.next_due("bot").await.unwrap(), Some(until));
     assert!(log.claim("bot", Lane::First, 9, false).await.is_empty() && log.claim("bot", Lane::Retry, 9, false).await.is_empty());
     log.advance(600);
@@ -223,6 +223,65 @@ pub async fn a_replay_during_a_look_that_found_it_too_early_is_looked_at_again(l
     log.advance(1);
     log.outbox.enqueue(&[event.id], "bot", None, log.now()).await.unwrap();
     let until = log.now() + SignedDuration::from_secs(600);
-    log.outbox.settle(claimed[0].delivery.id, Settlement::Deferred(looked_at, until)).await.unwrap();
+    log.outbox.settle(&claimed[0].delivery, Settlement::Deferred(looked_at, until)).await.unwrap();
     assert_eq!(keys(&log.first("bot", 1).await), ["a"]);
+}
+
+pub async fn a_delivery_to_which_nothing_happened_can_be_looked_up_and_retried(log: Ports) {
+    let event = log.put("a", Some("tt1"), &["bot", "other"]).await;
+    let of_event = DeliveryFilter { event: Some(event.id.to_string()), ..DeliveryFilter::default() };
+    let both = log.outbox.deliveries(&of_event, None, 10).await.unwrap().items;
+    assert_eq!(both.len(), 2);
+    for one in &both {
+        assert_eq!(log.outbox.delivery(one.id).await.unwrap().as_ref(), Some(one));
+        assert_eq!((one.status, one.created_at, one.event_id), (Status::Pending, event.received_at, event.id));
+        assert_eq!((one.attempts.len(), one.next_attempt_at), (0, Some(event.received_at)));
+    }
+    log.advance(60);
+    // Asked for by hand, it is due from now on, and a try that began before does not stand for it.
+    let retried = log.outbox.retry(both[0].id, log.now()).await.unwrap().unwrap();
+    assert_eq!((retried.id, retried.next_attempt_at), (both[0].id, Some(log.now())));
+    let claimed = log.first(&both[0].subscription, 5).await;
+    assert_eq!(claimed.iter().map(|one| one.delivery.id).collect::<Vec<_>>(), [both[0].id]);
+    log.deliver(&claimed[0]).await;
+    assert_eq!(log.outbox.delivery(both[0].id).await.unwrap().unwrap().status, Status::Delivered);
+    // The other one is untouched, is given out once, and given back as it was.
+    let claimed = log.first(&both[1].subscription, 5).await;
+    assert_eq!(claimed[0].delivery, both[1]);
+    log.outbox.settle(&claimed[0].delivery, Settlement::Released).await.unwrap();
+    assert_eq!(log.outbox.delivery(both[1].id).await.unwrap().as_ref(), Some(&both[1]));
+    assert_eq!(log.outbox.cancel_all(&both[1].subscription).await.unwrap(), 1);
+    assert_eq!(log.outbox.delivery(both[1].id).await.unwrap().unwrap().status, Status::Cancelled);
+    assert_eq!(log.outbox.deliveries(&of_event, None, 10).await.unwrap().items.len(), 2);
+}
+
+pub async fn deliveries_with_and_without_a_record_are_listed_once_each(log: Ports) {
+    const SUBSCRIPTIONS: [&str; 3] = ["bot", "other", "third"];
+    for number in 0..120 {
+        log.put(&number.to_string(), None, &SUBSCRIPTIONS[..=number % 3]).await;
+        log.advance(3600);
+    }
+    // Tried here and there, so that both kinds stand between each other in every day.
+    for (at, one) in log.first("bot", 100).await.iter().enumerate() {
+        match at % 5 {
+            0 => log.deliver(one).await,
+            1 => log.fail(one, 86_400).await,
+            2 => log.bury(one).await,
+            _ => {}
+        }
+    }
+    for limit in [1, 2, 7, 50, 1000] {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = log.outbox.deliveries(&DeliveryFilter::default(), after.as_ref(), limit).await.unwrap();
+            found.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert!(found.is_sorted_by(|a, b| a.id > b.id), "newest first, each once, {limit} at a time");
+        assert_eq!(found.len(), 240, "{limit} at a time");
+        assert_eq!(found.iter().filter(|one| one.status == Status::Pending).count(), 240 - 40);
+    }
 }

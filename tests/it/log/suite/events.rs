@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use jiff::SignedDuration;
 use yizhan::event_type::{EventType, Glob};
 use yizhan::fanout::delivery::Status;
-use yizhan::inbox::{Accepted, EventFilter, EventId};
+use yizhan::inbox::{Accepted, EventFilter, EventId, message_hash};
 
 use super::{Ports, arrival, key};
 
@@ -181,4 +181,76 @@ pub async fn events_are_found_by_the_state_of_their_deliveries(log: Ports) {
     assert_eq!(with(Status::Dead).await, ["1"]);
     assert_eq!(with(Status::Pending).await, ["5", "4", "3", "2"]);
     assert!(with(Status::Cancelled).await.is_empty());
+}
+
+pub async fn an_id_that_says_nothing_of_its_message_is_found_too(log: Ports) {
+    let mut odd = arrival("a", Some("tt1"), log.now(), &["bot"]);
+    odd.event.id = EventId(uuid::Uuid::now_v7());
+    let odd = log.put_arrival(odd).await;
+    let usual = log.put("b", Some("tt1"), &["bot"]).await;
+    assert_eq!(log.events.event(odd.id).await.unwrap(), Some(odd.clone()));
+    assert_eq!(log.events.event(usual.id).await.unwrap(), Some(usual.clone()));
+    // Of the same message, but of another moment: no event has it.
+    let later = EventId::of_message(log.now() + SignedDuration::from_secs(1), &message_hash("douyin\nb"));
+    assert_eq!(later.message_prefix(), usual.id.message_prefix());
+    assert_eq!(log.events.event(later).await.unwrap(), None);
+    let claimed = log.first("bot", 2).await;
+    assert_eq!(claimed.iter().map(|one| one.event.id).collect::<Vec<_>>(), [odd.id, usual.id]);
+    for one in &claimed {
+        assert_eq!(log.outbox.delivery(one.delivery.id).await.unwrap().unwrap(), one.delivery);
+    }
+}
+
+pub async fn what_came_at_once_is_found_by_component_and_by_type(log: Ports) {
+    const KINDS: [EventType; 3] = [EventType::AuditPassed, EventType::AuditFailed, EventType::AuthorizationRevoked];
+    const COMPONENTS: [&str; 4] = ["douyin", "douyin2", "baidu", "alipay"];
+    for round in 0..3 {
+        let pushes = (0..240).map(|number| {
+            let mut arrival = arrival(&format!("{round} {number}"), Some("tt1"), log.now(), &[]);
+            arrival.event.component = COMPONENTS[number % 4].to_owned();
+            arrival.event.kind = KINDS[number % 3];
+            let events = log.events.clone();
+            tokio::spawn(async move { events.accept(arrival).await.unwrap() })
+        });
+        for push in pushes.collect::<Vec<_>>() {
+            push.await.unwrap();
+        }
+        log.put(&format!("alone {round}"), None, &[]).await;
+        log.advance(3600);
+    }
+    let all = log.events.following(0, 1000).await.unwrap();
+    let now = log.now();
+    for (component, kind, since, until) in [
+        (Some("douyin"), None, None, None),
+        (Some("baidu"), None, Some(3), Some(1)),
+        (None, Some(EventType::AuditFailed), None, None),
+        (None, Some(EventType::AuditPassed), Some(2), None),
+        (Some("alipay"), Some(EventType::AuthorizationRevoked), None, Some(2)),
+        (Some("douy"), None, None, None),
+    ] {
+        let hours = |hours: Option<i64>| hours.map(|hours| now - SignedDuration::from_mins(hours * 60 + 1));
+        let filter = EventFilter {
+            component: component.map(Glob::new),
+            kind: kind.map(|kind: EventType| Glob::new(kind.as_str())),
+            since: hours(since),
+            until: hours(until),
+            ..EventFilter::default()
+        };
+        let mut expected: Vec<u64> = all.iter().filter(|event| filter.fits(event)).map(|event| event.sequence).collect();
+        expected.reverse();
+        assert_eq!(expected.is_empty(), component == Some("douy"), "{filter:?}");
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = log.events.page(&filter, after.as_ref(), 7).await.unwrap();
+            found.extend(page.items.iter().map(|event| event.sequence));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, expected, "{filter:?}");
+        assert_eq!(log.events.count(&filter).await.unwrap(), expected.len() as u64, "{filter:?}");
+    }
+    let newest = all.iter().rfind(|event| event.component == "alipay").unwrap();
+    assert_eq!(log.events.last_received("alipay", None).await.unwrap(), Some(newest.received_at));
 }

@@ -184,3 +184,35 @@ pub async fn retention_takes_what_is_over_and_leaves_what_waits(log: Ports) {
     let next = log.put("newest", None, &[]).await;
     assert_eq!(next.sequence, 10, "no sequence is given twice");
 }
+
+pub async fn an_event_is_found_by_its_id_for_as_long_as_it_is_kept(log: Ports) {
+    let [waits, goes] = [log.put("waits", Some("tt1"), &["bot"]).await, log.put("goes", Some("tt1"), &[]).await];
+    let days = |days: i64| SignedDuration::from_hours(24 * days);
+    // Its message needs not be remembered any more.
+    log.advance(20 * 86_400);
+    log.put("newer", None, &[]).await;
+    log.events.expunge(log.now() - days(30)).await.unwrap();
+    for event in [&waits, &goes] {
+        assert_eq!(log.events.event(event.id).await.unwrap().as_ref(), Some(event));
+    }
+    // And then its day goes.
+    log.advance(20 * 86_400);
+    log.put("newest", None, &[]).await;
+    assert_eq!(log.events.expunge(log.now() - days(30)).await.unwrap().events, 1);
+    assert_eq!(log.events.event(waits.id).await.unwrap().as_ref(), Some(&waits));
+    assert_eq!(log.events.event(goes.id).await.unwrap(), None);
+    let filter = EventFilter { component: Some(Glob::new("douyin")), ..EventFilter::default() };
+    assert_eq!(log.events.count(&filter).await.unwrap(), 3);
+    // What is repeated so late is new.
+    log.put("waits", Some("tt1"), &[]).await;
+    let claimed = log.first("bot", 5).await;
+    assert_eq!(claimed[0].event, waits);
+    log.fail(&claimed[0], 60).await;
+    log.advance(60);
+    let again = log.claim("bot", Lane::Retry, 5, false).await;
+    assert_eq!(again[0].delivery.id, claimed[0].delivery.id);
+    log.deliver(&again[0]).await;
+    log.events.expunge(log.now() - days(30)).await.unwrap();
+    assert_eq!(log.events.event(waits.id).await.unwrap(), None);
+    assert_eq!(log.outbox.delivery(claimed[0].delivery.id).await.unwrap(), None);
+}

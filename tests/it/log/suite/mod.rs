@@ -28,6 +28,8 @@ stories! {
         times_are_found_also_where_an_event_came_late
         events_are_followed_from_any_sequence
         events_are_found_by_the_state_of_their_deliveries
+        an_id_that_says_nothing_of_its_message_is_found_too
+        what_came_at_once_is_found_by_component_and_by_type
     }
     claims {
         first_attempts_come_in_order_each_to_one_worker
@@ -50,6 +52,8 @@ stories! {
         a_replay_during_a_look_that_found_it_too_early_is_looked_at_again
         cancelling_ends_all_that_waits
         deliveries_are_listed_by_every_filter
+        a_delivery_to_which_nothing_happened_can_be_looked_up_and_retried
+        deliveries_with_and_without_a_record_are_listed_once_each
     }
     kept {
         refused_pushes_are_kept_bounded_and_sealed
@@ -57,5 +61,6 @@ stories! {
         replay_jobs_are_kept_and_count_their_outcome
         reads_are_listed_newest_first
         retention_takes_what_is_over_and_leaves_what_waits
+        an_event_is_found_by_its_id_for_as_long_as_it_is_kept
     }
 }
