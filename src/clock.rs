@@ -97,6 +97,13 @@ pub fn china_text(at: Timestamp) -> String {
     CHINA.to_datetime(at).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// Writes a moment as RFC 3339 in UTC, always with three decimals: `2026-11-20T07:04:05.120Z`.
+#[must_use]
+pub fn utc_rfc3339(at: Timestamp) -> String {
+    const MILLISECONDS: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+    MILLISECONDS.timestamp_to_string(&at)
+}
+
 /// Writes a moment as RFC 3339 with the China offset, seconds precision: `2026-11-20T15:04:05+08:00`.
 #[must_use]
 pub fn china_rfc3339(at: Timestamp) -> String {

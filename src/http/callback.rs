@@ -74,7 +74,7 @@ fn headers(request: &HttpRequest) -> Vec<(String, Vec<u8>)> {
         .iter()
         .filter(|(name, value)| !NOT_KEPT.contains(&name.as_str()) && value.len() <= LONGEST_VALUE)
         .take(MOST_HEADERS)
-        .map(|(name, value)| (name.as_str().to_ascii_lowercase(), value.as_bytes().to_vec()))
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
         .collect()
 }
 

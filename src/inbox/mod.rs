@@ -299,7 +299,7 @@ impl Inbox {
         let name = component.name();
         let kind = push.notice.kind();
         let platform = component.platform().name();
-        let dedupe_key = format!("{name}\n{}", push.dedupe_key);
+        let dedupe_key = [name, "\n", &push.dedupe_key].concat();
         let id = EventId::of_message(received_at, &message_hash(&dedupe_key));
         let body = body::write(name, platform, id, &push, received_at, derived).map_err(|error| LogError::Failed(error.to_string()))?;
         let sealed = match &push.notice {

@@ -15,13 +15,27 @@ use crate::secret::Secret;
 /// A JSON object, or nothing.
 #[must_use]
 pub fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
-    serde_json::from_slice(bytes).ok()
+    // Bytes are checked once, and not text by text.
+    let text = std::str::from_utf8(bytes).ok()?;
+    serde_json::from_str(text).ok()
+}
+
+/// Members up to which a name is compared with each of them: most names differ in their lengths already, and hashing one takes longer.
+const FEW: usize = 24;
+
+/// The member of that name.
+#[must_use]
+pub fn member<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    if map.len() > FEW {
+        return map.get(name);
+    }
+    map.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
 }
 
 /// The first of these members that is there and not null.
 #[must_use]
 pub fn find<'a>(map: &'a Map<String, Value>, names: &[&str]) -> Option<&'a Value> {
-    names.iter().find_map(|name| map.get(*name).filter(|value| !value.is_null()))
+    names.iter().find_map(|name| member(map, name).filter(|value| !value.is_null()))
 }
 
 /// Text, or a number as its digits; trimmed, absent when empty. Ids of 64 bits keep all their digits.

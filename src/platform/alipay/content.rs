@@ -2,6 +2,7 @@
 //!
 //! Called by `push`, `gateway`, `reply` and the twin.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use aes_block::BLOCK;
@@ -11,6 +12,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::envelope::cbc as aes_block;
+use crate::platform::loose;
 use crate::platform::push::SEALED;
 
 /// The initialisation vector is sixteen zero bytes, always.
@@ -99,15 +101,11 @@ fn is_assigned(text: &str, name: &str) -> bool {
 /// A member as text: a string, or a number in its digits.
 #[must_use]
 pub fn text(members: &Map<String, Value>, name: &str) -> Option<String> {
-    match members.get(name)? {
-        Value::String(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
+    loose::text_of(members, &[name]).map(Cow::into_owned)
 }
 
 /// A member as a whole number; the platform writes some as text (Alipay 8, conflict 13).
 #[must_use]
 pub fn number(members: &Map<String, Value>, name: &str) -> Option<i64> {
-    text(members, name)?.parse().ok()
+    loose::text_of(members, &[name])?.parse().ok()
 }

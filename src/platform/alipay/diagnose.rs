@@ -38,7 +38,7 @@ fn note(diagnosis: &mut Diagnosis, step: &str, ok: bool, detail: impl Into<Strin
 }
 
 fn names(form: &Form) -> String {
-    let names: Vec<String> = form.fields().iter().map(|field| String::from_utf8_lossy(&field.name).into_owned()).collect();
+    let names: Vec<String> = form.fields().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
     names.join(", ")
 }
 
@@ -83,11 +83,8 @@ impl Application {
     /// Readings that are not accepted, but that tell what happened.
     fn try_unaccepted(&self, form: &Form, verifies: &dyn Fn(&[u8]) -> Option<String>, diagnosis: &mut Diagnosis) {
         for rule in [Rule::V1, Rule::V2] {
-            let fields = form
-                .fields()
-                .iter()
-                .map(|field| (field.name.as_slice(), field.value.as_slice()))
-                .filter(|(name, value)| *name != b"sign" && (*name != b"sign_type" || rule == Rule::V2) && !value.is_empty());
+            let fields =
+                form.fields().filter(|(name, value)| *name != b"sign" && (*name != b"sign_type" || rule == Rule::V2) && !value.is_empty());
             if verifies(&form::sign_string(fields)).is_some() {
                 let detail = "it holds only when an empty field of unknown name is dropped, which anybody could have added: not accepted";
                 note(diagnosis, "signature without any empty value", false, detail);

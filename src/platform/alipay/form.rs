@@ -2,6 +2,9 @@
 //!
 //! Called by `push`, `rules` and the twin. Knows nothing of what a field means.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use encoding_rs::Encoding;
 
 /// Room for the fields of most forms, the largest of which has about twenty (Alipay 3.6).
@@ -27,18 +30,20 @@ pub enum FormError {
     Repeated(usize),
 }
 
-/// One field, decoded once.
+/// Where a field's name and value are among the decoded bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Field {
-    /// Its name.
-    pub name: Vec<u8>,
-    /// Its value.
-    pub value: Vec<u8>,
+struct Field {
+    name: Range<usize>,
+    value: Range<usize>,
 }
 
 /// The fields of a form in the order of the body; every name once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Form(Vec<Field>);
+pub struct Form {
+    /// Names and values, decoded once, one behind the other.
+    bytes: Vec<u8>,
+    fields: Vec<Field>,
+}
 
 impl Form {
     /// Decodes `application/x-www-form-urlencoded`.
@@ -49,39 +54,57 @@ impl Form {
         if body.is_empty() {
             return Err(FormError::Empty);
         }
-        let mut fields: Vec<Field> = Vec::with_capacity(USUAL_FIELDS);
-        let mut case = Case::default();
+        let mut form = Self { bytes: vec![0; body.len()], fields: Vec::with_capacity(USUAL_FIELDS) };
+        let (mut end, mut marks) = (0, 0);
         for (index, piece) in body.split(|byte| *byte == b'&').enumerate() {
             let at = piece.iter().position(|byte| *byte == b'=').ok_or(FormError::NoValue(index + 1))?;
             let (name, value) = piece.split_at(at);
-            let value = value.get(1..).unwrap_or_default();
-            let decode = |part, case: &mut Case| unescaped(part, case).ok_or(FormError::Escape(index + 1));
-            fields.push(Field { name: decode(name, &mut case)?, value: decode(value, &mut case)? });
+            let mut decode = |part| {
+                let start = end;
+                let length = unescape(part, form.bytes.get_mut(start..)?, &mut marks)?;
+                end = start + length;
+                Some(start..end)
+            };
+            let field = decode(name).zip(decode(value.get(1..).unwrap_or_default()));
+            let (name, value) = field.ok_or(FormError::Escape(index + 1))?;
+            form.fields.push(Field { name, value });
         }
-        if let Some(index) = repeated(&fields) {
+        form.bytes.truncate(end);
+        if let Some(index) = form.repeated() {
             return Err(FormError::Repeated(index + 1));
         }
-        if case.upper && case.lower { Err(FormError::MixedEscapes) } else { Ok(Self(fields)) }
+        if marks & UPPER != 0 && marks & LOWER != 0 { Err(FormError::MixedEscapes) } else { Ok(form) }
     }
 
     /// A form of these texts, in `charset`; what the charset cannot hold becomes a character reference. For the twin.
     #[must_use]
     pub fn of(fields: &[(String, String)], charset: &'static Encoding) -> Self {
-        let bytes = |text: &str| charset.encode(text).0.into_owned();
-        Self(fields.iter().map(|(name, value)| Field { name: bytes(name), value: bytes(value) }).collect())
+        let mut form = Self::default();
+        for (name, value) in fields {
+            form.push(&charset.encode(name).0, &charset.encode(value).0);
+        }
+        form
+    }
+
+    fn push(&mut self, name: &[u8], value: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        let middle = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        self.fields.push(Field { name: start..middle, value: middle..self.bytes.len() });
     }
 
     /// The body that decodes to this form.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut body = String::new();
-        for field in &self.0 {
+        for (name, value) in self.fields() {
             if !body.is_empty() {
                 body.push('&');
             }
-            body.extend(url::form_urlencoded::byte_serialize(&field.name));
+            body.extend(url::form_urlencoded::byte_serialize(name));
             body.push('=');
-            body.extend(url::form_urlencoded::byte_serialize(&field.value));
+            body.extend(url::form_urlencoded::byte_serialize(value));
         }
         body.into_bytes()
     }
@@ -89,7 +112,7 @@ impl Form {
     /// The value of a field.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.0.iter().find(|field| field.name == name.as_bytes()).map(|field| field.value.as_slice())
+        self.fields().find(|(known, _)| *known == name.as_bytes()).map(|(_, value)| value)
     }
 
     /// The value of a field, if it is there, not empty, and ASCII.
@@ -98,26 +121,39 @@ impl Form {
         self.get(name).and_then(|value| std::str::from_utf8(value).ok()).filter(|text| !text.is_empty() && text.is_ascii())
     }
 
-    /// Every field.
-    #[must_use]
-    pub fn fields(&self) -> &[Field] {
-        &self.0
+    /// Name and value of every field.
+    pub fn fields(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + ExactSizeIterator + Clone {
+        let part = |part: &Range<usize>| self.bytes.get(part.clone()).unwrap_or_default();
+        self.fields.iter().map(move |field| (part(&field.name), part(&field.value)))
     }
 
     /// Sets the value of a field, at its place where it has one, else at the end. For the twin.
     pub fn set(&mut self, name: &str, value: &str) {
-        let value = value.as_bytes().to_vec();
-        match self.0.iter_mut().find(|field| field.name == name.as_bytes()) {
-            Some(field) => field.value = value,
-            None => self.0.push(Field { name: name.as_bytes().to_vec(), value }),
+        let (name, value) = (name.as_bytes(), value.as_bytes());
+        let mut form = Self::default();
+        for (known, old) in self.fields() {
+            form.push(known, if known == name { value } else { old });
         }
+        if !self.fields().any(|(known, _)| known == name) {
+            form.push(name, value);
+        }
+        *self = form;
     }
 
     /// All names and values as text of that charset; `None` when something is not.
     #[must_use]
     pub fn texts(&self, charset: &'static Encoding) -> Option<Vec<(String, String)>> {
-        let text = |bytes: &[u8]| charset.decode_without_bom_handling_and_without_replacement(bytes).map(|text| text.into_owned());
-        self.0.iter().map(|field| Some((text(&field.name)?, text(&field.value)?))).collect()
+        let text = |bytes| charset.decode_without_bom_handling_and_without_replacement(bytes).map(Cow::into_owned);
+        self.fields().map(|(name, value)| Some((text(name)?, text(value)?))).collect()
+    }
+
+    /// Where a name comes for the second time. By sorting, as a form of 256 KiB can have 60,000 names, and this is read before any signature is
+    /// checked: comparing each with each takes seconds.
+    fn repeated(&self) -> Option<usize> {
+        let mut names: Vec<(&[u8], usize)> = self.fields().enumerate().map(|(index, (name, _))| (name, index)).collect();
+        names.sort_unstable();
+        let twice = names.iter().zip(names.iter().skip(1)).filter(|((one, _), (next, _))| one == next);
+        twice.map(|(_, (_, index))| *index).min()
     }
 }
 
@@ -141,53 +177,51 @@ pub fn sign_string<'a>(fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -
 /// The charset a push or a call names: UTF-8, or the GBK family, which one table decodes. Absent is UTF-8.
 #[must_use]
 pub fn charset(name: Option<&str>) -> Option<&'static Encoding> {
-    match name.map(|name| name.trim().to_ascii_lowercase()).as_deref() {
-        None | Some("" | "utf-8" | "utf8") => Some(encoding_rs::UTF_8),
-        Some("gbk" | "gb2312") => Some(encoding_rs::GBK),
-        Some("gb18030") => Some(encoding_rs::GB18030),
-        Some(_) => None,
+    let name = name.unwrap_or_default().trim();
+    CHARSETS.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, charset)| *charset)
+}
+
+static CHARSETS: &[(&str, &Encoding)] = &[
+    ("utf-8", encoding_rs::UTF_8),
+    ("utf8", encoding_rs::UTF_8),
+    ("", encoding_rs::UTF_8),
+    ("gbk", encoding_rs::GBK),
+    ("gb2312", encoding_rs::GBK),
+    ("gb18030", encoding_rs::GB18030),
+];
+
+/// Marks of digits, above what they are worth.
+const UPPER: u8 = 0x10;
+const LOWER: u8 = 0x20;
+const NO_DIGIT: u8 = 0x80;
+
+/// What a hexadecimal digit is worth, in the lower four bits, and its mark.
+fn digit(byte: u8) -> u8 {
+    match byte {
+        b'0'..=b'9' => byte - b'0',
+        b'A'..=b'F' => UPPER | (byte - b'A' + 10),
+        b'a'..=b'f' => LOWER | (byte - b'a' + 10),
+        _ => NO_DIGIT,
     }
 }
 
-/// Where a name comes for the second time. By sorting, as a form of 256 KiB can have 60,000 names, and this is read before any signature is
-/// checked: comparing each with each takes seconds.
-fn repeated(fields: &[Field]) -> Option<usize> {
-    let mut names: Vec<(&[u8], usize)> = fields.iter().enumerate().map(|(index, field)| (field.name.as_slice(), index)).collect();
-    names.sort_unstable();
-    let twice = names.iter().zip(names.iter().skip(1)).filter(|((one, _), (next, _))| one == next);
-    twice.map(|(_, (_, index))| *index).min()
-}
-
-#[derive(Default)]
-struct Case {
-    upper: bool,
-    lower: bool,
-}
-
-fn unescaped(text: &[u8], case: &mut Case) -> Option<Vec<u8>> {
-    let mut bytes = text.iter();
-    let mut out = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        out.push(match byte {
-            b'%' => digit(*bytes.next()?, case)? << 4 | digit(*bytes.next()?, case)?,
+/// Writes what an escaped text stands for, which is never longer; how long it is, or `None` for a broken escape. `marks` gathers those of
+/// all digits.
+fn unescape(text: &[u8], to: &mut [u8], marks: &mut u8) -> Option<usize> {
+    let (mut rest, mut places) = (text.iter(), to.iter_mut());
+    let mut met = 0;
+    while let Some(byte) = rest.next() {
+        *places.next()? = match byte {
+            b'%' => {
+                let (high, low) = (digit(*rest.next()?), digit(*rest.next()?));
+                met |= high | low;
+                high << 4 | low & 0x0f
+            }
             b'+' => b' ',
             other => *other,
-        });
+        };
     }
-    Some(out)
-}
-
-fn digit(byte: u8, case: &mut Case) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'A'..=b'F' => {
-            case.upper = true;
-            Some(byte - b'A' + 10)
-        }
-        b'a'..=b'f' => {
-            case.lower = true;
-            Some(byte - b'a' + 10)
-        }
-        _ => None,
-    }
+    let left = places.len();
+    *marks |= met;
+    if met & NO_DIGIT == 0 { Some(to.len() - left) } else { None }
 }

@@ -95,7 +95,7 @@ pub fn begins_as_document(form: &Form) -> bool {
 /// What lets a form be read in another way, in words; `None`: nothing. `signed`: its fields of which the signature holds.
 #[must_use]
 pub fn two_ways<'a>(form: &'a Form, mut signed: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Option<String> {
-    if !form.fields().iter().all(|field| is_name(&field.name)) {
+    if !form.fields().all(|(name, _)| is_name(name)) {
         return Some(String::from("a name has other characters than letters, digits, `_`, `.` and `-`"));
     }
     let is_document = begins_as_document(form);

@@ -2,6 +2,7 @@
 //!
 //! Called by `push`. Decides nothing about tokens: it hands them on.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -11,6 +12,7 @@ use super::content::{number, text};
 use super::push::Verified;
 use crate::clock::Timestamp;
 use crate::event_type::EventType;
+use crate::platform::loose::text_of;
 use crate::platform::push::{Grant, Notice};
 use crate::platform::token::{AuthorizationCode, AuthorizerTokens, RefreshToken, Token};
 use crate::secret::Secret;
@@ -49,10 +51,11 @@ fn fact(kind: EventType, data: Map<String, Value>) -> Notice {
 /// The mini program a push is about (Alipay 3.3 names the order of places). Our own id stands in some of them and is nobody's.
 fn authorizer(push: &Verified, app_id: &str) -> Option<String> {
     let detail = push.content().get("detail").and_then(Value::as_object);
-    let inside = ["auth_app_id", "mini_app_id", "consumer_miniAppId"].into_iter().filter_map(|name| text(push.content(), name));
-    let outside = ["msg_app_id", "auth_app_id", "consumer_miniAppId"].into_iter().filter_map(|name| text(&push.fields, name));
-    let detailed = detail.and_then(|detail| text(detail, "auth_app_id"));
-    detailed.into_iter().chain(inside).chain(outside).find(|candidate| candidate != app_id)
+    let content = push.content();
+    let inside = ["auth_app_id", "mini_app_id", "consumer_miniAppId"].into_iter().filter_map(|name| text_of(content, &[name]));
+    let outside = ["msg_app_id", "auth_app_id", "consumer_miniAppId"].into_iter().filter_map(|name| text_of(&push.fields, &[name]));
+    let detailed = detail.and_then(|detail| text_of(detail, &["auth_app_id"]));
+    detailed.into_iter().chain(inside).chain(outside).find(|candidate| *candidate != app_id).map(Cow::into_owned)
 }
 
 fn milliseconds(members: &Map<String, Value>, name: &str) -> Option<Timestamp> {

@@ -4,6 +4,8 @@
 //! object in the order of the body, with `biz_content` as an object where it is one (JSON, decrypted JSON, or the elements of XML),
 //! as text otherwise; tokens, codes and order tickets are sealed in it.
 
+use std::borrow::Cow;
+
 use encoding_rs::Encoding;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
@@ -14,6 +16,7 @@ use super::settings::Application;
 use super::{check, content, joins, notice, rules, xml};
 use crate::clock::{Timestamp, china_time};
 use crate::envelope::digest;
+use crate::platform::loose::{self, text_of};
 use crate::platform::push::{Acknowledgement, Opened, Push, PushError, Pushes, RawPush};
 
 /// A verified form as text, its content opened.
@@ -31,7 +34,7 @@ pub(super) struct Verified {
 impl Verified {
     /// The content's members; those of the form itself where the notice is flat.
     pub fn content(&self) -> &Map<String, Value> {
-        self.fields.get(CONTENT).and_then(Value::as_object).unwrap_or(&self.fields)
+        loose::member(&self.fields, CONTENT).and_then(Value::as_object).unwrap_or(&self.fields)
     }
 }
 
@@ -96,7 +99,7 @@ impl Application {
         }
         check_version(named_by, &fields)?;
 
-        let encrypted = match content::text(&fields, "encrypt_type") {
+        let encrypted = match text_of(&fields, &["encrypt_type"]) {
             None => false,
             Some(kind) if kind.eq_ignore_ascii_case("AES") => true,
             Some(_) => return Err(PushError::Undecipherable(String::from("encrypt_type is not AES"))),
@@ -137,7 +140,7 @@ impl Application {
     }
 
     fn check_receiver(&self, fields: &Map<String, Value>) -> Result<(), PushError> {
-        match content::text(fields, "app_id") {
+        match text_of(fields, &["app_id"]) {
             Some(app_id) if app_id == self.gateway.app_id() => Ok(()),
             Some(_) => Err(PushError::WrongAppId(String::from("app_id is another application's"))),
             None => Err(PushError::WrongAppId(String::from("there is no app_id"))),
@@ -162,7 +165,7 @@ fn charset(form: &Form) -> Result<&'static Encoding, PushError> {
 
 /// The order of Alipay 2.1: `service`, then `msg_method`, then `notify_type`; a form with none of them is kept all the same.
 fn name(fields: &Map<String, Value>) -> (NamedBy, String) {
-    let by = |field: &str| content::text(fields, field);
+    let by = |field: &str| text_of(fields, &[field]).map(Cow::into_owned);
     if let Some(name) = by("service") {
         return (NamedBy::Service, name);
     }
@@ -173,7 +176,7 @@ fn name(fields: &Map<String, Value>) -> (NamedBy, String) {
 }
 
 fn check_version(named_by: NamedBy, fields: &Map<String, Value>) -> Result<(), PushError> {
-    let known = match (named_by, content::text(fields, "version").as_deref()) {
+    let known = match (named_by, text_of(fields, &["version"]).as_deref()) {
         (NamedBy::Service, _) | (_, None | Some("1.0")) => true,
         (NamedBy::Message, version) => version == Some("1.1"),
         (NamedBy::Notice, _) => false,
@@ -183,7 +186,7 @@ fn check_version(named_by: NamedBy, fields: &Map<String, Value>) -> Result<(), P
 
 fn sent_at(fields: &Map<String, Value>) -> Option<Timestamp> {
     let milliseconds = content::number(fields, "utc_timestamp").and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    milliseconds.or_else(|| content::text(fields, "notify_time").and_then(|text| china_time(&text)))
+    milliseconds.or_else(|| text_of(fields, &["notify_time"]).and_then(|text| china_time(&text)))
 }
 
 /// Longest `notify_id` that is taken as a key; the reference knows 50 characters (Alipay 2.4). A longer one is hashed with the rest.

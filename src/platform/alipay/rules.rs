@@ -3,6 +3,8 @@
 //!
 //! Called by `push`, `diagnose` and the twin. Only RSA2 is ever accepted: what was pushed does not choose the algorithm.
 
+use std::borrow::Cow;
+
 use super::catalogue::ENVELOPE_FIELDS;
 use super::form::{self, Form};
 use super::joins;
@@ -64,7 +66,7 @@ impl Variant {
     /// The readings that give different strings for this form. The certificate's number counts in certificate mode only: in key mode
     /// it is a field like any other, and signed.
     pub fn for_form(form: &Form, trust: &Trust) -> impl Iterator<Item = Self> {
-        let some_empty = form.fields().iter().any(|field| is_empty_and_known(&field.name, &field.value));
+        let some_empty = form.fields().any(|(name, value)| is_empty_and_known(name, value));
         let some_number = trust.own().is_some() && form.get(CERTIFICATE_NUMBER).is_some();
         Self::all().filter(move |variant| {
             (some_empty || variant.empties == Empties::Kept) && (some_number || variant.certificate_number == CertificateNumber::Kept)
@@ -73,7 +75,7 @@ impl Variant {
 
     /// The fields that are signed, of those that the form has.
     fn signed(self, form: &Form) -> impl Iterator<Item = (&[u8], &[u8])> {
-        form.fields().iter().map(|field| (field.name.as_slice(), field.value.as_slice())).filter(move |(name, value)| {
+        form.fields().filter(move |(name, value)| {
             *name != b"sign"
                 && (*name != b"sign_type" || self.rule == Rule::V2)
                 && (*name != CERTIFICATE_NUMBER.as_bytes() || self.certificate_number == CertificateNumber::Kept)
@@ -142,8 +144,8 @@ pub fn verify(form: &Form, trust: &Trust) -> Result<Variant, PushError> {
 
 /// The signature's base64. A proxy, or a sender that does not escape, turns its plus signs into blanks (Alipay 2.2).
 #[must_use]
-pub fn signature(form: &Form) -> Option<String> {
-    form.ascii("sign").map(|sign| sign.replace(' ', "+"))
+pub fn signature(form: &Form) -> Option<Cow<'_, str>> {
+    form.ascii("sign").map(|sign| if sign.contains(' ') { Cow::Owned(sign.replace(' ', "+")) } else { Cow::Borrowed(sign) })
 }
 
 /// Signs a form as the platform does. For the twin.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::push::moment;
 use super::vocabulary::{Field, Meaning, State, Vocabulary};
-use super::{Application, first, later, number, text};
+use super::{Application, first, later, number, text, word};
 use crate::clock::Timestamp;
 use crate::event_type::EventType;
 use crate::platform::push::{Grant, Notice, Ticket};
@@ -54,10 +54,10 @@ pub(super) struct Reading {
 pub(super) fn read(application: &Application, inner: Map<String, Value>, sent_at: Option<Timestamp>, received_at: Timestamp) -> Reading {
     let vocabulary = &application.vocabulary;
     let message = Message { vocabulary, places: places(&inner) };
-    let vendor_type = message.text(Field::Event).unwrap_or_default();
+    let vendor_type = message.text(Field::Event).unwrap_or_default().into_owned();
     let time = message.find(Field::Time).and_then(moment).or(sent_at).unwrap_or(received_at);
     // `appId` may be the application's own; then the authorizer is under another name, or not named.
-    let authorizer = message.all(Field::Authorizer).filter_map(text).find(|id| *id != application.app_id);
+    let authorizer = message.all(Field::Authorizer).filter_map(word).find(|id| *id != application.app_id).map(Cow::into_owned);
     if message.text(Field::Component).is_some_and(|id| id != application.app_id) {
         // 2.7: the documentation's samples show different ids, so the inner one only warns; the envelope's was checked.
         tracing::warn!(component = application.name, "a push names another componentAppId inside than outside");
@@ -108,8 +108,8 @@ impl Message<'_> {
         self.all(field).next()
     }
 
-    fn text(&self, field: Field) -> Option<String> {
-        self.all(field).find_map(text)
+    fn text(&self, field: Field) -> Option<Cow<'_, str>> {
+        self.all(field).find_map(word)
     }
 
     fn code(&self, from: Timestamp) -> Option<AuthorizationCode> {
@@ -138,7 +138,7 @@ impl Message<'_> {
     fn capability(&self, vendor_type: &str) -> Notice {
         let named = self.text(Field::Capability);
         let search = named.as_deref().unwrap_or(vendor_type).to_ascii_uppercase();
-        let known = CAPABILITIES.iter().find(|(word, _)| search.contains(word)).map(|(_, capability)| (*capability).to_owned());
+        let known = CAPABILITIES.iter().find(|(word, _)| search.contains(word)).map(|(_, capability)| Cow::Borrowed(*capability));
         let capability = known.or(named);
 
         let status = self.text(Field::Status);

@@ -14,6 +14,7 @@ mod tokens;
 mod twin;
 mod vocabulary;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -23,6 +24,7 @@ use super::proxy::Proxied;
 use super::{Component, Platform, Title, Twin};
 use crate::clock::Timestamp;
 use crate::platform::looks::AuditLook;
+use crate::platform::loose;
 use crate::secret::Secret;
 use crate::settings::{Problem, Settings};
 
@@ -202,7 +204,7 @@ fn section<T>(settings: &mut Settings, key: &str, read: fn(&mut Settings) -> T) 
 
 /// The first of these names that holds something: neither null nor an empty text.
 fn first<'a, N: AsRef<str>>(object: &'a Map<String, Value>, names: &[N]) -> Option<&'a Value> {
-    names.iter().filter_map(|name| object.get(name.as_ref())).find(|value| match value {
+    names.iter().filter_map(|name| loose::member(object, name.as_ref())).find(|value| match value {
         Value::Null => false,
         Value::String(text) => !text.trim().is_empty(),
         _ => true,
@@ -211,9 +213,14 @@ fn first<'a, N: AsRef<str>>(object: &'a Map<String, Value>, names: &[N]) -> Opti
 
 /// A text, or a number as its digits; anything else is none.
 fn text(value: &Value) -> Option<String> {
+    word(value).map(Cow::into_owned)
+}
+
+/// [`text`], borrowed where it is one.
+fn word(value: &Value) -> Option<Cow<'_, str>> {
     match value {
-        Value::String(text) => Some(text.trim().to_owned()),
-        Value::Number(number) => Some(number.to_string()),
+        Value::String(text) => Some(Cow::Borrowed(text.trim())),
+        Value::Number(number) => Some(Cow::Owned(number.to_string())),
         _ => None,
     }
 }

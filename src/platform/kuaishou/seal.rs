@@ -10,6 +10,7 @@ use zeroize::Zeroize;
 
 use crate::envelope::cbc::{self, BLOCK, CbcError, KEY_BASE64};
 use crate::envelope::{digest, equal};
+use crate::platform::loose;
 use crate::secret::Secret;
 
 /// Which hash.
@@ -192,14 +193,17 @@ pub(super) enum SealError {
 
 /// Base64 as leniently as 2.3 asks: both alphabets, white space, any padding.
 pub(super) fn decode(text: &str) -> Result<Vec<u8>, SealError> {
-    let plain = || -> String {
-        let bare = text.chars().filter(|c| !c.is_ascii_whitespace());
-        bare.map(|c| match c {
-            '-' => '+',
-            '_' => '/',
-            other => other,
-        })
-        .collect()
+    let plain = || {
+        let mut bare = text.as_bytes().to_vec();
+        bare.retain(|byte| !byte.is_ascii_whitespace());
+        for byte in &mut bare {
+            *byte = match *byte {
+                b'-' => b'+',
+                b'_' => b'/',
+                other => other,
+            };
+        }
+        bare
     };
     // Nearly all of them are standard base64.
     KEY_BASE64.decode(text).or_else(|_| KEY_BASE64.decode(plain())).map_err(|_| SealError::Base64)
@@ -237,10 +241,7 @@ fn unpad(padded: &[u8], max: u8) -> Option<&[u8]> {
 }
 
 fn object(text: &[u8]) -> Result<Map<String, Value>, SealError> {
-    match serde_json::from_slice(text) {
-        Ok(Value::Object(object)) => Ok(object),
-        _ => Err(SealError::Json),
-    }
+    loose::object(text).ok_or(SealError::Json)
 }
 
 fn framed(plain: &[u8], app_id: &str) -> Result<Map<String, Value>, SealError> {

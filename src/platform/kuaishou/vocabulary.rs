@@ -2,6 +2,8 @@
 //!
 //! Only the ticket's message is documented; everything else is expected by analogy. `events` reads messages with these tables.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::section;
@@ -154,8 +156,8 @@ static STATE_WORDS: &[(&str, State)] = &[
 pub(super) struct Vocabulary {
     /// `[components.events]`: exact names, which win over [`RULES`].
     events: Vec<(String, Meaning)>,
-    /// `[components.fields]`: names that win over [`FIELDS`].
-    fields: Vec<(Field, Vec<String>)>,
+    /// Every field with the names to try: those of `[components.fields]`, then those of [`FIELDS`].
+    fields: Vec<(Field, Vec<Cow<'static, str>>)>,
     /// `[components.audit.status_map]`, before [`AUDIT_STATES`].
     audit: Vec<(String, State)>,
     /// `[components.capability.status_map]`; its keys are `2` or `short_video:2`. There are no numbers by default (5.4).
@@ -166,7 +168,9 @@ impl Vocabulary {
     pub(super) fn read(settings: &mut Settings) -> Self {
         Self {
             events: section(settings, "events", |table| words(table, MEANINGS, "other")),
-            fields: section(settings, "fields", |table| FIELDS.iter().map(|(key, field, _)| (*field, table.texts(key))).collect()),
+            fields: section(settings, "fields", |table| {
+                FIELDS.iter().map(|(key, field, names)| (*field, all_names(table, key, names))).collect()
+            }),
             audit: section(settings, "audit", status_map),
             capability: section(settings, "capability", status_map),
         }
@@ -174,8 +178,8 @@ impl Vocabulary {
 
     /// The names to try for a field, those of the settings first.
     pub(super) fn names(&self, field: Field) -> impl Iterator<Item = &str> {
-        let own = self.fields.iter().filter(move |(known, _)| *known == field).flat_map(|(_, names)| names.iter().map(String::as_str));
-        own.chain(FIELDS.iter().filter(move |(_, known, _)| *known == field).flat_map(|(_, _, names)| names.iter().copied()))
+        let names = self.fields.iter().find(|(known, _)| *known == field).map(|(_, names)| names.as_slice());
+        names.unwrap_or_default().iter().map(Cow::as_ref)
     }
 
     pub(super) fn meaning(&self, name: &str) -> Meaning {
@@ -186,28 +190,27 @@ impl Vocabulary {
         RULES.iter().find(|rule| rule.fits(&name)).map_or(Meaning::Other, |rule| rule.meaning)
     }
 
-    /// Replaces tickets, codes and tokens wherever they are in a message, also in JSON within a text.
-    pub(super) fn seal(&self, value: &mut Value) {
+    /// Replaces tickets, codes and tokens wherever they are in a message, also in JSON within a text; whether that changed anything.
+    pub(super) fn seal(&self, value: &mut Value) -> bool {
         match value {
-            Value::Object(members) => {
-                for (name, member) in members.iter_mut() {
-                    if self.is_secret(name) && !member.is_null() {
-                        *member = Value::from(SEALED);
-                    } else {
-                        self.seal(member);
-                    }
+            Value::Object(members) => members.iter_mut().fold(false, |sealed, (name, member)| {
+                if self.is_secret(name) && !member.is_null() {
+                    let was_open = member.as_str() != Some(SEALED);
+                    *member = Value::from(SEALED);
+                    return sealed | was_open;
                 }
-            }
-            Value::Array(items) => items.iter_mut().for_each(|item| self.seal(item)),
+                sealed | self.seal(member)
+            }),
+            Value::Array(items) => items.iter_mut().fold(false, |sealed, item| sealed | self.seal(item)),
             Value::String(text) if text.trim_start().starts_with(['{', '[']) => {
-                let Ok(mut inner) = serde_json::from_str::<Value>(text) else { return };
-                let before = inner.clone();
-                self.seal(&mut inner);
-                if inner != before {
+                let Ok(mut inner) = serde_json::from_str::<Value>(text) else { return false };
+                let sealed = self.seal(&mut inner);
+                if sealed {
                     *text = inner.to_string();
                 }
+                sealed
             }
-            _ => {}
+            _ => false,
         }
     }
 
@@ -227,7 +230,8 @@ impl Vocabulary {
 
     fn is_secret(&self, name: &str) -> bool {
         let plain = || name.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase());
-        SECRETS.iter().any(|secret| plain().eq(secret.bytes()))
+        // Most names are too short for most of them.
+        SECRETS.iter().any(|secret| name.len() >= secret.len() && plain().eq(secret.bytes()))
             || [Field::Ticket, Field::Code].iter().any(|field| self.names(*field).any(|known| known == name))
     }
 }
@@ -243,6 +247,11 @@ static SECRETS: &[&str] = &[
     "authorizeraccesstoken",
     "authorizerrefreshtoken",
 ];
+
+fn all_names(table: &mut Settings, key: &str, names: &'static [&'static str]) -> Vec<Cow<'static, str>> {
+    let own = table.texts(key).into_iter().map(Cow::Owned);
+    own.chain(names.iter().copied().map(Cow::Borrowed)).collect()
+}
 
 fn status_map(table: &mut Settings) -> Vec<(String, State)> {
     section(table, "status_map", |map| words(map, STATES, "unknown"))

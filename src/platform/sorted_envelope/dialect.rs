@@ -86,13 +86,13 @@ impl Dialect {
             return Err(PushError::Malformed(String::from("what was decrypted is not a JSON object in UTF-8")));
         };
         let text = |member: &[&str]| loose::text_of(&vendor, member).map(Cow::into_owned);
-        if text(&[self.component]).is_some_and(|named| named != component) {
+        if loose::text_of(&vendor, &[self.component]).is_some_and(|named| named != component) {
             return Err(PushError::WrongAppId(format!("`{}` is not the configured id", self.component)));
         }
         let time = loose::moment_of(&vendor, self.time).unwrap_or(received_at);
         let authorizer = text(&[self.authorizer]);
         let addressee = text(&["ToUserName"]);
-        let dedupe_key = dedupe_key(plain, text(&["MsgId"]), authorizer.as_deref().or(addressee.as_deref()));
+        let dedupe_key = dedupe_key(plain, loose::text_of(&vendor, &["MsgId"]).as_deref(), authorizer.as_deref().or(addressee.as_deref()));
         let (kind, event) = (text(&["MsgType"]), text(self.event));
         let is = |word: &str| kind.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case(word));
 
@@ -153,7 +153,7 @@ fn message(vendor: &Map<String, Value>, kind: &str) -> Notice {
 
 /// The vendor's message id with whom it is for, where there is one; else the decrypted text: events carry no id, and a retry
 /// may be encrypted afresh.
-fn dedupe_key(plain: &Plain, message_id: Option<String>, receiver: Option<&str>) -> String {
+fn dedupe_key(plain: &Plain, message_id: Option<&str>, receiver: Option<&str>) -> String {
     digest::hex(&match message_id {
         Some(id) => digest::sha256(&[b"MsgId\0", receiver.unwrap_or_default().as_bytes(), b"\0", id.as_bytes()]),
         None => digest::sha256(&[plain.body()]),

@@ -67,7 +67,7 @@ impl Pushes for Plain {
             authorizer: body["authorizer"].as_str().map(str::to_owned),
             time: "2026-11-20T07:04:05Z".parse().unwrap(),
             dedupe_key: body["key"].to_string(),
-            vendor: json!({"Zeta": 1, "Alpha": [true, null], "code": SEALED}),
+            vendor: body.get("vendor").cloned().unwrap_or_else(|| json!({"Zeta": 1, "Alpha": [true, null], "code": SEALED})),
             acknowledgement: Acknowledgement::success(),
         })))
     }
@@ -225,6 +225,24 @@ impl Scene {
 
 fn raw(query: &str, body: impl Into<Bytes>) -> RawPush {
     RawPush { door: Door::Message, is_get: false, headers: Vec::new(), query: query.to_owned(), body: body.into(), received_at: start() }
+}
+
+#[tokio::test]
+async fn an_event_is_the_json_that_serde_json_would_write() {
+    let scene = Scene::new();
+    let vendor = json!({
+        "a \"quoted\" \\ name": "say \"hi\" \\ and / and \u{7f}",
+        "control": "\u{0}\u{8}\t\n\u{1f}",
+        "中文": "因为😀",
+        "numbers": [0, -1, 1.5, 1e300, 0.1, u64::MAX, i64::MIN, -0.0],
+        "empty": [{}, [], "", null, false, [[{"": [true]}]]],
+    });
+    scene.push("right", &json!({"key": 1, "authorizer": "a \"name\"\n", "vendor": vendor})).await.unwrap();
+    let event = scene.events().await.pop().unwrap();
+    let read: Value = serde_json::from_slice(&event.body).unwrap();
+    assert_eq!(serde_json::to_vec(&read).unwrap(), event.body);
+    assert_eq!((&read["data"]["vendor"], &read["subject"]), (&vendor, &json!("a \"name\"\n")));
+    assert_eq!(read["receivedat"].as_str().unwrap(), format!("{:.3}", start()));
 }
 
 #[tokio::test]

@@ -119,8 +119,8 @@ impl AlipayTwin {
         let timestamp = given("timestamp").ok_or(missing("isv.missing-timestamp"))?;
         china_time(&timestamp).ok_or(invalid("isv.invalid-timestamp"))?;
         let sign = given("sign").ok_or(missing("isv.missing-signature"))?;
-        let fields = form.fields().iter().filter(|field| field.name != b"sign" && !field.value.is_empty());
-        let string = form::sign_string(fields.map(|field| (field.name.as_slice(), field.value.as_slice())));
+        let fields = form.fields().filter(|(name, value)| *name != b"sign" && !value.is_empty());
+        let string = form::sign_string(fields);
         if !self.gateway().key().public().verify(&string, &sign) {
             return Err(invalid("isv.invalid-signature"));
         }
