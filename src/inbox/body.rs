@@ -25,30 +25,30 @@ pub fn write(
 ) -> serde_json::Result<Vec<u8>> {
     let mut body = Vec::with_capacity(USUAL_BYTES);
     let mut event = Object::begin(&mut body);
-    event.text("specversion", "1.0")?;
-    event.text("id", &id.to_string())?;
+    event.plain("specversion", "1.0");
+    event.plain("id", &id.to_string());
     event.text("source", &["/components/", component].concat())?;
-    event.text("type", push.notice.kind().as_str())?;
+    event.plain("type", push.notice.kind().as_str());
     if let Some(authorizer) = &push.authorizer {
         event.text("subject", authorizer)?;
     }
-    event.text("time", &china_rfc3339(push.time))?;
-    event.text("datacontenttype", "application/json")?;
-    event.text("platform", platform)?;
+    event.plain("time", &china_rfc3339(push.time));
+    event.plain("datacontenttype", "application/json");
+    event.plain("platform", platform);
     event.text("vendortype", &push.vendor_type)?;
-    event.text("receivedat", &utc_rfc3339(received_at))?;
+    event.plain("receivedat", &utc_rfc3339(received_at));
 
     // Normal fields first, the vendor's body last.
-    let mut data = Object::begin(event.name("data")?);
+    let mut data = Object::begin(event.name("data"));
     match &push.notice {
-        Notice::Granted(grant) | Notice::Updated(grant) => serde_json::to_writer(data.name("permissions")?, &grant.permissions)?,
+        Notice::Granted(grant) | Notice::Updated(grant) => serde_json::to_writer(data.name("permissions"), &grant.permissions)?,
         Notice::Fact { data: fields, .. } => data.members(fields)?,
         Notice::Ticket(_) | Notice::Revoked { .. } => {}
     }
     if derived {
-        data.value("derived", &Value::Bool(true))?;
+        data.name("derived").extend_from_slice(b"true");
     }
-    data.value("vendor", &push.vendor)?;
+    value(data.name("vendor"), &push.vendor)?;
     data.end();
     event.end();
     Ok(body)
@@ -67,26 +67,38 @@ impl<'a> Object<'a> {
         Self { to, is_empty: true }
     }
 
-    /// Writes a member's name; its value comes next.
-    fn name(&mut self, name: &str) -> serde_json::Result<&mut Vec<u8>> {
+    /// Where the next member is written.
+    fn next(&mut self) -> &mut Vec<u8> {
         if !std::mem::take(&mut self.is_empty) {
             self.to.push(b',');
         }
-        text(self.to, name)?;
-        self.to.push(b':');
-        Ok(self.to)
+        self.to
     }
 
-    fn text(&mut self, name: &str, value: &str) -> serde_json::Result<()> {
-        text(self.name(name)?, value)
+    /// Writes a name of ours, in which nothing is to be escaped; its value comes next.
+    fn name(&mut self, name: &'static str) -> &mut Vec<u8> {
+        let to = self.next();
+        quoted(to, name);
+        to.push(b':');
+        to
     }
 
-    fn value(&mut self, name: &str, member: &Value) -> serde_json::Result<()> {
-        value(self.name(name)?, member)
+    /// A text of ours, in which nothing is to be escaped.
+    fn plain(&mut self, name: &'static str, value: &str) {
+        quoted(self.name(name), value);
+    }
+
+    fn text(&mut self, name: &'static str, value: &str) -> serde_json::Result<()> {
+        text(self.name(name), value)
     }
 
     fn members(&mut self, members: &Map<String, Value>) -> serde_json::Result<()> {
-        members.iter().try_for_each(|(name, member)| self.value(name, member))
+        members.iter().try_for_each(|(name, member)| {
+            let to = self.next();
+            text(to, name)?;
+            to.push(b':');
+            value(to, member)
+        })
     }
 
     fn end(self) {
@@ -126,8 +138,12 @@ fn text(to: &mut Vec<u8>, text: &str) -> serde_json::Result<()> {
     if is_escaped {
         return serde_json::to_writer(to, text);
     }
+    quoted(to, text);
+    Ok(())
+}
+
+fn quoted(to: &mut Vec<u8>, text: &str) {
     to.push(b'"');
     to.extend_from_slice(text.as_bytes());
     to.push(b'"');
-    Ok(())
 }

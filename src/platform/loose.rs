@@ -3,8 +3,10 @@
 //! Called by the platforms' `push.rs` and `tokens.rs`. It never fails on odd data: what cannot be read is absent.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use jiff::SignedDuration;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::call::{ApiError, Reply};
@@ -16,8 +18,40 @@ use crate::secret::Secret;
 #[must_use]
 pub fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
     // Bytes are checked once, and not text by text.
-    let text = std::str::from_utf8(bytes).ok()?;
-    serde_json::from_str(text).ok()
+    members(std::str::from_utf8(bytes).ok()?)
+}
+
+/// The same of a text.
+#[must_use]
+pub fn members(text: &str) -> Option<Map<String, Value>> {
+    serde_json::from_str(text).ok().map(|Roomy(members)| members)
+}
+
+/// An object with room for the members of most, so that they need not be moved while it is read.
+struct Roomy(Map<String, Value>);
+
+const USUAL_MEMBERS: usize = 12;
+
+impl<'de> Deserialize<'de> for Roomy {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Roomy;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Roomy, A::Error> {
+                let mut roomy = Map::with_capacity(USUAL_MEMBERS);
+                while let Some((name, value)) = members.next_entry()? {
+                    roomy.insert(name, value);
+                }
+                Ok(Roomy(roomy))
+            }
+        }
+        from.deserialize_map(Members)
+    }
 }
 
 /// Members up to which a name is compared with each of them: most names differ in their lengths already, and hashing one takes longer.
@@ -125,7 +159,8 @@ pub fn words(value: &Value) -> Option<String> {
     }
     let mut found = Vec::new();
     gather(value, 2, &mut found);
-    if found.is_empty() { None } else { Some(found.join("; ")) }
+    // Mostly there is one.
+    if found.len() < 2 { found.pop() } else { Some(found.join("; ")) }
 }
 
 /// [`words`] of the first of these members.

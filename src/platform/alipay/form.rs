@@ -56,8 +56,8 @@ impl Form {
         }
         let mut form = Self { bytes: vec![0; body.len()], fields: Vec::with_capacity(USUAL_FIELDS) };
         let (mut end, mut marks) = (0, 0);
-        for (index, piece) in body.split(|byte| *byte == b'&').enumerate() {
-            let at = piece.iter().position(|byte| *byte == b'=').ok_or(FormError::NoValue(index + 1))?;
+        for (index, piece) in pieces(body).enumerate() {
+            let at = memchr::memchr(b'=', piece).ok_or(FormError::NoValue(index + 1))?;
             let (name, value) = piece.split_at(at);
             let mut decode = |part| {
                 let start = end;
@@ -65,7 +65,7 @@ impl Form {
                 end = start + length;
                 Some(start..end)
             };
-            let field = decode(name).zip(decode(value.get(1..).unwrap_or_default()));
+            let field = decode(name).zip(decode(value.get(1..).unwrap_or_default())).filter(|_| marks & NO_DIGIT == 0);
             let (name, value) = field.ok_or(FormError::Escape(index + 1))?;
             form.fields.push(Field { name, value });
         }
@@ -157,6 +157,17 @@ impl Form {
     }
 }
 
+/// What stands between ampersands.
+fn pieces(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(body);
+    std::iter::from_fn(move || {
+        let body = rest?;
+        let Some(at) = memchr::memchr(b'&', body) else { return rest.take() };
+        rest = body.get(at + 1..);
+        body.get(..at)
+    })
+}
+
 /// `name=value` sorted by name in byte order and joined by `&`: what all of Alipay's signatures cover (1.5, 2.3).
 #[must_use]
 pub fn sign_string<'a>(fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Vec<u8> {
@@ -208,20 +219,29 @@ fn digit(byte: u8) -> u8 {
 /// Writes what an escaped text stands for, which is never longer; how long it is, or `None` for a broken escape. `marks` gathers those of
 /// all digits.
 fn unescape(text: &[u8], to: &mut [u8], marks: &mut u8) -> Option<usize> {
-    let (mut rest, mut places) = (text.iter(), to.iter_mut());
-    let mut met = 0;
-    while let Some(byte) = rest.next() {
-        *places.next()? = match byte {
-            b'%' => {
-                let (high, low) = (digit(*rest.next()?), digit(*rest.next()?));
-                met |= high | low;
-                high << 4 | low & 0x0f
+    let (mut rest, mut length) = (text, 0);
+    loop {
+        rest = match rest {
+            [] => return Some(length),
+            [b'%', high, low, rest @ ..] => {
+                let (high, low) = (digit(*high), digit(*low));
+                *marks |= high | low;
+                *to.get_mut(length)? = high << 4 | low & 0x0f;
+                length += 1;
+                rest
             }
-            b'+' => b' ',
-            other => *other,
+            [b'%', ..] => return None,
+            [b'+', rest @ ..] => {
+                *to.get_mut(length)? = b' ';
+                length += 1;
+                rest
+            }
+            plain => {
+                let (plain, rest) = plain.split_at(memchr::memchr2(b'%', b'+', plain).unwrap_or(plain.len()));
+                to.get_mut(length..length + plain.len())?.copy_from_slice(plain);
+                length += plain.len();
+                rest
+            }
         };
     }
-    let left = places.len();
-    *marks |= met;
-    if met & NO_DIGIT == 0 { Some(to.len() - left) } else { None }
 }

@@ -122,8 +122,8 @@ impl Application {
                 let elements = xml::elements(text).map_err(|error| PushError::Malformed(format!("biz_content: {error}")))?;
                 Some(elements).filter(Value::is_object)
             }
-            NamedBy::Message | NamedBy::Notice => match serde_json::from_str(text) {
-                Ok(members @ Value::Object(_)) => Some(members),
+            NamedBy::Message | NamedBy::Notice => match loose::members(text) {
+                Some(members) => Some(Value::Object(members)),
                 _ if catalogue::row(named_by, &name).is_some() => return Err(malformed("biz_content is not a JSON object")),
                 // What was signed may have gone on behind it, or have ended before: see `joins`.
                 _ if !encrypted && joins::begins_as_document(form) && !is_document(text) => {

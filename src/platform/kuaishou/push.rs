@@ -11,6 +11,7 @@ use super::seal::{self, IV_MODES, KeyForm, LAYOUTS, RARE_RECIPES, RECIPES, Recip
 use super::{Application, events, first, number, text};
 use crate::clock::{Timestamp, china_time};
 use crate::envelope::digest;
+use crate::platform::loose;
 use crate::platform::push::{Acknowledgement, Opened, Push, PushError, Pushes, RawPush};
 use crate::settings::Settings;
 
@@ -178,10 +179,9 @@ pub(super) struct Envelope {
 impl Envelope {
     pub(super) fn read(body: &[u8]) -> Result<Self, PushError> {
         let malformed = |what: &str| PushError::Malformed(what.to_owned());
-        let mut object = match serde_json::from_slice(body) {
-            Ok(Value::Object(object)) => object,
-            Ok(_) => return Err(malformed("the body is not a JSON object")),
-            Err(_) => return Err(malformed("the body is not JSON")),
+        let Some(mut object) = loose::object(body) else {
+            let is_json = serde_json::from_slice::<Value>(body).is_ok();
+            return Err(malformed(if is_json { "the body is not a JSON object" } else { "the body is not JSON" }));
         };
         let Some(Value::String(encrypted)) = object.get_mut("encryptedMsg").map(Value::take) else {
             // 2.7: what ordinary mini programs receive is signed and answered by other rules, and is not for this address.
