@@ -6,6 +6,7 @@
 //! subscription a worker that claims, tries once, and settles. A worker knows no other: a slow subscriber delays nobody. Everything that must
 //! survive is in the outbox and the book; a worker can be killed at any line.
 
+mod carrier;
 pub mod delivery;
 pub mod follower;
 mod opening;
@@ -14,6 +15,7 @@ pub mod replays;
 mod roster;
 pub mod rules;
 pub mod schedule;
+mod settling;
 pub mod signature;
 pub mod sink;
 pub mod subscription;

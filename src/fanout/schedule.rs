@@ -78,8 +78,19 @@ pub fn room(lane: Lane, concurrency: usize, under_way: UnderWay, allowed: usize)
         Lane::First => under_way.first,
         Lane::Retry => under_way.retry,
     };
-    let most = if concurrency > 1 { concurrency - 1 } else { concurrency };
-    free.min(most.saturating_sub(taken)).min(allowed)
+    free.min(width(concurrency).saturating_sub(taken)).min(allowed)
+}
+
+/// Slots that one lane may have.
+fn width(concurrency: usize) -> usize {
+    if concurrency > 1 { concurrency - 1 } else { concurrency }
+}
+
+/// How many first attempts may be claimed before there is a slot for them, where `ended` tries ended since that was asked last: none while a handler
+/// hangs, and never more than there are slots, so that each of them is tried after one other at most and its claim lasts.
+#[must_use]
+pub fn ahead(concurrency: usize, ended: usize) -> usize {
+    ended.saturating_mul(2).min(width(concurrency))
 }
 
 /// In which order the lanes are asked, and for how many at most. First attempts go first, but every fourth time one retry goes before them:

@@ -32,6 +32,9 @@ pub const TOLERANCE: Duration = Duration::from_secs(300);
 /// Signatures in one header that are looked at; the rest is somebody's attempt to keep us busy.
 const MOST_SIGNATURES: usize = 16;
 
+/// Length of an entry with an HMAC: `v1,` and 44 characters.
+const USUAL_ENTRY: usize = 47;
+
 /// Why a text is no key.
 #[derive(Debug, thiserror::Error, Clone, Copy, PartialEq, Eq)]
 pub enum KeyError {
@@ -79,11 +82,23 @@ impl Signer {
     /// One entry of `webhook-signature`.
     #[must_use]
     pub fn sign(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
+        let mut entry = String::with_capacity(USUAL_ENTRY);
+        self.append(&mut entry, id, timestamp, body);
+        entry
+    }
+
+    fn append(&self, to: &mut String, id: &str, timestamp: &str, body: &[u8]) {
         match &self.0 {
-            Key::Symmetric(key) => format!("v1,{}", STANDARD.encode(mac(key, id, timestamp, body))),
-            Key::Private(pair) => format!("v1a,{}", STANDARD.encode(pair.sign(&signed(id, timestamp, body)))),
+            Key::Symmetric(key) => {
+                to.push_str("v1,");
+                STANDARD.encode_string(mac(key, id, timestamp, body), to);
+            }
+            Key::Private(pair) => {
+                to.push_str("v1a,");
+                STANDARD.encode_string(pair.sign(&signed(id, timestamp, body)), to);
+            }
             // `new` lets none in.
-            Key::Public(_) => String::new(),
+            Key::Public(_) => {}
         }
     }
 }
@@ -158,9 +173,15 @@ fn mac(key: &hmac::Key, id: &str, timestamp: &str, body: &[u8]) -> hmac::Tag {
 
 /// The value of `webhook-signature`: one entry per key, newest first.
 #[must_use]
-pub fn header(signers: &[Signer], id: &str, timestamp: &str, body: &[u8]) -> String {
-    let entries: Vec<String> = signers.iter().map(|signer| signer.sign(id, timestamp, body)).collect();
-    entries.join(" ")
+pub fn header<'a>(signers: impl IntoIterator<Item = &'a Signer>, id: &str, timestamp: &str, body: &[u8]) -> String {
+    let mut entries = String::with_capacity(USUAL_ENTRY);
+    for signer in signers {
+        if !entries.is_empty() {
+            entries.push(' ');
+        }
+        signer.append(&mut entries, id, timestamp, body);
+    }
+    entries
 }
 
 /// The three headers of a delivery, as received.

@@ -101,7 +101,7 @@ impl Subscription {
 
     /// Secrets that sign at that moment, newest first, at most [`MOST_LIVE_KEYS`].
     pub fn signing(&self, now: Timestamp) -> impl Iterator<Item = &Secret> {
-        self.keys.iter().filter(move |key| key.until.is_none_or(|until| until > now)).take(MOST_LIVE_KEYS).map(|key| &key.secret)
+        live(self.keys.iter().map(|key| (key.until, &key.secret)), now)
     }
 
     /// One of ours, hidden, for those patterns of event types from all components. It has no address: a sink of its own carries its deliveries.
@@ -135,6 +135,11 @@ impl Subscription {
             ..Self::internal(VAULT, [Glob::new("authorization.*")], now)
         }
     }
+}
+
+/// Of keys with their ends, newest first, those that sign at that moment, at most [`MOST_LIVE_KEYS`].
+pub fn live<K>(keys: impl Iterator<Item = (Option<Timestamp>, K)>, now: Timestamp) -> impl Iterator<Item = K> {
+    keys.filter(move |(until, _)| until.is_none_or(|until| until > now)).take(MOST_LIVE_KEYS).map(|(_, key)| key)
 }
 
 /// Waits between attempts to hand over a grant, in seconds.

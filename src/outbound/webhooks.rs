@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue, InvalidHeaderValue, RETRY_AFTER};
+use reqwest::{Method, Request};
+use url::Url;
 
 use super::guard::{Forbidden, Guard, GuardedResolver, Lookup, System};
 use super::{ClientError, client, words};
@@ -19,15 +21,22 @@ const MOST_ANSWER_BYTES: usize = 16 * 1024;
 /// connection that is being closed at the other end.
 const IDLE: Duration = Duration::from_secs(4);
 
+/// Headers for which a post has room at once: ours, and what the client and HTTP put beside them.
+const USUAL_HEADERS: usize = 12;
+
+/// A subscriber's address that the guard let through ([`Webhooks::destination`]). Reading it once spares every post to it the same work.
+#[derive(Debug, Clone)]
+pub struct Destination(Url);
+
 /// One post.
 #[derive(Debug)]
 pub struct Post<'a> {
-    /// The subscriber's address.
-    pub url: &'a str,
+    /// Where to.
+    pub to: &'a Destination,
     /// Content type of the body.
     pub content_type: &'static str,
-    /// Further headers.
-    pub headers: Vec<(&'static str, String)>,
+    /// Further headers, names in lower case.
+    pub headers: &'a [(&'static str, Bytes)],
     /// The exact bytes.
     pub body: Bytes,
     /// Total time: connecting, sending, and reading the answer to its end.
@@ -98,20 +107,25 @@ impl Webhooks {
         Ok(client().dns_resolver(Arc::new(GuardedResolver { guard, lookup })).pool_idle_timeout(IDLE).build()?)
     }
 
+    /// Reads a subscriber's address. What a literal address may be is decided here for good; what a name means is asked, and judged, whenever
+    /// a connection is made.
+    ///
+    /// # Errors
+    /// The first thing wrong with it.
+    pub fn destination(&self, url: &str) -> Result<Destination, Forbidden> {
+        self.guard.url(url).map(Destination)
+    }
+
     /// One post. Any status is an answer. A body that is longer than 16 KiB, or breaks off, does not change what the status said;
     /// one that does not end before the deadline does.
     ///
     /// # Errors
     /// Why there is no answer.
     pub async fn post(&self, post: Post<'_>) -> Result<Answer, PostError> {
-        let url = self.guard.url(post.url)?;
-        let mut request = self.client.post(url).header(CONTENT_TYPE, HeaderValue::from_static(post.content_type)).body(post.body);
-        for (name, value) in post.headers {
-            request = request.header(HeaderName::from_static(name), value);
-        }
+        let request = request(&post).map_err(|error| PostError::Broken(error.to_string()))?;
         let mut status = None;
         let exchange = async {
-            let mut response = request.send().await.map_err(told)?;
+            let mut response = self.client.execute(request).await.map_err(told)?;
             status = Some(response.status().as_u16());
             let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
             let mut head = BytesMut::new();
@@ -130,6 +144,19 @@ impl Webhooks {
             Err(_) => Err(PostError::TimedOut(post.timeout, status)),
         }
     }
+}
+
+/// The request that a post becomes. It is cloned on its way through the client, so its values are shared bytes.
+fn request(post: &Post<'_>) -> Result<Request, InvalidHeaderValue> {
+    let mut request = Request::new(Method::POST, post.to.0.clone());
+    let headers = request.headers_mut();
+    headers.reserve(USUAL_HEADERS);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(post.content_type));
+    for (name, value) in post.headers {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_maybe_shared(value.clone())?);
+    }
+    *request.body_mut() = Some(post.body.clone().into());
+    Ok(request)
 }
 
 fn told(error: reqwest::Error) -> PostError {

@@ -126,10 +126,12 @@ impl Robots {
         let says = |words: String| format!("robot `{name}` ({}): {words}", robot.kind.as_str());
         let now = self.clock.now();
         let letter = letter::write(robot, message, now).map_err(|why| Untold::Refused(says(why.to_string())))?;
+        let destination =
+            self.client.destination(letter.url.expose()).map_err(|why| Untold::Refused(says(PostError::from(why).to_string())))?;
         let post = Post {
-            url: letter.url.expose(),
+            to: &destination,
             content_type: "application/json; charset=utf-8",
-            headers: Vec::new(),
+            headers: &[],
             body: letter.body.into(),
             timeout: self.timeout,
         };

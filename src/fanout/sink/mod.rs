@@ -3,6 +3,8 @@
 pub mod exchange;
 pub mod webhook;
 
+use std::sync::Arc;
+
 use crate::clock::Timestamp;
 use crate::fanout::delivery::{Attempt, Claimed};
 use crate::fanout::subscription::Subscription;
@@ -41,4 +43,9 @@ impl Outcome {
 pub trait Sink: Send + Sync {
     /// One try, bounded in time.
     async fn deliver(&self, subscription: &Subscription, claimed: &Claimed) -> Outcome;
+
+    /// The same for this subscription alone, with all worked out that is the same for each of its tries; `None` where there is nothing of the kind.
+    fn made_ready(&self, _: &Subscription) -> Option<Arc<dyn Sink>> {
+        None
+    }
 }

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::{Outcome, Sink};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::fanout::delivery::{Attempt, Claimed};
 use crate::fanout::schedule;
 use crate::fanout::signature::{self, Signer};
-use crate::fanout::subscription::Subscription;
+use crate::fanout::subscription::{Subscription, live};
 use crate::outbound::Webhooks;
-use crate::outbound::webhooks::{Answer, Post, PostError};
+use crate::outbound::guard::Forbidden;
+use crate::outbound::webhooks::{Answer, Destination, Post, PostError};
 
 const CONTENT_TYPE: &str = "application/cloudevents+json";
 
@@ -19,7 +22,7 @@ const KEPT_CHARACTERS: usize = 256;
 
 /// Posts to subscribers.
 pub struct Webhook {
-    client: Webhooks,
+    client: Arc<Webhooks>,
     clock: Arc<dyn Clock>,
     timeout: Duration,
 }
@@ -28,33 +31,47 @@ impl Webhook {
     /// `timeout` is the total time of one try where the subscription has none of its own.
     #[must_use]
     pub fn new(client: Webhooks, clock: Arc<dyn Clock>, timeout: Duration) -> Self {
-        Self { client, clock, timeout }
+        Self { client: Arc::new(client), clock, timeout }
     }
 
-    async fn post(&self, subscription: &Subscription, claimed: &Claimed) -> Result<Answer, Failure> {
-        let id = claimed.event.id.to_string();
-        // This attempt's time, not the event's: a handler refuses what was signed long ago.
-        let now = self.clock.now();
-        let timestamp = now.as_second().to_string();
-        let signers: Vec<Signer> = subscription.signing(now).filter_map(|secret| Signer::new(secret).ok()).collect();
-        if signers.is_empty() {
-            return Err(Failure::NoKey);
-        }
-        let signature = signature::header(&signers, &id, &timestamp, &claimed.event.body);
-        let post = Post {
-            url: &subscription.url,
-            content_type: CONTENT_TYPE,
-            headers: vec![
-                ("webhook-id", id),
-                ("webhook-timestamp", timestamp),
-                ("webhook-signature", signature),
-                ("yizhan-attempt", claimed.delivery.attempts.len().saturating_add(1).to_string()),
-                ("yizhan-subscription", subscription.name.clone()),
-            ],
-            body: claimed.event.body.clone(),
+    fn handler(&self, subscription: &Subscription) -> Handler {
+        Handler {
+            client: Arc::clone(&self.client),
+            clock: Arc::clone(&self.clock),
+            destination: self.client.destination(&subscription.url),
+            signers: subscription.keys.iter().map(|key| (key.until, Signer::new(&key.secret).ok())).collect(),
+            name: Bytes::copy_from_slice(subscription.name.as_bytes()),
             timeout: subscription.timeout.unwrap_or(self.timeout),
-        };
-        Ok(self.client.post(post).await?)
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Sink for Webhook {
+    async fn deliver(&self, subscription: &Subscription, claimed: &Claimed) -> Outcome {
+        self.handler(subscription).outcome(claimed).await
+    }
+
+    fn made_ready(&self, subscription: &Subscription) -> Option<Arc<dyn Sink>> {
+        Some(Arc::new(self.handler(subscription)))
+    }
+}
+
+/// The handler of one subscription.
+struct Handler {
+    client: Arc<Webhooks>,
+    clock: Arc<dyn Clock>,
+    destination: Result<Destination, Forbidden>,
+    /// Until when each key signs, newest first.
+    signers: Vec<(Option<Timestamp>, Option<Signer>)>,
+    name: Bytes,
+    timeout: Duration,
+}
+
+#[async_trait::async_trait]
+impl Sink for Handler {
+    async fn deliver(&self, _: &Subscription, claimed: &Claimed) -> Outcome {
+        self.outcome(claimed).await
     }
 }
 
@@ -66,12 +83,12 @@ enum Failure {
     Post(#[from] PostError),
 }
 
-#[async_trait::async_trait]
-impl Sink for Webhook {
-    async fn deliver(&self, subscription: &Subscription, claimed: &Claimed) -> Outcome {
+impl Handler {
+    async fn outcome(&self, claimed: &Claimed) -> Outcome {
+        // This attempt's time, not the event's: a handler refuses what was signed long ago.
         let at = self.clock.now();
         let begun = Instant::now();
-        let answer = self.post(subscription, claimed).await;
+        let answer = self.post(claimed, at).await;
         let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let attempt = Attempt { at, status: None, duration_ms, error: None, answer: None };
         match answer {
@@ -92,6 +109,34 @@ impl Sink for Webhook {
                 Outcome::Failed(Attempt { status, error: Some(failure.to_string()), ..attempt }, None)
             }
         }
+    }
+
+    async fn post(&self, claimed: &Claimed, now: Timestamp) -> Result<Answer, Failure> {
+        let id = claimed.event.id.to_string();
+        let timestamp = now.as_second().to_string();
+        let signers = live(self.signers.iter().map(|(until, signer)| (*until, signer)), now).flatten();
+        let signature = signature::header(signers, &id, &timestamp, &claimed.event.body);
+        if signature.is_empty() {
+            return Err(Failure::NoKey);
+        }
+        let attempt = match claimed.delivery.attempts.len() {
+            0 => Bytes::from_static(b"1"),
+            failed => failed.saturating_add(1).to_string().into(),
+        };
+        let post = Post {
+            to: self.destination.as_ref().map_err(|why| PostError::from(why.clone()))?,
+            content_type: CONTENT_TYPE,
+            headers: &[
+                ("webhook-id", id.into()),
+                ("webhook-timestamp", timestamp.into()),
+                ("webhook-signature", signature.into()),
+                ("yizhan-attempt", attempt),
+                ("yizhan-subscription", self.name.clone()),
+            ],
+            body: claimed.event.body.clone(),
+            timeout: self.timeout,
+        };
+        Ok(self.client.post(post).await?)
     }
 }
 

@@ -56,9 +56,9 @@ async fn stage(answers: &[&[&str]]) -> (Webhooks, String, Arc<AtomicUsize>, Arc<
 
 async fn post(client: &Webhooks, url: &str) -> Result<u16, PostError> {
     let post = Post {
-        url,
+        to: &client.destination(url)?,
         content_type: "application/json",
-        headers: Vec::new(),
+        headers: &[],
         body: Bytes::from_static(b"{}"),
         timeout: Duration::from_secs(20),
     };

@@ -14,8 +14,9 @@ fn open() -> Webhooks {
 }
 
 async fn post(client: &Webhooks, url: &str, timeout: Duration) -> Result<Answer, PostError> {
-    let headers = vec![("webhook-id", String::from("evt_1"))];
-    client.post(Post { url, content_type: "application/cloudevents+json", headers, body: Bytes::from_static(b"{}"), timeout }).await
+    let headers = &[("webhook-id", Bytes::from_static(b"evt_1"))];
+    let to = &client.destination(url)?;
+    client.post(Post { to, content_type: "application/cloudevents+json", headers, body: Bytes::from_static(b"{}"), timeout }).await
 }
 
 const LONG: Duration = Duration::from_secs(20);
