@@ -21,6 +21,9 @@ pub const MOST: usize = 500;
 /// Items looked at for one page of a narrowed list. A page may end before it is full: its `next_cursor` goes on.
 const LOOKED_AT_MOST: usize = 5_000;
 
+/// Bytes that a page has beside its items, mostly: names, brackets and a cursor.
+const BESIDE_ITEMS: usize = 512;
+
 /// Bytes of the check before a cursor's JSON: a cursor that was cut, mixed up or edited is noticed.
 const CHECK: usize = 6;
 
@@ -105,8 +108,13 @@ impl<F: Serialize + DeserializeOwned + Default + PartialEq> Listing<F> {
     ///
     /// # Errors
     /// As [`Listing::cursor`].
-    pub fn answer_verbatim<'a>(&self, items: impl Iterator<Item = &'a [u8]>, next: Option<&Position>) -> Result<HttpResponse, Problem> {
-        let mut body = b"{\"items\":[".to_vec();
+    pub fn answer_verbatim<'a>(
+        &self,
+        items: impl Iterator<Item = &'a [u8]> + Clone,
+        next: Option<&Position>,
+    ) -> Result<HttpResponse, Problem> {
+        let mut body = Vec::with_capacity(items.clone().map(|item| item.len() + 1).sum::<usize>() + BESIDE_ITEMS);
+        body.extend_from_slice(b"{\"items\":[");
         for (index, item) in items.enumerate() {
             if index > 0 {
                 body.push(b',');

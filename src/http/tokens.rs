@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,9 @@ const LONGEST_WAIT: u64 = 60;
 
 /// Most life that can be asked for, in seconds; no platform's token lives longer.
 const LONGEST_LIFE: u64 = 366 * 86400;
+
+/// What a token's body takes beside the token, mostly.
+const USUAL_BODY: usize = 256;
 
 /// Whose token, from the path.
 #[derive(Deserialize)]
@@ -50,6 +53,21 @@ struct TicketBody<'a> {
     received_at: Timestamp,
 }
 
+/// What is asked for.
+struct Asked {
+    component: String,
+    key: TokenKey,
+}
+
+impl Asked {
+    fn authorizer(&self) -> Option<&str> {
+        match &self.key {
+            TokenKey::Component(_) => None,
+            TokenKey::Authorizer { app_id, .. } => Some(app_id),
+        }
+    }
+}
+
 /// `GET …/token`.
 pub async fn read(
     caller: Caller<TokensRead>,
@@ -58,7 +76,7 @@ pub async fn read(
     request: HttpRequest,
     mut query: Query,
 ) -> Result<HttpResponse, Problem> {
-    let key = key(&face, &whose, &mut query)?;
+    let asked = asked(&face, whose.into_inner(), &mut query)?;
     let min_ttl = query.number("min_ttl");
     if min_ttl.is_some_and(|seconds| seconds > LONGEST_LIFE) {
         query.refuse("min_ttl", format!("is over {LONGEST_LIFE} seconds"));
@@ -74,9 +92,8 @@ pub async fn read(
         after_generation,
         wait: Duration::from_secs(wait.unwrap_or_default().min(LONGEST_WAIT)),
     };
-    let served = face.app.vault.fresh(&whose.component, &key, want).await?;
-    note(&face, &caller, "token.read", &whose, served.generation);
-    hand_out(&face, &whose, &key, &served, Some(&request))
+    let served = face.app.vault.fresh(&asked.component, &asked.key, want).await?;
+    hand_out(&face, &caller, "token.read", &asked, &served, Some(&request))
 }
 
 /// `POST …/token/report-invalid`.
@@ -87,13 +104,12 @@ pub async fn report_invalid(
     mut query: Query,
     mut members: Members,
 ) -> Result<HttpResponse, Problem> {
-    let key = key(&face, &whose, &mut query)?;
+    let asked = asked(&face, whose.into_inner(), &mut query)?;
     query.finish()?;
     let generation = members.need::<u64>("generation");
     members.finish()?;
-    let served = face.app.vault.report_invalid(&whose.component, &key, generation.unwrap_or_default()).await?;
-    note(&face, &caller, "token.report_invalid", &whose, served.generation);
-    hand_out(&face, &whose, &key, &served, None)
+    let served = face.app.vault.report_invalid(&asked.component, &asked.key, generation.unwrap_or_default()).await?;
+    hand_out(&face, &caller, "token.report_invalid", &asked, &served, None)
 }
 
 /// `POST …/token/refresh`.
@@ -104,13 +120,12 @@ pub async fn refresh(
     mut query: Query,
     members: Members,
 ) -> Result<HttpResponse, Problem> {
-    let key = key(&face, &whose, &mut query)?;
+    let asked = asked(&face, whose.into_inner(), &mut query)?;
     query.finish()?;
     members.finish()?;
-    let served = face.app.vault.refresh(&whose.component, &key).await?;
-    tracing::info!(component = whose.component, authorizer = whose.authorizer, key = caller.name(), "token renewed on request");
-    note(&face, &caller, "token.refresh", &whose, served.generation);
-    hand_out(&face, &whose, &key, &served, None)
+    let served = face.app.vault.refresh(&asked.component, &asked.key).await?;
+    tracing::info!(component = asked.component, authorizer = asked.authorizer(), key = caller.name(), "token renewed on request");
+    hand_out(&face, &caller, "token.refresh", &asked, &served, None)
 }
 
 /// `GET /v1/components/{c}/ticket`.
@@ -123,7 +138,7 @@ pub async fn ticket(
     query.finish()?;
     face.component(&whose.component)?;
     let held = face.app.vault.ticket(&whose.component)?;
-    note(&face, &caller, "ticket.read", &whose, 0);
+    note(&face, &caller, "ticket.read", (&whose.component, None), 0);
     body::json(&TicketBody {
         ticket: held.value.expose(),
         component: &whose.component,
@@ -133,41 +148,53 @@ pub async fn ticket(
 }
 
 /// The token asked for; `family` is read from the query and must be one that the platform keeps.
-fn key(face: &Face, whose: &Whose, query: &mut Query) -> Result<TokenKey, Problem> {
+fn asked(face: &Face, whose: Whose, query: &mut Query) -> Result<Asked, Problem> {
     let component = face.component(&whose.component)?;
     let family = query.word::<Family>("family", "`current`, `v1`").unwrap_or_default();
     if !component.families().contains(&family) {
         query.refuse("family", format!("is not kept by {}", component.platform().name()));
     }
-    Ok(match &whose.authorizer {
-        Some(app_id) => TokenKey::Authorizer { app_id: app_id.clone(), family },
+    let key = match whose.authorizer {
+        Some(app_id) => TokenKey::Authorizer { app_id, family },
         None => TokenKey::Component(family),
-    })
+    };
+    Ok(Asked { component: whose.component, key })
 }
 
-/// The answer; `request` where `If-None-Match` may spare the body.
-fn hand_out(face: &Face, whose: &Whose, key: &TokenKey, served: &Served, request: Option<&HttpRequest>) -> Result<HttpResponse, Problem> {
-    let tag = entity_tag(served.generation, &whose.component, key);
+/// The answer, and a note of who had it; `request` where `If-None-Match` may spare the body.
+fn hand_out<P: Permission>(
+    face: &Face,
+    caller: &Caller<P>,
+    action: &str,
+    asked: &Asked,
+    served: &Served,
+    request: Option<&HttpRequest>,
+) -> Result<HttpResponse, Problem> {
+    let (component, authorizer) = (asked.component.as_str(), asked.authorizer());
+    note(face, caller, action, (component, authorizer), served.generation);
+    let tag = entity_tag(served.generation, component, &asked.key);
     let held = request.and_then(|request| request.headers().get(header::IF_NONE_MATCH)).and_then(|value| value.to_str().ok());
     let is_held = held.is_some_and(|held| names(held, &tag));
     let mut answer = if is_held { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     answer
         .insert_header((header::ETAG, tag))
         .insert_header((header::CACHE_CONTROL, format!("private, max-age={}", served.cache_for.as_secs())))
-        .insert_header((header::VARY, "Authorization"));
+        .insert_header((header::VARY, HeaderValue::from_static("Authorization")));
     if is_held {
         return Ok(answer.finish());
     }
-    let body = TokenBody {
-        access_token: served.token.expose(),
+    let token = served.token.expose();
+    let mut body = Vec::with_capacity(USUAL_BODY + token.len());
+    let content = TokenBody {
+        access_token: token,
         generation: served.generation,
         expires_at: served.expires_at.map(second),
         expires_in: served.expires_at.map(|at| seconds_left(face.app.clock.now(), at)),
-        component: &whose.component,
-        authorizer: whose.authorizer.as_deref(),
+        component,
+        authorizer,
     };
-    let body = serde_json::to_vec(&body).map_err(Problem::internal)?;
-    Ok(answer.content_type("application/json").body(body))
+    serde_json::to_writer(&mut body, &content).map_err(Problem::internal)?;
+    Ok(answer.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json"))).body(body))
 }
 
 /// `"17-…"`: the generation, and a mark of whose token it is. Never anything of the token.
@@ -181,7 +208,8 @@ fn entity_tag(generation: u64, component: &str, key: &TokenKey) -> String {
         Family::V1 => "v1",
     };
     let mark = digest::sha256(&[component.as_bytes(), b"\0", app_id.as_bytes(), b"\0", family.as_bytes()]);
-    format!("\"{generation}-{}\"", digest::hex(mark.first_chunk::<5>().map_or(&[], <[u8; 5]>::as_slice)))
+    let [a, b, c, d, e, ..] = mark;
+    format!("\"{generation}-{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}\"")
 }
 
 /// Whether an `If-None-Match` names that tag (weak comparison, RFC 9110 13.1.2).
@@ -189,7 +217,7 @@ fn names(header: &str, tag: &str) -> bool {
     header.split(',').map(str::trim).any(|given| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag)
 }
 
-fn note<P: Permission>(face: &Face, caller: &Caller<P>, action: &str, whose: &Whose, generation: u64) {
-    let (key, component, authorizer) = (caller.name(), whose.component.as_str(), whose.authorizer.as_deref());
-    face.app.audit.note(Reading { key, action, component, authorizer, generation, remote: caller.remote });
+/// Notes who read what of whom.
+fn note<P: Permission>(face: &Face, caller: &Caller<P>, action: &str, (component, authorizer): (&str, Option<&str>), generation: u64) {
+    face.app.audit.note(Reading { key: caller.name(), action, component, authorizer, generation, remote: caller.remote });
 }

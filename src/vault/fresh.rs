@@ -104,23 +104,28 @@ impl Chamber {
     fn look(&self, key: &TokenKey, min_ttl: Duration) -> Look {
         let (family, app_id) = names(key);
         let now = self.clock.now();
-        if !app_id.is_empty() {
-            let standing = self.board.read(Family::Current, app_id, |held| (held.state, held.revoked_at));
-            match standing {
-                Some((AuthorizerState::Granted, _)) => {}
-                Some((AuthorizerState::Revoked, at)) => return Look::Missing(VaultError::Revoked { at }),
-                Some((AuthorizerState::Pending, _)) => return Look::Missing(pending(app_id)),
-                None => return Look::Missing(self.unknown(app_id)),
-            }
-        }
-        let looked = self.board.read(family, app_id, |held| {
+        let judge = |held: &Held| {
             if held.doubtful || !held.is_valid(now) || held.expires_at.is_some_and(|at| between(now, at) < needed(held, min_ttl)) {
                 return Look::Wanting;
             }
             let aging = held.renew_at.is_some_and(|at| at <= now);
             self.serve(key, held, now).map_or(Look::Wanting, |served| Look::Good(served, aging))
-        });
-        looked.unwrap_or(Look::Wanting)
+        };
+        if !app_id.is_empty() {
+            // The grant stands in the current family: whoever asks for a token of that one needs no second look.
+            let standing = self.board.read(Family::Current, app_id, |held| match held.state {
+                AuthorizerState::Granted if family == Family::Current => Some(judge(held)),
+                AuthorizerState::Granted => None,
+                AuthorizerState::Revoked => Some(Look::Missing(VaultError::Revoked { at: held.revoked_at })),
+                AuthorizerState::Pending => Some(Look::Missing(pending(app_id))),
+            });
+            match standing {
+                Some(Some(look)) => return look,
+                Some(None) => {}
+                None => return Look::Missing(self.unknown(app_id)),
+            }
+        }
+        self.board.read(family, app_id, judge).unwrap_or(Look::Wanting)
     }
 
     /// What is held and valid, however little is left.

@@ -440,3 +440,90 @@ async fn waiting_for_the_right_time_is_no_failed_try() {
     assert_eq!(world.next_try().await.attempt, 1, "the whole schedule is left");
     world.memory.until(|rows| rows[0].delivery.attempts.len() == 1 && rows[0].delivery.status == Status::Pending).await;
 }
+
+/// A handler that takes the first twenty at once and then hangs, with forty more waiting: some of them were claimed ahead.
+async fn hanging_after_twenty() -> World {
+    let mut world =
+        World::still(
+            Arc::default(),
+            vec![subscription("bot")],
+            |_, claimed| {
+                if claimed.event.sequence <= 20 { Deed::Take } else { Deed::Hang }
+            },
+        )
+        .await;
+    for _ in 0..60 {
+        world.push("bot", "tt1");
+    }
+    world.run();
+    world.next_tries(23).await;
+    world.memory.until(|rows| rows.iter().filter(|row| row.delivery.status == Status::Delivered).count() == 20).await;
+    assert!((4..=6).contains(&claimed(&world)), "three are under way, up to as many were claimed ahead: {}", claimed(&world));
+    world
+}
+
+fn claimed(world: &World) -> usize {
+    world.memory.rows.lock().unwrap().iter().filter(|row| row.claimed && row.delivery.status == Status::Pending).count()
+}
+
+#[tokio::test]
+async fn what_was_claimed_ahead_is_given_back_when_it_is_paused_and_tried_once_when_it_is_resumed() {
+    let mut world = hanging_after_twenty().await;
+    world.fanout.set_state("bot", State::Paused).await.unwrap();
+    world.memory.until(|rows| rows.iter().filter(|row| row.claimed).count() == 3).await;
+    world.let_go();
+    world.memory.until(|rows| rows.iter().filter(|row| row.delivery.status == Status::Delivered).count() == 23).await;
+    world.nothing_is_tried().await;
+    world.fanout.set_state("bot", State::Active).await.unwrap();
+    world.memory.until(|rows| rows.iter().all(|row| row.delivery.status == Status::Delivered)).await;
+    world.next_tries(37).await;
+    world.nothing_is_tried().await;
+}
+
+#[tokio::test]
+async fn what_was_claimed_ahead_is_given_back_at_shutdown() {
+    let mut world = hanging_after_twenty().await;
+    world.shutdown.request();
+    world.memory.until(|rows| rows.iter().filter(|row| row.claimed).count() == 3).await;
+    world.let_go();
+    world.memory.until(|rows| rows.iter().filter(|row| row.delivery.status == Status::Delivered).count() == 23).await;
+    world.nothing_is_tried().await;
+    assert_eq!(claimed(&world), 0);
+}
+
+#[tokio::test]
+async fn what_was_claimed_ahead_goes_to_the_address_of_now() {
+    let mut world = World::still(Arc::default(), Vec::new(), |subscription, claimed| {
+        let is_old = subscription.url.contains("old");
+        if is_old && claimed.event.sequence > 20 { Deed::Hang } else { Deed::Take }
+    })
+    .await;
+    let new = serde_json::json!({"name": "bot", "url": "https://old.example.com/", "events": ["audit.*"]});
+    world.fanout.create(serde_json::from_value(new).unwrap()).await.unwrap();
+    for _ in 0..60 {
+        world.push("bot", "tt1");
+    }
+    world.run();
+    world.next_tries(23).await;
+    let change = serde_json::json!({"url": "https://new.example.com/", "concurrency": 8});
+    world.fanout.change("bot", serde_json::from_value(change).unwrap()).await.unwrap();
+    world.memory.until(|rows| rows.iter().filter(|row| row.delivery.status == Status::Delivered).count() == 57).await;
+    world.next_tries(37).await;
+    world.let_go();
+    world.memory.until(|rows| rows.iter().all(|row| row.delivery.status == Status::Delivered)).await;
+}
+
+#[tokio::test]
+async fn nothing_is_claimed_ahead_where_order_is_kept() {
+    let ordered = Subscription { ordering: Ordering::Authorizer, ..subscription("bot") };
+    let mut world =
+        World::still(Arc::default(), vec![ordered], |_, claimed| if claimed.event.sequence <= 20 { Deed::Take } else { Deed::Hang }).await;
+    for number in 0..60 {
+        world.push("bot", &format!("tt{number}"));
+    }
+    world.run();
+    world.next_tries(23).await;
+    world.memory.until(|rows| rows.iter().filter(|row| row.delivery.status == Status::Delivered).count() == 20).await;
+    world.nothing_is_tried().await;
+    assert_eq!(claimed(&world), 3);
+}

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use yizhan::clock::Timestamp;
 use yizhan::fanout::DeliveryId;
 use yizhan::fanout::delivery::Lane;
-use yizhan::fanout::schedule::{Pace, UnderWay, next_attempt, retry_after, room, turns};
+use yizhan::fanout::schedule::{Pace, UnderWay, ahead, next_attempt, retry_after, room, turns};
 
 const TABLE: [u64; 10] = [5, 30, 120, 600, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600];
 
@@ -112,4 +112,10 @@ fn idle_time_is_not_saved_up() {
     pace.took(1, now());
     assert_eq!(pace.allowed(now()), 0);
     assert_eq!(pace.allowed(now() + jiff::SignedDuration::from_secs(3600)), 1);
+}
+
+#[test]
+fn ahead_is_claimed_only_for_a_handler_that_answers_and_never_more_than_there_are_slots() {
+    assert_eq!([0, 1, 3, 100].map(|ended| ahead(16, ended)), [0, 2, 6, 15]);
+    assert_eq!((ahead(1, 0), ahead(1, 9), ahead(2, usize::MAX)), (0, 1, 1));
 }

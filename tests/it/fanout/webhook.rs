@@ -114,6 +114,27 @@ async fn while_a_rotation_lasts_either_secret_verifies() {
 }
 
 #[tokio::test]
+async fn a_sink_made_ready_for_a_subscription_does_the_same_and_knows_when_a_key_ends() {
+    let mut handler = Receiver::start(Manner::status(204)).await;
+    let (old, new) = (Secret::new(SECRET), signature::generate().unwrap());
+    let until = start_of_time() + jiff::SignedDuration::from_hours(24);
+    let keys = vec![SigningKey { secret: new.clone(), until: None }, SigningKey { secret: old.clone(), until: Some(until) }];
+    let rotating = Subscription { keys, ..to(&handler) };
+    let clock = clock();
+    let ready = sink(&clock).made_ready(&rotating).unwrap();
+    for signatures in [2, 1] {
+        assert!(matches!(ready.deliver(&rotating, &claimed(0)).await, Outcome::Delivered(_)));
+        let seen = handler.next().await;
+        assert_eq!(seen.header("webhook-signature").unwrap().split(' ').count(), signatures);
+        assert_eq!(signature::verify(std::slice::from_ref(&new), sent(&seen), &seen.body, clock.now()), Ok(()));
+        clock.advance(jiff::SignedDuration::from_hours(24));
+    }
+    let inward = Subscription { url: String::from("http://127.0.0.1:1/"), ..subscription("bot") };
+    let Outcome::Failed(attempt, None) = nowhere(&clock).made_ready(&inward).unwrap().deliver(&inward, &claimed(0)).await else { panic!() };
+    assert!(attempt.error.unwrap().contains("loopback"));
+}
+
+#[tokio::test]
 async fn only_2xx_is_delivered() {
     for status in [200, 201, 202, 204, 299] {
         assert!(matches!(outcome_of(Manner::status(status)).await, Outcome::Delivered(_)), "{status}");
