@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 use metrics::{Counter, Histogram, counter, histogram};
 use tokio::sync::mpsc;
 
-use super::delivery::{Claimed, Delivery, Lane, Settlement};
+use super::delivery::{Claimed, Delivery, Ended, Lane, Settlement};
 use super::roster::Bell;
-use super::settling::Ended;
 use super::sink::{Outcome, Sink};
 use super::subscription::Subscription;
 use super::{Fanout, schedule};
@@ -120,10 +119,12 @@ impl Team {
     /// Gives back what has no slot yet, untried.
     pub async fn give_back(&self) {
         let waiting = std::mem::take(&mut self.ahead.lock().unwrap_or_else(PoisonError::into_inner).waiting);
-        for claimed in waiting {
-            if let Err(error) = self.fanout.outbox.settle(&claimed.delivery, Settlement::Released).await {
-                tracing::warn!(delivery.id = %claimed.delivery.id, %error, "a delivery is not given back; it will be when its claim runs out");
-            }
+        if waiting.is_empty() {
+            return;
+        }
+        let released = waiting.into_iter().map(|claimed| Ended { delivery: claimed.delivery, settlement: Settlement::Released });
+        if let Err(error) = self.fanout.outbox.settle_all(released.collect()).await {
+            tracing::warn!(subscription = self.name, %error, "deliveries are not given back; they will be when their claims run out");
         }
     }
 
@@ -155,10 +156,10 @@ impl Team {
         let mut next = Some(first);
         while let Some(claimed) = next {
             let Some(settlement) = self.tried(&errand, &claimed, given_up.as_mut()).await else {
-                self.hand_on(&errand, claimed, Settlement::Released).await;
+                self.hand_on(claimed, Settlement::Released).await;
                 return;
             };
-            self.hand_on(&errand, claimed, settlement).await;
+            self.hand_on(claimed, settlement).await;
             self.ended.fetch_add(1, Ordering::Relaxed);
             next = match lane {
                 Lane::First => self.next(&errand),
@@ -167,8 +168,8 @@ impl Team {
         }
     }
 
-    async fn hand_on(&self, errand: &Errand, claimed: Claimed, settlement: Settlement) {
-        let ended = Ended { delivery: claimed.delivery, settlement, ordering: errand.subscription.ordering };
+    async fn hand_on(&self, claimed: Claimed, settlement: Settlement) {
+        let ended = Ended { delivery: claimed.delivery, settlement };
         if let Err(mpsc::error::SendError(ended)) = self.settling.send(ended).await {
             tracing::error!(delivery.id = %ended.delivery.id, "delivery not settled; it will be made again");
         }

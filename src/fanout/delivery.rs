@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -128,6 +129,15 @@ pub enum Settlement {
     Released,
 }
 
+/// A claimed delivery with what becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The delivery, as it was claimed.
+    pub delivery: Delivery,
+    /// What becomes of it.
+    pub settlement: Settlement,
+}
+
 /// Which deliveries to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -185,8 +195,13 @@ pub trait Outbox: Send + Sync {
         ordered: bool,
     ) -> Result<Vec<Claimed>, LogError>;
 
-    /// Records a try and what follows. Durable when it returns; concurrent calls are committed in groups.
-    async fn settle(&self, claimed: &Delivery, settlement: Settlement) -> Result<(), LogError>;
+    /// Records tries of claimed deliveries and what follows. Durable when it returns; concurrent calls are committed in groups.
+    async fn settle_all(&self, ended: Arc<[Ended]>) -> Result<(), LogError>;
+
+    /// The same for one.
+    async fn settle(&self, claimed: &Delivery, settlement: Settlement) -> Result<(), LogError> {
+        self.settle_all(Arc::new([Ended { delivery: claimed.clone(), settlement }])).await
+    }
 
     /// Enqueues stored events for a subscription (a replay), due at once. A delivery of the same event to the same subscription that still waits
     /// is replaced: it becomes due at once with a fresh schedule. Returns how many were enqueued.

@@ -1,13 +1,13 @@
 //! What follows from tries, on its way into the outbox. What ended while the store was at it is settled together, so that many tries cost one
 //! write to the disk. A delivery stays claimed until its settlement is durable: after a crash it is made again.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
 use super::carrier::News;
-use super::delivery::{Delivery, Settlement};
+use super::delivery::{Ended, Settlement};
 use super::subscription::Ordering;
 use super::{Fanout, schedule};
 use crate::clock::Timestamp;
@@ -20,24 +20,24 @@ pub(super) const MOST_WAITING: usize = 256;
 /// Time from one round of settlements to the next. Where order is kept there is none: the next one of an authorizer waits for it.
 const BETWEEN_ROUNDS: Duration = Duration::from_millis(2);
 
-/// How often a settlement is offered to a store that has no room.
+/// How often settlements are offered to a store that has no room.
 const TRIES: u32 = 8;
 
-/// A try that ended.
-pub(super) struct Ended {
-    pub delivery: Delivery,
-    pub settlement: Settlement,
-    pub ordering: Ordering,
-}
-
 /// Settles what comes until nobody is left who could send more.
-pub(super) async fn settle(fanout: &Fanout, mut ended: mpsc::Receiver<Ended>, tell: mpsc::UnboundedSender<News>, give_up: &Shutdown) {
+pub(super) async fn settle(
+    fanout: &Fanout,
+    name: &str,
+    mut ended: mpsc::Receiver<Ended>,
+    tell: mpsc::UnboundedSender<News>,
+    give_up: &Shutdown,
+) {
     let mut some = Vec::new();
     while ended.recv_many(&mut some, MOST_WAITING).await > 0 {
         let begun = Instant::now();
-        join_all(some.iter().map(|one| offer(fanout, one, give_up))).await;
-        let is_ordered = some.iter().any(|one| one.ordering == Ordering::Authorizer);
-        let retries: Vec<Timestamp> = some.drain(..).filter_map(|one| retry_at(&one.settlement)).collect();
+        let round = Arc::from(std::mem::take(&mut some));
+        offer(fanout, name, &round, give_up).await;
+        let retries: Vec<Timestamp> = round.iter().filter_map(|one| retry_at(&one.settlement)).collect();
+        let is_ordered = fanout.roster().entry(name).is_some_and(|entry| entry.subscription.ordering == Ordering::Authorizer);
         if is_ordered || !retries.is_empty() {
             // As with every news: nobody may listen any more.
             let _ = tell.send(News::Settled(retries));
@@ -55,18 +55,18 @@ fn retry_at(settlement: &Settlement) -> Option<Timestamp> {
     }
 }
 
-/// Offers a settlement to the outbox until it is taken. One that is lost is a delivery that is made again: at least once.
-async fn offer(fanout: &Fanout, one: &Ended, give_up: &Shutdown) {
-    let id = one.delivery.id;
+/// Offers settlements to the outbox until they are taken. Those that are lost are deliveries that are made again: at least once.
+async fn offer(fanout: &Fanout, subscription: &str, round: &Arc<[Ended]>, give_up: &Shutdown) {
+    let deliveries = round.len();
     let mut wait = Duration::from_millis(50);
     for _ in 0..TRIES {
-        match fanout.outbox.settle(&one.delivery, one.settlement.clone()).await {
+        match fanout.outbox.settle_all(Arc::clone(round)).await {
             Ok(()) => return,
             Err(error @ LogError::Full) if !give_up.is_requested() => {
-                tracing::warn!(delivery.id = %id, %error, "delivery not settled; trying again");
+                tracing::warn!(subscription, deliveries, %error, "deliveries not settled; trying again");
             }
             Err(error) => {
-                tracing::error!(delivery.id = %id, %error, "delivery not settled; it will be made again");
+                tracing::error!(subscription, deliveries, %error, "deliveries not settled; they will be made again");
                 return;
             }
         }
@@ -76,5 +76,5 @@ async fn offer(fanout: &Fanout, one: &Ended, give_up: &Shutdown) {
         }
         wait = wait.saturating_mul(2);
     }
-    tracing::error!(delivery.id = %id, "delivery not settled; it will be made again");
+    tracing::error!(subscription, deliveries, "deliveries not settled; they will be made again");
 }

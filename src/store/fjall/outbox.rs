@@ -1,18 +1,18 @@
 //! The outbox: claims from memory and disk, everything that changes through the committing thread.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::lines::{Wish, lock};
 use super::record::{self, StoredDelivery};
-use super::settle::Verdict;
 use super::waiting::{Entry, View};
 use super::writer::Job;
 use super::{FjallLog, aside, damaged, meta};
 use crate::clock::Timestamp;
 use crate::fanout::Outbox;
-use crate::fanout::delivery::{Claimed, Deferred, Delivery, DeliveryFilter, DeliveryId, Depth, Lane, Settlement};
+use crate::fanout::delivery::{Claimed, Deferred, Delivery, DeliveryFilter, DeliveryId, Depth, Ended, Lane, Settlement};
 use crate::fanout::follower::Bookmarks;
 use crate::inbox::{EventId, LogError, Page, Position};
 
@@ -65,24 +65,18 @@ impl Outbox for FjallLog {
         Ok(claimed)
     }
 
-    async fn settle(&self, claimed: &Delivery, settlement: Settlement) -> Result<(), LogError> {
-        let delivery = || Box::new(claimed.clone());
-        let (attempt, verdict) = match settlement {
-            Settlement::Delivered(attempt) => (attempt, Verdict::Delivered),
-            Settlement::Retry(attempt, at) => (attempt, Verdict::Retry(at)),
-            Settlement::Deferred(tried_at, until) => {
-                return self.committer.ask(|answer| Job::Defer { claimed: delivery(), tried_at, until, answer }).await;
+    async fn settle_all(&self, ended: Arc<[Ended]>) -> Result<(), LogError> {
+        let is_released = |one: &&Ended| one.settlement == Settlement::Released;
+        // Claims live in memory, so there is nothing to write.
+        for Ended { delivery, .. } in ended.iter().filter(is_released) {
+            if let Some(line) = self.store.lines.named(&delivery.subscription) {
+                lock(&line).release(delivery.event_sequence, delivery.id);
             }
-            Settlement::Dead(attempt) => (attempt, Verdict::Dead),
-            Settlement::Released => {
-                // Claims live in memory, so there is nothing to write.
-                if let Some(line) = self.store.lines.named(&claimed.subscription) {
-                    lock(&line).release(claimed.event_sequence, claimed.id);
-                }
-                return Ok(());
-            }
-        };
-        self.committer.ask(|answer| Job::Settle(delivery(), attempt, verdict, answer)).await
+        }
+        if ended.iter().all(|one| is_released(&one)) {
+            return Ok(());
+        }
+        self.committer.ask(|answer| Job::Settle { ended, from: 0, answer }).await
     }
 
     async fn enqueue(

@@ -8,12 +8,12 @@ use super::record::{self, StoredDelivery};
 use super::waiting::{self, Entry, View};
 use super::writer::{Group, Hindrance, Writer};
 use crate::clock::Timestamp;
-use crate::fanout::delivery::{Attempt, Delivery, DeliveryId, Lane, Status};
+use crate::fanout::delivery::{Attempt, Delivery, DeliveryId, Ended, Lane, Settlement, Status};
 use crate::inbox::EventId;
 
 /// What follows a try.
 #[derive(Debug, Clone, Copy)]
-pub enum Verdict {
+enum Verdict {
     /// The handler took it.
     Delivered,
     /// Again at that time.
@@ -56,8 +56,20 @@ impl Writer {
         Ok(home.map(|day| (day, StoredDelivery { delivery: claimed.clone(), schedule: 0 })))
     }
 
+    /// Records what becomes of a claimed delivery.
+    pub fn settle(&mut self, group: &mut Group, ended: &Ended) -> Result<(), Hindrance> {
+        let claimed = &ended.delivery;
+        match &ended.settlement {
+            Settlement::Delivered(attempt) => self.tried(group, claimed, attempt, Verdict::Delivered),
+            Settlement::Retry(attempt, at) => self.tried(group, claimed, attempt, Verdict::Retry(*at)),
+            Settlement::Dead(attempt) => self.tried(group, claimed, attempt, Verdict::Dead),
+            Settlement::Deferred(tried_at, until) => self.defer(group, claimed, *tried_at, *until),
+            Settlement::Released => Ok(()),
+        }
+    }
+
     /// Records a try of a claimed delivery, and what follows.
-    pub fn settle(&mut self, group: &mut Group, claimed: &Delivery, attempt: Attempt, verdict: Verdict) -> Result<(), Hindrance> {
+    fn tried(&mut self, group: &mut Group, claimed: &Delivery, attempt: &Attempt, verdict: Verdict) -> Result<(), Hindrance> {
         let Delivery { id, subscription, event_sequence: sequence, .. } = claimed;
         let (id, sequence) = (*id, *sequence);
         if !group.touch(subscription, sequence) {
@@ -69,7 +81,7 @@ impl Writer {
         let stands = stored.delivery.next_attempt_at.is_none_or(|due| attempt.at >= due);
         let waits = |entry: &Entry| entry.id == id && stored.delivery.status == Status::Pending && stands;
         let entry = entry.filter(waits);
-        stored.tried(attempt);
+        stored.tried(attempt.clone());
         // Cancelled or replaced while it was under way: the try is recorded, and whatever waits instead is looked at again.
         let Some(entry) = entry else {
             Self::put(group, &day, &stored);
@@ -101,7 +113,7 @@ impl Writer {
     }
 
     /// Makes a delivery wait until then; nothing is recorded of the look at it that found it too early.
-    pub fn defer(&mut self, group: &mut Group, claimed: &Delivery, tried_at: Timestamp, until: Timestamp) -> Result<(), Hindrance> {
+    fn defer(&mut self, group: &mut Group, claimed: &Delivery, tried_at: Timestamp, until: Timestamp) -> Result<(), Hindrance> {
         let Delivery { id, subscription, event_sequence: sequence, .. } = claimed;
         let (id, sequence) = (*id, *sequence);
         if !group.touch(subscription, sequence) {

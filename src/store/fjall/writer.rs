@@ -18,10 +18,9 @@ use super::postings::Postings;
 use super::record;
 use super::records::{self, Swap, Touched};
 use super::seen::Seen;
-use super::settle::Verdict;
 use super::{Store, meta, reseal, retention};
 use crate::clock::Timestamp;
-use crate::fanout::delivery::{Attempt, Delivery, DeliveryId};
+use crate::fanout::delivery::{Delivery, DeliveryId, Ended};
 use crate::inbox::fact::Fact;
 use crate::inbox::{Accepted, EventId, MessageHash};
 use crate::store::commit::Commit;
@@ -61,10 +60,8 @@ pub type Put = (Keyspace, Vec<u8>, Option<Bytes>);
 pub enum Job {
     /// Stores an event with everything that belongs to it.
     Accept(Box<Incoming>, Asker),
-    /// Records a try of a claimed delivery, and what follows.
-    Settle(Box<Delivery>, Attempt, Verdict, oneshot::Sender<()>),
-    /// Makes a claimed delivery wait without a try on record.
-    Defer { claimed: Box<Delivery>, tried_at: Timestamp, until: Timestamp, answer: oneshot::Sender<()> },
+    /// Records tries of claimed deliveries, from that one on, and what follows.
+    Settle { ended: Arc<[Ended]>, from: usize, answer: oneshot::Sender<()> },
     /// Enqueues stored events, few at a time.
     Enqueue { events: Vec<EventId>, subscription: String, replay: Option<String>, now: Timestamp, answer: oneshot::Sender<Vec<DeliveryId>> },
     /// Makes one delivery due now.
@@ -225,6 +222,7 @@ impl Commit for Writer {
             Job::Swap(swaps, _) => swaps.iter().map(Swap::weight).sum(),
             Job::Enqueue { events, .. } => events.len() * 256,
             Job::Reads(reads, _) => reads.len() * 256,
+            Job::Settle { ended, .. } => ended.len() * 512,
             _ => 512,
         }
     }
@@ -273,14 +271,15 @@ impl Writer {
                 let accepted = self.accept(group, *incoming)?;
                 group.after.accepted.push((answer, accepted));
             }
-            Job::Settle(claimed, attempt, verdict, answer) => match conflict(self.settle(group, &claimed, attempt.clone(), verdict))? {
-                Some(()) => group.answer(answer, ()),
-                None => return Ok(Some(Job::Settle(claimed, attempt, verdict, answer))),
-            },
-            Job::Defer { claimed, tried_at, until, answer } => match conflict(self.defer(group, &claimed, tried_at, until))? {
-                Some(()) => group.answer(answer, ()),
-                None => return Ok(Some(Job::Defer { claimed, tried_at, until, answer })),
-            },
+            Job::Settle { ended, mut from, answer } => {
+                while let Some(one) = ended.get(from) {
+                    if conflict(self.settle(group, one))?.is_none() {
+                        return Ok(Some(Job::Settle { ended, from, answer }));
+                    }
+                    from += 1;
+                }
+                group.answer(answer, ());
+            }
             Job::Enqueue { events, subscription, replay, now, answer } => {
                 match conflict(self.enqueue(group, &events, &subscription, replay.as_deref(), now))? {
                     Some(ids) => group.answer(answer, ids),

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 use yizhan::clock::{Clock, ManualClock, Timestamp};
 use yizhan::event_type::{EventType, Glob};
-use yizhan::fanout::delivery::{Attempt, Claimed, Deferred, Delivery, DeliveryFilter, Depth, Lane, Settlement, Status};
+use yizhan::fanout::delivery::{Attempt, Claimed, Deferred, Delivery, DeliveryFilter, Depth, Ended, Lane, Settlement, Status};
 use yizhan::fanout::sink::{Outcome, Sink};
 use yizhan::fanout::subscription::{BookError, Ordering, Origin, SigningKey, State};
 use yizhan::fanout::{DeliveryId, Fanout, Options, Outbox, Sinks, Subscriber, Subscription, SubscriptionBook};
@@ -169,26 +169,29 @@ impl Outbox for Memory {
         Ok(claimed)
     }
 
-    async fn settle(&self, claimed: &Delivery, settlement: Settlement) -> Result<(), LogError> {
-        let id = claimed.id;
-        self.trouble()?;
+    async fn settle_all(&self, ended: Arc<[Ended]>) -> Result<(), LogError> {
+        if !ended.is_empty() {
+            self.trouble()?;
+        }
         let mut rows = self.rows.lock().unwrap();
-        let row = rows.iter_mut().find(|row| row.delivery.id == id).unwrap();
-        row.claimed = false;
-        let (attempt, status, next) = match settlement {
-            Settlement::Delivered(attempt) => (Some(attempt), Status::Delivered, None),
-            Settlement::Retry(attempt, at) => (Some(attempt), Status::Pending, Some(at)),
-            Settlement::Dead(attempt) => (Some(attempt), Status::Dead, None),
-            Settlement::Deferred(_, until) => {
-                row.deferred = true;
-                (None, Status::Pending, Some(until))
+        for Ended { delivery, settlement } in ended.iter().cloned() {
+            let row = rows.iter_mut().find(|row| row.delivery.id == delivery.id).unwrap();
+            row.claimed = false;
+            let (attempt, status, next) = match settlement {
+                Settlement::Delivered(attempt) => (Some(attempt), Status::Delivered, None),
+                Settlement::Retry(attempt, at) => (Some(attempt), Status::Pending, Some(at)),
+                Settlement::Dead(attempt) => (Some(attempt), Status::Dead, None),
+                Settlement::Deferred(_, until) => {
+                    row.deferred = true;
+                    (None, Status::Pending, Some(until))
+                }
+                Settlement::Released => (None, row.delivery.status, row.delivery.next_attempt_at),
+            };
+            row.delivery.attempts.extend(attempt);
+            if row.delivery.status == Status::Pending {
+                row.delivery.status = status;
+                row.delivery.next_attempt_at = next;
             }
-            Settlement::Released => (None, row.delivery.status, row.delivery.next_attempt_at),
-        };
-        row.delivery.attempts.extend(attempt);
-        if row.delivery.status == Status::Pending {
-            row.delivery.status = status;
-            row.delivery.next_attempt_at = next;
         }
         drop(rows);
         self.changed();

@@ -127,6 +127,40 @@ pub async fn a_try_that_began_before_a_replay_does_not_stand_for_it(log: Ports) 
     assert_eq!(log.outbox.depth("bot").await.unwrap(), Depth::default());
 }
 
+pub async fn what_is_settled_together_ends_each_in_its_way(log: Ports) {
+    for key in ["a", "b", "c", "d", "e", "f"] {
+        log.put(key, None, &["bot"]).await;
+    }
+    let claimed = log.first("bot", 9).await;
+    let (soon, later) = (log.now() + SignedDuration::from_secs(5), log.now() + SignedDuration::from_secs(600));
+    let settlements = [
+        Settlement::Delivered(log.attempt(200)),
+        Settlement::Retry(log.attempt(500), soon),
+        Settlement::Dead(log.attempt(400)),
+        Settlement::Deferred(log.now(), later),
+        Settlement::Released,
+        Settlement::Delivered(log.attempt(204)),
+    ];
+    let mut ended: Vec<Ended> = std::iter::zip(&claimed, settlements)
+        .map(|(claimed, settlement)| Ended { delivery: claimed.delivery.clone(), settlement })
+        .collect();
+    // The same once more: it is in another batch of the log, and what comes after it is not left out.
+    ended.insert(1, Ended { delivery: claimed[0].delivery.clone(), settlement: Settlement::Dead(log.attempt(500)) });
+    log.outbox.settle_all(ended.into()).await.unwrap();
+    let mut found = Vec::new();
+    for one in &claimed {
+        let delivery = log.outbox.delivery(one.delivery.id).await.unwrap().unwrap();
+        found.push((delivery.status, delivery.attempts.len()));
+    }
+    use Status::{Dead, Delivered, Pending};
+    assert_eq!(found, [(Delivered, 2), (Pending, 1), (Dead, 1), (Pending, 0), (Pending, 0), (Delivered, 1)]);
+    assert_eq!(keys(&log.first("bot", 9).await), ["e"]);
+    let depth = log.outbox.depth("bot").await.unwrap();
+    assert_eq!((depth.pending, depth.dead), (3, 1));
+    log.advance(5);
+    assert_eq!(keys(&log.claim("bot", Lane::Retry, 9, false).await), ["b"]);
+}
+
 pub async fn cancelling_ends_all_that_waits(log: Ports) {
     for number in 0..700 {
         log.put(&number.to_string(), Some(&(number % 9).to_string()), &["bot", "other"]).await;

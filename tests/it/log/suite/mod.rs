@@ -48,6 +48,7 @@ stories! {
         enqueued_events_replace_what_waits
         a_delivery_replaced_while_under_way_still_ends
         a_try_that_began_before_a_replay_does_not_stand_for_it
+        what_is_settled_together_ends_each_in_its_way
         a_deferred_delivery_waits_and_uses_nothing_up
         a_replay_during_a_look_that_found_it_too_early_is_looked_at_again
         cancelling_ends_all_that_waits
