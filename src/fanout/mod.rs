@@ -3,8 +3,8 @@
 //! Every handler is a subscriber: a URL, the vault's exchange of a grant's code, a playbook. All share outbox, retries, dead letters and replay.
 //!
 //! `inbox` asks [`Audience::subscribers`] who must hear of a push and writes their deliveries with the event; [`Fanout::run`] gives every
-//! subscription a worker that claims, tries once, and settles. A worker knows no other: a slow subscriber delays nobody. Everything that must
-//! survive is in the outbox and the book; a worker can be killed at any line.
+//! subscription a worker that claims, carriers that try, and rounds in which what ended is settled. A worker knows no other: a slow subscriber delays
+//! nobody. Everything that must survive is in the outbox and the book; a worker can be killed at any line.
 
 mod carrier;
 pub mod delivery;

@@ -1,7 +1,7 @@
 //! What becomes of deliveries, and how they are listed.
 
 use jiff::SignedDuration;
-use yizhan::fanout::delivery::{DeliveryFilter, DeliveryId, Depth, Lane, Settlement, Status};
+use yizhan::fanout::delivery::{DeliveryFilter, DeliveryId, Depth, Ended, Lane, Settlement, Status};
 use yizhan::inbox::EventId;
 
 use super::{Ports, keys};
@@ -152,8 +152,8 @@ pub async fn what_is_settled_together_ends_each_in_its_way(log: Ports) {
         let delivery = log.outbox.delivery(one.delivery.id).await.unwrap().unwrap();
         found.push((delivery.status, delivery.attempts.len()));
     }
-    use Status::{Dead, Delivered, Pending};
-    assert_eq!(found, [(Delivered, 2), (Pending, 1), (Dead, 1), (Pending, 0), (Pending, 0), (Delivered, 1)]);
+    let (delivered, pending, dead) = (Status::Delivered, Status::Pending, Status::Dead);
+    assert_eq!(found, [(delivered, 2), (pending, 1), (dead, 1), (pending, 0), (pending, 0), (delivered, 1)]);
     assert_eq!(keys(&log.first("bot", 9).await), ["e"]);
     let depth = log.outbox.depth("bot").await.unwrap();
     assert_eq!((depth.pending, depth.dead), (3, 1));
