@@ -39,8 +39,9 @@ pub(super) enum Urge {
 enum Look {
     /// Good. `true`: but due for renewal, which the answer need not wait for.
     Good(Served, bool),
-    /// Not good enough.
-    Wanting,
+    /// Not good enough; with the generation that was looked at. Asked for later, it could be that of a renewal that has just ended, and the token would be
+    /// renewed once more.
+    Wanting(u64),
     /// Cannot be had.
     Missing(VaultError),
 }
@@ -66,7 +67,7 @@ impl Chamber {
     /// A token with at least `min_ttl` left, if it can be had; else the one held, as long as that is valid.
     pub async fn ensure(self: &Arc<Self>, key: &TokenKey, min_ttl: Duration) -> Result<Served, VaultError> {
         let (family, app_id) = names(key);
-        match self.look(key, min_ttl) {
+        let seen = match self.look(key, min_ttl) {
             Look::Good(served, aging) => {
                 if aging {
                     self.renew_aside(Slot::authorizer(family, app_id), served.generation);
@@ -77,9 +78,8 @@ impl Chamber {
                 // Who hears of a grant may ask at once: its exchange is waited for while it is under way.
                 return if self.await_exchange(app_id).await { self.held(key).ok_or(error) } else { Err(error) };
             }
-            Look::Wanting => {}
-        }
-        let seen = self.generation(family, app_id);
+            Look::Wanting(seen) => seen,
+        };
         let renewed = self.renew(Slot::authorizer(family, app_id), seen, Urge::Asked).await;
         // Whether or not it was renewed: what is held and valid now is what there is to give.
         match (self.held(key), renewed) {
@@ -106,10 +106,10 @@ impl Chamber {
         let now = self.clock.now();
         let judge = |held: &Held| {
             if held.doubtful || !held.is_valid(now) || held.expires_at.is_some_and(|at| between(now, at) < needed(held, min_ttl)) {
-                return Look::Wanting;
+                return Look::Wanting(held.generation);
             }
             let aging = held.renew_at.is_some_and(|at| at <= now);
-            self.serve(key, held, now).map_or(Look::Wanting, |served| Look::Good(served, aging))
+            self.serve(key, held, now).map_or(Look::Wanting(held.generation), |served| Look::Good(served, aging))
         };
         if !app_id.is_empty() {
             // The grant stands in the current family: whoever asks for a token of that one needs no second look.
@@ -125,7 +125,7 @@ impl Chamber {
                 None => return Look::Missing(self.unknown(app_id)),
             }
         }
-        self.board.read(family, app_id, judge).unwrap_or(Look::Wanting)
+        self.board.read(family, app_id, judge).unwrap_or(Look::Wanting(0))
     }
 
     /// What is held and valid, however little is left.
