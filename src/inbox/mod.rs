@@ -123,7 +123,7 @@ impl Inbox {
             Ok(Opened::Push(push)) => {
                 let acknowledgement = push.acknowledgement.clone();
                 let kind = push.notice.kind();
-                match self.store(component, *push, raw.received_at).await {
+                match self.store(component, push, raw.received_at).await {
                     Ok(outcome) => {
                         if matches!(outcome, Outcome::Duplicate) {
                             tracing::info!(component = name, r#type = %kind, "a push seen before was acknowledged again");
@@ -199,7 +199,7 @@ impl Inbox {
                 continue;
             };
             if let Opened::Push(push) = opened {
-                let outcome = self.store(component.as_ref(), *push, raw.received_at).await?;
+                let outcome = self.store(component.as_ref(), push, raw.received_at).await?;
                 self.meters.push(component.name(), outcome);
             }
             self.rejections.remove(&id).await?;
@@ -218,7 +218,7 @@ impl Inbox {
             Ok(push) => push,
             Err(error) => return Ok(Listed::Unreadable(error)),
         };
-        Ok(match self.store(component, push, received_at).await? {
+        Ok(match self.store(component, Box::new(push), received_at).await? {
             Outcome::Fresh => {
                 self.meters.push(component.name(), Outcome::Fresh);
                 Listed::Fresh
@@ -256,7 +256,7 @@ impl Inbox {
             vendor,
             acknowledgement: Acknowledgement::success(),
         };
-        let (id, accepted) = self.put_down(component, push, now, Some(fact), true).await?;
+        let (id, accepted) = self.put_down(component, self.arrival(component, push, now, Some(fact), true)?).await?;
         Ok(match accepted {
             Accepted::Fresh(sequence) => {
                 tracing::info!(component = component.name(), authorizer, event.id = %id, event.sequence = sequence, r#type = %kind, asked, "found what no push told");
@@ -267,7 +267,7 @@ impl Inbox {
     }
 
     /// The durable part of a push: a ticket first, then event and deliveries.
-    async fn store(&self, component: &dyn Component, push: Push, received_at: Timestamp) -> Result<Outcome, LogError> {
+    async fn store(&self, component: &dyn Component, push: Box<Push>, received_at: Timestamp) -> Result<Outcome, LogError> {
         let name = component.name();
         if let Notice::Ticket(ticket) = &push.notice {
             // Before its event: a crash between the two leaves the push unacknowledged, and the platform sends it again.
@@ -277,7 +277,7 @@ impl Inbox {
         let brings_tokens = matches!(&push.notice, Notice::Granted(grant) if grant.code.is_some() || grant.tokens.is_some());
         let always_stored = brings_tokens && !push.authorizer.as_deref().is_some_and(|app_id| self.tickets.has_tokens(name, app_id));
         let fact = Fact::pushed(&push, received_at, always_stored);
-        let (id, accepted) = self.put_down(component, push, received_at, fact, false).await?;
+        let (id, accepted) = self.put_down(component, self.arrival(component, *push, received_at, fact, false)?).await?;
         match accepted {
             Accepted::Fresh(sequence) => {
                 tracing::info!(component = name, event.id = %id, event.sequence = sequence, r#type = %kind, "a push was stored");
@@ -287,15 +287,15 @@ impl Inbox {
         }
     }
 
-    /// Event and deliveries in one batch; then whoever waits for them is woken.
-    async fn put_down(
+    /// What becomes of a push in the log. The push itself is gone by then: nothing of it waits for the disk.
+    fn arrival(
         &self,
         component: &dyn Component,
         push: Push,
         received_at: Timestamp,
         fact: Option<Fact>,
         derived: bool,
-    ) -> Result<(EventId, Accepted), LogError> {
+    ) -> Result<Arrival, LogError> {
         let name = component.name();
         let kind = push.notice.kind();
         let platform = component.platform().name();
@@ -318,13 +318,28 @@ impl Inbox {
             received_at,
             body: Bytes::from(body),
         };
-        let arrival = Arrival { event, dedupe_key, sealed, subscribers: subscribers.clone(), fact };
-        let accepted = self.log.accept(arrival).await?;
-        if let Accepted::Fresh(_) = accepted {
-            self.audience.nudge(&subscribers);
-            self.meters.event(name, kind);
+        Ok(Arrival { event, dedupe_key, sealed, subscribers, fact })
+    }
+
+    /// Event and deliveries in one batch; then whoever waits for them is woken.
+    ///
+    /// Whatever an `async fn` is given it holds until its end, mostly twice. With pushes and arrivals in them the futures of requests were so large
+    /// that the allocator asked the system for each of them anew.
+    fn put_down<'a>(
+        &'a self,
+        component: &'a dyn Component,
+        arrival: Arrival,
+    ) -> impl Future<Output = Result<(EventId, Accepted), LogError>> + Send + 'a {
+        let (id, kind, subscribers) = (arrival.event.id, arrival.event.kind, arrival.subscribers.clone());
+        let accepting = self.log.accept(arrival);
+        async move {
+            let accepted = accepting.await?;
+            if let Accepted::Fresh(_) = accepted {
+                self.audience.nudge(&subscribers);
+                self.meters.event(component.name(), kind);
+            }
+            Ok((id, accepted))
         }
-        Ok((id, accepted))
     }
 
     /// Keeps a refused push, without making the answer wait.

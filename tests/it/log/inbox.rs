@@ -269,6 +269,16 @@ async fn a_push_becomes_an_event_with_its_deliveries_and_is_then_acknowledged() 
 }
 
 #[tokio::test]
+async fn what_waits_for_the_disk_is_small() {
+    let scene = Scene::new();
+    let waiting = scene.inbox.accept(&*scene.component, raw("right", "{\"key\":1}"));
+    // Futures of several kilobytes are memory that the allocator gives back and asks for again with every push.
+    let size = size_of_val(&waiting);
+    assert!(size <= 1536, "{size} bytes");
+    waiting.await.unwrap();
+}
+
+#[tokio::test]
 async fn the_same_push_three_times_in_parallel_is_acknowledged_thrice_and_stored_once() {
     let scene = Scene::new();
     let body = json!({"key": 1});
