@@ -27,6 +27,10 @@ use crate::simulator::{Manners, Simulator};
 /// Platforms whose merchants' tokens are exchanged by calls; sealing for them costs the load generator little.
 const QUICK_TO_SEAL: [&str; 3] = ["baidu", "douyin", "kuaishou"];
 
+/// The number of the first push that fills the store: far from those that are measured, so that no two pushes say the same within a second, as a
+/// message that is repeated does.
+const FILLED_FROM: usize = 1_000_000_000;
+
 /// Pushes made ready at a time while the store is filled.
 const BATCH: usize = 20_000;
 
@@ -181,7 +185,8 @@ impl World {
     pub async fn store(&mut self, count: usize) -> anyhow::Result<()> {
         let of_each = self.plan.authorizers / QUICK_TO_SEAL.len();
         let simulator = Arc::clone(&self.simulator);
-        let mut pushes = Pushes::of(&QUICK_TO_SEAL, &|platform| simulator.vendor_url(platform), of_each)?.beginning_at(self.stored);
+        let mut pushes =
+            Pushes::of(&QUICK_TO_SEAL, &|platform| simulator.vendor_url(platform), of_each)?.beginning_at(FILLED_FROM + self.stored);
         let (batches, mut made) = tokio::sync::mpsc::channel(1);
         let maker = tokio::task::spawn_blocking(move || {
             let mut left = count;
