@@ -91,6 +91,9 @@ pub trait VersionShelf: Send + Sync {
     async fn page(&self, component: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Versions)>, LogError>;
 }
 
+/// News, with when it was received; of our own operations it is not received.
+type Told = (News, Option<Timestamp>);
+
 /// Learns versions from what happens.
 pub struct VersionBook {
     shelf: Arc<dyn VersionShelf>,
@@ -116,17 +119,18 @@ impl VersionBook {
     /// # Errors
     /// The store's.
     pub async fn heard(&self, events: &[Event]) -> Result<(), LogError> {
-        let mut news: BTreeMap<_, Vec<News>> = BTreeMap::new();
+        let mut news: BTreeMap<_, Vec<Told>> = BTreeMap::new();
         for event in events {
             if let Some(authorizer) = &event.authorizer {
-                news.entry((event.component.as_str(), authorizer.as_str())).or_default().extend(read::event(event));
+                let told = read::event(event).into_iter().map(|news| (news, Some(event.received_at)));
+                news.entry((event.component.as_str(), authorizer.as_str())).or_default().extend(told);
             }
         }
         self.learn(&news).await
     }
 
     /// Learns what is new of each authorizer (by component and app id).
-    async fn learn(&self, news: &BTreeMap<(&str, &str), Vec<News>>) -> Result<(), LogError> {
+    async fn learn(&self, news: &BTreeMap<(&str, &str), Vec<Told>>) -> Result<(), LogError> {
         loop {
             let mut changes = Vec::new();
             for ((component, authorizer), news) in news {
@@ -135,7 +139,10 @@ impl VersionBook {
                 }
                 let kept = self.shelf.get(component, authorizer).await?;
                 let (before, over) = kept.map_or_else(Default::default, |kept| (kept.versions, Some(kept.revision)));
-                let versions = news.iter().fold(before.clone(), |versions, news| versions.learn(news));
+                let versions = news.iter().fold(before.clone(), |versions, (news, received_at)| match received_at {
+                    Some(received_at) => versions.hear(news, *received_at),
+                    None => versions.learn(news),
+                });
                 if versions != before {
                     changes.push(Change { component, authorizer, versions, over });
                 }
@@ -151,7 +158,7 @@ impl VersionBook {
 impl Observer for VersionBook {
     async fn carried_out(&self, done: Observed<'_>) {
         let Some(authorizer) = done.authorizer else { return };
-        let news = read::result(done.operation, done.params, done.result, done.at);
+        let news = read::result(done.operation, done.params, done.result, done.at).into_iter().map(|news| (news, None)).collect();
         if let Err(error) = self.learn(&BTreeMap::from([((done.component, authorizer), news)])).await {
             tracing::warn!(component = done.component, authorizer, operation = done.operation, %error, "the version was not noted");
         }

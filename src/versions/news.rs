@@ -124,6 +124,17 @@ impl Versions {
         self
     }
 
+    /// The versions after an event that was received at that time, by the clock by which our own operations are noted.
+    #[must_use]
+    pub fn hear(self, news: &News, received_at: Timestamp) -> Self {
+        let was_submitted_later = self.in_audit.as_ref().is_some_and(|held| held.at > received_at);
+        match news {
+            // Which version it is about, it does not say: an earlier one, when this one was submitted only after it had been received.
+            News::Passed(note) | News::Failed(note) if was_submitted_later && !note.is_named() => self,
+            news => self.learn(news),
+        }
+    }
+
     fn slots(&self) -> impl Iterator<Item = &VersionNote> {
         [&self.in_audit, &self.approved, &self.uploaded, &self.released, &self.previous].into_iter().flatten()
     }

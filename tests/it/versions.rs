@@ -100,6 +100,17 @@ fn late_news_and_news_of_another_version_changes_nothing() {
 }
 
 #[test]
+fn an_event_that_names_no_version_is_not_about_what_was_submitted_after_it_came() {
+    let standing = after(&[News::Submitted(note("1", 0)), News::Released(note("1", 5)), News::Submitted(note("2", 6))]);
+    for news in [News::Passed(unnamed(4)), News::Failed(unnamed(4))] {
+        // The log was read late: what passed was version 1.
+        assert_eq!(standing.clone().hear(&news, at(5)), standing, "{news:?}");
+        assert_eq!(numbers(&standing.clone().hear(&news, at(7)))[3], "-", "{news:?}: whatever the vendor's clock says");
+    }
+    assert_eq!(numbers(&standing.clone().hear(&News::Passed(note("2", 4)), at(5)))[2..4], ["2", "-"], "this one names it");
+}
+
+#[test]
 fn ids_and_numbers_of_one_package_come_together() {
     let uploaded = VersionNote { package_id: Some(String::from("77")), ..note("1.0", 0) };
     let versions = after(&[
