@@ -38,10 +38,9 @@ pub(super) async fn settle(
         offer(fanout, name, &round, give_up).await;
         let retries: Vec<Timestamp> = round.iter().filter_map(|one| retry_at(&one.settlement)).collect();
         let is_ordered = fanout.roster().entry(name).is_some_and(|entry| entry.subscription.ordering == Ordering::Authorizer);
-        if is_ordered || !retries.is_empty() {
-            // As with every news: nobody may listen any more.
-            let _ = tell.send(News::Settled(retries));
-        }
+        // A delivery that somebody asked for again while it was tried waits from now on, and nobody else tells of it. As with every news: nobody may
+        // listen any more.
+        let _ = tell.send(News::Settled(retries));
         if !is_ordered {
             tokio::time::sleep(BETWEEN_ROUNDS.saturating_sub(begun.elapsed())).await;
         }

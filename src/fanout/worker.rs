@@ -57,7 +57,7 @@ impl Mind {
         self.due = None;
     }
 
-    fn hear(&mut self, news: News, errand: Option<&Errand>) {
+    fn hear(&mut self, news: News) {
         match news {
             News::Free(lane) => {
                 let count = self.under_way.of(lane);
@@ -66,10 +66,8 @@ impl Mind {
             News::Half => {}
             News::Settled(retries) => {
                 self.retries.extend(retries);
-                if errand.is_some_and(|errand| errand.subscription.ordering == Ordering::Authorizer) {
-                    // The next ones of those authorizers may go.
-                    self.open_eyes();
-                }
+                // The next ones of those authorizers may go, where order is kept; and what was asked for again meanwhile.
+                self.open_eyes();
             }
         }
     }
@@ -133,9 +131,9 @@ async fn lead(team: Arc<Team>, mut told: mpsc::UnboundedReceiver<News>, bell: Ar
         tokio::select! {
             () = bell.0.notified() => mind.open_eyes(),
             Some(news) = told.recv() => {
-                mind.hear(news, errand.as_deref());
+                mind.hear(news);
                 while let Ok(news) = told.try_recv() {
-                    mind.hear(news, errand.as_deref());
+                    mind.hear(news);
                 }
             }
             Some(_) = carriers.join_next() => while carriers.try_join_next().is_some() {},

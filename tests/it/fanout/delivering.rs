@@ -527,3 +527,21 @@ async fn nothing_is_claimed_ahead_where_order_is_kept() {
     world.nothing_is_tried().await;
     assert_eq!(claimed(&world), 3);
 }
+
+#[tokio::test]
+async fn what_is_asked_for_again_while_it_is_tried_is_tried_again_at_once() {
+    for ordering in [Ordering::None, Ordering::Authorizer] {
+        let subscribed = Subscription { ordering, ..subscription("bot") };
+        let mut world = World::new(vec![subscribed], |_, _| Deed::Hang).await;
+        world.push("bot", "tt1");
+        let first = world.next_try().await;
+        world.advance(Duration::from_secs(1));
+        world.ask_again("bot");
+        world.nothing_is_tried().await;
+        world.let_go();
+        // Nothing rings and no time passes but the end of the first try.
+        let second = world.next_try().await;
+        assert_eq!((second.sequence, second.at), (first.sequence, first.at + Duration::from_secs(1)), "{ordering:?}");
+        world.memory.until(|rows| rows.iter().all(|row| row.delivery.status == Status::Delivered)).await;
+    }
+}

@@ -177,6 +177,12 @@ impl Outbox for Memory {
         for Ended { delivery, settlement } in ended.iter().cloned() {
             let row = rows.iter_mut().find(|row| row.delivery.id == delivery.id).unwrap();
             row.claimed = false;
+            if let Settlement::Delivered(attempt) | Settlement::Retry(attempt, _) | Settlement::Dead(attempt) = &settlement
+                && row.delivery.next_attempt_at.is_some_and(|due| attempt.at < due)
+            {
+                // Asked for again while it was tried: that try does not stand for the next one.
+                continue;
+            }
             let (attempt, status, next) = match settlement {
                 Settlement::Delivered(attempt) => (Some(attempt), Status::Delivered, None),
                 Settlement::Retry(attempt, at) => (Some(attempt), Status::Pending, Some(at)),
@@ -498,6 +504,14 @@ impl World {
         self.memory.put(&event, subscription, self.clock.now(), 0);
         self.fanout.nudge(&[subscription.to_owned()]);
         event
+    }
+
+    /// Everything is asked for again, as by a replay.
+    pub fn ask_again(&self, subscription: &str) {
+        for row in self.memory.rows.lock().unwrap().iter_mut() {
+            row.delivery.next_attempt_at = Some(self.clock.now());
+        }
+        self.fanout.nudge(&[subscription.to_owned()]);
     }
 
     pub fn advance(&self, by: Duration) {
