@@ -10,6 +10,13 @@ use crate::clock::Timestamp;
 use crate::envelope::digest;
 use crate::event_type::{EventType, Glob};
 
+/// A UUIDv7 of that moment; one before 1970 counts as 1970.
+#[must_use]
+pub fn uuid_at(at: Timestamp, rest: &[u8; 10]) -> Uuid {
+    let milliseconds = u64::try_from(at.as_millisecond()).unwrap_or_default();
+    uuid::Builder::from_unix_timestamp_millis(milliseconds, rest).into_uuid()
+}
+
 /// What a message is known by: the first half of the SHA-256 of its dedupe key. Who could find two with the same half could as well sign with the
 /// vendor's key.
 pub type MessageHash = [u8; 16];
@@ -32,10 +39,9 @@ impl EventId {
     /// their hashes finds events by their ids without an index of them.
     #[must_use]
     pub fn of_message(received_at: Timestamp, message: &MessageHash) -> Self {
-        let milliseconds = u64::try_from(received_at.as_millisecond()).unwrap_or_default();
         // The version takes half of the first byte, the variant a quarter of the third.
         let [a, b, c, d, e, f, g, h, i, j, ..] = *message;
-        Self(uuid::Builder::from_unix_timestamp_millis(milliseconds, &[i, h, j, a, b, c, d, e, f, g]).into_uuid())
+        Self(uuid_at(received_at, &[i, h, j, a, b, c, d, e, f, g]))
     }
 
     /// The first bytes of the hash of its message, if it was made by [`EventId::of_message`].

@@ -345,7 +345,7 @@ impl Inbox {
     /// Keeps a refused push, without making the answer wait.
     fn reject(&self, component: &dyn Component, reason: &str, detail: String, raw: Option<RawPush>) {
         let received_at = raw.as_ref().map_or_else(|| self.clock.now(), |raw| raw.received_at);
-        let id = format!("rej_{}", uuid_at(received_at).as_simple());
+        let id = format!("rej_{}", random_at(received_at).as_simple());
         tracing::warn!(component = component.name(), rejected.id = %id, reason, detail, "a push was refused");
         let rejected = Rejected { id, component: component.name().to_owned(), received_at, reason: reason.to_owned(), detail };
         let Ok(room) = self.keeping.clone().try_acquire_owned() else {
@@ -367,10 +367,9 @@ fn sealed(grant: &Grant) -> Result<Secret, LogError> {
     serde_json::to_string(grant).map(Secret::from).map_err(|error| LogError::Failed(error.to_string()))
 }
 
-/// A UUIDv7 of that moment.
-fn uuid_at(at: Timestamp) -> uuid::Uuid {
-    let milliseconds = u64::try_from(at.as_millisecond()).unwrap_or_default();
+/// A UUIDv7 of that moment, otherwise random.
+fn random_at(at: Timestamp) -> uuid::Uuid {
     let mut rest = [0; 10];
     rest.iter_mut().zip(uuid::Uuid::new_v4().into_bytes()).for_each(|(to, from)| *to = from);
-    uuid::Builder::from_unix_timestamp_millis(milliseconds, &rest).into_uuid()
+    event::uuid_at(at, &rest)
 }

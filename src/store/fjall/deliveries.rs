@@ -162,7 +162,8 @@ impl Store {
         Ok(event.map(|(event, _)| (day, StoredDelivery::fresh(entry.id, &event, subscription, None, event.received_at))))
     }
 
-    fn entry(&self, subscription: &str, sequence: u64) -> fjall::Result<Option<Entry>> {
+    /// What waits for that subscription of that event.
+    pub fn entry(&self, subscription: &str, sequence: u64) -> fjall::Result<Option<Entry>> {
         Ok(self.waiting.get(waiting_key(subscription, sequence))?.and_then(|value| Entry::read(&value)))
     }
 

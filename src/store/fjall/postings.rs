@@ -6,8 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use fjall::{Guard, Readable};
-use fjall::{OwnedWriteBatch, Snapshot};
+use fjall::{Guard, OwnedWriteBatch, Readable, Snapshot};
 
 use super::days::{Day, index};
 use super::record;

@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::envelope::digest;
 use crate::event_type::EventType;
 use crate::fanout::delivery::{Attempt, Delivery, DeliveryId, Status};
+use crate::inbox::event::uuid_at;
 use crate::inbox::{Event, EventId};
 use crate::platform::RawPush;
 use crate::platform::push::Door;
@@ -73,12 +74,6 @@ pub fn milliseconds(id: Uuid) -> u64 {
 /// The moment at which a delivery was made, to the millisecond.
 pub fn created(id: DeliveryId) -> Timestamp {
     i64::try_from(milliseconds(id.0)).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX)
-}
-
-/// A UUIDv7 of that moment.
-pub fn uuid_at(at: Timestamp, rest: &[u8; 10]) -> Uuid {
-    let milliseconds = u64::try_from(at.as_millisecond().max(0)).unwrap_or_default();
-    uuid::Builder::from_unix_timestamp_millis(milliseconds, rest).into_uuid()
 }
 
 /// The id of the delivery that is made together with its event: computed from the event's and the subscription's name, and the event's from it, so that

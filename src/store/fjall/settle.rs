@@ -10,6 +10,7 @@ use super::writer::{Group, Hindrance, Writer};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::{Attempt, Delivery, DeliveryId, Ended, Lane, Settlement, Status};
 use crate::inbox::EventId;
+use crate::inbox::event::uuid_at;
 
 /// What follows a try.
 #[derive(Debug, Clone, Copy)]
@@ -29,10 +30,6 @@ const STRIDE: usize = 256;
 type Part = (Vec<(u64, Entry)>, Option<u64>);
 
 impl Writer {
-    fn entry(&self, subscription: &str, sequence: u64) -> fjall::Result<Option<Entry>> {
-        Ok(self.store.waiting.get(waiting::waiting_key(subscription, sequence))?.and_then(|value| Entry::read(&value)))
-    }
-
     /// Whether that event belongs to a day that retention is dropping: as good as gone. What already waits of it has moved to the kept day, or will.
     fn is_closed(&self, sequence: u64) -> bool {
         self.store.days.of(sequence).is_some_and(|day| day.label != KEPT && day.label <= self.closed)
@@ -75,7 +72,7 @@ impl Writer {
         if !group.touch(subscription, sequence) {
             return Err(Hindrance::Conflict);
         }
-        let entry = self.entry(subscription, sequence)?;
+        let entry = self.store.entry(subscription, sequence)?;
         let Some((day, mut stored)) = self.standing(claimed, entry.as_ref())? else { return Ok(()) };
         // A try that began before a retry or a replay was asked for does not stand for it: whoever asked wants to see one that came after.
         let stands = stored.delivery.next_attempt_at.is_none_or(|due| attempt.at >= due);
@@ -119,7 +116,7 @@ impl Writer {
         if !group.touch(subscription, sequence) {
             return Err(Hindrance::Conflict);
         }
-        let entry = self.entry(subscription, sequence)?;
+        let entry = self.store.entry(subscription, sequence)?;
         let Some((day, mut stored)) = self.standing(claimed, entry.as_ref())? else { return Ok(()) };
         // As in `settle`: whoever asked for a try meanwhile gets one.
         let stands = stored.delivery.next_attempt_at.is_none_or(|due| tried_at >= due);
@@ -187,7 +184,7 @@ impl Writer {
             let Some((event, _)) = self.store.days.event(sequence)?.and_then(|value| record::read_event(sequence, &value)) else {
                 continue;
             };
-            let entry = self.entry(subscription, sequence)?;
+            let entry = self.store.entry(subscription, sequence)?;
             let waiting = match &entry {
                 Some(entry) => self.store.waiting_one(subscription, sequence, entry)?,
                 None => None,
@@ -203,7 +200,7 @@ impl Writer {
                 }
                 None => {
                     let day = self.day(now)?;
-                    let id = DeliveryId(record::uuid_at(now, &random()));
+                    let id = DeliveryId(uuid_at(now, &random()));
                     let stored = StoredDelivery::fresh(id, &event, subscription, replay, now);
                     self.begin(group, &day, &stored, entry.as_ref(), now);
                     if let Some(home) = self.store.days.of(sequence) {
@@ -229,7 +226,7 @@ impl Writer {
         if !group.touch(&subscription, sequence) {
             return Err(Hindrance::Conflict);
         }
-        let entry = self.entry(&subscription, sequence)?;
+        let entry = self.store.entry(&subscription, sequence)?;
         if let Some(other) = entry.filter(|entry| entry.id != id) {
             // Another delivery of the same event waits: this one takes its place.
             if let Some((day, mut replaced)) = self.store.waiting_one(&subscription, sequence, &other)? {
@@ -287,7 +284,7 @@ impl Writer {
         if !group.touch(subscription, sequence) {
             return Err(Hindrance::Conflict);
         }
-        let Some(entry) = self.entry(subscription, sequence)? else { return Ok(()) };
+        let Some(entry) = self.store.entry(subscription, sequence)? else { return Ok(()) };
         match self.store.waiting_one(subscription, sequence, &entry)? {
             Some((day, mut stored)) => {
                 stored.delivery.status = Status::Cancelled;

@@ -92,13 +92,18 @@ async fn every_attempt_is_signed_anew_under_the_same_id() {
     assert_eq!(signature::verify(&[Secret::new(SECRET)], sent(&second), &second.body, clock.now()), Ok(()));
 }
 
-#[tokio::test]
-async fn while_a_rotation_lasts_either_secret_verifies() {
-    let mut handler = Receiver::start(Manner::status(204)).await;
+/// A subscription whose secret was changed: for a day the old one is good as well. Then the old secret, and the new one.
+fn rotating(handler: &Receiver) -> (Subscription, Secret, Secret) {
     let (old, new) = (Secret::new(SECRET), signature::generate().unwrap());
     let until = start_of_time() + jiff::SignedDuration::from_hours(24);
     let keys = vec![SigningKey { secret: new.clone(), until: None }, SigningKey { secret: old.clone(), until: Some(until) }];
-    let rotating = Subscription { keys, ..to(&handler) };
+    (Subscription { keys, ..to(handler) }, old, new)
+}
+
+#[tokio::test]
+async fn while_a_rotation_lasts_either_secret_verifies() {
+    let mut handler = Receiver::start(Manner::status(204)).await;
+    let (rotating, old, new) = rotating(&handler);
     let clock = clock();
     sink(&clock).deliver(&rotating, &claimed(0)).await;
     let seen = handler.next().await;
@@ -116,10 +121,7 @@ async fn while_a_rotation_lasts_either_secret_verifies() {
 #[tokio::test]
 async fn a_sink_made_ready_for_a_subscription_does_the_same_and_knows_when_a_key_ends() {
     let mut handler = Receiver::start(Manner::status(204)).await;
-    let (old, new) = (Secret::new(SECRET), signature::generate().unwrap());
-    let until = start_of_time() + jiff::SignedDuration::from_hours(24);
-    let keys = vec![SigningKey { secret: new.clone(), until: None }, SigningKey { secret: old.clone(), until: Some(until) }];
-    let rotating = Subscription { keys, ..to(&handler) };
+    let (rotating, _, new) = rotating(&handler);
     let clock = clock();
     let ready = sink(&clock).made_ready(&rotating).unwrap();
     for signatures in [2, 1] {
