@@ -22,6 +22,11 @@ pub trait Listener: Send + Sync {
     /// # Errors
     /// The store's: all of them are told again.
     async fn hear(&self, events: &[Event]) -> Result<(), LogError>;
+
+    /// Whether anything could concern it now. What is stored while nothing does is passed over unread.
+    fn is_listening(&self) -> bool {
+        true
+    }
 }
 
 /// Where it is remembered how far each follower has come.
@@ -98,8 +103,10 @@ impl Follower {
         let (mut heard, mut kept) = (self.begins, self.begins);
         let mut keep_at = schedule::later(self.clock.now(), KEPT_EVERY);
         while !shutdown.is_requested() {
-            newest.borrow_and_update();
-            let (reached, caught_up) = self.read_on(heard, &shutdown).await;
+            // In this order: what is stored from here on is read, and what it is asked about now began to listen before.
+            let stored = *newest.borrow_and_update();
+            let (reached, caught_up) =
+                if self.listener.is_listening() { self.read_on(heard, &shutdown).await } else { (heard.max(stored), true) };
             heard = reached;
             if heard != kept && self.clock.now() >= keep_at {
                 kept = self.keep(heard, kept).await;

@@ -277,7 +277,11 @@ impl Inbox {
         let brings_tokens = matches!(&push.notice, Notice::Granted(grant) if grant.code.is_some() || grant.tokens.is_some());
         let always_stored = brings_tokens && !push.authorizer.as_deref().is_some_and(|app_id| self.tickets.has_tokens(name, app_id));
         let fact = Fact::pushed(&push, received_at, always_stored);
-        let (id, accepted) = self.put_down(component, self.arrival(component, *push, received_at, fact, false)?).await?;
+        let putting = {
+            let arrival = self.arrival(component, *push, received_at, fact, false)?;
+            self.put_down(component, arrival)
+        };
+        let (id, accepted) = putting.await?;
         match accepted {
             Accepted::Fresh(sequence) => {
                 tracing::info!(component = name, event.id = %id, event.sequence = sequence, r#type = %kind, "a push was stored");

@@ -44,6 +44,10 @@ impl follower::Listener for Listener {
         }
         Ok(())
     }
+
+    fn is_listening(&self) -> bool {
+        self.rollouts.is_any_at_work()
+    }
 }
 
 /// What an event tells rollouts.

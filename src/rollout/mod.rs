@@ -143,6 +143,12 @@ impl Rollouts {
         floor.active.values().any(|active| active.rollout.spec.component == component && active.entries.contains_key(authorizer))
     }
 
+    /// Whether any rollout is.
+    #[must_use]
+    pub fn is_any_at_work(&self) -> bool {
+        !locked(&self.floor).active.is_empty()
+    }
+
     /// What an event says of an authorizer: told to whoever is at work on it. Rollouts that are not concerned do not hear of it.
     pub fn heard(&self, component: &str, authorizer: &str, news: &News) {
         let mut floor = locked(&self.floor);

@@ -1,5 +1,6 @@
 //! Followers of the log: every event of their kinds, in order, across restarts and failures.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,11 +17,14 @@ use super::world::{World, arrival};
 struct Ear {
     heard: watch::Sender<Vec<u64>>,
     refuses: Mutex<u32>,
+    is_deaf: AtomicBool,
+    /// How often it was asked whether it listens.
+    asked: watch::Sender<u32>,
 }
 
 impl Ear {
     fn new(refuses: u32) -> Arc<Self> {
-        Arc::new(Self { heard: watch::Sender::default(), refuses: Mutex::new(refuses) })
+        Arc::new(Self { heard: watch::Sender::default(), refuses: Mutex::new(refuses), is_deaf: false.into(), asked: watch::Sender::default() })
     }
 
     /// The first so many that it heard, and any more.
@@ -41,6 +45,12 @@ impl Listener for Ear {
         }
         self.heard.send_modify(|heard| heard.extend(events.iter().map(|event| event.sequence)));
         Ok(())
+    }
+
+    fn is_listening(&self) -> bool {
+        let is_listening = !self.is_deaf.load(Ordering::SeqCst);
+        self.asked.send_modify(|asked| *asked += 1);
+        is_listening
     }
 }
 
@@ -94,6 +104,25 @@ async fn a_follower_hears_events_of_its_kinds_in_order_and_no_delivery_is_writte
     let heard = running.heard(603).await;
     assert_eq!(heard, (1..=3).chain(5..=604).collect::<Vec<u64>>());
     assert!(ports.outbox.depth("ear").await.unwrap().pending == 0);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_while_nobody_listens_is_passed_over() {
+    let world = World::new();
+    let log = world.open();
+    let ear = Ear::new(0);
+    ear.is_deaf.store(true, Ordering::SeqCst);
+    let running = follow_with(&world, &log, ear.clone()).await;
+    let mut asked = ear.asked.subscribe();
+    for looks in 1..=3 {
+        tokio::time::timeout(Duration::from_secs(10), asked.wait_for(|asked| *asked >= looks)).await.unwrap().unwrap();
+        put(&world, &log, 1).await;
+    }
+    tokio::time::timeout(Duration::from_secs(10), asked.wait_for(|asked| *asked >= 4)).await.unwrap().unwrap();
+    ear.is_deaf.store(false, Ordering::SeqCst);
+    put(&world, &log, 2).await;
+    assert_eq!(running.heard(2).await, [4, 5]);
     running.stop().await;
 }
 
