@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use fjall::compaction::Leveled;
-use fjall::config::{BlockSizePolicy, CompressionPolicy};
+use fjall::config::{BlockSizePolicy, CompressionPolicy, FilterPolicy};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
 
 use super::record::{self, StoredDelivery};
@@ -74,7 +74,7 @@ fn kind(keyspace: &str) -> &str {
 /// table is as large as what was held; of `meta` the same few keys are written again and again.
 pub fn held_for_writing(keyspace: &str) -> u64 {
     match kind(keyspace) {
-        "event" | "index" => 8 * MIB,
+        "event" => 8 * MIB,
         "meta" => MIB,
         _ => 4 * MIB,
     }
@@ -88,12 +88,16 @@ pub fn options(keyspace: &str) -> KeyspaceCreateOptions {
     // a merge takes, and what waits for it meanwhile stays in memory.
     let merged = Arc::new(Leveled::default().with_l0_threshold(8).with_table_target_size(16 * MIB));
     match kind(keyspace) {
-        // Bodies of one vendor resemble each other: a block holds several. They are only asked for when they are there, and come in order.
+        // Bodies of one vendor resemble each other: a block holds several. They are only asked for when they are there, and come in order, so that one
+        // table at most can hold what is asked for: a filter would only be built, held and asked in vain.
         "event" => options
             .data_block_size_policy(BlockSizePolicy::all(8 * 1024))
             .data_block_compression_policy(packed)
+            .filter_policy(FilterPolicy::disabled())
             .expect_point_read_hits(true),
-        "index" | "delivery" | "records" => options.data_block_compression_policy(packed).compaction_strategy(merged),
+        // Walked along, and next to never asked for one key.
+        "index" => options.data_block_compression_policy(packed).filter_policy(FilterPolicy::disabled()).compaction_strategy(merged),
+        "delivery" | "records" => options.data_block_compression_policy(packed).compaction_strategy(merged),
         _ => options.compaction_strategy(merged),
     }
 }

@@ -44,7 +44,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fjall::{Database, Keyspace};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 pub use backup::LogRestore;
 pub use examine::{LogState, examine};
@@ -150,6 +150,10 @@ struct Store {
     at_rest: Arc<AtRest>,
     clock: Arc<dyn Clock>,
     options: LogOptions,
+    /// Turns of those who read a page that its index tells: little work each, and all of it the processor's. One more than there are cores, so that
+    /// one that waits for the disk leaves no core idle; with as many threads as there are requests, each took its turns of some milliseconds, and one
+    /// page in a hundred waited for several of them.
+    turns: Arc<Semaphore>,
 }
 
 /// The log. Implements [`crate::inbox::EventLog`], [`crate::fanout::Outbox`], [`crate::inbox::Rejections`],
@@ -239,7 +243,10 @@ impl FjallLog {
         let seen = seen::Seen::open(&db, options.dedupe_retention)?;
         let newest = watch::Sender::new(sequence);
         let marks = seen.marks();
-        let store = Arc::new(Store { db, meta, waiting, dead, rejected, records, days, marks, lines, newest, at_rest, clock, options });
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let turns = Arc::new(Semaphore::new(cores + 1));
+        let store =
+            Arc::new(Store { db, meta, waiting, dead, rejected, records, days, marks, lines, newest, at_rest, clock, options, turns });
         let writer = writer::Writer::new(store.clone(), seen, sequence)?;
         Ok(Some((store, writer)))
     }
