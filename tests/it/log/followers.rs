@@ -24,7 +24,12 @@ struct Ear {
 
 impl Ear {
     fn new(refuses: u32) -> Arc<Self> {
-        Arc::new(Self { heard: watch::Sender::default(), refuses: Mutex::new(refuses), is_deaf: false.into(), asked: watch::Sender::default() })
+        Arc::new(Self {
+            heard: watch::Sender::default(),
+            refuses: Mutex::new(refuses),
+            is_deaf: false.into(),
+            asked: watch::Sender::default(),
+        })
     }
 
     /// The first so many that it heard, and any more.
