@@ -103,7 +103,7 @@ impl Follower {
         let (mut heard, mut kept) = (self.begins, self.begins);
         let mut keep_at = schedule::later(self.clock.now(), KEPT_EVERY);
         while !shutdown.is_requested() {
-            // In this order: what is stored from here on is read, and what it is asked about now began to listen before.
+            // Before it is asked: whoever begins to listen after the answer hears all that is stored after this.
             let stored = *newest.borrow_and_update();
             let (reached, caught_up) =
                 if self.listener.is_listening() { self.read_on(heard, &shutdown).await } else { (heard.max(stored), true) };

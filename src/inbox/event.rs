@@ -17,6 +17,14 @@ pub fn uuid_at(at: Timestamp, rest: &[u8; 10]) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(milliseconds, rest).into_uuid()
 }
 
+/// A UUIDv7 of that moment, otherwise random.
+#[must_use]
+pub fn random_uuid_at(at: Timestamp) -> Uuid {
+    let mut rest = [0; 10];
+    rest.iter_mut().zip(Uuid::new_v4().into_bytes()).for_each(|(to, from)| *to = from);
+    uuid_at(at, &rest)
+}
+
 /// What a message is known by: the first half of the SHA-256 of its dedupe key. Who could find two with the same half could as well sign with the
 /// vendor's key.
 pub type MessageHash = [u8; 16];

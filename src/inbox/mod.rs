@@ -277,6 +277,7 @@ impl Inbox {
         let brings_tokens = matches!(&push.notice, Notice::Granted(grant) if grant.code.is_some() || grant.tokens.is_some());
         let always_stored = brings_tokens && !push.authorizer.as_deref().is_some_and(|app_id| self.tickets.has_tokens(name, app_id));
         let fact = Fact::pushed(&push, received_at, always_stored);
+        // A block of its own, so that the future does not hold the arrival until its end (see `put_down`).
         let putting = {
             let arrival = self.arrival(component, *push, received_at, fact, false)?;
             self.put_down(component, arrival)
@@ -349,7 +350,7 @@ impl Inbox {
     /// Keeps a refused push, without making the answer wait.
     fn reject(&self, component: &dyn Component, reason: &str, detail: String, raw: Option<RawPush>) {
         let received_at = raw.as_ref().map_or_else(|| self.clock.now(), |raw| raw.received_at);
-        let id = format!("rej_{}", random_at(received_at).as_simple());
+        let id = format!("rej_{}", event::random_uuid_at(received_at).as_simple());
         tracing::warn!(component = component.name(), rejected.id = %id, reason, detail, "a push was refused");
         let rejected = Rejected { id, component: component.name().to_owned(), received_at, reason: reason.to_owned(), detail };
         let Ok(room) = self.keeping.clone().try_acquire_owned() else {
@@ -369,11 +370,4 @@ impl Inbox {
 /// What travels sealed beside the event: the grant as JSON, for the vault's exchange only.
 fn sealed(grant: &Grant) -> Result<Secret, LogError> {
     serde_json::to_string(grant).map(Secret::from).map_err(|error| LogError::Failed(error.to_string()))
-}
-
-/// A UUIDv7 of that moment, otherwise random.
-fn random_at(at: Timestamp) -> uuid::Uuid {
-    let mut rest = [0; 10];
-    rest.iter_mut().zip(uuid::Uuid::new_v4().into_bytes()).for_each(|(to, from)| *to = from);
-    event::uuid_at(at, &rest)
 }

@@ -10,7 +10,7 @@ use super::writer::{Group, Hindrance, Writer};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::{Attempt, Delivery, DeliveryId, Ended, Lane, Settlement, Status};
 use crate::inbox::EventId;
-use crate::inbox::event::uuid_at;
+use crate::inbox::event::random_uuid_at;
 
 /// What follows a try.
 #[derive(Debug, Clone, Copy)]
@@ -200,7 +200,7 @@ impl Writer {
                 }
                 None => {
                     let day = self.day(now)?;
-                    let id = DeliveryId(uuid_at(now, &random()));
+                    let id = DeliveryId(random_uuid_at(now));
                     let stored = StoredDelivery::fresh(id, &event, subscription, replay, now);
                     self.begin(group, &day, &stored, entry.as_ref(), now);
                     if let Some(home) = self.store.days.of(sequence) {
@@ -314,10 +314,4 @@ impl Writer {
         group.count(subscription, 0, 0);
         Ok(next)
     }
-}
-
-fn random() -> [u8; 10] {
-    let mut rest = [0; 10];
-    rest.iter_mut().zip(uuid::Uuid::new_v4().into_bytes()).for_each(|(to, from)| *to = from);
-    rest
 }
