@@ -75,7 +75,7 @@ impl Default for LogOptions {
     fn default() -> Self {
         const DAY: Duration = Duration::from_secs(86_400);
         Self {
-            cache_bytes: 32 * 1024 * 1024,
+            cache_bytes: 24 * 1024 * 1024,
             dedupe_retention: 7 * DAY,
             rejected_keep: 10_000,
             rejected_retention: 7 * DAY,
