@@ -30,7 +30,9 @@ impl Writer {
     /// Stores an event, unless its message was stored or its fact was told before.
     pub fn accept(&mut self, group: &mut Group, incoming: Incoming) -> fjall::Result<Accepted> {
         let day = self.day(incoming.received_at)?;
-        if group.marks.contains(&incoming.mark) || self.seen.holds(&incoming.mark, day.label)? {
+        // By its own time: a clock that was ahead for a while has left a day in the future, seen from which all that is remembered is too old.
+        let seen_from = days::label(incoming.received_at).min(day.label);
+        if group.marks.contains(&incoming.mark) || self.seen.holds(&incoming.mark, seen_from)? {
             return Ok(Accepted::Seen);
         }
         if let Some(fact) = incoming.fact

@@ -26,6 +26,13 @@ enum Verdict {
 /// Deliveries cancelled, or put in order, in one batch: pushes wait no longer for it.
 const STRIDE: usize = 256;
 
+/// Whether a try of a claimed delivery says what becomes of it. One that began before a retry or a replay was asked for does not: whoever asked wants
+/// to see one that came after. Where nobody asked, it does whatever the clock says, which may have been set back meanwhile.
+fn stands(stored: &StoredDelivery, claimed: &Delivery, began: Timestamp) -> bool {
+    let due = stored.delivery.next_attempt_at;
+    due == claimed.next_attempt_at || due.is_none_or(|due| began >= due)
+}
+
 /// Some of what waits for a subscription, and where the rest begins.
 type Part = (Vec<(u64, Entry)>, Option<u64>);
 
@@ -74,9 +81,7 @@ impl Writer {
         }
         let entry = self.store.entry(subscription, sequence)?;
         let Some((day, mut stored)) = self.standing(claimed, entry.as_ref())? else { return Ok(()) };
-        // A try that began before a retry or a replay was asked for does not stand for it: whoever asked wants to see one that came after.
-        let stands = stored.delivery.next_attempt_at.is_none_or(|due| attempt.at >= due);
-        let waits = |entry: &Entry| entry.id == id && stored.delivery.status == Status::Pending && stands;
+        let waits = |entry: &Entry| entry.id == id && stored.delivery.status == Status::Pending && stands(&stored, claimed, attempt.at);
         let entry = entry.filter(waits);
         stored.tried(attempt.clone());
         // Cancelled or replaced while it was under way: the try is recorded, and whatever waits instead is looked at again.
@@ -118,9 +123,7 @@ impl Writer {
         }
         let entry = self.store.entry(subscription, sequence)?;
         let Some((day, mut stored)) = self.standing(claimed, entry.as_ref())? else { return Ok(()) };
-        // As in `settle`: whoever asked for a try meanwhile gets one.
-        let stands = stored.delivery.next_attempt_at.is_none_or(|due| tried_at >= due);
-        let waits = |entry: &Entry| entry.id == id && stored.delivery.status == Status::Pending && stands;
+        let waits = |entry: &Entry| entry.id == id && stored.delivery.status == Status::Pending && stands(&stored, claimed, tried_at);
         let Some(entry) = entry.filter(waits) else {
             group.release(subscription, sequence, id);
             return Ok(());

@@ -1,7 +1,7 @@
 //! What becomes of deliveries, and how they are listed.
 
 use jiff::SignedDuration;
-use yizhan::fanout::delivery::{DeliveryFilter, DeliveryId, Depth, Ended, Lane, Settlement, Status};
+use yizhan::fanout::delivery::{Attempt, DeliveryFilter, DeliveryId, Depth, Ended, Lane, Settlement, Status};
 use yizhan::inbox::EventId;
 
 use super::{Ports, keys};
@@ -125,6 +125,29 @@ pub async fn a_try_that_began_before_a_replay_does_not_stand_for_it(log: Ports) 
     let done = log.outbox.delivery(again[0].delivery.id).await.unwrap().unwrap();
     assert_eq!((done.status, done.attempts.len()), (Status::Delivered, 2));
     assert_eq!(log.outbox.depth("bot").await.unwrap(), Depth::default());
+}
+
+pub async fn a_try_stands_though_the_clock_was_set_back_meanwhile(log: Ports) {
+    let before = |attempt: Attempt| Attempt { at: attempt.at - SignedDuration::from_hours(1), ..attempt };
+    log.put("a", None, &["bot"]).await;
+    let claimed = log.first("bot", 1).await;
+    log.outbox.settle(&claimed[0].delivery, Settlement::Delivered(before(log.attempt(200)))).await.unwrap();
+    assert_eq!(log.outbox.delivery(claimed[0].delivery.id).await.unwrap().unwrap().status, Status::Delivered);
+
+    log.put("b", None, &["bot"]).await;
+    let claimed = log.first("bot", 9).await;
+    assert_eq!(keys(&claimed), ["b"], "what was delivered is not delivered again");
+    log.fail(&claimed[0], 10).await;
+    log.advance(10);
+    let retried = log.claim("bot", Lane::Retry, 9, false).await;
+    let again = log.now() - SignedDuration::from_hours(1) + SignedDuration::from_secs(30);
+    log.outbox.settle(&retried[0].delivery, Settlement::Retry(before(log.attempt(500)), again)).await.unwrap();
+    let waiting = log.outbox.delivery(retried[0].delivery.id).await.unwrap().unwrap();
+    assert_eq!((waiting.next_attempt_at, waiting.attempts.len()), (Some(again), 2));
+    let retried = log.claim("bot", Lane::Retry, 9, false).await;
+    let (looked, later) = (log.now() - SignedDuration::from_hours(2), log.now() - SignedDuration::from_mins(90));
+    log.outbox.settle(&retried[0].delivery, Settlement::Deferred(looked, later)).await.unwrap();
+    assert_eq!(log.outbox.delivery(retried[0].delivery.id).await.unwrap().unwrap().next_attempt_at, Some(later));
 }
 
 pub async fn what_is_settled_together_ends_each_in_its_way(log: Ports) {

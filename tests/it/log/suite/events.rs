@@ -254,3 +254,16 @@ pub async fn what_came_at_once_is_found_by_component_and_by_type(log: Ports) {
     let newest = all.iter().rfind(|event| event.component == "alipay").unwrap();
     assert_eq!(log.events.last_received("alipay", None).await.unwrap(), Some(newest.received_at));
 }
+
+pub async fn a_clock_that_was_ahead_for_a_while_makes_no_message_new(log: Ports) {
+    let before = log.now();
+    log.put("a", None, &[]).await;
+    log.advance(400 * 86_400);
+    log.put("ahead", None, &[]).await;
+    log.clock.advance(SignedDuration::from_secs(60) - log.now().duration_since(before));
+    let put = async |key: &str| log.events.accept(arrival(key, None, log.now(), &[])).await.unwrap();
+    assert!(matches!(put("b").await, Accepted::Fresh(3)));
+    for key in ["a", "ahead", "b"] {
+        assert_eq!(put(key).await, Accepted::Seen, "{key}");
+    }
+}

@@ -22,6 +22,7 @@ stories! {
     events {
         what_was_stored_is_read_back_unchanged
         duplicates_in_parallel_are_one_event
+        a_clock_that_was_ahead_for_a_while_makes_no_message_new
         the_newest_sequence_is_announced
         pages_run_from_new_to_old_and_stay_stable_while_events_arrive
         each_filter_finds_its_own
@@ -48,6 +49,7 @@ stories! {
         enqueued_events_replace_what_waits
         a_delivery_replaced_while_under_way_still_ends
         a_try_that_began_before_a_replay_does_not_stand_for_it
+        a_try_stands_though_the_clock_was_set_back_meanwhile
         what_is_settled_together_ends_each_in_its_way
         a_deferred_delivery_waits_and_uses_nothing_up
         a_replay_during_a_look_that_found_it_too_early_is_looked_at_again
