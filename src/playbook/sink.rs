@@ -284,7 +284,9 @@ impl Steps {
                 if matches!(error, OperationError::OutcomeUnknown { .. }) {
                     return Err(Stop::Never(why));
                 }
-                if let Some(record) = held.run.steps.get_mut(index) {
+                // What was begun before this stays in doubt whatever came of this, and a vendor in trouble may say no to what it does all the same.
+                let in_doubt = maybe_sent || matches!(&error, OperationError::Refused(refusal) if refusal.class == Class::Retry);
+                if let Some(record) = held.run.steps.get_mut(index).filter(|_| !in_doubt) {
                     record.begun_at = None;
                 }
                 return Err(if may_pass(&error) { Stop::Again(why, None) } else { Stop::Never(why) });

@@ -297,6 +297,31 @@ async fn what_time_can_mend_is_tried_again_and_what_it_cannot_is_dead_with_the_v
 }
 
 #[tokio::test]
+async fn what_was_begun_before_a_crash_stays_begun_while_nobody_can_be_asked_about_it() {
+    let book = playbook(vec![step("audit.submit", json!({}))]);
+    let stage = Stage::new();
+    // It is sent, and the process dies before it knows what came of it.
+    assert_eq!(stage.try_until(&book, 1, true).await, None);
+    // The next one cannot even ask.
+    *stage.vendor.refuses.lock().unwrap() = Some(ApiError::new(Class::RenewComponentToken, "40001", "token is invalid"));
+    assert!(matches!(stage.try_once(&book).await, Outcome::Failed(..)));
+    assert!(matches!(stage.try_once(&book).await, Outcome::Delivered(_)));
+    assert_eq!(stage.deeds(), 1, "{:?}", stage.vendor.deeds.lock().unwrap());
+}
+
+#[tokio::test]
+async fn a_deed_that_a_vendor_in_trouble_refused_is_looked_up_before_it_is_sent_again() {
+    let book = playbook(vec![step("audit.submit", json!({}))]);
+    let stage = Stage::new();
+    *stage.vendor.refuses.lock().unwrap() = Some(ApiError::new(Class::Retry, "-1", "system busy"));
+    // It took it all the same.
+    stage.vendor.deeds.lock().unwrap().push(String::from("audit.submit {}"));
+    assert!(matches!(stage.try_once(&book).await, Outcome::Failed(..)));
+    assert!(matches!(stage.try_once(&book).await, Outcome::Delivered(_)));
+    assert_eq!(stage.deeds(), 1, "{:?}", stage.vendor.deeds.lock().unwrap());
+}
+
+#[tokio::test]
 async fn missing_variables_are_all_named_before_anything_is_sent() {
     let later = json!({"remark": "${variables.city}", "description": "${event.data.nothing}"});
     let book = playbook(vec![step("package.upload", json!({"description": "${variables.shop}"})), step("audit.submit", later)]);
