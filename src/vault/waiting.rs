@@ -49,6 +49,7 @@ impl Chamber {
             locked(&self.used).insert(hash, UsedRecord { at: self.clock.now(), authorizers: authorizers.clone() });
             return Ok(Exchanged::Already(authorizers));
         }
+        let is_recovering = app_id.is_some_and(|app_id| locked(&self.recovering).contains(app_id));
         let record = CodeRecord {
             code,
             family: Family::Current,
@@ -59,7 +60,12 @@ impl Chamber {
             received_at: self.clock.now(),
             stage: Stage::Waiting,
         };
+        let whose: Vec<String> = record.app_id.iter().filter(|_| is_recovering && origin == Origin::Push).cloned().collect();
         self.keep_code(hash, record, also).await?;
+        if !whose.is_empty() {
+            // As a rule the echo of that recovery. Kept all the same: should the recovery come to nothing, this may be a grant of its own.
+            return Ok(Exchanged::Already(whose));
+        }
         self.exchange(hash).await
     }
 
@@ -133,9 +139,6 @@ impl Chamber {
     /// Whether a grant of that time needs no exchange: it was withdrawn later, or the tokens held were exchanged after it, or its push
     /// is the echo of a recovery of ours. The authorizers whose tokens are held.
     async fn is_settled(&self, app_id: &str, granted_at: Timestamp) -> Result<Option<Vec<String>>, VaultError> {
-        if locked(&self.recovering).contains(app_id) {
-            return Ok(Some(vec![app_id.to_owned()]));
-        }
         let (_, Some(known)) = self.authorizer_record(app_id).await? else { return Ok(None) };
         if known.outlived(granted_at) {
             tracing::info!(component = self.name, authorizer = app_id, "a grant older than its withdrawal was ignored");
@@ -200,7 +203,8 @@ impl Chamber {
             }
         }
         self.commit(changes).await?;
-        if let Some((app_id, standing)) = pending {
+        // An exchange or a recovery may have ended meanwhile: its word is the later one.
+        if let Some((app_id, standing)) = pending.filter(|(app_id, _)| self.state_of(app_id) != Some(AuthorizerState::Granted)) {
             self.publish_authorizer(&app_id, &standing);
         }
         self.board_code(hash, &record);

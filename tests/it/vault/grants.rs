@@ -221,6 +221,37 @@ async fn an_echo_that_comes_while_we_recover_is_answered_at_once() {
 }
 
 #[tokio::test]
+async fn a_grant_that_comes_while_a_recovery_fails_is_exchanged_afterwards() {
+    let world = World::new().await;
+    world.ticket().await;
+    world.fresh("app1").await.unwrap_err();
+    // A person asks for a merchant that nobody knows here, and the vendor does not know it either.
+    world.vault.fresh(NAME, &COMPONENT, Want::default()).await.unwrap();
+    world.vendor.close();
+    let vault = Arc::clone(&world.vault);
+    let asked = tokio::spawn(async move { vault.refresh(NAME, &token_of("app1")).await });
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.vendor.waiting(), 1);
+    world.vendor.fault("recover", Fault::NotSent);
+    // At that moment its owner grants.
+    world.grant("app1").await.unwrap();
+    world.vendor.open();
+    asked.await.unwrap().unwrap_err();
+    let shutdown = yizhan::shutdown::Shutdown::default();
+    let running = tokio::spawn(Arc::clone(&world.vault).run(shutdown.clone()));
+    for _ in 0..50 {
+        world.advance(1);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    shutdown.request();
+    running.await.unwrap();
+    assert_eq!(world.vendor.deeds("exchange"), 1);
+    assert!(world.vendor.accepts("app1", &world.fresh("app1").await.unwrap().token));
+}
+
+#[tokio::test]
 async fn who_asks_while_the_code_is_exchanged_gets_the_token() {
     let world = World::new().await;
     world.ticket().await;
