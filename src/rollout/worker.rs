@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::advance::{Effect, On, advance};
 use super::hands::{Happened, later};
 use super::hold::{Active, Entry, Held, Outage, locked};
-use super::record::{Item, Rollback, RolloutId, State};
+use super::record::{Item, Rollback, Rollout, RolloutId, State};
 use super::settle::settle;
 use super::stage::Stage;
 use super::step::{Before, Step};
@@ -153,11 +153,6 @@ impl Rollouts {
             }
             let hold = ended.is_err().then(|| later(self.clock.now(), STORE_PAUSE));
             self.let_go(id, &authorizer, hold);
-            // It was on its way when a person wanted back what was released.
-            let is_rolling_back = locked(&self.floor).active.get(&id).is_some_and(|active| active.rollout.rolling_back);
-            if is_rolling_back && let Err(error) = self.want_back(id, |rollback| rollback.is_none()).await {
-                tracing::error!(rollout = %id, authorizer, %error, "a release that is wanted back could not be marked");
-            }
         }
         if let Err(error) = self.review(id).await {
             tracing::error!(rollout = %id, %error, "the state of a rollout could not be written down");
@@ -187,6 +182,11 @@ impl Rollouts {
                 None => {}
                 Some((to, then)) => {
                     self.write_down(held, &happened, to, then).await?;
+                    if then == Effect::ReleaseAgain && self.is_rolled_back(held.id) {
+                        // It is not online, and is not to be: there is nothing left to look for.
+                        held.item.begun = None;
+                        held.save().await?;
+                    }
                     pending = Some(then);
                 }
             }
@@ -195,7 +195,10 @@ impl Rollouts {
                 continue;
             }
             let Some(effect) = pending.take() else { return Ok(()) };
-            if matches!(effect, Effect::Nothing | Effect::Wait | Effect::Onward) || shutdown.is_requested() || !self.may_act(held.id) {
+            if matches!(effect, Effect::Nothing | Effect::Wait | Effect::Onward)
+                || shutdown.is_requested()
+                || !self.may_act(held.id, effect)
+            {
                 return Ok(());
             }
             happened = self.carry_out(effect, held).await?;
@@ -269,8 +272,15 @@ impl Rollouts {
         }
     }
 
-    fn may_act(&self, id: RolloutId) -> bool {
-        locked(&self.floor).active.get(&id).is_some_and(|active| active.rollout.state == State::Running)
+    fn is_rolled_back(&self, id: RolloutId) -> bool {
+        let is_it = |rollout: &Rollout| rollout.rolling_back && rollout.state != State::Running;
+        locked(&self.floor).active.get(&id).is_some_and(|active| is_it(&active.rollout))
+    }
+
+    /// One that runs may do anything; one that is rolled back may ask whether it released what is in doubt.
+    fn may_act(&self, id: RolloutId, effect: Effect) -> bool {
+        let may = |rollout: &Rollout| rollout.state == State::Running || (rollout.rolling_back && effect == Effect::LookBack);
+        locked(&self.floor).active.get(&id).is_some_and(|active| may(&active.rollout))
     }
 
     /// Takes back what was released.
@@ -315,10 +325,15 @@ impl Rollouts {
     /// Stops a rollout of which too many failed; ends one of which nothing is left to do.
     pub(super) async fn review(&self, id: RolloutId) -> Result<(), LogError> {
         let _alone = self.reviewing.lock().await;
+        if locked(&self.floor).active.get(&id).is_some_and(|active| active.rollout.rolling_back) {
+            // They were on their way when a person wanted back what was released; the process that put them there may be gone.
+            self.want_back(id, |rollback| rollback.is_none()).await?;
+        }
         let found = {
             let floor = locked(&self.floor);
             let Some(active) = floor.active.get(&id) else { return Ok(()) };
-            let is_taken_back = active.items().all(|item| !wants_back(item));
+            let is_left = |entry: &Entry| wants_back(&entry.item) || may_be_released(entry) || is_unmarked(&entry.item);
+            let is_taken_back = !active.entries.values().any(is_left);
             let is_idle = active.entries.values().all(|entry| !entry.is_busy);
             (waves::review(&active.rollout, active.items()), active.rollout.clone(), is_taken_back, is_idle)
         };
@@ -382,6 +397,16 @@ fn wants_back(item: &Item) -> bool {
     matches!(item.rollback, Some(Rollback::Wanted | Rollback::Begun))
 }
 
+/// Whether its release is under way, or was sent and nobody knows what came of it.
+fn may_be_released(entry: &Entry) -> bool {
+    entry.item.stage == Stage::Releasing && (entry.is_busy || entry.item.begun.is_some())
+}
+
+/// Whether it is released, and nobody has marked it since a person wanted back what was.
+fn is_unmarked(item: &Item) -> bool {
+    item.stage == Stage::Released && item.rollback.is_none()
+}
+
 /// Items that could be worked on now: with their rank (those furthest in their life first), their place, and what to do.
 fn due(active: &Active, now: Timestamp, at: &mut impl FnMut(Timestamp)) -> Vec<(String, usize, u32, Job)> {
     let rollout = &active.rollout;
@@ -407,6 +432,14 @@ fn due(active: &Active, now: Timestamp, at: &mut impl FnMut(Timestamp)) -> Vec<(
             match wakes {
                 Some(wake_at) => at(wake_at),
                 None => push(0, Job::TakeBack),
+            }
+            continue;
+        }
+        if rollout.rolling_back && !is_running && may_be_released(entry) {
+            // What may be online is wanted back too: it is looked for, and not sent again.
+            match wakes {
+                Some(wake_at) => at(wake_at),
+                None => push(0, Job::Advance(On::Interrupted)),
             }
             continue;
         }

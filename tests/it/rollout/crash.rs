@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use yizhan::attributes::Attributes;
 use yizhan::clock::{Clock, Timestamp};
 use yizhan::inbox::LogError;
@@ -60,6 +60,8 @@ pub struct World {
     /// Deeds that took place.
     deeds: Mutex<BTreeMap<(String, String), u32>>,
     now: Mutex<Timestamp>,
+    /// Releases wait here until it is closed.
+    hold: Mutex<Option<Arc<Semaphore>>>,
 }
 
 pub struct Process {
@@ -138,6 +140,10 @@ impl RolloutLog for Process {
 impl Process {
     async fn answer(&self, authorizer: &str, operation: &str, resumed: bool) -> Value {
         self.fate.step().await;
+        let hold = self.world.hold.lock().unwrap().clone().filter(|_| operation == "package.release");
+        if let Some(hold) = hold {
+            let _ = hold.acquire().await;
+        }
         let answer = {
             let mut states = self.world.states.lock().unwrap();
             let state = states.entry(authorizer.to_owned()).or_insert("absent");
@@ -371,4 +377,65 @@ async fn a_kill_between_any_two_lines_of_a_rollback_takes_everything_back_once()
             }
         }
     }
+}
+
+/// Until what was released is taken back.
+async fn taken_back(world: &Arc<World>, id: RolloutId, told: &str) {
+    let waited = async {
+        while world.rollouts.lock().unwrap()[&id].record.rolling_back {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let items = || world.items.lock().unwrap().values().map(|kept| kept.record.clone()).collect::<Vec<_>>();
+    assert!(tokio::time::timeout(Duration::from_secs(20), waited).await.is_ok(), "{told}: {:?}", items());
+    let states = world.states.lock().unwrap().clone();
+    assert!(states.values().all(|state| *state != "online"), "{told}: {states:?} {:?}", items());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_a_killed_process_began_is_taken_back_by_a_rollback_after_its_restart() {
+    for platform in PLATFORMS {
+        let mut in_doubt = 0;
+        for steps in 0.. {
+            let world = Arc::new(World::default());
+            let told = format!("{platform}, killed after {steps} steps");
+            if !live(&world, platform, &Fate::after(steps), false).await {
+                break;
+            }
+            in_doubt += usize::from(world.items.lock().unwrap().values().any(|kept| kept.record.stage == Stage::Releasing));
+            let process = Arc::new(Process { world: world.clone(), fate: Fate::after(usize::MAX), platform });
+            let rollouts = Rollouts::open(process.clone(), process.clone(), process.clone(), process, OPTIONS).await.unwrap();
+            let Some(id) = world.rollouts.lock().unwrap().keys().next().copied() else { continue };
+            // Before anything is taken up again.
+            rollouts.roll_back(id).await.unwrap();
+            let running = tokio::spawn(rollouts.run(Shutdown::default()));
+            taken_back(&world, id, &told).await;
+            let deeds = world.deeds.lock().unwrap().clone();
+            assert!(deeds.values().all(|times| *times == 1), "{told}: {deeds:?}");
+            running.abort();
+        }
+        assert!(in_doubt > 3, "{platform}: {in_doubt}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_under_way_when_a_rollback_is_asked_for_is_taken_back_when_it_has_ended() {
+    let world = Arc::new(World::default());
+    let hold = Arc::new(Semaphore::new(0));
+    *world.hold.lock().unwrap() = Some(hold.clone());
+    let process = Arc::new(Process { world: world.clone(), fate: Fate::after(usize::MAX), platform: "douyin" });
+    let rollouts = Rollouts::open(process.clone(), process.clone(), process.clone(), process, OPTIONS).await.unwrap();
+    let id = rollouts.create(spec(), None).await.unwrap().id;
+    let running = tokio::spawn(rollouts.clone().run(Shutdown::default()));
+    let is_sent = || world.items.lock().unwrap().values().all(|kept| kept.record.stage == Stage::Releasing && kept.record.begun.is_some());
+    while !is_sent() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    rollouts.roll_back(id).await.unwrap();
+    hold.close();
+    while world.items.lock().unwrap().values().any(|kept| kept.record.stage != Stage::Released) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    taken_back(&world, id, "both").await;
+    running.abort();
 }
