@@ -102,7 +102,7 @@ impl<J: Send + 'static> Committer<J> {
         sent
     }
 
-    /// A job that will wait until there is room, counted.
+    /// A job for which there is room, counted.
     fn counted(&self, job: J) -> J {
         self.waiting.fetch_add((self.weight)(&job), Ordering::AcqRel);
         job
@@ -128,7 +128,8 @@ impl<J: Send + 'static> Committer<J> {
     pub async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> J) -> Result<T, LogError> {
         let (answer, answered) = oneshot::channel();
         match &self.queue {
-            Some(queue) => queue.send(self.counted(job(answer))).await.map_err(|_| self.gone())?,
+            // Counted once there is room: whoever goes away while waiting for it leaves nothing behind.
+            Some(queue) => queue.reserve().await.map_err(|_| self.gone())?.send(self.counted(job(answer))),
             None => return Err(self.gone()),
         }
         match answered.await {

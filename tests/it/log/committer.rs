@@ -88,6 +88,22 @@ async fn a_few_large_writes_fill_the_queue_as_many_small_ones_do() {
 }
 
 #[tokio::test]
+async fn who_goes_away_while_waiting_for_room_leaves_nothing_behind() {
+    let committer = committer(1);
+    let go_on = hold(&committer);
+    committer.put(Job::Bytes(1)).unwrap();
+    for _ in 0..3 {
+        let asking = committer.ask::<()>(|_| Job::Bytes(500));
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(5), asking).await.is_err(), "there is no room");
+    }
+    go_on.send(()).unwrap();
+    committer.ask(Job::Answer).await.unwrap();
+    let go_on = hold(&committer);
+    committer.put(Job::Bytes(10)).expect("nothing waits any more");
+    go_on.send(()).unwrap();
+}
+
+#[tokio::test]
 async fn a_failed_commit_is_final_for_those_in_the_group_in_the_queue_and_later() {
     let committer = committer(10);
     let mut failed = committer.failed();
