@@ -55,6 +55,10 @@ async fn look(fanout: &Fanout, subscription: &Subscription) -> Result<(), LogErr
         _ => 0,
     };
     gauge!("yizhan_past_due_deliveries", "subscription" => name.clone()).set(count(past_due));
+    if past_due > 0 {
+        // A push whose platform hung up before its answer may have been stored without anybody telling the worker.
+        fanout.ring(name);
+    }
     Ok(())
 }
 

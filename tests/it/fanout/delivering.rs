@@ -27,6 +27,22 @@ async fn an_event_is_delivered_once() {
 }
 
 #[tokio::test]
+async fn a_delivery_of_which_nobody_told_its_worker_is_found_after_a_minute() {
+    let mut world = World::new(vec![subscription("bot")], |_, _| Deed::Take).await;
+    world.nothing_is_tried().await;
+    let event = world.memory.event("douyin", "tt1", yizhan::event_type::EventType::AuditPassed, start_of_time());
+    world.memory.put(&event, "bot", start_of_time(), 0);
+    world.nothing_is_tried().await;
+    for _ in 0..6 {
+        world.advance(seconds(15));
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(world.next_try().await.sequence, event.sequence);
+}
+
+#[tokio::test]
 async fn what_waited_before_the_start_is_delivered_oldest_first() {
     let mut world = World::still(Arc::default(), vec![Subscription { concurrency: 1, ..subscription("bot") }], |_, _| Deed::Take).await;
     for authorizer in ["a", "b", "c", "d", "e"] {
