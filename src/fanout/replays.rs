@@ -181,9 +181,12 @@ impl Replays {
     /// Batch after batch until the job is done or stopped.
     async fn carry_out(self: Arc<Self>, id: String, shutdown: Shutdown) {
         let mut ahead = VecDeque::new();
+        // What was stored before is looked at whatever its time: while the clock was ahead, an event may have come that seems to be later than others
+        // behind it.
+        let stored = *self.log.newest().borrow();
         while !shutdown.is_requested() {
             let begun = self.clock.now();
-            let next = match self.batch(&id, &mut ahead).await {
+            let next = match self.batch(&id, stored, &mut ahead).await {
                 Ok(Some(span)) => schedule::later(begun, span),
                 Ok(None) => break,
                 Err(error) => {
@@ -199,8 +202,9 @@ impl Replays {
         }
     }
 
-    /// One batch. Returns how long it may take at the job's rate, `None` when there is nothing more to do.
-    async fn batch(&self, id: &str, ahead: &mut VecDeque<Event>) -> Result<Option<Duration>, LogError> {
+    /// One batch; nothing beyond the sequence `stored` needs be looked at once the job's time is over. Returns how long it may take at the job's rate,
+    /// `None` when there is nothing more to do.
+    async fn batch(&self, id: &str, stored: u64, ahead: &mut VecDeque<Event>) -> Result<Option<Duration>, LogError> {
         let _alone = self.writing.lock().await;
         let Some(mut job) = self.jobs.replay(id).await?.filter(|job| job.state == ReplayState::Running) else { return Ok(None) };
         if job.subscription.as_ref().is_some_and(|name| self.fanout.subscription(name).is_none()) {
@@ -218,7 +222,7 @@ impl Replays {
         let mut at_end = ahead.is_empty();
         while fitting.len() < size {
             let Some(event) = ahead.pop_front() else { break };
-            if event.received_at > last {
+            if event.received_at > last && event.sequence > stored {
                 at_end = true;
                 break;
             }

@@ -228,3 +228,19 @@ async fn bad_wishes_are_refused() {
     assert!(world.memory.jobs.lock().unwrap().is_empty());
     assert!(replays.replay("rpl_none").await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn what_came_while_the_clock_was_ahead_ends_no_replay() {
+    let (world, replays) = world().await;
+    let at = |seconds: i64| start_of_time() + jiff::SignedDuration::from_secs(seconds);
+    let before = world.memory.event("douyin", "late", EventType::AuditPassed, at(-3));
+    let ahead = world.memory.event("douyin", "late", EventType::AuditPassed, at(3600));
+    let behind = world.memory.event("douyin", "late", EventType::AuditPassed, at(-2));
+    let filter = EventFilter { authorizer: Some(Glob::new("late")), ..EventFilter::default() };
+    let job = replays.start(filter, Some("bot".into()), 100).await.unwrap();
+    assert_eq!(job.matched, 2);
+    let _running = run(&replays);
+    until_done(&world).await;
+    assert_eq!(enqueued(&world.memory, "bot"), [before.sequence, behind.sequence]);
+    assert!(ahead.sequence < behind.sequence);
+}
