@@ -117,7 +117,7 @@ impl App {
         let stores = Stores { vault: shelf, log: Arc::clone(&log) };
         let health = Arc::new(Health::default());
         let components = config.components.clone();
-        let lost_since = compare_with_mark(&vault, &log, &health).await?;
+        let lost = compare_with_mark(&vault, &log, &health)?;
         compare_with_commits(&stores, &health).await.map_err(BuildError::Loss)?;
 
         let guard = Guard::allowing(&config.fanout.allow_private);
@@ -174,9 +174,14 @@ impl App {
             ledger: log.clone(),
             book,
         };
-        let reconcile = Reconcile::open(doors, &config.components, config.reconcile.clone(), Arc::clone(&clock), lost_since)
-            .await
-            .map_err(BuildError::Reconcile)?;
+        let reconcile =
+            Reconcile::open(doors, &config.components, config.reconcile.clone(), Arc::clone(&clock), lost.as_ref().map(|lost| lost.since))
+                .await
+                .map_err(BuildError::Reconcile)?;
+        if let Some(lost) = lost {
+            // Last: a start that ends before this finds the same loss again.
+            log.continue_after(lost.acknowledged).await.map_err(BuildError::Loss)?;
+        }
         let http = Arc::new(HttpVendors::new()?);
         let proxy = Proxy::new(config.components.clone(), vault.clone(), http, Arc::clone(&clock));
         let idempotency = Idempotency::new(stores.vault.clone(), Arc::clone(&clock));
@@ -274,9 +279,16 @@ async fn open_log(config: &Config, at_rest: &Arc<AtRest>, clock: &Arc<dyn Clock>
     opened.unwrap_or(Err(ended)).map_err(BuildError::LogStore)
 }
 
+/// Acknowledged events that are not in the log.
+struct Lost {
+    /// Since when.
+    since: Timestamp,
+    /// The last one that was acknowledged.
+    acknowledged: u64,
+}
+
 /// Holds the log against the mark of acknowledged events that the vault remembers: what is missing was lost to damage, and is said loudly.
-/// Since when, where something is.
-async fn compare_with_mark(vault: &Vault, log: &Arc<FjallLog>, health: &Health) -> Result<Option<Timestamp>, BuildError> {
+fn compare_with_mark(vault: &Vault, log: &FjallLog, health: &Health) -> Result<Option<Lost>, BuildError> {
     metrics::gauge!("yizhan_events_lost").set(0.0);
     // A backup that was put back knows how far its predecessor had come.
     let expected = log.expected().map_err(BuildError::Loss)?;
@@ -297,8 +309,7 @@ async fn compare_with_mark(vault: &Vault, log: &Arc<FjallLog>, health: &Health) 
     );
     health.note("log", format!("{} acknowledged events received between {since} and {until} were lost to damage", lost.events));
     metrics::gauge!("yizhan_events_lost").set(u32::try_from(lost.events).map_or(f64::from(u32::MAX), f64::from));
-    log.continue_after(acknowledged).await.map_err(BuildError::Loss)?;
-    Ok(Some(last.unwrap_or(Timestamp::UNIX_EPOCH)))
+    Ok(Some(Lost { since: last.unwrap_or(Timestamp::UNIX_EPOCH), acknowledged }))
 }
 
 /// The same the other way round: the log remembers how many commits the vault had.

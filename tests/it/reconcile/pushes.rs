@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use yizhan::app::App;
+use yizhan::clock::Clock;
+use yizhan::config::Config;
+use yizhan::fanout::Subscription;
 use yizhan::platform::Door;
 use yizhan::platform::twin::Verdict;
+use yizhan::settings::Surroundings;
 use yizhan::simulator::fault::{CallFault, CallTrouble};
 
 use super::{app_id, delivered, events, lose_pushes, reconcile};
-use crate::world::World;
+use crate::world::{World, configuration};
 
 async fn has_token(world: &World, platform: &str) -> Option<()> {
     let address = format!("/v1/components/{platform}/authorizers/{}/token", app_id(platform));
@@ -85,6 +90,33 @@ async fn after_a_loss_of_the_log_acknowledged_pushes_are_asked_for_again() {
     world.down().await;
     std::fs::remove_dir_all(world.store().join("log")).unwrap();
     world.up().await;
+    world
+        .until("what was acknowledged", async || {
+            world.advance(Duration::from_secs(1));
+            (events(&world, "baidu", "audit.passed").await.len() == 1).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_fails_after_a_loss_leaves_the_loss_to_be_found_by_the_next() {
+    let mut world = World::new().await;
+    let app = app_id("baidu");
+    world.granted("baidu", app).await;
+    let (_, answered) = world.simulator.audit("baidu", app, "1.0.0", &Verdict::Passed).await.unwrap();
+    assert!(answered.acknowledged);
+    world.advance(Duration::from_secs(5));
+    world.down().await;
+    std::fs::remove_dir_all(world.store().join("log")).unwrap();
+    let text = format!("{}\n{}", configuration(world.store(), &world.base), world.simulator.components_toml());
+    let mut config = Config::parse(&text, Surroundings::default()).unwrap();
+    let wrong = Subscription { name: String::from("no/name"), ..Subscription::vault(world.clock.now()) };
+    config.subscriptions.push(wrong);
+    assert!(App::build(config, world.clock.clone()).await.is_err());
+
+    world.up().await;
+    let remarks = world.app().health.remarks();
+    assert!(remarks.get("log").is_some_and(|remark| remark.contains("were lost")), "{remarks:?}");
     world
         .until("what was acknowledged", async || {
             world.advance(Duration::from_secs(1));
