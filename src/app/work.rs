@@ -101,8 +101,27 @@ impl App {
         }
     }
 
-    /// Removes what is older than the retention.
+    /// Seals again what a former master key sealed in the log; the vault does so by itself.
+    async fn reseal(&self) {
+        if self.config.store.previous_master_keys.is_empty() {
+            return;
+        }
+        let resealed = tokio::select! {
+            resealed = self.stores.log.reseal() => resealed,
+            // The next start goes on with it.
+            () = self.shutdown.requested() => return,
+        };
+        match resealed {
+            Ok(records) => tracing::info!(records, "all records of the log are sealed under the present master key"),
+            Err(error) => {
+                tracing::error!(%error, "records of the log could not be sealed under the present master key; the next start tries again")
+            }
+        }
+    }
+
+    /// Removes what is older than the retention, once everything is sealed as it should be: what retention moves must not slip through.
     async fn expunge(self: Arc<Self>) {
+        self.reseal().await;
         loop {
             let retention = self.config.store.retention;
             let before = self.clock.now().checked_sub(retention).unwrap_or(Timestamp::MIN);

@@ -1,11 +1,19 @@
 //! What is sealed in the log, and how it survives a change of the master key.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::json;
+use yizhan::app::App;
 use yizhan::attributes::{AttributeShelf, Attributes};
+use yizhan::clock::SystemClock;
+use yizhan::config::Config;
+use yizhan::envelope::digest;
 use yizhan::inbox::log::Rejected;
 use yizhan::platform::{Door, RawPush};
 use yizhan::playbook::book::{PlaybookShelf, Stored};
 use yizhan::secret::Secret;
+use yizhan::settings::Surroundings;
 use yizhan::store::at_rest::AtRest;
 use yizhan::store::fjall::FjallLog;
 
@@ -101,4 +109,37 @@ async fn nothing_secret_is_on_the_disk_in_clear() {
             assert!(!super::store::written(&bytes).windows(13).any(|part| part == b"a-very-secret"), "{:?}", entry.path());
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_with_a_new_master_key_seals_its_whole_store_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let build = async |keys: String| {
+        let text = crate::world::configuration(folder.path(), "http://127.0.0.1:1");
+        let text = text.replace(&format!("master_key = \"{}\"", crate::world::MASTER_KEY), &keys);
+        App::build(Config::parse(&text, Surroundings::default()).unwrap(), Arc::new(SystemClock)).await.unwrap()
+    };
+    let present = format!("master_key = \"{}\"", key_of(2).expose());
+    let app = build(format!("master_key = \"{}\"", key_of(1).expose())).await;
+    app.attributes.put("douyin", "tt1", &noted()).await.unwrap();
+    drop(app);
+
+    let app = build(format!("{present}\nprevious_master_keys = [\"{}\"]", key_of(1).expose())).await;
+    let work = app.work();
+    let [a, b, c, d, ..] = digest::sha256(&[&[1; 32]]);
+    let is_left = || {
+        let mut whole = Vec::new();
+        tokio::task::block_in_place(|| app.backup(&mut whole)).unwrap();
+        whole.windows(5).any(|bytes| *bytes == [1, a, b, c, d])
+    };
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while is_left() {
+        assert!(tokio::time::Instant::now() < deadline, "something is still sealed under the former key");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    app.shutdown.request();
+    work.finished().await;
+    drop(app);
+    let app = build(present).await;
+    assert_eq!(app.attributes.get("douyin", "tt1").await.unwrap(), noted(), "the former key is forgotten");
 }
