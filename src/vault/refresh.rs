@@ -164,6 +164,8 @@ impl Chamber {
                 continue;
             };
             let error = match self.component.read_tokens(slot.family, &reply, answer.at) {
+                // Reading it again would tell the same for ever; ours may be spent.
+                Ok(tokens) if !is_among(slot, &tokens) => another_authorizer(Class::RefreshTokenInvalid),
                 Ok(tokens) => {
                     self.keep_renewed(slot, tokens, answer.at, How::Refreshed).await?;
                     self.count("authorizer", "ok");
@@ -299,24 +301,26 @@ impl Chamber {
 
     /// Keeps what a refresh or a recovery brought for one slot, and ends its intent in the same transaction.
     async fn keep_renewed(&self, slot: &Slot, tokens: Vec<AuthorizerTokens>, at: Timestamp, how: How<'_>) -> Result<(), VaultError> {
-        let tokens = tokens
-            .into_iter()
-            // Ours is meant where the answer does not say whose they are.
-            .map(|tokens| (tokens.app_id.clone().unwrap_or_else(|| slot.app_id.to_string()), tokens))
-            .collect::<Vec<_>>();
-        if !tokens.iter().any(|(app_id, _)| **app_id == *slot.app_id) {
-            return Err(VaultError::VendorRefused(ApiError::new(
-                Class::Retry,
-                "another authorizer",
-                "the vendor answered with the tokens of another authorizer",
-            )));
+        if !is_among(slot, &tokens) {
+            return Err(VaultError::VendorRefused(another_authorizer(Class::Retry)));
         }
+        let whose = |tokens: &AuthorizerTokens| tokens.app_id.clone().unwrap_or_else(|| slot.app_id.to_string());
+        let tokens = tokens.into_iter().map(|tokens| (whose(&tokens), tokens)).collect::<Vec<_>>();
         self.keep_tokens(slot.family, tokens, at, how, Vec::new()).await
     }
 
     pub fn count(&self, kind: &'static str, outcome: &'static str) {
         metrics::counter!("yizhan_refreshes_total", "component" => self.name.clone(), "kind" => kind, "outcome" => outcome).increment(1);
     }
+}
+
+/// Whether tokens of that slot's authorizer are among them: it is meant where the answer does not say whose they are.
+fn is_among(slot: &Slot, tokens: &[AuthorizerTokens]) -> bool {
+    tokens.iter().any(|tokens| tokens.app_id.as_deref().is_none_or(|app_id| *app_id == *slot.app_id))
+}
+
+fn another_authorizer(class: Class) -> ApiError {
+    ApiError::new(class, "another authorizer", "the vendor answered with the tokens of another authorizer")
 }
 
 /// An error of a refresh token that cannot be won back, with what to do.

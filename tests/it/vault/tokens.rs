@@ -420,3 +420,21 @@ async fn two_processes_on_one_shelf_spend_a_refresh_token_once() {
     assert_eq!(one.token, two.token);
     assert_eq!(world.vendor.deeds("refresh"), 1);
 }
+
+#[tokio::test]
+async fn an_answer_with_the_tokens_of_another_is_not_read_for_ever() {
+    for can_recover in [true, false] {
+        let world = World::granted_with(Habits { can_recover, ..Habits::default() }).await;
+        world.vendor.fault("refresh", Fault::Mistakes("app9"));
+        let renewed = world.vault.refresh(NAME, &token_of("app1")).await;
+        assert!(world.fresh("app9").await.is_err(), "nobody granted that");
+        if can_recover {
+            assert!(world.vendor.accepts("app1", &renewed.unwrap().token), "won back");
+        } else {
+            world.advance(60);
+            world.ticket().await;
+            let _ = world.vault.refresh(NAME, &token_of("app1")).await;
+            assert!(world.shelf.names(Kind::Intent).is_empty(), "nothing is left to read again");
+        }
+    }
+}

@@ -241,6 +241,8 @@ pub enum Fault {
     LostAfter,
     /// The vendor says no with this word.
     Says(&'static str),
+    /// The vendor did it, and answers as if it had been asked about that app.
+    Mistakes(&'static str),
 }
 
 #[derive(Default)]
@@ -480,6 +482,11 @@ impl Vendors for FakeVendor {
                 return Err(lost);
             }
             Some(Fault::Says(word)) => json!({"error": word}),
+            Some(Fault::Mistakes(app_id)) => {
+                let mut answer = self.answer(call);
+                answer["app_id"] = json!(app_id);
+                answer
+            }
             None => self.answer(call),
         };
         if let Some(stops) = &stops {
