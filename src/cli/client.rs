@@ -8,6 +8,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::failure::{Failure, hinted};
+use super::terminal::plain;
 use crate::secret::Secret;
 
 /// Which service, and who asks.
@@ -56,6 +57,9 @@ pub struct Client {
     base: Url,
     key: Secret,
 }
+
+/// What to do where somebody else answers.
+pub const ANOTHER_SERVICE: &str = "does --url name a Yizhan service, without a path of its own?";
 
 /// Query parameters, those that were given.
 pub type Query = Vec<(&'static str, String)>;
@@ -138,16 +142,11 @@ impl Client {
         hinted(format!("{address} {what}: {cause}"), hint).temporary(true).into()
     }
 
+    /// The answer to everything that has one is an object; anything else is told by somebody else.
     async fn json(response: reqwest::Response) -> anyhow::Result<Value> {
-        if response.status() == StatusCode::NO_CONTENT {
-            return Ok(Value::Null);
-        }
         let body = response.bytes().await.map_err(reqwest::Error::without_url).context("the answer broke off")?;
-        if body.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&body)
-            .map_err(|_| hinted("the answer is not JSON", "does --url name a Yizhan service, without a path of its own?").into())
+        let read = serde_json::from_slice(&body).ok().filter(Value::is_object);
+        read.ok_or_else(|| hinted("the answer is not a JSON object", ANOTHER_SERVICE).into())
     }
 }
 
@@ -157,21 +156,22 @@ const KNOWN: [&str; 8] = ["type", "title", "status", "detail", "hint", "request_
 async fn refused(response: reqwest::Response) -> anyhow::Error {
     let status = response.status();
     let body: Value = response.bytes().await.ok().and_then(|body| serde_json::from_slice(&body).ok()).unwrap_or_default();
-    let text = |member: &str| body.get(member).and_then(Value::as_str).unwrap_or_default();
+    // What vendors and handlers say may be among it.
+    let text = |member: &str| plain(body.get(member).and_then(Value::as_str).unwrap_or_default());
     let mut message = match (text("title"), text("detail")) {
-        ("", "") => format!("the service answered {status}"),
-        (title, "") => title.to_owned(),
-        ("", detail) => detail.to_owned(),
+        (title, detail) if title.is_empty() && detail.is_empty() => format!("the service answered {status}"),
+        (title, detail) if title.is_empty() || detail.is_empty() => title + &detail,
         (title, detail) => format!("{title}: {detail}"),
     };
     for (name, value) in body.as_object().into_iter().flatten().filter(|(name, _)| !KNOWN.contains(&name.as_str())) {
-        message.push_str(&format!("\n  {name}: {value}"));
+        message.push_str(&format!("\n  {}: {}", plain(name), plain(&value.to_string())));
     }
-    match text("request_id") {
+    match text("request_id").as_str() {
         "" => {}
         id => message.push_str(&format!(" (status {}, request {id})", status.as_u16())),
     }
-    let hint = match (text("hint"), status) {
+    let hint = text("hint");
+    let hint = match (hint.as_str(), status) {
         ("", StatusCode::UNAUTHORIZED) => "check YIZHAN_API_KEY or --key against the [[api_keys]] of the service",
         ("", StatusCode::FORBIDDEN) => "add the scope to this key's `scopes` in the configuration of the service",
         (hint, _) => hint,

@@ -22,7 +22,7 @@ mod openapi;
 mod playbooks;
 mod reconcile;
 mod restore;
-mod rollout;
+pub mod rollout;
 mod running;
 mod runs;
 mod serve;

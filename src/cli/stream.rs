@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::BytesMut;
+use reqwest::header;
 
-use super::client::{Client, Query};
-use super::failure::is_temporary;
+use super::client::{ANOTHER_SERVICE, Client, Query};
+use super::failure::{hinted, is_temporary};
 use super::terminal::{Look, Terminal, plain};
 
 /// One server-sent event.
@@ -43,6 +44,10 @@ impl<'a> Live<'a> {
         let mut headers = vec![("accept", "text/event-stream")];
         headers.extend(self.last_seen.as_deref().map(|id| ("last-event-id", id)));
         let response = self.client.open(&["v1", "events", "stream"], &self.query, &headers).await?;
+        let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if !kind.starts_with("text/event-stream") {
+            return Err(hinted("the answer is no stream of events", ANOTHER_SERVICE).into());
+        }
         self.connection = Some((response, Reader::default()));
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! at least once, as everywhere.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ use crate::inbox::log::{Audience, EventLog, LogError};
 use crate::inbox::replay::{Replay, ReplayLog, ReplayState};
 use crate::shutdown::Shutdown;
 
-/// Fastest replay, events per second.
-const MOST_RATE: u32 = 10_000;
+/// Slowest and fastest replay, events per second.
+pub const RATES: RangeInclusive<u32> = 1..=10_000;
 
 /// Events enqueued together at most.
 const MOST_BATCH: u32 = 500;
@@ -90,7 +91,7 @@ impl Replays {
         if let Some(name) = subscription.as_ref().filter(|name| self.fanout.subscription(name).is_none()) {
             return Err(ReplayError::UnknownSubscription(name.clone()));
         }
-        if !(1..=MOST_RATE).contains(&rate) {
+        if !RATES.contains(&rate) {
             return Err(ReplayError::Rate);
         }
         let now = self.clock.now();

@@ -131,6 +131,10 @@ fn name(name: &str) -> Result<(), String> {
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
         return Err(String::from("holds other characters than letters, digits, `-`, `_` and `.`"));
     }
+    // In a path they mean another address, so nobody could reach such a subscription any more.
+    if matches!(name, "." | "..") {
+        return Err(String::from("consists of dots alone"));
+    }
     if name.starts_with(OUR_PREFIX) {
         return Err(format!("starts with `{OUR_PREFIX}`, which is reserved"));
     }

@@ -112,10 +112,11 @@ pub async fn set_many(
     let mut places = BTreeMap::new();
     for (index, item) in items.into_iter().take(MOST_ITEMS).enumerate() {
         let mut item = members.within(&format!("items[{index}]"), item);
-        let authorizer = item.need::<String>("authorizer").unwrap_or_default();
-        if !authorizer.is_empty() && !attributes::is_authorizer(&authorizer) {
+        let authorizer = item.need::<String>("authorizer");
+        if authorizer.as_ref().is_some_and(|authorizer| !attributes::is_authorizer(authorizer)) {
             item.refuse("authorizer", "is no app id");
         }
+        let authorizer = authorizer.unwrap_or_default();
         if places.insert(authorizer.clone(), index).is_some() && !authorizer.is_empty() {
             item.refuse("authorizer", "is named twice");
         }

@@ -155,7 +155,10 @@ fn refused(refusal: &ApiError) -> Problem {
 
 impl From<LogError> for Problem {
     fn from(error: LogError) -> Self {
-        Self::unavailable(error)
+        match error {
+            LogError::NoPosition => Self::invalid(&[(String::from("cursor"), String::from("is no cursor of this list"))]),
+            error => Self::unavailable(error),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::problem::{Kind, Problem};
+use super::strict::Strict;
 use super::{Face, body};
 use crate::clock::Timestamp;
 use crate::event_type::Glob;
@@ -119,14 +120,16 @@ impl FromRequest for Query {
 /// A JSON object of these bytes; none at all are an empty one.
 ///
 /// # Errors
-/// `bad-request` when it is no JSON object.
+/// `bad-request` when it is no JSON object, or names a member twice.
 pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Map::new());
     }
     match serde_json::from_slice(bytes) {
-        Ok(Value::Object(map)) => Ok(map),
+        Ok(Strict(Value::Object(map))) => Ok(map),
         Ok(_) => Err(Problem::new(Kind::BadRequest, "the body is JSON, but no object")),
+        // The only thing that is wrong with what is JSON.
+        Err(error) if error.is_data() => Err(Problem::new(Kind::BadRequest, format!("the body {error}"))),
         Err(error) => {
             let detail = format!("the body is no JSON: see line {}, column {}", error.line(), error.column());
             Err(Problem::new(Kind::BadRequest, detail))

@@ -11,7 +11,7 @@ use super::parameters::{Members, Query};
 use super::problem::Problem;
 use super::{Face, body};
 use crate::playbook::Playbook;
-use crate::playbook::book::{Entry, Writing};
+use crate::playbook::book::{BookError, Entry, TAKEN, Writing};
 use crate::playbook::lacking::lacking;
 use crate::playbook::written;
 
@@ -69,8 +69,9 @@ pub async fn put(
         Some(_) => return Err(Problem::invalid(&[(String::from("name"), String::from("is another than that of the address"))])),
     }
     let before = face.app.playbooks.one(&name);
-    if let Some(before) = &before {
-        reached(&caller, &before.playbook)?;
+    if before.as_ref().is_some_and(|before| reached(&caller, &before.playbook).is_err()) {
+        // As with any name that is taken; whose it is, is not told.
+        return Err(BookError::Taken(TAKEN).into());
     }
     let playbook = face.app.playbooks.read(&source)?;
     reached(&caller, &playbook)?;
@@ -106,11 +107,10 @@ pub async fn check(caller: Caller<PlaybooksWrite>, face: web::Data<Face>, query:
     }))
 }
 
-/// One that the key may see and change: it concerns no component beyond the key's reach.
+/// One that the key may see and change. One that concerns a component beyond the key's reach is told no differently from one that is not there.
 fn known(caller: &Caller<PlaybooksWrite>, face: &Face, name: &str) -> Result<std::sync::Arc<Entry>, Problem> {
-    let entry = face.app.playbooks.one(name).ok_or_else(|| Problem::no_such("playbook", name))?;
-    reached(caller, &entry.playbook)?;
-    Ok(entry)
+    let entry = face.app.playbooks.one(name).filter(|entry| reached(caller, &entry.playbook).is_ok());
+    entry.ok_or_else(|| Problem::no_such("playbook", name))
 }
 
 fn reached(caller: &Caller<PlaybooksWrite>, playbook: &Playbook) -> Result<(), Problem> {

@@ -72,13 +72,14 @@ pub async fn reprocess(
     members.finish()?;
     let done = match (component, ids, caller.reach()) {
         (Some(component), ..) => {
-            face.component(&component)?;
             caller.must_reach(Some(&component))?;
+            face.component(&component)?;
             face.app.inbox.reprocess(Some(&component), None).await?
         }
         (None, Some(ids), reach) => {
-            must_reach_all(&face, &caller, &reach, &ids).await?;
-            face.app.inbox.reprocess(None, Some(&ids)).await?
+            let (within, beyond) = within(&face, &reach, ids).await?;
+            let done = face.app.inbox.reprocess(None, Some(&within)).await?;
+            Reprocessed { still_refused: done.still_refused.saturating_add(beyond), ..done }
         }
         (None, None, Reach::All) => face.app.inbox.reprocess(None, None).await?,
         (None, None, Reach::Only(components)) => {
@@ -95,17 +96,19 @@ pub async fn reprocess(
     body::json(&ReprocessedBody { accepted: done.accepted, still_refused: done.still_refused })
 }
 
-/// A key narrowed to components names only refused pushes of those.
-async fn must_reach_all(face: &Face, caller: &Caller<EventsReplay>, reach: &Reach, ids: &[String]) -> Result<(), Problem> {
+/// Those ids that the key reaches, and how many it does not: they are counted like ids that are not there.
+async fn within(face: &Face, reach: &Reach, ids: Vec<String>) -> Result<(Vec<String>, u64), Problem> {
     if *reach == Reach::All {
-        return Ok(());
+        return Ok((ids, 0));
     }
+    let (mut within, mut beyond) = (Vec::with_capacity(ids.len()), 0u64);
     for id in ids {
-        if let Some((rejected, _)) = face.app.rejections.open(id).await? {
-            caller.must_reach(Some(&rejected.component))?;
+        match face.app.rejections.open(&id).await? {
+            Some((rejected, _)) if reach.has(&rejected.component) => within.push(id),
+            _ => beyond = beyond.saturating_add(1),
         }
     }
-    Ok(())
+    Ok((within, beyond))
 }
 
 fn write(rejected: Rejected) -> RejectedBody {

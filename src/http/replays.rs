@@ -13,6 +13,7 @@ use super::{Face, body};
 use crate::clock::Timestamp;
 use crate::event_type::Glob;
 use crate::fanout::delivery::Status;
+use crate::fanout::replays::{RATES, ReplayError};
 use crate::inbox::EventFilter;
 use crate::inbox::replay::{Replay, ReplayState};
 
@@ -52,6 +53,10 @@ pub async fn create(
     let dry_run = members.take::<bool>("dry_run").unwrap_or_default();
     members.finish()?;
     let filter = narrow(&caller, filter)?;
+    // A dry run tells of everything that the real one would refuse.
+    if !RATES.contains(&rate) {
+        return Err(ReplayError::Rate.into());
+    }
     if dry_run {
         return body::json(&PreviewBody { matched: face.app.replays.preview(&filter).await? });
     }

@@ -12,7 +12,7 @@ use super::passage::Address;
 use super::problem::Problem;
 use super::{
     attributes, audit, authorize, authorizers, backup, callback, components, deliveries, events, health, openapi, operations, pages,
-    playbooks, proxy, reconcile, rejected, replays, rollouts, runs, stream, subscriptions, tokens,
+    playbooks, problems, proxy, reconcile, rejected, replays, rollouts, runs, stream, subscriptions, tokens,
 };
 use crate::access::Scope;
 use Gives::{Bytes, Empty, Events, File, Json, Page, Text, Vendor};
@@ -187,6 +187,8 @@ pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
 
     // The operations room: no API key, no secrets.
     at("/openapi.json", vec![get(openapi::serve).says("本文档", "This document").gives(Json("Any"))]);
+    at("/problems", vec![get(problems::list).says("全部错误类型", "The kinds of problems that errors name").gives(Text("text/html"))]);
+    at("/problems/{slug}", vec![get(problems::one).says("一种错误的说明与处理办法", "What a kind of problem means and what to do").gives(Text("text/html"))]);
     at("/healthz", vec![get(health::alive).says("存活检查", "The process answers").gives(Json("Any"))]);
     at("/readyz", vec![get(health::ready).says("就绪检查", "Every part with its state; 503 when one fails").gives(Json("Any"))]);
     at("/metrics", vec![get(health::metrics).says("Prometheus 指标", "Metrics for Prometheus").gives(Text("text/plain"))]);

@@ -47,12 +47,13 @@ pub async fn stream(
     query.finish()?;
     let newest = face.app.log.newest();
     let last_seen = request.headers().get("last-event-id").map(|value| value.to_str().unwrap_or_default().trim());
-    let (sequence, remark) = start(&face.app, last_seen, *newest.borrow()).await?;
+    let reach = caller.reach();
+    let (sequence, remark) = start(&face.app, &reach, last_seen, *newest.borrow()).await?;
     let greeting = format!("retry: {COME_BACK_MS}\n: {remark}\n\n");
     let tail = Tail {
         beat_at: next_beat(&face.app),
         app: Arc::clone(&face.app),
-        reach: caller.reach(),
+        reach,
         filter,
         closing: face.closing.clone(),
         newest,
@@ -68,13 +69,14 @@ pub async fn stream(
 }
 
 /// Behind which sequence the stream starts, and what the reader is told about it.
-async fn start(app: &App, last_seen: Option<&str>, newest: u64) -> Result<(u64, &'static str), LogError> {
+async fn start(app: &App, reach: &Reach, last_seen: Option<&str>, newest: u64) -> Result<(u64, &'static str), LogError> {
     let Some(last_seen) = last_seen.filter(|id| !id.is_empty()) else { return Ok((newest, "from now")) };
     let known = match last_seen.parse::<EventId>() {
         Ok(id) => app.log.event(id).await?,
         Err(_) => None,
     };
-    Ok(match known {
+    // An event that the caller may not see is told no differently from one that is not there.
+    Ok(match known.filter(|event| reach.has(&event.component)) {
         Some(event) => (event.sequence, "resumed"),
         None => (newest, "the Last-Event-ID is not known here, from now; /v1/events has what was missed"),
     })

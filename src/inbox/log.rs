@@ -21,6 +21,9 @@ pub enum LogError {
     /// Something stored could not be read.
     #[error("the log is damaged: {0}")]
     Damaged(String),
+    /// A page was to go on from a position that none ended at: somebody made up a cursor.
+    #[error("no page ends at that position")]
+    NoPosition,
 }
 
 /// An event on its way into the log, with everything that must become durable together with it.

@@ -118,6 +118,10 @@ impl Guard {
         if text.len() > MOST_URL_BYTES {
             return Err(Forbidden::TooLong);
         }
+        // The parser leaves line breaks out and says nothing; nobody means an address with one.
+        if text.contains(|c: char| c.is_control() || c.is_whitespace()) {
+            return Err(Forbidden::NotAnAddress);
+        }
         let url = Url::parse(text).map_err(|_| Forbidden::NotAnAddress)?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Forbidden::Scheme);

@@ -18,6 +18,8 @@ use crate::platform::{Component, Components};
 
 /// Playbooks made by API at most: each has a worker of its own.
 const MOST: usize = 200;
+/// What is said of the name of another playbook.
+pub const TAKEN: &str = "there is a playbook of that name already";
 /// Runs looked at in one go, when those of a deleted playbook are ended.
 const PORTION: usize = 256;
 
@@ -204,7 +206,7 @@ impl Book {
         let known = self.one(&name);
         match known.as_ref().map(|known| known.source) {
             Some(Source::Configuration) => return Err(BookError::ReadOnly),
-            Some(Source::Api) if writing == Writing::Create => return Err(BookError::Taken("there is a playbook of that name already")),
+            Some(Source::Api) if writing == Writing::Create => return Err(BookError::Taken(TAKEN)),
             Some(Source::Api) => {}
             None if fanout.subscription(&name).is_some() => return Err(BookError::Taken("there is a subscription of that name")),
             None if self.all().iter().filter(|entry| entry.source == Source::Api).count() >= MOST => {

@@ -42,6 +42,9 @@ pub fn mistakes(playbook: &Playbook, scope: &Scope<'_>) -> Vec<Mistake> {
     if name.is_empty() || name.len() > MOST_NAME_BYTES || name.trim() != name || !name.chars().all(plain) || name.starts_with("yizhan-") {
         found.add("name", format!("is no name: 1 to {MOST_NAME_BYTES} bytes of letters, digits, spaces, `-`, `_` and `.`, not `yizhan-…`"));
     }
+    if matches!(name.as_str(), "." | "..") {
+        found.add("name", "consists of dots alone, which is no address");
+    }
     if name == CHECK {
         found.add("name", format!("is a word of the API: /v1/playbooks/{CHECK}"));
     }

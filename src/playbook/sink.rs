@@ -162,15 +162,23 @@ impl Steps {
         Err(Stop::Again(String::from("somebody else changed this run meanwhile"), None))
     }
 
-    /// Brings the run as far as it comes.
-    async fn go(&self, playbook: &Playbook, event: &Event, cloud_event: &Value) -> Result<(), Stop> {
+    /// Brings the run as far as it comes; says so where there was nothing to do.
+    async fn go(
+        &self,
+        subscription: &Subscription,
+        playbook: &Playbook,
+        event: &Event,
+        cloud_event: &Value,
+    ) -> Result<Option<&'static str>, Stop> {
         let id = super::run::id(&playbook.name, event.id);
         let mut held = match self.runs.run(&id).await? {
             Some((version, run)) => Held { version, run },
+            // A replay may name any subscription for any event: a run begins only where the playbook itself wants it to.
+            None if !subscription.wants(&event.component, event.kind) => return Ok(Some("it is not for such events")),
             None => Held { version: 0, run: Run::new(playbook, event, self.clock.now()) },
         };
         if matches!(held.run.state, State::Done | State::Cancelled) {
-            return Ok(());
+            return Ok(None);
         }
         let ended = self.steps(playbook, event, cloud_event, &mut held).await;
         match &ended {
@@ -183,7 +191,7 @@ impl Steps {
             Err(Stop::Again(why, _)) => self.save(&mut held, State::Running, Some(why.clone())).await?,
             Err(Stop::Never(why)) => self.save(&mut held, State::Failed, Some(why.clone())).await?,
         }
-        ended
+        ended.map(|()| None)
     }
 
     /// The playbook that a run goes by: the one that it began with, or the present one where it is not bound.
@@ -401,8 +409,8 @@ impl Sink for Steps {
             return Outcome::Deferred(attempt(Some("this run is under way already"), None), later(at, BUSY));
         }
         let _under_way = UnderWay(self, id);
-        match self.go(&playbook, &claimed.event, &cloud_event).await {
-            Ok(()) => Outcome::Delivered(attempt(None, None)),
+        match self.go(subscription, &playbook, &claimed.event, &cloud_event).await {
+            Ok(remark) => Outcome::Delivered(attempt(remark, None)),
             Err(Stop::Wait(_, until, why)) => Outcome::Deferred(attempt(Some(&why), None), until),
             Err(Stop::Again(why, until)) => Outcome::Failed(attempt(None, Some(why)), until),
             Err(Stop::Never(why)) => Outcome::Refused(attempt(None, Some(why))),

@@ -31,6 +31,9 @@ pub enum Format {
     Json,
 }
 
+/// The HTTP server calls every request that is no HTTP an error. Anybody can send one, and nobody has to act on it: it is answered 400 and closed.
+const STRANGERS: &str = "actix_http::h1::dispatcher=off";
+
 /// Whether a text is a level, or levels per module, as `RUST_LOG` has them.
 #[must_use]
 pub fn is_level(text: &str) -> bool {
@@ -45,7 +48,7 @@ pub fn is_level(text: &str) -> bool {
 /// The end is to be held for as long as the command runs: dropped, it writes what still waits.
 pub fn log(format: Format, level: &str, rust_log: Option<&str>, no_color: bool) -> End {
     let level = rust_log.filter(|text| is_level(text)).unwrap_or(level);
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = filter(level);
     let (lines, end) = Lines::to(std::io::stderr());
     // A subscriber that stands already is the caller's own (a test's): leave it.
     let _ = match format {
@@ -56,6 +59,12 @@ pub fn log(format: Format, level: &str, rust_log: Option<&str>, no_color: bool) 
         }
     };
     end
+}
+
+/// What of all lines is let through at that level. Whoever names the module of [`STRANGERS`] himself comes behind it and is heard.
+#[must_use]
+pub fn filter(level: &str) -> EnvFilter {
+    EnvFilter::try_new(format!("{STRANGERS},{level}")).unwrap_or_else(|_| EnvFilter::new("info"))
 }
 
 /// Lines for people. What vendors, handlers and callers say reaches some of them as it is (an error's words, a name), so every character

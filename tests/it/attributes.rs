@@ -132,6 +132,10 @@ async fn a_table_of_merchants_is_filled_by_its_addresses() {
     assert_eq!(names, ["items[0].authorizer", "items[0].tags", "items[1].x", "items[2].authorizer", "mode", "nope"]);
     let (status, body) = ask(&world, KEY, Method::POST, many, json!({"items": [{"authorizer": "tt9", "variables": {"a b": 1}}]})).await;
     assert_eq!((status, &body["parameters"][0]["name"]), (422, &json!("items[0].variables")), "{body}");
+    for nobody in ["", " ", "a\u{0}b"] {
+        let (status, body) = ask(&world, KEY, Method::POST, many, json!({"items": [{"authorizer": nobody, "tags": ["x"]}]})).await;
+        assert_eq!((status, &body["parameters"][0]["name"]), (422, &json!("items[0].authorizer")), "{nobody:?}");
+    }
     for path in ["/v1/components/nope/attributes", "/v1/components/douyin/authorizers/a%00b/attributes"] {
         assert_eq!(world.get(path).await.0, 404, "{path}");
     }

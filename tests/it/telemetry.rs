@@ -125,3 +125,21 @@ fn what_waits_is_bounded() {
     saying(&lines, || (0..5).for_each(|_| tracing::info!("{word}")));
     assert!(!reader.text().is_empty(), "more than a quarter of a megabyte waits");
 }
+
+#[test]
+fn a_stranger_who_speaks_no_http_is_nobodys_error() {
+    let said = |level: &str| {
+        let reader = Reader::default();
+        let (lines, end) = Lines::to(reader.clone());
+        tracing::subscriber::with_default(telemetry::text(telemetry::filter(level), false, lines), || {
+            tracing::error!(target: "actix_http::h1::dispatcher", "stream error: request parse error");
+            tracing::info!("ours");
+        });
+        drop(end);
+        (reader.text().contains("stream error"), reader.text().contains("ours"))
+    };
+    assert_eq!(said("info"), (false, true));
+    assert_eq!(said("info,yizhan::fanout=debug"), (false, true));
+    assert_eq!(said("info,actix_http::h1::dispatcher=debug"), (true, true), "whoever asks for it hears it");
+    assert_eq!(said("off"), (false, false));
+}

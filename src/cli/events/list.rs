@@ -78,7 +78,9 @@ pub async fn page(client: &Client, path: &[&str], query: &Query, cursor: Option<
         Some(Value::Array(items)) => items,
         _ => anyhow::bail!("the answer is not a list"),
     };
-    Ok(Listed { items, next_cursor: Some(text(&body, "next_cursor")).filter(|cursor| !cursor.is_empty()) })
+    let next_cursor = Some(text(&body, "next_cursor")).filter(|cursor| !cursor.is_empty());
+    anyhow::ensure!(next_cursor.is_none() || next_cursor.as_deref() != cursor, "the list goes round in a circle");
+    Ok(Listed { items, next_cursor })
 }
 
 /// Largest page that the service gives.

@@ -13,28 +13,29 @@ const MEMORY: Duration = Duration::from_secs(120);
 /// Characters of the bar.
 const BAR: u64 = 30;
 
-/// How many ended when.
+/// How many had gone through it when. Those who fail or are left out are done in no time, many of them at the very beginning: they would
+/// promise an end that audits do not keep.
 #[derive(Debug, Default)]
 pub struct Pace {
     seen: VecDeque<(Instant, u64)>,
 }
 
 impl Pace {
-    /// So many have ended at that moment.
-    pub fn note(&mut self, at: Instant, ended: u64) {
-        self.seen.push_back((at, ended));
+    /// So many have gone through it at that moment.
+    pub fn note(&mut self, at: Instant, gone_through: u64) {
+        self.seen.push_back((at, gone_through));
         // The last one from before the time that is looked at stays: the pace is measured from it.
         while self.seen.get(1).is_some_and(|(second, _)| at.duration_since(*second) > MEMORY) {
             self.seen.pop_front();
         }
     }
 
-    /// Merchants that end per minute; `None` while nothing can be said.
+    /// Merchants that go through it per minute; `None` while nothing can be said.
     pub fn per_minute(&self) -> Option<f64> {
         let ((from, before), (until, after)) = (self.seen.front()?, self.seen.back()?);
         let minutes = until.duration_since(*from).as_secs_f64() / 60.0;
-        let ended = u32::try_from(after.checked_sub(*before)?).ok().filter(|ended| *ended > 0)?;
-        (minutes > 0.0).then(|| f64::from(ended) / minutes)
+        let gone = u32::try_from(after.checked_sub(*before)?).ok().filter(|gone| *gone > 0)?;
+        (minutes > 0.0).then(|| f64::from(gone) / minutes)
     }
 
     /// What is left of the work at this pace.

@@ -2,8 +2,8 @@
 //!
 //! Speaks the service API like any other caller. The rollout lives in the service: nothing here needs to keep running.
 
-mod board;
-mod progress;
+pub mod board;
+pub mod progress;
 mod rollback;
 mod start;
 mod status;

@@ -85,7 +85,7 @@ async fn follow(terminal: &Terminal, client: &Client, id: &str, is_enough: fn(&P
         };
         silent = false;
         let progress = Progress::read(&answer)?;
-        pace.note(Instant::now(), progress.ended());
+        pace.note(Instant::now(), progress.gone_through());
         let is_news = shown.as_ref() != Some(&progress);
         if is_news && shown.as_ref().map_or(0, Progress::unwell) != progress.unwell() {
             failures = newest_failures(client, id).await.unwrap_or(failures);

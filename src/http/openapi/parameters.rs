@@ -44,6 +44,7 @@ pub fn path(name: &str) -> Value {
         "path" => "path at the vendor, slashes as they are; letters, digits, `-`, `_`, `.` and `/` only",
         "name" => "name of the subscription or playbook",
         "state" => "our mark",
+        "slug" => "name of a kind of problem, as in no-ticket",
         "anything" => "whatever the platform appends",
         _ => "id",
     };

@@ -1,4 +1,5 @@
-//! The merchants' pages: small, without script, in Chinese and English, on any phone. `authorize` fills them.
+//! The pages: small, without script, in Chinese and English, on any phone. `authorize` fills those for merchants, `problems` those that
+//! explain what an error means.
 
 mod words;
 
@@ -8,8 +9,9 @@ use askama::Template;
 use qrcode::render::svg;
 use qrcode::{EcLevel, QrCode};
 
-pub use words::{Said, Words};
+pub use words::Words;
 
+use super::kind::{Kind, Said};
 use super::problem::Problem;
 use crate::envelope::digest;
 
@@ -59,6 +61,25 @@ pub struct TroublePage<'a> {
     /// The platform's code and words.
     pub vendor: Option<String>,
     pub request_id: &'a str,
+}
+
+/// The page that lists the kinds of problems.
+#[derive(Template)]
+#[template(path = "problems.html", config = "src/http/askama.toml")]
+pub struct ProblemsPage {
+    pub words: &'static Words,
+    pub root: &'static str,
+    pub kinds: &'static [Kind],
+}
+
+/// The page that explains one of them.
+#[derive(Template)]
+#[template(path = "problem.html", config = "src/http/askama.toml")]
+pub struct ProblemPage {
+    pub words: &'static Words,
+    pub root: &'static str,
+    pub kind: Kind,
+    pub said: &'static Said,
 }
 
 /// What a page tells the site that its links lead to.

@@ -1,9 +1,9 @@
-//! What the merchants' pages say, in Chinese and English: a table, so that neither language is forgotten.
+//! What the pages say, in Chinese and English: a table, so that neither language is forgotten.
 
 use actix_web::HttpRequest;
 use actix_web::http::header;
 
-use crate::http::problem::Kind;
+use crate::http::kind::{Kind, Said};
 use crate::platform::Title;
 
 /// One language.
@@ -33,21 +33,15 @@ pub struct Words {
     pub again: &'static str,
     pub vendor_said: &'static str,
     pub reference: &'static str,
+    pub problems_title: &'static str,
+    pub problems_lead: &'static str,
+    pub problems_all: &'static str,
+    pub this_time: &'static str,
     no_such: Said,
     expired: Said,
     refused: Said,
     too_often: Said,
     later: Said,
-}
-
-/// What is said of one trouble.
-pub struct Said {
-    /// What it is.
-    pub title: &'static str,
-    /// What that means.
-    pub what: &'static str,
-    /// What to do.
-    pub next: &'static str,
 }
 
 static ZH: Words = Words {
@@ -74,6 +68,10 @@ static ZH: Words = Words {
     again: "重新授权",
     vendor_said: "平台的答复",
     reference: "查询编号",
+    problems_title: "错误类型",
+    problems_lead: "每个错误答复的 type 都指向这里的一页，说明出了什么问题、可以怎么做。",
+    problems_all: "全部错误类型",
+    this_time: "答复中的 detail 写明这一次的具体情况，hint 是针对它的建议。用 request_id 可以在日志中找到这次请求。",
     no_such: Said {
         title: "没有这个授权入口", what: "链接中的应用在这里不存在。", next: "请检查链接是否完整，或向服务商索取正确的链接。"
     },
@@ -119,6 +117,10 @@ static EN: Words = Words {
     again: "Authorize again",
     vendor_said: "The platform's answer",
     reference: "Reference",
+    problems_title: "Kinds of problems",
+    problems_lead: "The type of every error leads to a page here that says what is wrong and what to do next.",
+    problems_all: "All kinds of problems",
+    this_time: "In the answer itself, detail says what it was this time, and hint what to do about just that. The log knows the request by its request_id.",
     no_such: Said {
         title: "There is no such authorization page",
         what: "The application named in this link does not exist here.",
@@ -178,7 +180,12 @@ impl Words {
         if self.lang == EN.lang { title.en } else { title.zh }
     }
 
-    /// What to say of a problem.
+    /// What is said of a kind of problem in this language.
+    pub fn of_kind(&self, kind: Kind) -> &'static Said {
+        if self.lang == EN.lang { kind.english() } else { kind.chinese() }
+    }
+
+    /// What to say of a problem to a merchant.
     pub fn trouble(&self, kind: Kind) -> &Said {
         match kind {
             Kind::NotFound | Kind::NotApplicable => &self.no_such,

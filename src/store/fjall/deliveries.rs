@@ -203,7 +203,7 @@ impl Store {
     pub fn delivery_page(&self, filter: &DeliveryFilter, after: Option<&Position>, limit: usize) -> Result<Page<Delivery>, LogError> {
         let after = match after {
             None => None,
-            Some(position) => Some(Place::read(position).ok_or_else(|| malformed("the position of a page"))?),
+            Some(position) => Some(Place::read(position).ok_or(LogError::NoPosition)?),
         };
         let page = Page { items: Vec::new(), next: None };
         let mut filling = Filling { filter, limit: limit.max(1), looked_at: 0, page, last: None };

@@ -49,7 +49,7 @@ impl EventLog for FjallLog {
     async fn page(&self, filter: &EventFilter, after: Option<&Position>, limit: usize) -> Result<Page<Event>, LogError> {
         let below = match after {
             None => u64::MAX,
-            Some(Position(text)) => text.parse().map_err(|_| malformed("the position of a page"))?,
+            Some(Position(text)) => text.parse().map_err(|_| LogError::NoPosition)?,
         };
         let filter = filter.clone();
         // Where the index says which events are on the page, to read it is little work: whoever comes first is served first.

@@ -26,7 +26,7 @@ impl ReadLog for FjallLog {
             None => None,
             Some(Position(text)) => {
                 let place = text.split_once('.').and_then(|(day, key)| Some((day.parse::<u32>().ok()?, hex::decode(key).ok()?)));
-                Some(place.ok_or_else(|| malformed("the position of a page"))?)
+                Some(place.ok_or(LogError::NoPosition)?)
             }
         };
         aside(&self.store, move |store| store.read_page(component.as_deref(), after, limit.max(1))).await

@@ -1,8 +1,11 @@
 //! `rollout`: bodies from flags and files, previews, and how watching ends.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use yizhan::cli::rollout::board::Pace;
+use yizhan::cli::rollout::progress::Progress;
 
 use super::service::{Answer, StandIn, ok};
 use super::{command, run};
@@ -243,4 +246,22 @@ fn ctrl_c_ends_the_watching_and_not_the_rollout() {
     assert_eq!(ran.code, 1, "nobody saw how it ended");
     assert!(ran.err.contains("come back with: yizhan rollout watch rol_1"), "{}", ran.err);
     assert!(service.lines().iter().all(|line| line.starts_with("GET ")), "{:?}", service.lines());
+}
+
+#[test]
+fn the_time_that_is_left_goes_by_those_who_go_all_the_way() {
+    let minute = Duration::from_secs(60);
+    let begun = Instant::now();
+    let at = |counts: Value, skipped: u64| Progress::read(&progress("running", counts, skipped)).unwrap();
+    let mut pace = Pace::default();
+    let first = at(json!({"queued": 100}), 0);
+    // Within a minute eighty are refused or left out: nobody knows yet how long audits take.
+    let second = at(json!({"queued": 18, "in_audit": 2, "failed": 40}), 40);
+    pace.note(begun, first.gone_through());
+    pace.note(begun + minute, second.gone_through());
+    assert_eq!((second.ended(), pace.per_minute(), pace.left(&second)), (80, None, None));
+    // In the next one one is released and one rejected by the auditors: eighteen more take nine such minutes and longer.
+    let third = at(json!({"queued": 18, "released": 1, "rejected": 1, "failed": 40}), 40);
+    pace.note(begun + minute * 2, third.gone_through());
+    assert_eq!((third.ended(), pace.per_minute(), pace.left(&third)), (82, Some(1.0), Some(minute * 18)));
 }

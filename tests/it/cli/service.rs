@@ -140,7 +140,7 @@ fn a_refusal_of_the_service_is_told_with_detail_hint_and_request() {
     let ran = StandIn::answering([(502, "text/html", b"<html>".to_vec())]).run(&["token", "douyin"]);
     assert_eq!(ran.err, "error: the service answered 502 Bad Gateway\n");
     let ran = StandIn::answering([(200, "text/html", b"<html>".to_vec())]).run(&["token", "douyin"]);
-    assert!(ran.err.starts_with("error: the answer is not JSON\nhint: "), "{}", ran.err);
+    assert!(ran.err.starts_with("error: the answer is not a JSON object\nhint: "), "{}", ran.err);
 }
 
 #[test]
@@ -386,4 +386,46 @@ fn attributes_are_listed_changed_and_read_from_a_file() {
     let body = |index: usize| serde_json::from_str::<Value>(&service.asked()[index].body).unwrap();
     assert_eq!(body(2), json!({"add_tags": ["new"], "remove_tags": [], "variables": {"n": 3, "shop": "小店", "x": null}}));
     assert_eq!(body(3), json!({"mode": "merge", "items": [{"authorizer": "tt1"}, {"authorizer": "tt2"}]}));
+}
+
+#[test]
+fn an_answer_of_somebody_else_is_no_success() {
+    let kinds = [(200, "text/html", &b"<p>hello"[..]), (200, "application/json", b""), (204, "", b""), (200, "application/json", b"[1]")];
+    for (status, kind, body) in kinds.into_iter().chain([(200, "application/json", &b"null"[..])]) {
+        let commands: [&[&str]; 6] = [
+            &["token", "douyin"],
+            &["events", "show", "evt_1"],
+            &["events", "replay", "evt_1"],
+            &["deliveries", "retry", "dlv_1"],
+            &["rollout", "pause", "rol_1", "--json"],
+            &["reconcile", "douyin"],
+        ];
+        for arguments in commands {
+            let ran = StandIn::answering([(status, kind, body.to_vec())]).run(arguments);
+            assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{arguments:?} {body:?}");
+            assert!(ran.err.contains("the answer is not a JSON object\nhint: does --url name"), "{}", ran.err);
+        }
+        let ran = StandIn::answering([(status, kind, body.to_vec())]).run(&["events", "tail"]);
+        assert!(ran.code == 1 && ran.err.contains("no stream of events\nhint: does --url name"), "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_list_that_goes_round_in_a_circle_is_not_followed_for_ever() {
+    for arguments in [&["events", "list", "--limit", "1000"][..], &["events", "export"], &["rollout", "list"]] {
+        let page = ok(json!({"items": [], "next_cursor": "same"}));
+        let service = StandIn::answering([page.clone(), page.clone(), page]);
+        let ran = service.run(arguments);
+        assert!(ran.code == 1 && ran.err.contains("goes round in a circle"), "{}", ran.err);
+        assert_eq!(service.lines().len(), 2);
+    }
+}
+
+#[test]
+fn words_of_a_refusal_cannot_command_the_terminal() {
+    let body = json!({"title": "\u{1b}[2Jno", "detail": "a\rb\u{9b}1m", "hint": "x\u{7}y", "request_id": "r\u{0}", "vendor": {"message": "\u{1b}]0;z\u{7f}"}, "\u{1b}c": 1});
+    let ran = StandIn::answering([problem(502, body)]).run(&["token", "douyin"]);
+    assert_eq!(ran.code, 1);
+    assert!(!ran.err.chars().any(|c| c.is_control() && c != '\n'), "{:?}", ran.err);
+    assert!(ran.err.contains("no: a") && ran.err.contains("hint: x"), "{:?}", ran.err);
 }

@@ -1,9 +1,9 @@
 //! Who may do what.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{ask, failed_audit, get, get_as, items, post_as, send, world_with_keys};
+use super::{ask, failed_audit, get, get_as, items, post, post_as, send, world_with_keys};
 use crate::world::{KEY, World};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,4 +135,60 @@ async fn a_key_is_read_from_the_authorization_header_in_the_usual_forms_only() {
     let answer = send(world.client.get(format!("{}/v1/components?key={KEY}", world.base))).await;
     assert_eq!(answer.status, 401, "never from the query string");
     assert_eq!(ask(&world, Method::HEAD, "/v1/components").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_narrowed_key_cannot_tell_what_is_anothers_from_what_is_not_there() {
+    let keys: &[&str] = &["events:read@douyin", "events:replay@douyin", "playbooks:write@douyin"];
+    let world = world_with_keys(&[("narrow", keys)]).await;
+    failed_audit(&world, "baidu", "a reason").await;
+    let event = items(&get(&world, "/v1/events").await)[0]["id"].as_str().unwrap().to_owned();
+    let steps = json!([{"operation": "package.list"}]);
+    let body = json!({"name": "theirs", "on": "audit.failed", "components": ["baidu"], "steps": steps.clone()});
+    assert_eq!(post(&world, "/v1/playbooks", body).await.status, 201);
+    for component in ["baidu", "douyin"] {
+        let push = send(world.client.post(format!("{}/callback/{component}/message", world.base)).body("no push")).await;
+        assert!((400..500).contains(&push.status), "{}", push.status);
+    }
+    let refused = items(&get(&world, "/v1/rejected").await);
+    let refused_of = |name: &str| refused.iter().find(|one| one["component"] == name).map(|one| one["id"].clone()).unwrap();
+    let ask = async |method: Method, path: &str, body: Value| {
+        let request = world.client.request(method, format!("{}{path}", world.base)).bearer_auth("yzk_narrow");
+        let answer = send(request.body(body.to_string())).await;
+        let mut told = answer.json();
+        told.as_object_mut().unwrap().shift_remove("request_id");
+        (answer.status, told.to_string())
+    };
+
+    for method in [Method::GET, Method::DELETE] {
+        let (theirs, nobodys) =
+            (ask(method.clone(), "/v1/playbooks/theirs", json!({})), ask(method.clone(), "/v1/playbooks/others", json!({})));
+        let (theirs, nobodys) = (theirs.await, nobodys.await);
+        assert_eq!((theirs.0, theirs.1.replace("theirs", "others")), nobodys, "{method}");
+        assert_eq!(nobodys.0, 404);
+    }
+    let mine = json!({"on": "audit.failed", "components": ["douyin"], "steps": steps});
+    let (status, told) = ask(Method::PUT, "/v1/playbooks/theirs", mine).await;
+    assert!(status == 409 && told.contains("there is a playbook of that name already") && !told.contains("baidu"), "{told}");
+    assert_eq!(get(&world, "/v1/playbooks/theirs").await.json()["components"], json!(["baidu"]));
+
+    let all = "/v1/rejected/reprocess";
+    let (theirs, nobodys) =
+        (ask(Method::POST, all, json!({"component": "baidu"})).await, ask(Method::POST, all, json!({"component": "other"})).await);
+    assert_eq!((theirs.0, theirs.1.replace("baidu", "other")), nobodys);
+    assert_eq!(nobodys.0, 403);
+    for ids in [json!([refused_of("baidu")]), json!(["rej_00000000000000000000000000000000"])] {
+        assert_eq!(ask(Method::POST, all, json!({"ids": ids})).await, (200, json!({"accepted": 0, "still_refused": 1}).to_string()));
+    }
+    let both = json!({"ids": [refused_of("douyin"), refused_of("baidu")]});
+    assert_eq!(ask(Method::POST, all, both).await, (200, json!({"accepted": 0, "still_refused": 2}).to_string()));
+
+    let greeting = async |last_seen: &str| {
+        let request = world.client.get(format!("{}/v1/events/stream", world.base)).bearer_auth("yzk_narrow");
+        let mut response = request.header("last-event-id", last_seen).send().await.unwrap();
+        String::from_utf8(response.chunk().await.unwrap().unwrap().to_vec()).unwrap()
+    };
+    let unknown = greeting("evt_00000000000000000000000000000001").await;
+    assert!(unknown.contains("not known here"), "{unknown}");
+    assert_eq!(greeting(&event).await, unknown);
 }

@@ -1,6 +1,12 @@
 //! Events and deliveries, listed and shown.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
+use yizhan::fanout::delivery::DeliveryFilter;
+use yizhan::http::list::Listing;
+use yizhan::http::parameters::Query;
+use yizhan::inbox::{EventFilter, Position};
 use yizhan::platform::twin::Verdict;
 
 use super::{Answer, delivered, failed_audit, get, items, post};
@@ -148,4 +154,26 @@ async fn one_event_is_replayed_to_whom_is_named_or_to_all_that_match() {
     let wrong = post(&world, &format!("/v1/events/{id}/replay"), json!({ "subscription": "nobody", "colour": 1 })).await;
     assert_eq!(wrong.bad(), ["subscription", "colour"]);
     assert_eq!(post(&world, &format!("/v1/events/{id}/replay"), json!({ "subscription": "yizhan-vault" })).await.bad(), ["subscription"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_made_up_position_is_a_bad_cursor_and_no_fault_of_the_store() {
+    let world = World::new().await;
+    for (path, cursor) in ["", "x", "-1", "\0", "99999999999999999999999"].into_iter().flat_map(|after| {
+        let after = Position(after.to_owned());
+        let nothing = || Query::parse("");
+        [
+            ("/v1/events", Listing::read("events", nothing(), EventFilter::default()).unwrap().cursor(&after).unwrap()),
+            ("/v1/deliveries", Listing::read("deliveries", nothing(), DeliveryFilter::default()).unwrap().cursor(&after).unwrap()),
+            (
+                "/v1/audit",
+                Listing::read("audit", nothing(), BTreeMap::from([(String::from("component"), None::<()>)]))
+                    .unwrap()
+                    .cursor(&after)
+                    .unwrap(),
+            ),
+        ]
+    }) {
+        assert_eq!(get(&world, &format!("{path}?cursor={cursor}")).await.bad(), ["cursor"], "{path}");
+    }
 }

@@ -1,5 +1,6 @@
 //! Query strings and JSON bodies, read strictly.
 
+use serde_json::Value;
 use yizhan::clock::Timestamp;
 use yizhan::fanout::delivery::Status;
 use yizhan::http::parameters::{Members, Query};
@@ -83,4 +84,23 @@ fn a_member_that_is_null_counts_as_not_given() {
     assert_eq!(members.take::<String>("subscription"), None);
     members.need::<u64>("generation");
     assert_eq!(names(&members.finish().unwrap_err()), ["generation"]);
+}
+
+#[test]
+fn a_member_named_twice_is_refused_at_any_depth() {
+    for (body, name) in [
+        (r#"{"dry_run":true,"dry_run":false}"#, "dry_run"),
+        (r#"{"filter":{"component":"a","component":"b"}}"#, "component"),
+        (r#"{"items":[{"tags":[]},{"tags":[],"tags":["x"]}]}"#, "tags"),
+        (r#"{"a":1,"\u0061":2}"#, "a"),
+        (r#"{"a":null,"a":null}"#, "a"),
+    ] {
+        let problem = Members::parse(body.as_bytes()).unwrap_err();
+        assert_eq!(problem.kind(), Kind::BadRequest, "{body}");
+        assert!(problem.detail().starts_with(&format!("the body names `{name}` twice at line 1")), "{}", problem.detail());
+    }
+    let kept = r#"{"z":1,"a":[{"a":-1},{"a":1.5}],"n":18446744073709551615,"s":"\u9a7f","t":true,"u":null,"e":{}}"#;
+    let read = Value::Object(Members::parse(kept.as_bytes()).unwrap().all());
+    assert_eq!(read, serde_json::from_str::<Value>(kept).unwrap(), "everything else is read as it is");
+    assert_eq!(read.to_string(), serde_json::from_str::<Value>(kept).unwrap().to_string(), "in its order");
 }

@@ -13,6 +13,9 @@ use yizhan::outbound::SendError;
 use yizhan::platform::{ApiError, Class};
 use yizhan::vault::VaultError;
 
+use super::{get, send};
+use crate::world::World;
+
 async fn body(answer: HttpResponse) -> Value {
     serde_json::from_slice(&actix_web::body::to_bytes(answer.into_body()).await.unwrap()).unwrap()
 }
@@ -112,4 +115,61 @@ async fn the_vendors_own_code_and_words_are_inside() {
         json!({ "code": "40013", "message": "invalid appid", "class": "configuration", "advice": "renew the secret" })
     );
     assert_eq!(body["hint"], "renew the secret");
+}
+
+#[test]
+fn every_kind_says_in_both_languages_what_is_wrong_and_what_to_do() {
+    let is_chinese = |text: &str| text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
+    let mut said = BTreeSet::new();
+    for kind in Kind::ALL {
+        assert_eq!(Kind::named(kind.slug()), Some(*kind));
+        let (en, zh) = (kind.english(), kind.chinese());
+        assert_eq!(en.title, kind.title(), "answers and pages have one title");
+        for text in [en.title, en.what, en.next] {
+            assert!(!text.is_empty() && !is_chinese(text) && said.insert(text), "{kind:?}: {text}");
+        }
+        for text in [zh.title, zh.what, zh.next] {
+            assert!(is_chinese(text) && said.insert(text), "{kind:?}: {text}");
+        }
+        for text in [en.what, en.next, zh.what, zh.next] {
+            assert!(text.ends_with(['.', '。']), "{kind:?}: {text}");
+        }
+    }
+    assert_eq!(Kind::named("nothing"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_type_of_an_error_leads_to_a_page_that_explains_it() {
+    let world = World::new().await;
+    let open = async |path: &str, language: &str| {
+        send(world.client.get(format!("{}{path}", world.base)).header("accept-language", language)).await
+    };
+    let error = get(&world, "/v1/components/nobody").await.json();
+    let page = open(error["type"].as_str().unwrap(), "en").await;
+    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+    assert!(page.text.contains(error["title"].as_str().unwrap()), "{}", page.text);
+
+    for (language, lang) in [("zh-CN,zh;q=0.9", "zh-CN"), ("en", "en")] {
+        let list = open("/problems", language).await;
+        assert_eq!((list.status, list.header("content-language")), (200, lang));
+        assert!(list.text.contains("href=\"assets/yizhan.css\""));
+        for kind in Kind::ALL {
+            let said = if lang == "en" { kind.english() } else { kind.chinese() };
+            let link = format!("problems/{}?lang={lang}", kind.slug());
+            assert!(list.text.contains(&format!("href=\"{link}\"")) && list.text.contains(said.title), "{kind:?}");
+            // The other language is asked for by the browser: what was chosen stays.
+            let page = open(&format!("/{link}"), if lang == "en" { "zh" } else { "en" }).await;
+            assert_eq!((page.status, page.header("content-language")), (200, lang), "{kind:?}");
+            let shown = page.text.replace("&#39;", "'");
+            for text in [said.title, said.what, said.next, kind.slug()] {
+                assert!(shown.contains(text), "{kind:?}: {text}");
+            }
+            assert!(page.text.contains(&kind.status().as_u16().to_string()) && page.text.contains("href=\"../assets/yizhan.css\""));
+            assert!(!page.text.contains("style=") && !page.text.contains("<script"));
+        }
+    }
+    for path in ["/problems/nothing", "/problems/%3Cscript%3E", "/problems/NO-TICKET", "/problems/", "/problems/no-ticket/"] {
+        let nothing = open(path, "en").await;
+        assert_eq!((nothing.status, nothing.problem().as_str()), (404, "not-found"), "{path}");
+    }
 }

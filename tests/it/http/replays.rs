@@ -75,5 +75,6 @@ async fn a_replay_of_everything_must_be_said_and_bad_members_are_named() {
     assert_eq!(bad, ["dry_run", "filter.colour", "filter.status", "filter.type", "rate", "subscription"]);
     for rate in [0, 10_001] {
         assert_eq!(post(&world, "/v1/replays", json!({ "filter": {}, "rate": rate })).await.bad(), ["rate"]);
+        assert_eq!(post(&world, "/v1/replays", json!({ "filter": {}, "rate": rate, "dry_run": true })).await.bad(), ["rate"]);
     }
 }

@@ -55,9 +55,17 @@ async fn bad_members_are_named_all_at_once() {
     .bad();
     bad.sort();
     assert_eq!(bad, ["colour", "components", "events", "name", "ordering", "url"]);
-    for (member, value) in
-        [("url", json!("ftp://x")), ("events", json!([])), ("name", json!("a b")), ("secret", json!("short")), ("retry", json!(["soon"]))]
-    {
+    for (member, value) in [
+        ("name", json!(".")),
+        ("name", json!("..")),
+        ("url", json!("https://bot.example.com/hook\r\nX-Evil: 1")),
+        ("url", json!(" https://bot.example.com/hook")),
+        ("url", json!("ftp://x")),
+        ("events", json!([])),
+        ("name", json!("a b")),
+        ("secret", json!("short")),
+        ("retry", json!(["soon"])),
+    ] {
         let mut body = bot(&world);
         body[member] = value;
         let answer = post(&world, "/v1/subscriptions", body).await;

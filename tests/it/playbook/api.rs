@@ -166,7 +166,7 @@ async fn a_check_names_the_merchants_that_lack_a_variable_and_writes_nothing() {
         put(&world, "douyin", json!({"on": "audit.failed", "components": ["douyin"], "steps": [{"operation": "package.list"}]})).await.0,
         201
     );
-    assert_eq!(ask(&world, Method::DELETE, "/v1/playbooks/douyin", narrow, &json!({})).await.0, 403);
+    assert_eq!(ask(&world, Method::DELETE, "/v1/playbooks/douyin", narrow, &json!({})).await.0, 404);
     let (_, list) = ask(&world, Method::GET, "/v1/playbooks", narrow, &json!({})).await;
     assert_eq!(list["items"].as_array().unwrap().len(), 1, "{list}");
 }
@@ -205,4 +205,32 @@ async fn a_run_that_waits_for_a_person_is_not_late() {
     let id = run["id"].as_str().unwrap();
     assert_eq!(world.post(&format!("/v1/runs/{id}/approve"), json!({})).await.0, 200);
     run_of(&world, "patient", "done").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_names_a_playbook_does_no_deeds_for_events_that_are_none_of_its() {
+    let world = World::new().await;
+    world.granted("baidu", APP).await;
+    world.granted("douyin", "tt0123456789abcdef").await;
+    let (status, made) = put(&world, "look", look()).await;
+    assert_eq!(status, 201, "{made}");
+    world.simulator.audit("baidu", APP, "1.0.0", &Verdict::Failed(String::from("one"))).await.unwrap();
+    run_of(&world, "look", "done").await;
+    // Those of another component, and grants: it is for failed audits at Baidu.
+    world.simulator.audit("douyin", "tt0123456789abcdef", "1.0.0", &Verdict::Failed(String::from("two"))).await.unwrap();
+    for list in ["component=douyin&type=audit.failed", "component=baidu&type=authorization.granted"] {
+        let event = world.get(&format!("/v1/events?{list}")).await.1["items"][0]["id"].as_str().unwrap().to_owned();
+        let (status, replayed) = world.post(&format!("/v1/events/{event}/replay"), json!({"subscription": "look"})).await;
+        assert_eq!(status, 202, "{replayed}");
+        let delivery = replayed["deliveries"][0]["id"].as_str().unwrap().to_owned();
+        let settled = world
+            .until("the delivery", async || {
+                let (_, shown) = world.get(&format!("/v1/deliveries/{delivery}")).await;
+                (shown["status"] != "pending").then_some(shown)
+            })
+            .await;
+        assert_eq!((&settled["status"], &settled["attempts"][0]["answer"]), (&json!("delivered"), &json!("it is not for such events")));
+    }
+    let (_, runs) = world.get("/v1/runs").await;
+    assert_eq!(runs["items"].as_array().unwrap().len(), 1, "{runs}");
 }
