@@ -86,6 +86,9 @@ pub struct Book {
     news: watch::Sender<u64>,
     /// Whom reconciling asks about at this moment: it tells what it finds itself.
     asking: Mutex<HashSet<(String, String)>>,
+    /// By component and authorizer: a submission of which nobody knows what came, while a later one stands in its place. It comes back when that one
+    /// certainly did not take place, as a vendor refuses one while another is in audit.
+    in_doubt: Mutex<HashMap<(String, String), Submission>>,
     /// Takes what is overheard. Weak: the inbox's handlers lead back here.
     inbox: OnceLock<Weak<Inbox>>,
 }
@@ -102,8 +105,8 @@ impl Book {
             open.insert(name.to_owned(), ledger.submissions(name).await?.into_iter().collect());
         }
         let (open, writing, news) = (Mutex::new(open), tokio::sync::Mutex::default(), watch::Sender::new(0));
-        let (asking, inbox) = (Mutex::default(), OnceLock::new());
-        Ok(Arc::new(Self { ledger, components, after, open, writing, news, asking, inbox }))
+        let (asking, in_doubt, inbox) = (Mutex::default(), Mutex::default(), OnceLock::new());
+        Ok(Arc::new(Self { ledger, components, after, open, writing, news, asking, in_doubt, inbox }))
     }
 
     /// From now on what others are answered is told to that inbox too, where it shows an end that is awaited.
@@ -203,6 +206,16 @@ impl Book {
         self.write(component.name(), vec![(place, Some(submission))]).await
     }
 
+    /// Puts that into the place of what is in doubt of an authorizer, and gives back what was.
+    fn doubt(&self, component: &str, authorizer: &str, submission: Option<Submission>) -> Option<Submission> {
+        let whom = (component.to_owned(), authorizer.to_owned());
+        let mut in_doubt = self.in_doubt.lock().unwrap_or_else(PoisonError::into_inner);
+        match submission {
+            Some(submission) => in_doubt.insert(whom, submission),
+            None => in_doubt.remove(&whom),
+        }
+    }
+
     /// Durable first, then in memory.
     async fn write(&self, component: &str, changes: Vec<(Place, Option<Submission>)>) -> Result<(), LogError> {
         self.ledger.write(component, &changes).await?;
@@ -240,6 +253,7 @@ impl Book {
             // Sent before it was answered: the verdict may lie between the two.
             submission.submitted_at = noted.submitted_at;
             changes.push((unanswered, None));
+            self.doubt(name, authorizer, None);
         }
         changes.push((place(component, authorizer, &submission), Some(submission)));
         self.write(name, changes).await
@@ -325,6 +339,8 @@ impl Observer for Book {
         };
         let _alone = self.writing.lock().await;
         let noted = self.fresh(Awaited::Audit, tried.params, tried.at);
+        let before = self.held().get(tried.component).and_then(|open| open.get(&unanswered(authorizer))).cloned();
+        self.doubt(tried.component, authorizer, before);
         if let Err(error) = self.write(tried.component, vec![(unanswered(authorizer), Some(noted))]).await {
             tracing::warn!(component = tried.component, authorizer, %error, "a submission was not noted: its end is only heard of by push");
         }
@@ -338,7 +354,8 @@ impl Observer for Book {
             return;
         }
         let _alone = self.writing.lock().await;
-        if let Err(error) = self.write(tried.component, vec![(unanswered(authorizer), None)]).await {
+        let before = self.doubt(tried.component, authorizer, None);
+        if let Err(error) = self.write(tried.component, vec![(unanswered(authorizer), before)]).await {
             tracing::warn!(component = tried.component, authorizer, %error, "a submission that failed is still noted");
         }
     }

@@ -10,8 +10,9 @@ use yizhan::platform::looks::AuditLook;
 use yizhan::platform::twin::Verdict;
 use yizhan::reconcile::audits::{Answer, read};
 use yizhan::reconcile::{Awaited, Submission};
+use yizhan::simulator::fault::{CallFault, CallTrouble};
 
-use super::{PLATFORMS, app_id, delivered, done, events, lose_pushes, reconcile, refuse_unheard, submit};
+use super::{PLATFORMS, app_id, delivered, done, events, lose_pushes, patiently, reconcile, refuse_unheard, submit};
 use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,6 +141,31 @@ async fn a_refused_submission_is_not_waited_for_and_hides_no_earlier_one() {
     submit(&world, "kuaishou", false).await;
     assert_ne!(world.post(&path, json!({})).await.0, 200, "one is in audit already");
     assert_eq!(waiting().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submission_of_which_nobody_knows_is_waited_for_though_the_next_one_is_refused() {
+    let world = World::new().await;
+    world.granted("kuaishou", app_id("kuaishou")).await;
+    done(&world, "kuaishou", "package.upload", json!({"template_id": 12, "version": "1.0.0", "description": "spring"})).await;
+    let fail = |matching: &str, trouble: CallTrouble, times: u32| {
+        world.simulator.fail_calls("kuaishou", CallFault { matching: matching.to_owned(), trouble, times }).unwrap();
+    };
+    fail("/package/audit", CallTrouble::LostAnswer, 1);
+    // It is asked for once before the submission, then for what became of it.
+    fail("/package/versions", CallTrouble::SlowMs(1), 1);
+    fail("/package/versions", CallTrouble::NotHeard, 4);
+    let path = format!("/v1/components/kuaishou/authorizers/{}/operations/audit.submit", app_id("kuaishou"));
+    let (status, told) = patiently(&world, world.post(&path, json!({}))).await;
+    assert_eq!((status, told["type"].as_str()), (504, Some("/problems/outcome-unknown")), "{told}");
+    let waiting = async || world.get("/v1/components/kuaishou").await.1["reconcile"]["audits"]["waiting"].clone();
+    assert_eq!(waiting().await, 1);
+    let (status, refused) = patiently(&world, world.post(&path, json!({}))).await;
+    assert_eq!(status, 502, "it is in audit already: {refused}");
+    assert_eq!(waiting().await, 1, "the first one");
+    refuse_unheard(&world, "kuaishou", "too plain").await;
+    world.advance(Duration::from_secs(60));
+    assert_eq!(reconcile(&world, "kuaishou").await["audits"]["found"], 1);
 }
 
 /// A process that dies after the event and before the submission is forgotten leaves both; one that dies before the event leaves the submission.
