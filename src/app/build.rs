@@ -248,7 +248,7 @@ fn of_rollouts(config: &Config) -> rollout::Options {
     let settings = &config.rollout;
     let waits = rollout::settle::Waits { poll: settings.poll, quota: settings.quota_pause, longest: settings.longest_pause };
     let rate = (settings.rate > 0).then_some(settings.rate);
-    rollout::Options { waits, concurrency: settings.concurrency, most: settings.most, rate }
+    rollout::Options { waits, concurrency: settings.concurrency, most: settings.most, rate, grace: config.server.shutdown_grace }
 }
 
 /// The vault's store, and the vault with all that memory holds of it.

@@ -24,6 +24,7 @@ mod worker;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
@@ -52,6 +53,8 @@ pub struct Options {
     pub most: u32,
     /// Steps of one component that are begun per second, over all its rollouts; `None`: any number.
     pub rate: Option<u32>,
+    /// How long steps under way may take when the service stops.
+    pub grace: Duration,
 }
 
 /// Why a rollout was not made or steered.

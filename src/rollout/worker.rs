@@ -47,7 +47,7 @@ struct Picked {
 }
 
 impl Rollouts {
-    /// Works until shutdown, then lets what is under way finish.
+    /// Works until shutdown, then lets what is under way finish, within the grace period.
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
         // The last process may have ended after the last item did and before the rollout was told so.
         let left: Vec<RolloutId> = locked(&self.floor).active.keys().copied().collect();
@@ -74,7 +74,19 @@ impl Rollouts {
                 () = self.clock.sleep_until(next.map_or(nap, |next| next.min(nap))) => {}
             }
         }
-        while tasks.join_next().await.is_some() {}
+        self.finish(tasks).await;
+    }
+
+    /// Waits for steps under way. What does not end within the grace period is left as a crash would leave it: the next start asks the vendor what
+    /// came of it.
+    async fn finish(&self, mut tasks: JoinSet<()>) {
+        let until = self.clock.now().checked_add(self.options.grace).unwrap_or(Timestamp::MAX);
+        tokio::select! {
+            () = async { while tasks.join_next().await.is_some() {} } => return,
+            () = self.clock.sleep_until(until) => {}
+        }
+        tracing::warn!(steps = tasks.len(), "steps of rollouts did not end within the grace period; the next start goes on with them");
+        tasks.shutdown().await;
     }
 
     /// Marks those whose turn it is as busy, and says when the next turn comes.

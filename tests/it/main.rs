@@ -23,6 +23,7 @@ mod event_type;
 mod every_platform;
 mod fanout;
 mod faults;
+mod former_stores;
 mod fuzz;
 mod hostile;
 mod http;

@@ -1,6 +1,8 @@
 //! A whole deployment in one process: service on a free port, store in a temporary folder, simulator, handler, one movable clock.
 
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +51,8 @@ pub struct Setting {
     pub vendors: Option<Arc<dyn Vendors>>,
     /// More lines of `[server]`.
     pub server: String,
+    /// A store that is there already, of which a copy is taken, and the moment at which it was left.
+    pub left: Option<(PathBuf, Timestamp)>,
 }
 
 impl World {
@@ -61,12 +65,19 @@ impl World {
             // Lines are written at once: nobody waits for the end of a test's.
             let _ = yizhan::telemetry::log(yizhan::telemetry::Format::Text, "info", Some(&level), true);
         }
-        let clock = Arc::new(ManualClock::starting_at("2026-11-20T07:00:00Z".parse::<Timestamp>().unwrap()));
+        let folder = tempfile::tempdir().unwrap();
+        let begins = match &setting.left {
+            Some((store, at)) => {
+                copy_all(store, folder.path());
+                *at
+            }
+            None => "2026-11-20T07:00:00Z".parse().unwrap(),
+        };
+        let clock = Arc::new(ManualClock::starting_at(begins));
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let manners = Manners { retries: 0, ..Manners::default() };
         let simulator = Simulator::start(free, clock.clone() as Arc<dyn Clock>, manners).await.unwrap();
         let handler = Handler::start(Secret::new(SECRET), clock.clone()).unwrap();
-        let folder = tempfile::tempdir().unwrap();
         let subscriptions = setting.subscriptions.unwrap_or_else(|| {
             format!("[[subscriptions]]\nname = \"handler\"\nurl = \"{}\"\nsecret = \"{SECRET}\"\nevents = [\"*\"]\n", handler.url())
         });
@@ -84,7 +95,7 @@ impl World {
     }
 
     /// Where the store is.
-    pub fn store(&self) -> &std::path::Path {
+    pub fn store(&self) -> &Path {
         self.folder.path()
     }
 
@@ -107,7 +118,18 @@ impl World {
         if let Some((server, work, app)) = self.running.take() {
             server.stop().await;
             app.shutdown.request();
-            assert_eq!(work.finished().await, None);
+            // Who waits for a moment on the clock is let go when that comes.
+            let ticking = async {
+                loop {
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                    self.advance(Duration::from_secs(5));
+                }
+            };
+            let cause = tokio::select! {
+                cause = work.finished() => cause,
+                () = ticking => unreachable!("time does not end"),
+            };
+            assert_eq!(cause, None);
             // The server's threads let go of the store a moment after the server has stopped.
             while Arc::strong_count(&app) > 1 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -183,7 +205,7 @@ async fn start(
 }
 
 /// `[server]`, `[store]`, `[fanout]` and the key of a test deployment.
-pub fn configuration(folder: &std::path::Path, base: &str) -> String {
+pub fn configuration(folder: &Path, base: &str) -> String {
     let listen = base.strip_prefix("http://").unwrap();
     let hash = hex::encode(digest::sha256(&[KEY.as_bytes()]));
     format!(
@@ -191,6 +213,19 @@ pub fn configuration(folder: &std::path::Path, base: &str) -> String {
          [fanout]\nallow_private = [\"127.0.0.0/8\"]\n[[api_keys]]\nname = \"test\"\nhash = \"sha256:{hash}\"\nscopes = [\"*\"]\n",
         json!(format!("file:{}", folder.display()))
     )
+}
+
+/// Copies a folder with everything in it.
+pub fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_all(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }
 
 pub async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {

@@ -15,7 +15,7 @@ use yizhan::store::fjall::{FjallLog, LogOptions};
 
 use super::station::{MERCHANTS, Start, Station, token_address};
 use super::times;
-use crate::world::MASTER_KEY;
+use crate::world::{MASTER_KEY, copy_all};
 
 /// How a file is harmed, at a place given in hundredths of what it holds.
 #[derive(Debug, Clone, Copy)]
@@ -40,18 +40,6 @@ impl Harm {
             Self::Cut(place) => bytes.truncate(at(place)),
         }
         fs::write(file, bytes).unwrap();
-    }
-}
-
-fn copy_all(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_all(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
     }
 }
 

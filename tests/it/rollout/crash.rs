@@ -296,6 +296,7 @@ pub const OPTIONS: Options = Options {
     concurrency: 4,
     most: 8,
     rate: None,
+    grace: Duration::from_secs(20),
 };
 
 const PLATFORMS: [&str; 4] = ["baidu", "douyin", "kuaishou", "alipay"];
@@ -438,4 +439,23 @@ async fn a_release_under_way_when_a_rollback_is_asked_for_is_taken_back_when_it_
     }
     taken_back(&world, id, "both").await;
     running.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_waits_no_longer_than_the_grace_period_for_a_step() {
+    let world = Arc::new(World::default());
+    let fate = Fate::after(7);
+    let process = Arc::new(Process { world: world.clone(), fate: fate.clone(), platform: "baidu" });
+    let rollouts = Rollouts::open(process.clone(), process.clone(), process.clone(), process.clone(), OPTIONS).await.unwrap();
+    rollouts.create(spec(), None).await.unwrap();
+    let shutdown = Shutdown::default();
+    let running = tokio::spawn(rollouts.run(shutdown.clone()));
+    // From here on the step that is under way never ends.
+    fate.dead.subscribe().wait_for(|dead| *dead).await.unwrap();
+    shutdown.request();
+    tokio::time::timeout(Duration::from_secs(20), running).await.expect("the stop is waited for").unwrap();
+
+    live(&world, "baidu", &Fate::after(usize::MAX), false).await;
+    let deeds = world.deeds.lock().unwrap().clone();
+    assert!(deeds.len() == 6 && deeds.values().all(|times| *times == 1), "{deeds:?}");
 }
