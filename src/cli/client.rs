@@ -73,7 +73,7 @@ const OPERATION: Duration = Duration::from_secs(330);
 impl Client {
     /// `GET`, answered with JSON. `path` is given in segments, which are escaped here.
     pub async fn get(&self, path: &[&str], query: &Query) -> anyhow::Result<Value> {
-        let response = self.send(self.request(Method::GET, path, query).timeout(ORDINARY)).await?;
+        let response = self.send(self.request(Method::GET, path, query)?.timeout(ORDINARY)).await?;
         Self::json(response).await
     }
 
@@ -84,19 +84,19 @@ impl Client {
 
     /// Any method with JSON, answered with JSON.
     pub async fn ask(&self, method: Method, path: &[&str], body: &Value) -> anyhow::Result<Value> {
-        let request = self.request(method, path, &Query::new()).timeout(ORDINARY);
+        let request = self.request(method, path, &Query::new())?.timeout(ORDINARY);
         let response = self.send(request.header(header::CONTENT_TYPE, "application/json").body(body.to_string())).await?;
         Self::json(response).await
     }
 
     /// `DELETE`, answered with nothing.
     pub async fn delete(&self, path: &[&str]) -> anyhow::Result<()> {
-        self.send(self.request(Method::DELETE, path, &Query::new()).timeout(ORDINARY)).await.map(drop)
+        self.send(self.request(Method::DELETE, path, &Query::new())?.timeout(ORDINARY)).await.map(drop)
     }
 
     /// `POST` of JSON, answered with anything: its content type and its bytes. Operations may take minutes, polls included.
     pub async fn post_any(&self, path: &[&str], body: &Value, headers: &[(&'static str, &str)]) -> anyhow::Result<(String, Vec<u8>)> {
-        let mut request = self.request(Method::POST, path, &Query::new()).timeout(OPERATION);
+        let mut request = self.request(Method::POST, path, &Query::new())?.timeout(OPERATION);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -109,14 +109,18 @@ impl Client {
 
     /// `GET` of something long: no limit on the whole, but on the silence between two pieces.
     pub async fn open(&self, path: &[&str], query: &Query, headers: &[(&'static str, &str)]) -> anyhow::Result<reqwest::Response> {
-        let mut request = self.request(Method::GET, path, query);
+        let mut request = self.request(Method::GET, path, query)?;
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         self.send(request).await
     }
 
-    fn request(&self, method: Method, path: &[&str], query: &Query) -> reqwest::RequestBuilder {
+    fn request(&self, method: Method, path: &[&str], query: &Query) -> anyhow::Result<reqwest::RequestBuilder> {
+        // A URL leaves such segments out, and another address would be asked than the one that was meant.
+        if let Some(segment) = path.iter().find(|segment| matches!(**segment, "" | "." | "..")) {
+            return Err(hinted(format!("`{segment}` is no name and no id"), "write it as the lists show it").into());
+        }
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
@@ -124,7 +128,7 @@ impl Client {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        self.http.request(method, url).bearer_auth(self.key.expose())
+        Ok(self.http.request(method, url).bearer_auth(self.key.expose()))
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {

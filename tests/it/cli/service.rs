@@ -429,3 +429,20 @@ fn words_of_a_refusal_cannot_command_the_terminal() {
     assert!(!ran.err.chars().any(|c| c.is_control() && c != '\n'), "{:?}", ran.err);
     assert!(ran.err.contains("no: a") && ran.err.contains("hint: x"), "{:?}", ran.err);
 }
+
+#[test]
+fn a_name_that_would_lead_elsewhere_is_not_asked_for() {
+    let commands: [&[&str]; 5] = [
+        &["events", "show", ".."],
+        &["events", "replay", "."],
+        &["token", ""],
+        &["rollout", "pause", ".."],
+        &["deliveries", "retry", ".."],
+    ];
+    for arguments in commands {
+        let service = StandIn::json(json!({"items": []}));
+        let ran = service.run(arguments);
+        assert!(ran.code == 1 && ran.err.contains("is no name and no id"), "{arguments:?}: {}", ran.err);
+        assert!(service.lines().is_empty(), "{arguments:?}");
+    }
+}
