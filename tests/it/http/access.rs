@@ -150,7 +150,9 @@ async fn a_narrowed_key_cannot_tell_what_is_anothers_from_what_is_not_there() {
         let push = send(world.client.post(format!("{}/callback/{component}/message", world.base)).body("no push")).await;
         assert!((400..500).contains(&push.status), "{}", push.status);
     }
-    let refused = items(&get(&world, "/v1/rejected").await);
+    // They are kept after they were answered.
+    let both = async || Some(items(&get(&world, "/v1/rejected").await)).filter(|refused| refused.len() == 2);
+    let refused = world.until("both", both).await;
     let refused_of = |name: &str| refused.iter().find(|one| one["component"] == name).map(|one| one["id"].clone()).unwrap();
     let ask = async |method: Method, path: &str, body: Value| {
         let request = world.client.request(method, format!("{}{path}", world.base)).bearer_auth("yzk_narrow");
