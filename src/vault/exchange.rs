@@ -23,7 +23,7 @@ use super::{Exchanged, VaultError};
 /// A push with a code that follows a recovery of ours this soon is its echo (Kuaishou 3.1.4).
 pub(super) const ECHO: Duration = Duration::from_secs(600);
 
-/// How long after its expiry a code's grant is still tried to be won back.
+/// How long after its expiry a code is still tried, or its grant to be won back.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// What comes next for a code.
@@ -43,6 +43,7 @@ fn next(record: &mut CodeRecord, lost: LostReply, can_recover: bool, now: Timest
     let expired = record.code.expires_at <= now;
     match std::mem::replace(&mut record.stage, Stage::Lost) {
         Stage::Answered(answer) => Next::Read(answer),
+        Stage::Waiting if !can_recover && later(record.code.expires_at, GIVEN_UP_AFTER) <= now => Next::GiveUp,
         Stage::Waiting if !(expired && can_recover) => Next::Send(0),
         Stage::Sent { repeats: 0 } if lost == LostReply::RepeatThenRecover => Next::Send(1),
         _ if can_recover => Next::Recover,
@@ -128,7 +129,8 @@ impl Chamber {
                         self.renew_pass(record.family, &pass, error).await?;
                     }
                 }
-                (Class::CodeInvalid | Class::RefreshTokenInvalid | Class::RenewAuthorizerToken, _) => {
+                // Without an app id it came with a browser: anybody can make one up, and what the vendor refuses for good is not tried again.
+                (Class::CodeInvalid | Class::RefreshTokenInvalid | Class::RenewAuthorizerToken, _) | (Class::Refuse, None) => {
                     return self.code_refused(&hash, record, error).await;
                 }
                 (Class::GrantGone, Some(app_id)) => {

@@ -325,6 +325,10 @@ fn every_kind_of_no_says_what_can_be_done() {
         (200, "{}"),
         (200, r#"{"errno":0,"data":""}"#),
         (500, r#"{"errno":0,"data":{"access_token":"a","refresh_token":"b"}}"#),
+        // Codes that a server in trouble made up.
+        (500, r#"{"status":500,"error":"Internal Server Error","path":"/rest/2.0/oauth/token"}"#),
+        (502, r#"{"error_code":70001,"error_msg":"upstream"}"#),
+        (503, r#"{"errno":503,"msg":"busy"}"#),
     ] {
         let odd = Reply { status, content_type: String::new(), body: body.into() };
         assert_eq!(component.read_tokens(Family::Current, &odd, noon()).unwrap_err().class, Class::Retry, "{body}");

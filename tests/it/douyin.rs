@@ -294,7 +294,7 @@ fn answers_of_both_shapes_are_read() {
     assert_eq!(token.unwrap().expires_at, Some(at("2026-11-20T05:00:00Z")));
     for (key, ahead, overlap, exercise) in [
         (TokenKey::Component(Family::Current), 600, 300, None),
-        (TokenKey::Component(Family::V1), 1500, 1500, None),
+        (TokenKey::Component(Family::V1), 1380, 1500, None),
         (TokenKey::Authorizer { app_id: String::from(APP), family: Family::Current }, 600, 0, Some(604_800)),
     ] {
         let renewal = component.renewal(&key);
@@ -343,9 +343,14 @@ fn every_kind_of_no_says_what_can_be_done() {
             assert_eq!((error.class, error.code, error.message.as_str()), (class, code.to_string(), "words"), "{shape}");
         }
     }
-    for (status, body) in
-        [(502, "<html>"), (200, ""), (200, "{}"), (200, r#"{"err_no":0,"data":null}"#), (500, r#"{"component_access_token":"x"}"#)]
-    {
+    for (status, body) in [
+        (502, "<html>"),
+        (200, ""),
+        (200, "{}"),
+        (200, r#"{"err_no":0,"data":null}"#),
+        (500, r#"{"component_access_token":"x"}"#),
+        (503, r#"{"err_no":503,"err_msg":"busy"}"#),
+    ] {
         let odd = Reply { status, content_type: String::new(), body: body.into() };
         assert_eq!(component.read_component_token(Family::Current, &odd, noon()).unwrap_err().class, Class::Retry, "{body}");
         assert_eq!(component.read_tokens(Family::V1, &odd, noon()).unwrap_err().class, Class::Retry, "{body}");

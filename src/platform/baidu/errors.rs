@@ -84,9 +84,10 @@ pub(super) fn read(reply: &Reply, bearer: Bearer) -> Result<Map<String, Value>, 
     let Some(map) = loose::object(&reply.body) else { return Err(ApiError::codeless(reply, "JSON object")) };
     let said = loose::text_of(&map, &["error_description", "error_msg", "msg", "errMsg"]).unwrap_or_default();
     let no = |class, code: String, advice| Err(ApiError { class, code, message: loose::message(&said), advice });
+    // A server in trouble names codes of its own making (`"error": "Internal Server Error"`): they say nothing of what was asked.
+    let unlisted = |class| if reply.status >= 500 { Err(ApiError::codeless(reply, "result")) } else { Ok((class, None)) };
     if let Some(error) = map.get("error").and_then(Value::as_str) {
-        let known = OAUTH.iter().find(|(code, ..)| *code == error);
-        let (class, advice) = known.map_or((Class::RefreshTokenInvalid, None), |(_, class, advice)| (*class, *advice));
+        let (class, advice) = listed(OAUTH, error).map_or_else(|| unlisted(Class::RefreshTokenInvalid), Ok)?;
         return no(class, loose::message(error), advice);
     }
     let renew = match bearer {
@@ -94,16 +95,18 @@ pub(super) fn read(reply: &Reply, bearer: Bearer) -> Result<Map<String, Value>, 
         Bearer::Authorizer => Class::RenewAuthorizerToken,
     };
     if let Some(code) = loose::integer_of(&map, &["error_code"]).filter(|code| *code != 0) {
-        let (class, advice) = if matches!(code, 110 | 111) { (renew, None) } else { class(GATEWAY, code) };
+        let known = if matches!(code, 110 | 111) { Some((renew, None)) } else { listed(GATEWAY, code) };
+        let (class, advice) = known.map_or_else(|| unlisted(Class::Refuse), Ok)?;
         return no(class, code.to_string(), advice);
     }
     if let Some(code) = loose::integer_of(&map, &["errno"]).filter(|code| *code != 0) {
-        let (class, advice) = if (44001..=44004).contains(&code) { (renew, None) } else { class(PLATFORM, code) };
+        let known = if (44001..=44004).contains(&code) { Some((renew, None)) } else { listed(PLATFORM, code) };
+        let (class, advice) = known.map_or_else(|| unlisted(Class::Refuse), Ok)?;
         return no(class, code.to_string(), advice);
     }
     if reply.status >= 400 { Err(ApiError::codeless(reply, "result")) } else { Ok(map) }
 }
 
-fn class(rows: &[Row<i64>], code: i64) -> (Class, Option<&'static str>) {
-    rows.iter().find(|(known, ..)| *known == code).map_or((Class::Refuse, None), |(_, class, advice)| (*class, *advice))
+fn listed<C: PartialEq>(rows: &[Row<C>], code: C) -> Option<(Class, Option<&'static str>)> {
+    rows.iter().find(|(known, ..)| *known == code).map(|(_, class, advice)| (*class, *advice))
 }

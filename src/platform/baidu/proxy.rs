@@ -15,7 +15,7 @@ impl Proxied for Application {
     }
 
     fn closed(&self) -> &'static [&'static str] {
-        &["/rest/2.0/oauth/", "/rest/2.0/smartapp/auth/"]
+        &["/rest/2.0/oauth/token", "/rest/2.0/smartapp/auth/retrieve/", "/rest/2.0/smartapp/auth/tp/"]
     }
 
     fn rejects_token(&self, _: &str, reply: &Reply) -> bool {

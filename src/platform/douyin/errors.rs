@@ -113,6 +113,11 @@ pub(super) fn read(reply: &Reply) -> Result<Map<String, Value>, ApiError> {
     let said = loose::text_of(&map, &["err_msg", "message", "err_tips", "errmsg"])
         .or_else(|| data.as_ref().and_then(|data| loose::text_of(data, &["description"])))
         .unwrap_or_default();
-    let (_, class, advice) = CODES.iter().find(|(known, ..)| *known == code).copied().unwrap_or((code, Class::Refuse, None));
+    let (_, class, advice) = match CODES.iter().find(|(known, ..)| *known == code) {
+        Some(known) => *known,
+        // A server in trouble, whose codes say nothing of what was asked.
+        None if reply.status >= 500 => return Err(ApiError::codeless(reply, "result")),
+        None => (code, Class::Refuse, None),
+    };
     Err(ApiError { class, code: code.to_string(), message: loose::message(&said), advice })
 }

@@ -62,8 +62,9 @@ impl Tokens for Application {
         match key {
             // A new token leaves the former one five minutes (4.2).
             TokenKey::Component(Family::Current) => Renewal { ahead: 10 * MINUTE, overlap: 5 * MINUTE, exercise: None },
-            // The same token is answered while more than 30 minutes are left; a former one lives to its end (4.2).
-            TokenKey::Component(Family::V1) => Renewal { ahead: 25 * MINUTE, overlap: 25 * MINUTE, exercise: None },
+            // The same token is answered while 30 minutes or more are left, so that what comes on top (at most a quarter) must not reach them; a former
+            // one lives to its end (4.2).
+            TokenKey::Component(Family::V1) => Renewal { ahead: 23 * MINUTE, overlap: 25 * MINUTE, exercise: None },
             // A refresh ends the former access token at once; a refresh token dies after 30 idle days (4.5).
             TokenKey::Authorizer { .. } => {
                 Renewal { ahead: 10 * MINUTE, overlap: Duration::ZERO, exercise: Some(Duration::from_hours(7 * 24)) }

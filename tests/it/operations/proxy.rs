@@ -320,10 +320,24 @@ async fn what_cannot_be_passed_on_is_never_sent() {
     };
     assert!(matches!(refused("nowhere", "app1", "/rest/x").await, ProxyError::UnknownComponent));
     assert!(matches!(refused("baidu", "app1", "/rest/../x").await, ProxyError::NotProxied(_)));
-    assert!(matches!(refused("baidu", "app1", "/rest/2.0/oauth/token").await, ProxyError::NotProxied(_)));
+    for path in ["/rest/2.0/oauth/token", "/rest/2.0/smartapp/auth/retrieve/authorizationcode", "/rest/2.0/smartapp/auth/tp/token"] {
+        assert!(matches!(refused("baidu", "app1", path).await, ProxyError::NotProxied(_)), "{path}");
+    }
     assert!(matches!(refused("baidu", "gone", "/rest/x").await, ProxyError::Vault(VaultError::Revoked { .. })));
     let streamed = Incoming::Streamed { length: None, pieces: one_piece(Bytes::new()) };
     let asked = Asked { path: String::from("/alipay.x.y"), ..asked(streamed) };
     assert!(matches!(proxy.pass("alipay", None, asked).await, Err(ProxyError::TooLarge(_))));
     assert!(line.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_only_uses_a_token_is_passed_on() {
+    let paths =
+        ["/rest/2.0/oauth/getsessionkeybycode", "/rest/2.0/smartapp/auth/faceauthen", "/rest/2.0/smartapp/auth/paymentCertification"];
+    let (proxy, line) = line(&[(200, "application/json", "{}"); 3]);
+    for path in paths {
+        let asked = Asked { path: path.to_owned(), ..asked(whole("")) };
+        assert!(proxy.pass("baidu", Some("app1"), asked).await.is_ok(), "{path}");
+    }
+    assert_eq!(line.seen.lock().unwrap().len(), 3);
 }

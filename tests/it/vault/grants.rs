@@ -485,3 +485,46 @@ async fn nothing_secret_is_printed() {
         assert!(!all.contains(word), "{all}");
     }
 }
+
+/// Lets the vault work while so many hours pass.
+async fn hours(world: &World, hours: i64) {
+    let shutdown = yizhan::shutdown::Shutdown::default();
+    let running = tokio::spawn(Arc::clone(&world.vault).run(shutdown.clone()));
+    for _ in 0..hours * 4 {
+        world.advance(900);
+        world.ticket().await;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    shutdown.request();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_code_out_of_a_browser_that_the_vendor_refuses_for_good_is_not_tried_again() {
+    let world = World::with(Habits { has_state: false, ..Habits::default() }).await;
+    world.ticket().await;
+    for _ in 0..2 {
+        world.vendor.fault("exchange", Fault::Says("other"));
+    }
+    assert!(matches!(world.vault.returned(NAME, "code=made-up").await, Err(VaultError::VendorRefused(_))));
+    hours(&world, 2).await;
+    assert_eq!(world.vendor.remaining("exchange"), 1);
+}
+
+#[tokio::test]
+async fn a_code_of_nobody_known_is_given_up_a_day_after_its_end() {
+    let world = World::with(Habits { has_state: false, ..Habits::default() }).await;
+    world.ticket().await;
+    for _ in 0..1000 {
+        world.vendor.fault("exchange", Fault::Says("busy"));
+    }
+    let code = world.vendor.grant("app1");
+    world.vault.returned(NAME, &format!("code={}", code.value.expose())).await.unwrap_err();
+    hours(&world, 2).await;
+    let left = world.vendor.remaining("exchange");
+    assert!(left < 998, "{left}: it is tried as long as it may be of use");
+    hours(&world, 30).await;
+    let left = world.vendor.remaining("exchange");
+    hours(&world, 10).await;
+    assert_eq!(world.vendor.remaining("exchange"), left);
+}

@@ -314,3 +314,30 @@ fn killed_at_every_step() {
         assert!(kills > 8, "{}: {kills}", platform.name());
     }
 }
+
+#[tokio::test]
+async fn a_recovery_that_brings_no_refresh_token_is_not_repeated_without_end() {
+    let alipay = platform::ALL.iter().copied().find(|platform| platform.name() == "alipay").unwrap();
+    let shop = Shop::of(alipay).await;
+    shop.granted().await;
+    shop.let_it_age().await;
+    shop.vendors.lose("refresh", Loss::AnswerLost);
+    let renewed = shop.renew().await;
+    shop.clock.advance(SignedDuration::from_secs(40));
+    assert!(shop.works().await >= 2, "{renewed:?}");
+    // The refresh token that was spent and not answered is past its end now.
+    shop.clock.advance(SignedDuration::from_hours(24 * 60));
+    let worked = async |minutes: i64| {
+        let shutdown = yizhan::shutdown::Shutdown::default();
+        let running = tokio::spawn(Arc::clone(&shop.vault).run(shutdown.clone()));
+        for _ in 0..minutes {
+            shop.clock.advance(SignedDuration::from_secs(60));
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        shutdown.request();
+        running.await.unwrap();
+        shop.works().await
+    };
+    let generation = worked(20).await;
+    assert_eq!(worked(100).await, generation);
+}

@@ -35,6 +35,7 @@ fn package(stage: &str, of: &Data) -> Json {
             ("version", text(rollback, &["last_version"])),
         ])
     });
+    let hosts = |names: &[&str]| loose::find(of, names).is_some().then(|| list(of, names).into());
     told([
         ("stage", Some(Json::from(stage))),
         ("version", text(of, &["version"])),
@@ -45,8 +46,8 @@ fn package(stage: &str, of: &Data) -> Json {
         ("was_submitted", flag(&["has_audit"])),
         ("was_released", flag(&["has_publish"])),
         ("taken_down", flag(&["is_illegal_version"])),
-        ("hosts_passed", of.contains_key("approved_apps").then(|| list(of, &["approved_apps", "approvedApps"]).into())),
-        ("hosts_failed", of.contains_key("not_approved_apps").then(|| list(of, &["not_approved_apps", "notApprovedApps"]).into())),
+        ("hosts_passed", hosts(&["approved_apps", "approvedApps"])),
+        ("hosts_failed", hosts(&["not_approved_apps", "notApprovedApps"])),
         ("reason", text(of, &["reason"])),
         ("reasons", of.get("reason_detail").or_else(|| of.get("reasonDetail")).filter(|reasons| reasons.is_object()).cloned()),
         ("rollback", rollback),
