@@ -135,7 +135,7 @@ impl Pace {
             return usize::MAX;
         }
         let slack = self.slack();
-        let ahead = now.max(self.due).duration_since(now);
+        let ahead = now.max(self.due_at(now)).duration_since(now);
         if ahead > slack {
             return 0;
         }
@@ -146,13 +146,20 @@ impl Pace {
     /// So many started.
     pub fn took(&mut self, count: usize, now: Timestamp) {
         let span = i32::try_from(count).ok().and_then(|count| self.interval.checked_mul(count)).unwrap_or(SignedDuration::ZERO);
-        self.due = now.max(self.due).saturating_add(span).unwrap_or(Timestamp::MAX);
+        self.due = now.max(self.due_at(now)).saturating_add(span).unwrap_or(Timestamp::MAX);
     }
 
     /// When at least one may start.
     #[must_use]
     pub fn next(&self) -> Timestamp {
         self.due.saturating_sub(self.slack()).unwrap_or(self.due)
+    }
+
+    /// When the next start is due, seen from then. Further ahead than one start lies only what a clock that was set back since has left, or a lower
+    /// rate: nobody waits for that.
+    fn due_at(&self, now: Timestamp) -> Timestamp {
+        let furthest = now.saturating_add(self.interval.saturating_add(SLACK)).unwrap_or(Timestamp::MAX);
+        if self.due > furthest { now } else { self.due }
     }
 
     fn slack(&self) -> SignedDuration {

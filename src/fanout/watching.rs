@@ -1,5 +1,6 @@
 //! What operators watch: how much waits for each subscription, for how long, and what is past its time.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use metrics::gauge;
@@ -22,8 +23,15 @@ const MOST_COUNTED: usize = 200;
 
 /// Looks until shutdown.
 pub(super) async fn watch(fanout: &Fanout, shutdown: &Shutdown) {
+    let mut told = BTreeSet::new();
     while !shutdown.is_requested() {
         let roster = fanout.roster();
+        let names: BTreeSet<String> = roster.entries().map(|entry| entry.subscription.name.clone()).collect();
+        for gone in told.difference(&names) {
+            // Nobody is alarmed by what is not there any more.
+            tell(gone, 0, 0.0, 0);
+        }
+        told = names;
         for entry in roster.entries() {
             if let Err(error) = look(fanout, &entry.subscription).await {
                 tracing::warn!(subscription = entry.subscription.name, %error, "cannot count what waits");
@@ -47,19 +55,23 @@ async fn look(fanout: &Fanout, subscription: &Subscription) -> Result<(), LogErr
         depth.oldest_at = deferred.oldest_other_at;
     }
     let age = depth.oldest_at.map_or(0.0, |oldest| now.duration_since(oldest).as_secs_f64().max(0.0));
-    gauge!("yizhan_undelivered", "subscription" => name.clone()).set(count(depth.pending));
-    gauge!("yizhan_oldest_undelivered_seconds", "subscription" => name.clone()).set(age);
     let past_due = match subscription.state {
         State::Active if depth.pending > 0 => past_due(fanout, name, now).await?,
         // What is held is not late.
         _ => 0,
     };
-    gauge!("yizhan_past_due_deliveries", "subscription" => name.clone()).set(count(past_due));
+    tell(name, depth.pending, age, past_due);
     if past_due > 0 {
         // A push whose platform hung up before its answer may have been stored without anybody telling the worker.
         fanout.ring(name);
     }
     Ok(())
+}
+
+fn tell(name: &str, pending: u64, oldest_seconds: f64, past_due: u64) {
+    gauge!("yizhan_undelivered", "subscription" => name.to_owned()).set(count(pending));
+    gauge!("yizhan_oldest_undelivered_seconds", "subscription" => name.to_owned()).set(oldest_seconds);
+    gauge!("yizhan_past_due_deliveries", "subscription" => name.to_owned()).set(count(past_due));
 }
 
 async fn past_due(fanout: &Fanout, name: &str, now: Timestamp) -> Result<u64, LogError> {

@@ -91,6 +91,10 @@ pub async fn retry(
     _: Nothing,
 ) -> Result<HttpResponse, Problem> {
     let found = find(&face, &caller, &id).await?;
+    if face.app.fanout.subscription(&found.subscription).is_none() {
+        let detail = format!("the subscription `{}` of this delivery is not there any more", found.subscription);
+        return Err(Problem::new(Kind::Conflict, detail).hint("replay the event to a subscription that is there"));
+    }
     let gone = || Problem::new(Kind::NotFound, format!("the event of delivery `{id}` is no longer kept"));
     let delivery = face.app.outbox.retry(found.id, face.app.clock.now()).await?.ok_or_else(gone)?;
     face.app.fanout.nudge(std::slice::from_ref(&delivery.subscription));

@@ -186,7 +186,14 @@ impl Inbox {
         };
         let mut reprocessed = Reprocessed::default();
         for id in ids {
-            let Some((rejected, raw)) = self.rejections.open(&id).await? else {
+            let kept = match self.rejections.open(&id).await {
+                Err(LogError::Damaged(why)) => {
+                    tracing::error!(rejected.id = %id, why, "a refused push cannot be read; the others are opened all the same");
+                    None
+                }
+                kept => kept?,
+            };
+            let Some((rejected, raw)) = kept else {
                 reprocessed.still_refused += 1;
                 continue;
             };

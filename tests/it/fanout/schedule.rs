@@ -115,6 +115,15 @@ fn idle_time_is_not_saved_up() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_stops_nobody() {
+    let mut pace = Pace::new(Some(1), now() + jiff::SignedDuration::from_secs(3600));
+    pace.took(1, now() + jiff::SignedDuration::from_secs(3600));
+    assert_eq!(pace.allowed(now()), 1);
+    pace.took(1, now());
+    assert_eq!((pace.allowed(now()), pace.next()), (0, now() + jiff::SignedDuration::from_secs(1)));
+}
+
+#[test]
 fn ahead_is_claimed_only_for_a_handler_that_answers_and_never_more_than_there_are_slots() {
     assert_eq!([0, 1, 3, 100].map(|ended| ahead(16, ended)), [0, 2, 6, 15]);
     assert_eq!((ahead(1, 0), ahead(1, 9), ahead(2, usize::MAX)), (0, 1, 1));

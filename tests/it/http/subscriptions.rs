@@ -1,7 +1,10 @@
 //! Subscriptions by API.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
+use yizhan::platform::twin::Verdict;
 
 use super::{Answer, ask, get, items, post, send};
 use crate::world::{KEY, World};
@@ -104,4 +107,33 @@ async fn a_rotated_secret_is_shown_once_and_both_sign_meanwhile() {
     for overlap in [json!("25h"), json!("long"), json!(5)] {
         assert_eq!(post(&world, "/v1/subscriptions/bot/rotate-secret", json!({ "overlap": overlap })).await.bad(), ["overlap"]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_deleted_subscription_left_alarms_nobody_and_is_not_tried_again() {
+    let world = World::new().await;
+    let app = "tt0123456789abcdef";
+    world.granted("douyin", app).await;
+    let shut = json!({ "name": "shut", "url": "http://127.0.0.1:9/", "events": ["audit.*"], "retry": ["1s"] });
+    assert_eq!(post(&world, "/v1/subscriptions", shut).await.status, 201);
+    world.simulator.audit("douyin", app, "1.0.0", &Verdict::Passed).await.unwrap();
+    let given_up = async || {
+        world.advance(Duration::from_secs(1));
+        items(&get(&world, "/v1/deliveries?subscription=shut&status=dead").await).first().cloned()
+    };
+    let dead = world.until("it is given up", given_up).await;
+    assert_eq!(post(&world, "/v1/subscriptions/shut/pause", json!({})).await.status, 200);
+    world.simulator.audit("douyin", app, "1.0.1", &Verdict::Passed).await.unwrap();
+
+    let undelivered = async |wanted: f64| {
+        world.advance(Duration::from_secs(15));
+        let text = world.client.get(format!("{}/metrics", world.base)).send().await.unwrap().text().await.unwrap();
+        let line = text.lines().find(|line| line.starts_with("yizhan_undelivered") && line.contains("\"shut\""))?;
+        (line.rsplit(' ').next().unwrap().parse() == Ok(wanted)).then_some(())
+    };
+    world.until("one waits", async || undelivered(1.0).await).await;
+    assert_eq!(ask(&world, Method::DELETE, "/v1/subscriptions/shut").await.status, 204);
+    world.until("none waits", async || undelivered(0.0).await).await;
+    let retried = post(&world, &format!("/v1/deliveries/{}/retry", dead["id"].as_str().unwrap()), json!({})).await;
+    assert_eq!(retried.problem(), "conflict", "{}", retried.text);
 }
