@@ -18,6 +18,7 @@ use super::step::{Before, Step};
 use super::waves::{self, Verdict};
 use super::{Rollouts, route};
 use crate::clock::Timestamp;
+use crate::fanout::schedule;
 use crate::inbox::LogError;
 use crate::shutdown::Shutdown;
 
@@ -80,7 +81,7 @@ impl Rollouts {
     /// Waits for steps under way. What does not end within the grace period is left as a crash would leave it: the next start asks the vendor what
     /// came of it.
     async fn finish(&self, mut tasks: JoinSet<()>) {
-        let until = self.clock.now().checked_add(self.options.grace).unwrap_or(Timestamp::MAX);
+        let until = schedule::later(self.clock.now(), self.options.grace);
         tokio::select! {
             () = async { while tasks.join_next().await.is_some() {} } => return,
             () = self.clock.sleep_until(until) => {}

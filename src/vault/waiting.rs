@@ -49,7 +49,7 @@ impl Chamber {
             locked(&self.used).insert(hash, UsedRecord { at: self.clock.now(), authorizers: authorizers.clone() });
             return Ok(Exchanged::Already(authorizers));
         }
-        let is_recovering = app_id.is_some_and(|app_id| locked(&self.recovering).contains(app_id));
+        let echo_of = app_id.filter(|app_id| origin == Origin::Push && locked(&self.recovering).contains(*app_id));
         let record = CodeRecord {
             code,
             family: Family::Current,
@@ -60,11 +60,10 @@ impl Chamber {
             received_at: self.clock.now(),
             stage: Stage::Waiting,
         };
-        let whose: Vec<String> = record.app_id.iter().filter(|_| is_recovering && origin == Origin::Push).cloned().collect();
         self.keep_code(hash, record, also).await?;
-        if !whose.is_empty() {
-            // As a rule the echo of that recovery. Kept all the same: should the recovery come to nothing, this may be a grant of its own.
-            return Ok(Exchanged::Already(whose));
+        if let Some(app_id) = echo_of {
+            // Kept all the same: should the recovery come to nothing, this may be a grant of its own.
+            return Ok(Exchanged::Already(vec![app_id.to_owned()]));
         }
         self.exchange(hash).await
     }

@@ -16,7 +16,7 @@ use yizhan::clock::Clock;
 use yizhan::platform::push::Door;
 use yizhan::platform::twin::{Outgoing, Verdict};
 
-use crate::world::{KEY, SECRET, Setting, World, answer, configuration, copy_all};
+use crate::world::{SECRET, Setting, World, configuration, copy_all};
 
 /// Platform, a merchant that stays, and one that goes.
 const MERCHANTS: [(&str, &str, &str); 4] = [
@@ -39,15 +39,6 @@ fn setting() -> Setting {
     Setting { extra: shut, ..Setting::default() }
 }
 
-async fn put(world: &World, path: &str, body: Value) -> (u16, Value) {
-    ask(world, Method::PUT, path, body).await
-}
-
-async fn ask(world: &World, method: Method, path: &str, body: Value) -> (u16, Value) {
-    let request = world.client.request(method, format!("{}{path}", world.base)).bearer_auth(KEY);
-    answer(request.header("content-type", "application/json").body(body.to_string())).await
-}
-
 fn items(list: &Value) -> &Vec<Value> {
     assert!(list["next_cursor"].is_null(), "the list does not fit on one page: {list}");
     list["items"].as_array().unwrap_or_else(|| panic!("{list}"))
@@ -63,7 +54,7 @@ async fn lived() -> (World, Vec<(&'static str, Outgoing)>) {
         "on": "audit.failed", "components": ["baidu"],
         "steps": [{ "operation": "package.list" }, { "operation": "profile.get", "approval": true }],
     });
-    assert_eq!(put(&world, "/v1/playbooks/look", look).await.0, 201);
+    assert_eq!(world.ask(Method::PUT, "/v1/playbooks/look", look).await.0, 201);
 
     let mut pushed = Vec::new();
     for (platform, stays, goes) in MERCHANTS {
@@ -75,7 +66,7 @@ async fn lived() -> (World, Vec<(&'static str, Outgoing)>) {
         world.simulator.forge(platform, &failed).await.unwrap();
         pushed.extend([(platform, passed), (platform, failed)]);
         let attributes = json!({ "tags": ["pilot"], "variables": { "city": "杭州" } });
-        assert_eq!(put(&world, &format!("/v1/components/{platform}/authorizers/{stays}/attributes"), attributes).await.0, 200);
+        assert_eq!(world.ask(Method::PUT, &format!("/v1/components/{platform}/authorizers/{stays}/attributes"), attributes).await.0, 200);
     }
     let rollout = json!({
         "component": "baidu", "authorizers": ["1452365"], "template_id": "12", "version": "2.0.1", "description": "值夜提醒上线，另有收信与换马两项改进，请在白天测试。",
@@ -254,7 +245,7 @@ async fn is_found(store: &Path) {
     assert!(held > 20, "{held}");
     let dead = world.get("/v1/deliveries?subscription=shut&status=dead").await.1;
     for address in ["/v1/subscriptions/later", "/v1/subscriptions/shut"] {
-        let (status, changed) = ask(&world, Method::PATCH, address, json!({ "url": world.handler.url() })).await;
+        let (status, changed) = world.ask(Method::PATCH, address, json!({ "url": world.handler.url() })).await;
         // Those of the configuration are changed there.
         assert_eq!(status == 200, address.ends_with("later"), "{address}: {changed}");
     }

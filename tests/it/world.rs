@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use yizhan::app::{App, Work};
 use yizhan::clock::{Clock, ManualClock, Timestamp};
@@ -152,7 +153,11 @@ impl World {
     }
 
     pub async fn post(&self, path: &str, body: Value) -> (u16, Value) {
-        let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(KEY);
+        self.ask(Method::POST, path, body).await
+    }
+
+    pub async fn ask(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
+        let request = self.client.request(method, format!("{}{path}", self.base)).bearer_auth(KEY);
         answer(request.header("content-type", "application/json").body(body.to_string())).await
     }
 

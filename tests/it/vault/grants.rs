@@ -239,14 +239,7 @@ async fn a_grant_that_comes_while_a_recovery_fails_is_exchanged_afterwards() {
     world.grant("app1").await.unwrap();
     world.vendor.open();
     asked.await.unwrap().unwrap_err();
-    let shutdown = yizhan::shutdown::Shutdown::default();
-    let running = tokio::spawn(Arc::clone(&world.vault).run(shutdown.clone()));
-    for _ in 0..50 {
-        world.advance(1);
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    shutdown.request();
-    running.await.unwrap();
+    Worker::over(&world.vault, &world.clock, 50, 1).await;
     assert_eq!(world.vendor.deeds("exchange"), 1);
     assert!(world.vendor.accepts("app1", &world.fresh("app1").await.unwrap().token));
 }
@@ -486,17 +479,12 @@ async fn nothing_secret_is_printed() {
     }
 }
 
-/// Lets the vault work while so many hours pass.
-async fn hours(world: &World, hours: i64) {
-    let shutdown = yizhan::shutdown::Shutdown::default();
-    let running = tokio::spawn(Arc::clone(&world.vault).run(shutdown.clone()));
-    for _ in 0..hours * 4 {
-        world.advance(900);
+/// Lets the vault work while so many hours pass; tickets go on coming.
+async fn hours(world: &World, hours: usize) {
+    for _ in 0..hours {
         world.ticket().await;
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        Worker::over(&world.vault, &world.clock, 4, 900).await;
     }
-    shutdown.request();
-    running.await.unwrap();
 }
 
 #[tokio::test]

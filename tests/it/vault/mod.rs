@@ -21,6 +21,7 @@ use yizhan::inbox::log::Tickets;
 use yizhan::platform::push::{Grant, Ticket};
 use yizhan::platform::{AuthorizationCode, Components, Family, TokenKey};
 use yizhan::secret::Secret;
+use yizhan::shutdown::Shutdown;
 use yizhan::vault::shelf::TokenShelf;
 use yizhan::vault::{Served, Vault, VaultError, Want};
 
@@ -48,6 +49,35 @@ fn token_of(app_id: &str) -> TokenKey {
 
 fn min_ttl(seconds: u64) -> Want {
     Want { min_ttl: Duration::from_secs(seconds), ..Want::default() }
+}
+
+/// The vault's worker, at work.
+struct Worker {
+    shutdown: Shutdown,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Worker {
+    fn of(vault: &Arc<Vault>) -> Self {
+        let shutdown = Shutdown::default();
+        let task = tokio::spawn(Arc::clone(vault).run(shutdown.clone()));
+        Self { shutdown, task }
+    }
+
+    /// Works while time passes, so many seconds at each of so many steps.
+    async fn over(vault: &Arc<Vault>, clock: &ManualClock, steps: usize, seconds: i64) {
+        let worker = Self::of(vault);
+        for _ in 0..steps {
+            clock.advance(SignedDuration::from_secs(seconds));
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        worker.stop().await;
+    }
+
+    async fn stop(self) {
+        self.shutdown.request();
+        self.task.await.unwrap();
+    }
 }
 
 const COMPONENT: TokenKey = TokenKey::Component(Family::Current);
@@ -89,6 +119,10 @@ impl World {
         drop(vault);
         let vault = open(Arc::clone(&shelf) as _, &vendor, &clock).await;
         Self { clock, vendor, shelf, vault }
+    }
+
+    fn work(&self) -> Worker {
+        Worker::of(&self.vault)
     }
 
     fn advance(&self, seconds: i64) {

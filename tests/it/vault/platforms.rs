@@ -327,15 +327,8 @@ async fn a_recovery_that_brings_no_refresh_token_is_not_repeated_without_end() {
     assert!(shop.works().await >= 2, "{renewed:?}");
     // The refresh token that was spent and not answered is past its end now.
     shop.clock.advance(SignedDuration::from_hours(24 * 60));
-    let worked = async |minutes: i64| {
-        let shutdown = yizhan::shutdown::Shutdown::default();
-        let running = tokio::spawn(Arc::clone(&shop.vault).run(shutdown.clone()));
-        for _ in 0..minutes {
-            shop.clock.advance(SignedDuration::from_secs(60));
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
-        shutdown.request();
-        running.await.unwrap();
+    let worked = async |minutes: usize| {
+        Worker::over(&shop.vault, &shop.clock, minutes, 60).await;
         shop.works().await
     };
     let generation = worked(20).await;

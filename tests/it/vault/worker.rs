@@ -2,7 +2,6 @@
 
 use yizhan::clock::Clock;
 use yizhan::platform::token::Renewal;
-use yizhan::shutdown::Shutdown;
 use yizhan::vault::Want;
 use yizhan::vault::shelf::{Change, Kind, RecordKey};
 
@@ -15,26 +14,6 @@ async fn until(what: &str, done: impl Fn() -> bool) {
     while !done() {
         assert!(std::time::Instant::now() < deadline, "waited in vain: {what}");
         tokio::task::yield_now().await;
-    }
-}
-
-struct Worker {
-    shutdown: Shutdown,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl World {
-    fn work(&self) -> Worker {
-        let shutdown = Shutdown::default();
-        let task = tokio::spawn(Arc::clone(&self.vault).run(shutdown.clone()));
-        Worker { shutdown, task }
-    }
-}
-
-impl Worker {
-    async fn stop(self) {
-        self.shutdown.request();
-        self.task.await.unwrap();
     }
 }
 
