@@ -179,6 +179,17 @@ pub struct Deferred {
     pub oldest_other_at: Option<Timestamp>,
 }
 
+/// A name for which deliveries were made once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The name.
+    pub subscription: String,
+    /// Deliveries not finished.
+    pub pending: u64,
+    /// When it was [retired](Outbox::retire), if it is.
+    pub retired_at: Option<Timestamp>,
+}
+
 /// Where deliveries are kept.
 #[async_trait::async_trait]
 pub trait Outbox: Send + Sync {
@@ -204,7 +215,7 @@ pub trait Outbox: Send + Sync {
     }
 
     /// Enqueues stored events for a subscription (a replay), due at once. A delivery of the same event to the same subscription that still waits
-    /// is replaced: it becomes due at once with a fresh schedule. Returns how many were enqueued.
+    /// is replaced: it becomes due at once with a fresh schedule. Returns what was enqueued: nothing for a name that was retired.
     async fn enqueue(
         &self,
         events: &[EventId],
@@ -222,10 +233,22 @@ pub trait Outbox: Send + Sync {
     /// How much of what waits was told to wait. Looks at every waiting delivery: for playbooks, of which few wait.
     async fn deferred(&self, subscription: &str, now: Timestamp) -> Result<Deferred, LogError>;
 
-    /// Makes one delivery due now, whatever its status, with a fresh schedule. `None` when there is none of that id or its event is gone.
+    /// Makes one delivery due now, whatever its status, with a fresh schedule. `None` when there is none of that id, its event is gone, or the name of
+    /// its subscription was retired.
     async fn retry(&self, id: DeliveryId, now: Timestamp) -> Result<Option<Delivery>, LogError>;
 
-    /// Cancels everything that waits for a subscription that was deleted. Returns how many.
+    /// Every name for which deliveries were made once. From memory.
+    async fn names(&self) -> Result<Vec<Known>, LogError>;
+
+    /// Retires the name of a subscription that is deleted. Durable when it returns: from then on nothing comes to wait under that name, whichever
+    /// pushes and replays are under way. What waits already is [cancelled](Outbox::cancel_all) next; after a crash in between [`Outbox::names`] tells
+    /// that it is still to be.
+    async fn retire(&self, subscription: &str, now: Timestamp) -> Result<(), LogError>;
+
+    /// Takes a name into use. Of one that was retired what is left is cancelled first; of any other, what waits goes to whoever bears it from now on.
+    async fn reinstate(&self, subscription: &str) -> Result<(), LogError>;
+
+    /// Cancels everything that waits for a subscription. Returns how many.
     async fn cancel_all(&self, subscription: &str) -> Result<u64, LogError>;
 
     /// One delivery.

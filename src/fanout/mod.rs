@@ -6,6 +6,7 @@
 //! subscription a worker that claims, carriers that try, and rounds in which what ended is settled. A worker knows no other: a slow subscriber delays
 //! nobody. Everything that must survive is in the outbox and the book; a worker can be killed at any line.
 
+mod again;
 mod carrier;
 pub mod delivery;
 pub mod follower;
@@ -30,6 +31,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::{NoContext, Uuid};
 
+pub use again::RetryError;
 pub use delivery::{Delivery, DeliveryId, Outbox};
 pub use register::{NewSubscription, SubscriptionChange, SubscriptionError};
 pub use subscription::{Subscription, SubscriptionBook};
@@ -157,20 +159,7 @@ impl Fanout {
         if !invalid.is_empty() {
             return Err(OpenError::Invalid(invalid));
         }
-        let merged = opening::merge(&from_file, &ours, book.load().await?, clock.now());
-        for one in &merged.to_store {
-            book.put(one).await?;
-        }
-        for name in &merged.gone {
-            let cancelled = outbox.cancel_all(name).await?;
-            book.remove(name).await?;
-            tracing::warn!(
-                subscription = name,
-                cancelled,
-                "subscription is no longer in the file: forgotten, what waited for it is cancelled"
-            );
-        }
-        let standing = merged.standing;
+        let standing = opening::standing(&*book, &*outbox, &from_file, &ours, clock.now()).await?;
         for one in standing.iter().filter(|one| one.origin == Origin::Api) {
             for (member, why) in rules.problems(one) {
                 tracing::warn!(subscription = one.name, member, why, "a stored subscription no longer fits the configuration");

@@ -1,7 +1,60 @@
 //! What the file says and what was stored, brought together at start.
 
-use super::subscription::{Origin, SigningKey, Subscription};
+use super::OpenError;
+use super::delivery::Outbox;
+use super::subscription::{Origin, SigningKey, Subscription, SubscriptionBook};
 use crate::clock::Timestamp;
+
+/// The subscriptions that stand from now on, with book and outbox brought to where they are.
+pub(super) async fn standing(
+    book: &dyn SubscriptionBook,
+    outbox: &dyn Outbox,
+    file: &[Subscription],
+    ours: &[Subscription],
+    now: Timestamp,
+) -> Result<Vec<Subscription>, OpenError> {
+    let stored = without_deleted(book, outbox).await?;
+    let merged = merge(file, ours, stored, now);
+    for name in &merged.gone {
+        outbox.retire(name, now).await?;
+        let cancelled = outbox.cancel_all(name).await?;
+        book.remove(name).await?;
+        tracing::warn!(subscription = name, cancelled, "subscription is no longer in the file: forgotten, what waited for it is cancelled");
+    }
+    for one in &merged.standing {
+        outbox.reinstate(&one.name).await?;
+    }
+    for one in &merged.to_store {
+        book.put(one).await?;
+    }
+    for known in outbox.names().await? {
+        if known.pending > 0 && merged.standing.iter().all(|one| one.name != known.subscription) {
+            tracing::warn!(
+                subscription = known.subscription,
+                deliveries = known.pending,
+                "deliveries wait for a subscription that is not there: make it again to have them delivered, or delete it by its name to cancel them"
+            );
+        }
+    }
+    Ok(merged.standing)
+}
+
+/// The book as it is once every deletion that a crash interrupted is complete. One that was made after its name had been retired stands: the log was
+/// put back to an earlier state.
+async fn without_deleted(book: &dyn SubscriptionBook, outbox: &dyn Outbox) -> Result<Vec<Subscription>, OpenError> {
+    let mut stored = book.load().await?;
+    for known in outbox.names().await? {
+        let (name, Some(retired_at)) = (known.subscription, known.retired_at) else { continue };
+        let cancelled = if known.pending > 0 { outbox.cancel_all(&name).await? } else { 0 };
+        let is_deleted = |one: &Subscription| one.name == name && one.created_at <= retired_at;
+        if stored.iter().any(is_deleted) {
+            book.remove(&name).await?;
+            stored.retain(|one| !is_deleted(one));
+            tracing::info!(subscription = name, cancelled, "the deletion of a subscription was interrupted, and is complete now");
+        }
+    }
+    Ok(stored)
+}
 
 /// Subscriptions to start with, and what must happen in the book for that.
 #[derive(Debug, Default, PartialEq, Eq)]

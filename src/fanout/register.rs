@@ -119,131 +119,172 @@ impl Fanout {
     ///
     /// # Errors
     /// The name is taken, or every member that is not valid.
-    pub async fn create(&self, new: NewSubscription) -> Result<(Arc<Subscription>, Secret), SubscriptionError> {
-        let _alone = self.changing.lock().await;
-        if self.roster().entry(&new.name).is_some() {
-            return Err(SubscriptionError::Taken);
-        }
-        let mut problems = Problems::default();
-        if self.roster().entries().count() >= MOST_SUBSCRIPTIONS {
-            problems.add("name", format!("there are {MOST_SUBSCRIPTIONS} subscriptions already"));
-        }
-        let secret = match new.secret {
-            Some(text) => Secret::new(text),
-            None => signature::generate().map_err(|error| SubscriptionError::Store(error.to_string()))?,
-        };
-        problems.chosen_secret(&secret);
-        let subscription = Subscription {
-            name: new.name,
-            origin: Origin::Api,
-            url: new.url,
-            keys: vec![SigningKey { secret: secret.clone(), until: None }],
-            events: new.events,
-            components: new.components,
-            ordering: new.ordering,
-            concurrency: new.concurrency.unwrap_or(self.options.concurrency),
-            rate: new.rate.filter(|rate| *rate > 0),
-            retry: new.retry.map(|texts| problems.table(&texts)),
-            timeout: new.timeout.and_then(|text| problems.span("timeout", &text)),
-            state: State::Active,
-            created_at: self.clock.now(),
-        };
-        self.hold_against_rules(&subscription, problems)?;
-        let subscription = self.keep(subscription).await?;
-        tracing::info!(subscription = subscription.name, "subscription made");
-        Ok((subscription, secret))
+    pub async fn create(self: &Arc<Self>, new: NewSubscription) -> Result<(Arc<Subscription>, Secret), SubscriptionError> {
+        self.alone(move |fanout| async move {
+            if fanout.roster().entry(&new.name).is_some() {
+                return Err(SubscriptionError::Taken);
+            }
+            let mut problems = Problems::default();
+            if fanout.roster().entries().count() >= MOST_SUBSCRIPTIONS {
+                problems.add("name", format!("there are {MOST_SUBSCRIPTIONS} subscriptions already"));
+            }
+            let secret = match new.secret {
+                Some(text) => Secret::new(text),
+                None => signature::generate().map_err(|error| SubscriptionError::Store(error.to_string()))?,
+            };
+            problems.chosen_secret(&secret);
+            let subscription = Subscription {
+                name: new.name,
+                origin: Origin::Api,
+                url: new.url,
+                keys: vec![SigningKey { secret: secret.clone(), until: None }],
+                events: new.events,
+                components: new.components,
+                ordering: new.ordering,
+                concurrency: new.concurrency.unwrap_or(fanout.options.concurrency),
+                rate: new.rate.filter(|rate| *rate > 0),
+                retry: new.retry.map(|texts| problems.table(&texts)),
+                timeout: new.timeout.and_then(|text| problems.span("timeout", &text)),
+                state: State::Active,
+                created_at: fanout.clock.now(),
+            };
+            fanout.hold_against_rules(&subscription, problems)?;
+            fanout.outbox.reinstate(&subscription.name).await?;
+            let subscription = fanout.keep(subscription).await?;
+            tracing::info!(subscription = subscription.name, "subscription made");
+            Ok((subscription, secret))
+        })
+        .await
     }
 
     /// Changes one made by API.
     ///
     /// # Errors
     /// It is unknown or the file's, or every member that is not valid.
-    pub async fn change(&self, name: &str, change: SubscriptionChange) -> Result<Arc<Subscription>, SubscriptionError> {
-        let _alone = self.changing.lock().await;
-        let mut one = self.changeable(name)?;
-        let mut problems = Problems::default();
-        one.url = change.url.unwrap_or(one.url);
-        one.events = change.events.unwrap_or(one.events);
-        one.components = change.components.unwrap_or(one.components);
-        one.ordering = change.ordering.unwrap_or(one.ordering);
-        one.concurrency = change.concurrency.unwrap_or(one.concurrency);
-        if let Some(rate) = change.rate {
-            one.rate = Some(rate).filter(|rate| *rate > 0);
-        }
-        if let Some(texts) = change.retry {
-            one.retry = Some(problems.table(&texts));
-        }
-        if let Some(text) = change.timeout {
-            one.timeout = problems.span("timeout", &text);
-        }
-        self.hold_against_rules(&one, problems)?;
-        let one = self.keep(one).await?;
-        tracing::info!(subscription = name, "subscription changed");
-        Ok(one)
+    pub async fn change(self: &Arc<Self>, name: &str, change: SubscriptionChange) -> Result<Arc<Subscription>, SubscriptionError> {
+        let name = name.to_owned();
+        self.alone(move |fanout| async move {
+            let mut one = fanout.changeable(&name)?;
+            let mut problems = Problems::default();
+            one.url = change.url.unwrap_or(one.url);
+            one.events = change.events.unwrap_or(one.events);
+            one.components = change.components.unwrap_or(one.components);
+            one.ordering = change.ordering.unwrap_or(one.ordering);
+            one.concurrency = change.concurrency.unwrap_or(one.concurrency);
+            if let Some(rate) = change.rate {
+                one.rate = Some(rate).filter(|rate| *rate > 0);
+            }
+            if let Some(texts) = change.retry {
+                one.retry = Some(problems.table(&texts));
+            }
+            if let Some(text) = change.timeout {
+                one.timeout = problems.span("timeout", &text);
+            }
+            fanout.hold_against_rules(&one, problems)?;
+            let one = fanout.keep(one).await?;
+            tracing::info!(subscription = name, "subscription changed");
+            Ok(one)
+        })
+        .await
     }
 
-    /// Deletes one made by API and cancels what waits for it.
+    /// Deletes one made by API and cancels what waits for it; also what waits under a name that nobody bears, as after the vault was lost.
     ///
     /// # Errors
-    /// It is unknown or the file's.
-    pub async fn delete(&self, name: &str) -> Result<(), SubscriptionError> {
-        let _alone = self.changing.lock().await;
-        self.changeable(name)?;
-        self.book.remove(name).await?;
+    /// It is unknown and nothing waits for it, or it is the file's.
+    pub async fn delete(self: &Arc<Self>, name: &str) -> Result<(), SubscriptionError> {
+        let name = name.to_owned();
+        self.alone(move |fanout| async move {
+            match fanout.roster().entry(&name) {
+                Some(_) => drop(fanout.changeable(&name)?),
+                None if fanout.outbox.depth(&name).await?.pending > 0 => {}
+                None => return Err(SubscriptionError::Unknown),
+            }
+            let cancelled = fanout.let_go(&name).await?;
+            tracing::info!(subscription = name, cancelled, "subscription deleted");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Carries out a change, one at a time, and to its end also where whoever asked for it goes away meanwhile.
+    async fn alone<T, W>(self: &Arc<Self>, change: impl FnOnce(Arc<Self>) -> W + Send + 'static) -> Result<T, SubscriptionError>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, SubscriptionError>> + Send + 'static,
+    {
+        let fanout = Arc::clone(self);
+        let changed = tokio::spawn(async move {
+            let _alone = fanout.changing.lock().await;
+            change(Arc::clone(&fanout)).await
+        });
+        changed.await.unwrap_or_else(|error| Err(SubscriptionError::Store(format!("the change was interrupted: {error}"))))
+    }
+
+    /// Takes one out. Its name is retired first: a crash behind that is made up for at the next start, and nobody who is made under that name later
+    /// hears of what was for this one. Returns how many deliveries were cancelled.
+    async fn let_go(&self, name: &str) -> Result<u64, SubscriptionError> {
+        self.outbox.retire(name, self.clock.now()).await?;
         self.replace(self.roster().without(name, &self.options.components));
         let cancelled = self.outbox.cancel_all(name).await?;
-        tracing::info!(subscription = name, cancelled, "subscription deleted");
-        Ok(())
+        self.book.remove(name).await?;
+        Ok(cancelled)
     }
 
     /// Pauses, resumes (`Active`) or enables (`Active`) any subscription, the file's too.
     ///
     /// # Errors
     /// It is unknown.
-    pub async fn set_state(&self, name: &str, state: State) -> Result<Arc<Subscription>, SubscriptionError> {
-        let _alone = self.changing.lock().await;
-        let mut one = self.shown(name)?;
-        one.state = state;
-        let one = self.keep(one).await?;
-        tracing::info!(subscription = name, ?state, "subscription's state set");
-        Ok(one)
+    pub async fn set_state(self: &Arc<Self>, name: &str, state: State) -> Result<Arc<Subscription>, SubscriptionError> {
+        let name = name.to_owned();
+        self.alone(move |fanout| async move {
+            let mut one = fanout.shown(&name)?;
+            one.state = state;
+            let one = fanout.keep(one).await?;
+            tracing::info!(subscription = name, ?state, "subscription's state set");
+            Ok(one)
+        })
+        .await
     }
 
     /// A new secret; both sign for `overlap` (24 h; zero: the old one is compromised, and every other with it stops at once).
     ///
     /// # Errors
     /// It is unknown or a playbook, or `overlap` is longer than a week.
-    pub async fn rotate_secret(&self, name: &str, overlap: Duration) -> Result<Secret, SubscriptionError> {
-        let _alone = self.changing.lock().await;
-        let mut one = self.shown(name)?;
-        if one.origin == Origin::Playbook {
-            return Err(SubscriptionError::Playbook);
-        }
-        if overlap > MOST_OVERLAP {
-            return Err(SubscriptionError::Invalid(vec![(String::from("overlap"), String::from("is longer than 7d"))]));
-        }
-        let now = self.clock.now();
-        let until = schedule::later(now, overlap);
-        let secret = match one.keys.first() {
-            Some(current) => signature::successor(&current.secret),
-            None => signature::generate(),
-        };
-        let secret = secret.map_err(|error| SubscriptionError::Store(error.to_string()))?;
-        for key in &mut one.keys {
-            key.until = Some(key.until.unwrap_or(until).min(until));
-        }
-        // The file's own secret stays on record when it has expired: it is how the next start knows that it was rotated here.
-        let of_file = self.file_secrets.get(name);
-        let mut live = 1;
-        one.keys.retain(|key| {
-            let lives = key.until.is_some_and(|until| until > now) && live < MOST_LIVE_KEYS;
-            live += usize::from(lives);
-            lives || Some(&key.secret) == of_file
-        });
-        one.keys.insert(0, SigningKey { secret: secret.clone(), until: None });
-        self.keep(one).await?;
-        tracing::info!(subscription = name, overlap_seconds = overlap.as_secs(), "secret rotated");
-        Ok(secret)
+    pub async fn rotate_secret(self: &Arc<Self>, name: &str, overlap: Duration) -> Result<Secret, SubscriptionError> {
+        let name = name.to_owned();
+        self.alone(move |fanout| async move {
+            let mut one = fanout.shown(&name)?;
+            if one.origin == Origin::Playbook {
+                return Err(SubscriptionError::Playbook);
+            }
+            if overlap > MOST_OVERLAP {
+                return Err(SubscriptionError::Invalid(vec![(String::from("overlap"), String::from("is longer than 7d"))]));
+            }
+            let now = fanout.clock.now();
+            let until = schedule::later(now, overlap);
+            let secret = match one.keys.first() {
+                Some(current) => signature::successor(&current.secret),
+                None => signature::generate(),
+            };
+            let secret = secret.map_err(|error| SubscriptionError::Store(error.to_string()))?;
+            for key in &mut one.keys {
+                key.until = Some(key.until.unwrap_or(until).min(until));
+            }
+            // The file's own secret stays on record when it has expired: it is how the next start knows that it was rotated here.
+            let of_file = fanout.file_secrets.get(&name);
+            let mut live = 1;
+            one.keys.retain(|key| {
+                let lives = key.until.is_some_and(|until| until > now) && live < MOST_LIVE_KEYS;
+                live += usize::from(lives);
+                lives || Some(&key.secret) == of_file
+            });
+            one.keys.insert(0, SigningKey { secret: secret.clone(), until: None });
+            fanout.keep(one).await?;
+            tracing::info!(subscription = name, overlap_seconds = overlap.as_secs(), "secret rotated");
+            Ok(secret)
+        })
+        .await
     }
 
     /// The handler at `url` said that it is gone: nothing is delivered until a person enables the subscription.
@@ -266,43 +307,46 @@ impl Fanout {
     ///
     /// # Errors
     /// A subscription of file or API has its name.
-    pub async fn enlist(&self, subscriber: Subscriber) -> Result<Arc<Subscription>, SubscriptionError> {
-        let _alone = self.changing.lock().await;
-        let Subscriber { subscription, sink } = subscriber;
-        let known = self.roster().entry(&subscription.name).map(|entry| Arc::clone(&entry.subscription));
-        if known.as_ref().is_some_and(|known| known.origin != subscription.origin) {
-            return Err(SubscriptionError::Taken);
-        }
-        let one = super::opening::remembering(subscription, known.as_deref());
-        if known.is_none() {
-            self.ours.write().unwrap_or_else(PoisonError::into_inner).insert(one.name.clone(), sink);
-        }
-        if one.origin != Origin::Internal {
-            self.book.put(&one).await?;
-        }
-        let name = one.name.clone();
-        let standing = Arc::new(one.clone());
-        self.replace(self.roster().with(one, &self.options.components));
-        self.ring(&name);
-        Ok(standing)
+    pub async fn enlist(self: &Arc<Self>, subscriber: Subscriber) -> Result<Arc<Subscription>, SubscriptionError> {
+        self.alone(move |fanout| async move {
+            let Subscriber { subscription, sink } = subscriber;
+            let known = fanout.roster().entry(&subscription.name).map(|entry| Arc::clone(&entry.subscription));
+            if known.as_ref().is_some_and(|known| known.origin != subscription.origin) {
+                return Err(SubscriptionError::Taken);
+            }
+            let one = super::opening::remembering(subscription, known.as_deref());
+            if known.is_none() {
+                fanout.outbox.reinstate(&one.name).await?;
+                fanout.ours.write().unwrap_or_else(PoisonError::into_inner).insert(one.name.clone(), sink);
+            }
+            if one.origin != Origin::Internal {
+                fanout.book.put(&one).await?;
+            }
+            let name = one.name.clone();
+            let standing = Arc::new(one.clone());
+            fanout.replace(fanout.roster().with(one, &fanout.options.components));
+            fanout.ring(&name);
+            Ok(standing)
+        })
+        .await
     }
 
     /// Lets one of ours go and cancels what waits for it. Returns how many deliveries that were.
     ///
     /// # Errors
     /// It is unknown, or not one of ours.
-    pub async fn dismiss(&self, name: &str) -> Result<u64, SubscriptionError> {
-        let _alone = self.changing.lock().await;
-        let origin = self.roster().entry(name).map(|entry| entry.subscription.origin).ok_or(SubscriptionError::Unknown)?;
-        if !matches!(origin, Origin::Internal | Origin::Playbook) {
-            return Err(SubscriptionError::Unknown);
-        }
-        if origin != Origin::Internal {
-            self.book.remove(name).await?;
-        }
-        self.replace(self.roster().without(name, &self.options.components));
-        self.ours.write().unwrap_or_else(PoisonError::into_inner).remove(name);
-        Ok(self.outbox.cancel_all(name).await?)
+    pub async fn dismiss(self: &Arc<Self>, name: &str) -> Result<u64, SubscriptionError> {
+        let name = name.to_owned();
+        self.alone(move |fanout| async move {
+            let origin = fanout.roster().entry(&name).map(|entry| entry.subscription.origin).ok_or(SubscriptionError::Unknown)?;
+            if !matches!(origin, Origin::Internal | Origin::Playbook) {
+                return Err(SubscriptionError::Unknown);
+            }
+            let cancelled = fanout.let_go(&name).await?;
+            fanout.ours.write().unwrap_or_else(PoisonError::into_inner).remove(&name);
+            Ok(cancelled)
+        })
+        .await
     }
 
     /// One of file or API, to be changed.

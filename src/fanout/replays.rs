@@ -16,7 +16,7 @@ use super::delivery::{DeliveryFilter, Outbox, Status};
 use super::{Fanout, schedule};
 use crate::clock::{Clock, Timestamp};
 use crate::inbox::event::{Event, EventFilter, EventId};
-use crate::inbox::log::{Audience, EventLog, LogError};
+use crate::inbox::log::{EventLog, LogError};
 use crate::inbox::replay::{Replay, ReplayLog, ReplayState};
 use crate::shutdown::Shutdown;
 
@@ -256,9 +256,9 @@ impl Replays {
         }
         let mut enqueued = 0u64;
         for (name, ids) in wanted {
-            let made = self.outbox.enqueue(&ids, &name, Some(&job.id), self.clock.now()).await?;
-            enqueued += u64::try_from(made.len()).unwrap_or_default();
-            self.fanout.nudge(&[name]);
+            // `None`: deleted since it was looked up. A job for it alone ends with the next batch.
+            let made = self.fanout.send(&ids, &name, Some(&job.id)).await?;
+            enqueued += u64::try_from(made.map_or(0, |made| made.len())).unwrap_or_default();
         }
         Ok(enqueued)
     }

@@ -88,12 +88,6 @@ pub(super) async fn work(fanout: Arc<Fanout>, name: String, bell: Arc<Bell>, sin
     let give_up = team.give_up.clone();
     // Settling ends when the last one who could have tried something is gone.
     tokio::join!(lead(team, told, bell, sink, &shutdown), settling::settle(&fanout, &name, waiting, tell, &give_up));
-    if !shutdown.is_requested() && fanout.roster().entry(&name).is_none() {
-        // A push that was under way while the subscription was deleted may have left something behind.
-        if let Err(error) = fanout.outbox.cancel_all(&name).await {
-            tracing::warn!(subscription = name, %error, "cannot cancel what waits for a deleted subscription");
-        }
-    }
 }
 
 /// Claims and hires.

@@ -9,12 +9,11 @@ use super::caller::{Caller, EventsRead, EventsReplay, Permission, Reach};
 use super::events::STATUSES;
 use super::list::{Listing, gather};
 use super::parameters::{Nothing, Query};
-use super::problem::{Kind, Problem};
+use super::problem::Problem;
 use super::{Face, body};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::{Attempt, Delivery, DeliveryFilter, DeliveryId, Status};
 use crate::fanout::subscription::State;
-use crate::inbox::log::Audience;
 use crate::inbox::{EventId, LogError, Page};
 
 #[derive(Serialize)]
@@ -91,13 +90,7 @@ pub async fn retry(
     _: Nothing,
 ) -> Result<HttpResponse, Problem> {
     let found = find(&face, &caller, &id).await?;
-    if face.app.fanout.subscription(&found.subscription).is_none() {
-        let detail = format!("the subscription `{}` of this delivery is not there any more", found.subscription);
-        return Err(Problem::new(Kind::Conflict, detail).hint("replay the event to a subscription that is there"));
-    }
-    let gone = || Problem::new(Kind::NotFound, format!("the event of delivery `{id}` is no longer kept"));
-    let delivery = face.app.outbox.retry(found.id, face.app.clock.now()).await?.ok_or_else(gone)?;
-    face.app.fanout.nudge(std::slice::from_ref(&delivery.subscription));
+    let delivery = face.app.fanout.retry(&found).await?;
     tracing::info!(delivery.id = %delivery.id, subscription = delivery.subscription, key = caller.name(), "delivery retried on request");
     body::json_with(StatusCode::ACCEPTED, &in_full(&face, &delivery))
 }

@@ -13,7 +13,6 @@ use super::subscriptions::target;
 use super::{Face, body};
 use crate::event_type::Glob;
 use crate::fanout::delivery::{DeliveryFilter, Status};
-use crate::inbox::log::Audience;
 use crate::inbox::{Event, EventFilter, EventId, LogError, Page};
 
 /// Words of `status`.
@@ -67,10 +66,9 @@ pub async fn replay(
     };
     let mut deliveries = Vec::with_capacity(subscriptions.len());
     for subscription in &subscriptions {
-        let ids = face.app.outbox.enqueue(&[event.id], subscription, None, face.app.clock.now()).await?;
-        deliveries.extend(ids.into_iter().map(|id| Enqueued { id: id.to_string(), subscription: subscription.clone() }));
+        let ids = face.app.fanout.send(&[event.id], subscription, None).await?;
+        deliveries.extend(ids.into_iter().flatten().map(|id| Enqueued { id: id.to_string(), subscription: subscription.clone() }));
     }
-    face.app.fanout.nudge(&subscriptions);
     tracing::info!(event.id = %event.id, key = caller.name(), deliveries = deliveries.len(), "event replayed");
     body::json_with(StatusCode::ACCEPTED, &ReplayedBody { event_id: event.id.to_string(), deliveries })
 }

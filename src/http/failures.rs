@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::problem::{Kind, Problem};
-use crate::fanout::SubscriptionError;
 use crate::fanout::replays::ReplayError;
+use crate::fanout::{RetryError, SubscriptionError};
 use crate::inbox::LogError;
 use crate::operations::OperationError;
 use crate::operations::idempotency::ShelfError;
@@ -158,6 +158,18 @@ impl From<LogError> for Problem {
         match error {
             LogError::NoPosition => Self::invalid(&[(String::from("cursor"), String::from("is no cursor of this list"))]),
             error => Self::unavailable(error),
+        }
+    }
+}
+
+impl From<RetryError> for Problem {
+    fn from(error: RetryError) -> Self {
+        match error {
+            RetryError::NoSubscription(_) => {
+                Self::new(Kind::Conflict, error.to_string()).hint("replay the event to a subscription that is there")
+            }
+            RetryError::Gone(_) => Self::new(Kind::NotFound, error.to_string()),
+            RetryError::Log(error) => error.into(),
         }
     }
 }

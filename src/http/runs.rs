@@ -10,7 +10,6 @@ use super::parameters::{Nothing, Query};
 use super::problem::{Kind, Problem};
 use super::{Face, body};
 use crate::clock::Timestamp;
-use crate::inbox::log::Audience;
 use crate::inbox::{EventId, LogError, Page, Position};
 use crate::playbook::run::{Run, RunFilter, State, StepRecord};
 
@@ -86,18 +85,22 @@ pub async fn approve(
     _: Nothing,
 ) -> Result<HttpResponse, Problem> {
     let (version, mut run) = known(&caller, &face, &id).await?;
+    let playbook = run.playbook.clone();
     let waiting = run.next_step().filter(|_| run.state == State::WaitingForApproval);
     let Some(step) = waiting.and_then(|index| run.steps.get_mut(index)) else {
         return Err(Problem::new(Kind::Conflict, "this run does not wait for approval"));
     };
+    if face.app.fanout.subscription(&playbook).is_none() {
+        return Err(Problem::new(Kind::Conflict, format!("the playbook `{playbook}` of this run is not there any more"))
+            .hint("cancel the run, or bring the playbook back and approve it then"));
+    }
     step.approved_by = Some(caller.name().to_owned());
     (run.state, run.reason) = (State::Running, None);
     keep(&face, version, &mut run).await?;
     tracing::info!(run = run.id, key = caller.name(), "step approved");
     // Lost by a crash here, the approval is found at the next look.
     if let Ok(event) = run.event_id.parse::<EventId>() {
-        face.app.outbox.enqueue(&[event], &run.playbook, None, face.app.clock.now()).await?;
-        face.app.fanout.nudge(std::slice::from_ref(&run.playbook));
+        face.app.fanout.send(&[event], &playbook, None).await?;
     }
     body::json(&RunBody::new(&run))
 }

@@ -199,7 +199,12 @@ impl Book {
     ///
     /// # Errors
     /// The name is another's or the configuration's, or the store does not answer.
-    pub async fn write(&self, playbook: Playbook, writing: Writing) -> Result<Arc<Entry>, BookError> {
+    pub async fn write(self: &Arc<Self>, playbook: Playbook, writing: Writing) -> Result<Arc<Entry>, BookError> {
+        let book = Arc::clone(self);
+        through(async move { book.written(playbook, writing).await }).await
+    }
+
+    async fn written(&self, playbook: Playbook, writing: Writing) -> Result<Arc<Entry>, BookError> {
         let _alone = self.changing.lock().await;
         let Doors { shelf, steps, fanout, clock, .. } = &self.doors;
         let name = playbook.name.clone();
@@ -237,7 +242,12 @@ impl Book {
     ///
     /// # Errors
     /// It is unknown or the configuration's, or the store does not answer.
-    pub async fn delete(&self, name: &str) -> Result<u64, BookError> {
+    pub async fn delete(self: &Arc<Self>, name: &str) -> Result<u64, BookError> {
+        let (book, name) = (Arc::clone(self), name.to_owned());
+        through(async move { book.deleted(&name).await }).await
+    }
+
+    async fn deleted(&self, name: &str) -> Result<u64, BookError> {
         let _alone = self.changing.lock().await;
         let entry = self.one(name).ok_or(BookError::Unknown)?;
         if entry.source == Source::Configuration {
@@ -273,4 +283,9 @@ impl Book {
             }
         }
     }
+}
+
+/// Carries a change through, also where whoever asked for it goes away meanwhile.
+async fn through<T: Send + 'static>(change: impl Future<Output = Result<T, BookError>> + Send + 'static) -> Result<T, BookError> {
+    tokio::spawn(change).await.unwrap_or_else(|error| Err(BookError::Store(format!("the change was interrupted: {error}"))))
 }

@@ -72,6 +72,10 @@ impl Writer {
 
         let due = record::nanoseconds(incoming.received_at);
         for (subscription, id) in incoming.deliveries {
+            if self.store.lines.is_retired(&subscription) {
+                // Deleted while the push was under way.
+                continue;
+            }
             let entry = Entry { lane: Lane::First, due, id, order: incoming.order, deferred: false, recorded: false };
             self.put_waiting(group, &subscription, sequence, None, entry);
             group.count(&subscription, 1, 0);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fjall::{Database, Keyspace};
 
-use super::meta;
+use super::meta::{self, LineState};
 use super::record;
 use super::waiting::{self, Entry, View};
 use crate::clock::Timestamp;
@@ -39,6 +39,8 @@ pub struct Line {
     pub ordered: bool,
     /// Whether every unfinished delivery has its order key.
     pub ordered_whole: bool,
+    /// When its subscription was deleted: nothing comes to wait for it.
+    pub retired_at: Option<Timestamp>,
     /// Whether the last claim asked for order.
     in_order: bool,
     /// Nothing unfinished is below: spares looking through what was deleted.
@@ -66,9 +68,15 @@ pub enum Change {
 }
 
 impl Line {
-    /// A line with counters as stored.
-    pub fn stored(pending: u64, dead: u64, ordered: bool) -> Self {
-        Self { pending, dead, ordered, ordered_whole: ordered, ..Self::default() }
+    /// A line as it is remembered.
+    pub fn stored(state: LineState) -> Self {
+        let LineState { pending, dead, ordered, retired_at } = state;
+        Self { pending, dead, ordered, ordered_whole: ordered, retired_at, ..Self::default() }
+    }
+
+    /// What is remembered of it.
+    pub fn state(&self) -> LineState {
+        LineState { pending: self.pending, dead: self.dead, ordered: self.ordered_whole, retired_at: self.retired_at }
     }
 
     /// Takes note of a commit.
@@ -336,6 +344,11 @@ impl Lines {
         self.map().entry(subscription.to_owned()).or_default().clone()
     }
 
+    /// Whether the subscription of that name was deleted.
+    pub fn is_retired(&self, subscription: &str) -> bool {
+        self.named(subscription).is_some_and(|line| lock(&line).retired_at.is_some())
+    }
+
     /// Names of all, sorted.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.map().keys().cloned().collect();
@@ -355,11 +368,11 @@ impl Lines {
         let lines = Self::default();
         for guard in meta.prefix([meta::LINE]) {
             let value = guard.value()?;
-            if let Some((name, pending, dead, ordered)) = meta::read_line(&value) {
-                if !ordered {
+            if let Some((name, state)) = meta::read_line(&value) {
+                if !state.ordered {
                     waiting::clear_order(db, waiting, name)?;
                 }
-                lines.put(name, Line::stored(pending, dead, ordered));
+                lines.put(name, Line::stored(state));
             }
         }
         Ok(lines)

@@ -1,6 +1,7 @@
 //! The keyspace `meta`: what is counted and remembered about the log as a whole.
 
-use super::record::Reader;
+use super::record::{self, Reader};
+use crate::clock::Timestamp;
 
 /// → the form of this store.
 pub const FORMAT: &[u8] = b"format";
@@ -24,21 +25,41 @@ pub const REPLAY: u8 = b'r';
 /// `follower` → the sequence up to which it has heard.
 pub const BOOKMARK: u8 = b'b';
 
-/// Counters of a subscription: unfinished, dead, and whether order keys are complete; then its name, which its key may hold only hashed.
-pub fn line(name: &str, pending: u64, dead: u64, ordered: bool) -> Vec<u8> {
+/// What is remembered of a subscription.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LineState {
+    /// Unfinished deliveries.
+    pub pending: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Whether order keys are complete.
+    pub ordered: bool,
+    /// When it was deleted: nothing comes to wait for it any more.
+    pub retired_at: Option<Timestamp>,
+}
+
+const ORDERED: u8 = 1;
+const RETIRED: u8 = 2;
+
+/// A subscription's state, then its name, which its key may hold only hashed.
+pub fn line(name: &str, state: &LineState) -> Vec<u8> {
+    let flag = |is: bool, flag: u8| if is { flag } else { 0 };
     let mut to = Vec::with_capacity(17 + name.len());
-    to.extend_from_slice(&pending.to_be_bytes());
-    to.extend_from_slice(&dead.to_be_bytes());
-    to.push(u8::from(ordered));
+    to.extend_from_slice(&state.pending.to_be_bytes());
+    to.extend_from_slice(&state.dead.to_be_bytes());
+    to.push(flag(state.ordered, ORDERED) | flag(state.retired_at.is_some(), RETIRED));
+    to.extend(state.retired_at.map(|at| record::nanoseconds(at).to_be_bytes()).iter().flatten());
     to.extend_from_slice(name.as_bytes());
     to
 }
 
-/// Reads [`line`]: name, unfinished, dead, ordered.
-pub fn read_line(value: &[u8]) -> Option<(&str, u64, u64, bool)> {
+/// Reads [`line`].
+pub fn read_line(value: &[u8]) -> Option<(&str, LineState)> {
     let mut from = Reader(value);
-    let (pending, dead, ordered) = (from.number()?, from.number()?, from.byte()? != 0);
-    Some((std::str::from_utf8(from.0).ok()?, pending, dead, ordered))
+    let (pending, dead, flags) = (from.number()?, from.number()?, from.byte()?);
+    let retired_at = if flags & RETIRED == 0 { None } else { Some(record::moment(from.number()?)) };
+    let state = LineState { pending, dead, ordered: flags & ORDERED != 0, retired_at };
+    Some((std::str::from_utf8(from.0).ok()?, state))
 }
 
 /// Key of events that were lost: those after `after`, up to `to`.

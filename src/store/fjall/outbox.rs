@@ -12,7 +12,7 @@ use super::writer::Job;
 use super::{FjallLog, aside, damaged, meta};
 use crate::clock::Timestamp;
 use crate::fanout::Outbox;
-use crate::fanout::delivery::{Claimed, Deferred, Delivery, DeliveryFilter, DeliveryId, Depth, Ended, Lane, Settlement};
+use crate::fanout::delivery::{Claimed, Deferred, Delivery, DeliveryFilter, DeliveryId, Depth, Ended, Known, Lane, Settlement};
 use crate::fanout::follower::Bookmarks;
 use crate::inbox::{EventId, LogError, Page, Position};
 
@@ -144,6 +144,28 @@ impl Outbox for FjallLog {
 
     async fn retry(&self, id: DeliveryId, now: Timestamp) -> Result<Option<Delivery>, LogError> {
         self.committer.ask(|answer| Job::Retry(id, now, answer)).await
+    }
+
+    async fn names(&self) -> Result<Vec<Known>, LogError> {
+        let known = |subscription: String| {
+            let state = lock(&self.store.lines.made(&subscription)).state();
+            Known { subscription, pending: state.pending, retired_at: state.retired_at }
+        };
+        Ok(self.store.lines.names().into_iter().map(known).collect())
+    }
+
+    async fn retire(&self, subscription: &str, now: Timestamp) -> Result<(), LogError> {
+        let subscription = subscription.to_owned();
+        self.committer.ask(|answer| Job::Retire { subscription, at: Some(now), answer }).await
+    }
+
+    async fn reinstate(&self, subscription: &str) -> Result<(), LogError> {
+        if !self.store.lines.is_retired(subscription) {
+            return Ok(());
+        }
+        self.cancel_all(subscription).await?;
+        let subscription = subscription.to_owned();
+        self.committer.ask(|answer| Job::Retire { subscription, at: None, answer }).await
     }
 
     async fn cancel_all(&self, subscription: &str) -> Result<u64, LogError> {

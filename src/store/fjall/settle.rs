@@ -159,7 +159,7 @@ impl Writer {
         group.tell(subscription, *event_sequence, next.order, Change::Restarted);
     }
 
-    /// Enqueues stored events for a subscription; events that are gone are left out.
+    /// Enqueues stored events for a subscription; events that are gone are left out, and for one that was deleted all are.
     pub fn enqueue(
         &mut self,
         group: &mut Group,
@@ -168,6 +168,9 @@ impl Writer {
         replay: Option<&str>,
         now: Timestamp,
     ) -> Result<Vec<DeliveryId>, Hindrance> {
+        if self.store.lines.is_retired(subscription) {
+            return Ok(Vec::new());
+        }
         let mut found = Vec::with_capacity(events.len());
         for id in events {
             if let Some(sequence) = self.store.sequence_of(*id)?.filter(|sequence| !self.is_closed(*sequence)) {
@@ -223,7 +226,8 @@ impl Writer {
         let Some((day, mut stored)) = self.store.delivery_of(id)? else { return Ok(None) };
         let (subscription, sequence) = (stored.delivery.subscription.clone(), stored.delivery.event_sequence);
         let home_goes = day.label != KEPT && day.label <= self.closed;
-        if home_goes || self.is_closed(sequence) || self.store.days.event(sequence)?.is_none() {
+        if self.store.lines.is_retired(&subscription) || home_goes || self.is_closed(sequence) || self.store.days.event(sequence)?.is_none()
+        {
             return Ok(None);
         }
         if !group.touch(&subscription, sequence) {

@@ -66,6 +66,8 @@ pub enum Job {
     Enqueue { events: Vec<EventId>, subscription: String, replay: Option<String>, now: Timestamp, answer: oneshot::Sender<Vec<DeliveryId>> },
     /// Makes one delivery due now.
     Retry(DeliveryId, Timestamp, oneshot::Sender<Option<Delivery>>),
+    /// Lets nothing come to wait for a subscription from that moment on; without one, lets it again.
+    Retire { subscription: String, at: Option<Timestamp>, answer: oneshot::Sender<()> },
     /// Cancels some deliveries from that sequence on; answers how many and where to go on.
     Cancel { subscription: String, from: u64, answer: oneshot::Sender<(u64, Option<u64>)> },
     /// Takes out a waiting delivery whose event or record is gone.
@@ -290,6 +292,12 @@ impl Writer {
                 Some(delivery) => group.answer(answer, delivery),
                 None => return Ok(Some(Job::Retry(id, now, answer))),
             },
+            Job::Retire { subscription, at, answer } => {
+                // From here on for what comes behind this in the same batch, too.
+                lock(&self.store.lines.made(&subscription)).retired_at = at;
+                group.count(&subscription, 0, 0);
+                group.answer(answer, ());
+            }
             Job::Cancel { subscription, from, answer } => match conflict(self.cancel(group, &subscription, from))? {
                 Some(done) => group.answer(answer, done),
                 None => return Ok(Some(Job::Cancel { subscription, from, answer })),
@@ -353,16 +361,14 @@ impl Writer {
         let mut totals = Vec::with_capacity(counts.len());
         for (subscription, (pending, dead)) in counts {
             let line = self.store.lines.made(&subscription);
-            let (pending, dead, ordered) = {
-                let line = lock(&line);
-                (line.pending.saturating_add_signed(pending), line.dead.saturating_add_signed(dead), line.ordered_whole)
+            let before = lock(&line).state();
+            let state = meta::LineState {
+                pending: before.pending.saturating_add_signed(pending),
+                dead: before.dead.saturating_add_signed(dead),
+                ..before
             };
-            group.batch.insert(
-                &self.store.meta,
-                record::named(meta::LINE, &subscription),
-                meta::line(&subscription, pending, dead, ordered),
-            );
-            totals.push((line, pending, dead));
+            group.batch.insert(&self.store.meta, record::named(meta::LINE, &subscription), meta::line(&subscription, &state));
+            totals.push((line, state));
         }
         for (replay, (delivered, dead)) in std::mem::take(&mut group.outcomes) {
             let key = record::named(meta::OUTCOME, &replay);
@@ -372,9 +378,9 @@ impl Writer {
         }
         group.batch.commit()?;
 
-        for (line, pending, dead) in totals {
+        for (line, state) in totals {
             let mut line = lock(&line);
-            (line.pending, line.dead) = (pending, dead);
+            (line.pending, line.dead) = (state.pending, state.dead);
         }
         for (subscription, sequence, order, change) in group.after.changes {
             lock(&self.store.lines.made(&subscription)).change(sequence, order, change);

@@ -433,9 +433,11 @@ async fn a_subscription_made_while_running_gets_a_worker_and_a_deleted_one_loses
     world.nothing_is_tried().await;
     world.push("bot", "tt1");
     world.nothing_is_tried().await;
-    // Made again under the same name, it has another worker.
+    // Made again under the same name, it has another worker, which hears of nothing that was for the former one.
     world.fanout.create(new("bot")).await.unwrap();
-    world.next_try().await;
+    world.nothing_is_tried().await;
+    world.push("bot", "tt2");
+    assert_eq!(world.next_try().await.authorizer, "tt2");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Subscriptions from file and API: what is valid, who hears of what, rotation, restarts.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use serde_json::json;
@@ -295,4 +296,83 @@ async fn a_paused_playbook_is_paused_after_a_restart_and_one_that_is_gone_is_for
     assert_eq!(memory.count(Status::Cancelled), 1);
     let Err(error) = open(vec![subscription("onboard")]).await else { panic!("two of one name") };
     assert!(error.to_string().contains("is the name of a subscription and of a playbook"), "{error}");
+}
+
+#[tokio::test]
+async fn a_deletion_that_was_interrupted_is_completed_and_nobody_of_the_name_hears_of_what_was_left() {
+    let memory: Arc<Memory> = Arc::default();
+    let before = World::still(Arc::clone(&memory), vec![subscription("other")], |_, _| Deed::Take).await;
+    before.fanout.create(plain("bot")).await.unwrap();
+    before.push("bot", "tt1");
+    memory.broken_off.store(true, Relaxed);
+    let deleting = tokio::spawn({
+        let fanout = Arc::clone(&before.fanout);
+        async move { fanout.delete("bot").await }
+    });
+    while before.fanout.subscription("bot").is_some() {
+        tokio::task::yield_now().await;
+    }
+    deleting.abort();
+    assert_eq!(memory.count(Status::Pending), 1, "the process ended here");
+
+    memory.broken_off.store(false, Relaxed);
+    let mut after = World::still(Arc::clone(&memory), vec![subscription("other")], |_, _| Deed::Take).await;
+    assert!(after.fanout.subscription("bot").is_none());
+    assert_eq!((memory.count(Status::Cancelled), memory.book.lock().unwrap().contains_key("bot")), (1, false));
+    after.run();
+    after.fanout.create(plain("bot")).await.unwrap();
+    after.nothing_is_tried().await;
+    after.push("bot", "tt2");
+    assert_eq!(after.next_try().await.authorizer, "tt2");
+}
+
+#[tokio::test]
+async fn a_deletion_goes_on_though_whoever_asked_for_it_went_away() {
+    let world = world(Vec::new()).await;
+    world.fanout.create(plain("bot")).await.unwrap();
+    world.push("bot", "tt1");
+    world.memory.broken_off.store(true, Relaxed);
+    {
+        let deleting = std::pin::pin!(world.fanout.delete("bot"));
+        let asked = tokio::time::timeout(Duration::from_millis(50), deleting).await;
+        assert!(asked.is_err(), "it hangs in the middle, and the caller goes away");
+    }
+    world.memory.broken_off.store(false, Relaxed);
+    world.memory.until(|rows| rows.iter().all(|row| row.delivery.status == Status::Cancelled)).await;
+    super::world::soon(async {
+        while !world.memory.book.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_waits_after_a_lost_vault_goes_to_whoever_is_registered_again_or_is_cancelled_by_name() {
+    let memory: Arc<Memory> = Arc::default();
+    let before = World::still(Arc::clone(&memory), Vec::new(), |_, _| Deed::Take).await;
+    for name in ["bot", "former"] {
+        before.fanout.create(plain(name)).await.unwrap();
+        before.push(name, "tt1");
+    }
+    memory.book.lock().unwrap().clear();
+    let mut after = World::still(Arc::clone(&memory), Vec::new(), |_, _| Deed::Take).await;
+    assert_eq!(memory.count(Status::Pending), 2, "a start cancels nothing that a person may want");
+    after.run();
+    after.fanout.delete("former").await.unwrap();
+    assert_eq!((memory.count(Status::Pending), memory.count(Status::Cancelled)), (1, 1));
+    assert!(matches!(after.fanout.delete("former").await, Err(SubscriptionError::Unknown)));
+    after.fanout.create(plain("bot")).await.unwrap();
+    assert_eq!(after.next_try().await.subscription, "bot");
+}
+
+#[tokio::test]
+async fn a_subscription_made_after_its_name_was_retired_stands_when_an_older_log_comes_back() {
+    let memory: Arc<Memory> = Arc::default();
+    let before = World::still(Arc::clone(&memory), Vec::new(), |_, _| Deed::Take).await;
+    before.fanout.create(plain("bot")).await.unwrap();
+    memory.retired.lock().unwrap().insert(String::from("bot"), super::world::start_of_time() - jiff::SignedDuration::from_secs(1));
+    let after = World::still(Arc::clone(&memory), Vec::new(), |_, _| Deed::Take).await;
+    assert!(after.fanout.subscription("bot").is_some());
+    assert!(memory.retired.lock().unwrap().is_empty());
 }

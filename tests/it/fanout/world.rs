@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 use yizhan::clock::{Clock, ManualClock, Timestamp};
 use yizhan::event_type::{EventType, Glob};
-use yizhan::fanout::delivery::{Attempt, Claimed, Deferred, Delivery, DeliveryFilter, Depth, Ended, Lane, Settlement, Status};
+use yizhan::fanout::delivery::{Attempt, Claimed, Deferred, Delivery, DeliveryFilter, Depth, Ended, Known, Lane, Settlement, Status};
 use yizhan::fanout::sink::{Outcome, Sink};
 use yizhan::fanout::subscription::{BookError, Ordering, Origin, SigningKey, State};
 use yizhan::fanout::{DeliveryId, Fanout, Options, Outbox, Sinks, Subscriber, Subscription, SubscriptionBook};
@@ -41,6 +41,9 @@ pub struct Memory {
     pub events: Mutex<Vec<Event>>,
     pub jobs: Mutex<Vec<Replay>>,
     pub book: Mutex<HashMap<String, Subscription>>,
+    pub retired: Mutex<HashMap<String, Timestamp>>,
+    /// Nothing is cancelled any more: whoever asks for it waits, as if the process had ended there.
+    pub broken_off: AtomicBool,
     /// The next call to the outbox or the log fails.
     pub trouble: AtomicBool,
     changes: watch::Sender<u64>,
@@ -86,6 +89,12 @@ impl Memory {
         if tokio::time::timeout(Duration::from_secs(20), waiting).await.is_err() {
             panic!("never came: {:#?}", self.jobs.lock().unwrap());
         }
+    }
+
+    fn pending(&self, subscription: &str) -> u64 {
+        let rows = self.rows.lock().unwrap();
+        let waits = |row: &&Row| row.delivery.subscription == subscription && row.delivery.status == Status::Pending;
+        u64::try_from(rows.iter().filter(waits).count()).unwrap()
     }
 
     pub fn count(&self, status: Status) -> usize {
@@ -212,6 +221,9 @@ impl Outbox for Memory {
         now: Timestamp,
     ) -> Result<Vec<DeliveryId>, LogError> {
         self.trouble()?;
+        if self.retired.lock().unwrap().contains_key(subscription) {
+            return Ok(Vec::new());
+        }
         let known = self.events.lock().unwrap().clone();
         let mut ids = Vec::new();
         for event in known.iter().filter(|event| events.contains(&event.id)) {
@@ -250,7 +262,37 @@ impl Outbox for Memory {
         Ok(None)
     }
 
+    async fn names(&self) -> Result<Vec<Known>, LogError> {
+        let retired = self.retired.lock().unwrap();
+        let mut names: Vec<String> = self.rows.lock().unwrap().iter().map(|row| row.delivery.subscription.clone()).collect();
+        names.extend(retired.keys().cloned());
+        names.sort();
+        names.dedup();
+        let known = |subscription: String| Known {
+            pending: self.pending(&subscription),
+            retired_at: retired.get(&subscription).copied(),
+            subscription,
+        };
+        Ok(names.into_iter().map(known).collect())
+    }
+
+    async fn retire(&self, subscription: &str, now: Timestamp) -> Result<(), LogError> {
+        self.retired.lock().unwrap().insert(subscription.to_owned(), now);
+        Ok(())
+    }
+
+    async fn reinstate(&self, subscription: &str) -> Result<(), LogError> {
+        if self.retired.lock().unwrap().contains_key(subscription) {
+            self.cancel_all(subscription).await?;
+            self.retired.lock().unwrap().remove(subscription);
+        }
+        Ok(())
+    }
+
     async fn cancel_all(&self, subscription: &str) -> Result<u64, LogError> {
+        while self.broken_off.load(Atomic::SeqCst) {
+            tokio::task::yield_now().await;
+        }
         let mut count = 0;
         for row in self.rows.lock().unwrap().iter_mut().filter(|row| row.delivery.subscription == subscription) {
             if row.delivery.status == Status::Pending {

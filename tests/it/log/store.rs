@@ -353,3 +353,20 @@ async fn who_hangs_up_takes_no_answer_of_its_thread_along() {
 async fn who_hangs_up_takes_no_answer_of_many_threads_along() {
     some_hang_up().await;
 }
+
+#[tokio::test]
+async fn a_retired_name_is_retired_after_a_crash_too() {
+    let world = World::new();
+    let log = world.open();
+    let ports = world.ports(&log);
+    ports.put("a", None, &["bot", "other"]).await;
+    log.retire("bot", ports.now()).await.unwrap();
+    let crashed = world.folder.path().join("crashed");
+    copy(&world.folder.path().join("log"), &crashed);
+    drop((ports, log));
+    let log = world.open_at(&crashed);
+    let ports = world.ports(&log);
+    ports.put("b", None, &["bot", "other"]).await;
+    let known: Vec<_> = log.names().await.unwrap().into_iter().map(|one| (one.pending, one.retired_at)).collect();
+    assert_eq!(known, [(1, Some(start())), (2, None)]);
+}

@@ -234,3 +234,23 @@ async fn a_replay_that_names_a_playbook_does_no_deeds_for_events_that_are_none_o
     let (_, runs) = world.get("/v1/runs").await;
     assert_eq!(runs["items"].as_array().unwrap().len(), 1, "{runs}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_a_playbook_that_is_gone_is_not_approved() {
+    let extra = "[[playbooks]]\nname = \"patient\"\non = \"audit.failed\"\nsteps = [{ operation = \"package.list\", approval = true }]\n";
+    let mut world = World::with(Setting { extra: extra.to_owned(), ..Setting::default() }).await;
+    world.granted("baidu", APP).await;
+    world.simulator.audit("baidu", APP, "1.0.0", &Verdict::Failed(String::from("one"))).await.unwrap();
+    let run = run_of(&world, "patient", "waiting_for_approval").await;
+    world.mend(extra, "").await;
+    let approve = format!("/v1/runs/{}/approve", run["id"].as_str().unwrap());
+    let (status, problem) = world.post(&approve, json!({})).await;
+    assert_eq!((status, &problem["type"]), (409, &json!("/problems/conflict")), "{problem}");
+    run_of(&world, "patient", "waiting_for_approval").await;
+    let (_, waiting) = world.get("/v1/deliveries?subscription=patient&status=pending").await;
+    assert!(waiting["items"].as_array().unwrap().is_empty(), "{waiting}");
+    // Back again, it goes on where a person says so.
+    world.mend("[[subscriptions]]", &format!("{extra}[[subscriptions]]")).await;
+    assert_eq!(world.post(&approve, json!({})).await.0, 200);
+    run_of(&world, "patient", "done").await;
+}

@@ -1,7 +1,7 @@
 //! What becomes of deliveries, and how they are listed.
 
 use jiff::SignedDuration;
-use yizhan::fanout::delivery::{Attempt, DeliveryFilter, DeliveryId, Depth, Ended, Lane, Settlement, Status};
+use yizhan::fanout::delivery::{Attempt, DeliveryFilter, DeliveryId, Depth, Ended, Known, Lane, Settlement, Status};
 use yizhan::inbox::EventId;
 
 use super::{Ports, keys};
@@ -200,6 +200,29 @@ pub async fn cancelling_ends_all_that_waits(log: Ports) {
     assert_eq!(log.outbox.depth("other").await.unwrap().pending, 700);
     log.put("new", Some("0"), &["bot"]).await;
     assert_eq!(keys(&log.claim("bot", Lane::First, 10, true).await), ["new"]);
+}
+
+pub async fn nothing_comes_to_wait_for_a_name_that_was_retired(log: Ports) {
+    let event = log.put("a", None, &["bot", "other"]).await;
+    let claimed = log.first("bot", 1).await;
+    log.bury(&claimed[0]).await;
+    log.put("b", None, &["bot"]).await;
+    log.outbox.retire("bot", log.now()).await.unwrap();
+    // A push, a replay and a retry that were under way.
+    log.put("c", None, &["bot", "other"]).await;
+    assert!(log.outbox.enqueue(&[event.id], "bot", None, log.now()).await.unwrap().is_empty());
+    assert_eq!(log.outbox.retry(claimed[0].delivery.id, log.now()).await.unwrap(), None);
+    assert_eq!(log.outbox.depth("bot").await.unwrap().pending, 1);
+    let known = |name: &str, pending, retired_at| Known { subscription: String::from(name), pending, retired_at };
+    assert_eq!(log.outbox.names().await.unwrap(), [known("bot", 1, Some(log.now())), known("other", 2, None)]);
+
+    // Whoever bears the name next hears of nothing that was for the former; where it was never retired, of everything.
+    log.outbox.reinstate("bot").await.unwrap();
+    log.outbox.reinstate("other").await.unwrap();
+    assert_eq!(log.outbox.names().await.unwrap(), [known("bot", 0, None), known("other", 2, None)]);
+    log.put("d", None, &["bot"]).await;
+    assert_eq!(keys(&log.first("bot", 9).await), ["d"]);
+    assert_eq!(log.outbox.retry(claimed[0].delivery.id, log.now()).await.unwrap().unwrap().status, Status::Pending);
 }
 
 pub async fn deliveries_are_listed_by_every_filter(log: Ports) {

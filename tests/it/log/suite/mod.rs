@@ -54,6 +54,7 @@ stories! {
         a_deferred_delivery_waits_and_uses_nothing_up
         a_replay_during_a_look_that_found_it_too_early_is_looked_at_again
         cancelling_ends_all_that_waits
+        nothing_comes_to_wait_for_a_name_that_was_retired
         deliveries_are_listed_by_every_filter
         a_delivery_to_which_nothing_happened_can_be_looked_up_and_retried
         deliveries_with_and_without_a_record_are_listed_once_each

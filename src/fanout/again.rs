@@ -1,0 +1,52 @@
+//! What is sent again because somebody asks for it: a delivery retried, stored events sent to a subscription. The one door to both, so that nothing
+//! comes to wait for a subscription that is not there.
+//!
+//! Called by `http` and [`super::replays`]. Whom a caller may send to is its own question.
+
+use super::Fanout;
+use super::delivery::{Delivery, DeliveryId};
+use crate::inbox::EventId;
+use crate::inbox::log::{Audience, LogError};
+
+/// Why a delivery is not tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum RetryError {
+    /// Its subscription was deleted.
+    #[error("the subscription `{0}` of this delivery is not there any more")]
+    NoSubscription(String),
+    /// Its event is no longer kept.
+    #[error("the event of delivery `{0}` is no longer kept")]
+    Gone(DeliveryId),
+    /// The store does not answer.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+impl Fanout {
+    /// Makes a delivery due now, whatever its status, with a fresh schedule.
+    ///
+    /// # Errors
+    /// Its subscription or its event is gone.
+    pub async fn retry(&self, delivery: &Delivery) -> Result<Delivery, RetryError> {
+        if self.subscription(&delivery.subscription).is_none() {
+            return Err(RetryError::NoSubscription(delivery.subscription.clone()));
+        }
+        let retried = self.outbox.retry(delivery.id, self.clock.now()).await?.ok_or(RetryError::Gone(delivery.id))?;
+        self.nudge(std::slice::from_ref(&retried.subscription));
+        Ok(retried)
+    }
+
+    /// Sends stored events to a subscription, those that are still kept; a delivery of the same event that still waits is replaced. `replay` is the job
+    /// that asks for it. `None`: there is no such subscription.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn send(&self, events: &[EventId], subscription: &str, replay: Option<&str>) -> Result<Option<Vec<DeliveryId>>, LogError> {
+        if self.subscription(subscription).is_none() {
+            return Ok(None);
+        }
+        let enqueued = self.outbox.enqueue(events, subscription, replay, self.clock.now()).await?;
+        self.nudge(&[subscription.to_owned()]);
+        Ok(Some(enqueued))
+    }
+}
