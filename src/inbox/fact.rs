@@ -159,6 +159,9 @@ impl Fact {
             same.taken |= !new.derived;
             return Some(same.sequence);
         }
+        if let Some(later) = before.iter().rev().find(|known| is_over(known, new)) {
+            return Some(later.sequence);
+        }
         before.push(new.clone());
         let over = before.len().saturating_sub(REMEMBERED);
         before.drain(..over);
@@ -199,6 +202,12 @@ fn is_same(known: &Told, new: &Told) -> bool {
         (false, true) => is_not_before(known.at, new.since) && is_not_before(known.learnt_at, new.since),
         (true, true) => known.since == new.since,
     }
+}
+
+/// Whether a withdrawal that was found is over by the time it is told: a merchant who granted after it was found is not gone. Both times
+/// are ours.
+fn is_over(known: &Told, new: &Told) -> bool {
+    new.derived && (new.kind, known.kind) == (EventType::AuthorizationRevoked, EventType::AuthorizationGranted) && known.learnt_at >= new.at
 }
 
 /// Whether one of these has been told.

@@ -15,6 +15,7 @@ use crate::outbound::SendError;
 use crate::platform::call::{Class, Method};
 use crate::platform::operation::{Bearer, Caller, Effect, LookedUp, Next, Operation, Outcome, Params};
 use crate::platform::{ApiError, Call, Component, Family, Reply, TokenKey};
+use crate::vault::VaultError;
 
 /// Calls that one operation may take, polls included.
 const MOST_CALLS: usize = 60;
@@ -226,7 +227,8 @@ impl<'a> Errand<'a> {
         let taken = self.take_back(self.desk.clock.now());
         let is_deed = matches!(taken, Some((_, Sort::Deed)));
         match error.class {
-            Class::RenewAuthorizerToken | Class::RenewComponentToken => {
+            // The vault does not believe a call that the grant is gone: it finds out with a renewal, and tells everybody if it is.
+            Class::RenewAuthorizerToken | Class::RenewComponentToken | Class::GrantGone => {
                 self.renew(tokens, error).await?;
                 Ok(None)
             }
@@ -238,14 +240,20 @@ impl<'a> Errand<'a> {
 
     async fn renew(&mut self, tokens: &Tokens, error: ApiError) -> Result<(), OperationError> {
         let (key, held, renewed) = match error.class {
-            Class::RenewAuthorizerToken => (self.authorizer_key(), &tokens.authorizer, &mut self.renewed_authorizer),
+            Class::RenewAuthorizerToken | Class::GrantGone => (self.authorizer_key(), &tokens.authorizer, &mut self.renewed_authorizer),
             _ => (Some(TokenKey::Component(self.family())), &tokens.component, &mut self.renewed_component),
         };
         match (key, held) {
             (Some(key), Some(held)) if !*renewed => {
                 *renewed = true;
-                let reported = self.desk.tokens.report_invalid(self.component.name(), &key, held.generation).await;
-                reported.map(drop).map_err(|error| self.broken_off(error.into()))
+                match self.desk.tokens.report_invalid(self.component.name(), &key, held.generation).await {
+                    Ok(_) => Ok(()),
+                    // What the vault could not find out leaves the vendor's word as it is.
+                    Err(other) if error.class == Class::GrantGone && !matches!(other, VaultError::Revoked { .. }) => {
+                        Err(self.broken_off(OperationError::Refused(error)))
+                    }
+                    Err(other) => Err(self.broken_off(other.into())),
+                }
             }
             _ => Err(self.broken_off(OperationError::Refused(error))),
         }

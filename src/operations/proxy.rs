@@ -11,7 +11,7 @@ use super::TokenSource;
 use crate::clock::Clock;
 use crate::outbound::SendError;
 use crate::outbound::relay::{self, Load, Passed, Passing, Pieces, Relay};
-use crate::platform::call::Fields;
+use crate::platform::call::{Class, Fields};
 use crate::platform::operation::{Bearer, Caller};
 use crate::platform::proxy::{self, NotProxied, Proxied, Request};
 use crate::platform::{Component, Components, Reply, TokenKey, Value};
@@ -212,7 +212,8 @@ impl Journey<'_> {
         Ok(Passing { method: method.to_owned(), url: dressed.url, query: dressed.query, headers, load })
     }
 
-    /// Whether the answer is a refusal of the token. What is read of it for that is put back.
+    /// Whether the answer is a refusal of the token. What is read of it for that is put back. That a grant is gone is said of the token
+    /// only where that is the merchant's own; the vault finds out with a renewal whether it is so.
     async fn rejects_token(&self, passed: &mut Passed) -> bool {
         let content_type = passed.header("content-type").unwrap_or_default();
         let content_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -223,7 +224,10 @@ impl Journey<'_> {
         match relay::whole(pieces, LOOKED_AT_BYTES).await {
             Ok(body) => {
                 passed.pieces = relay::one_piece(body.clone());
-                self.proxied.rejects_token(self.path, &Reply { status: passed.status, content_type, body })
+                match self.proxied.rejects_token(self.path, &Reply { status: passed.status, content_type, body }) {
+                    Some(Class::GrantGone) => self.authorizer.is_some(),
+                    rejected => rejected.is_some(),
+                }
             }
             Err(pieces) => {
                 passed.pieces = pieces;

@@ -3,7 +3,7 @@
 //! Called by `operations::proxy`, which fetches the token and sends. Everything here is pure. Hosts are only ever those of the component's
 //! settings, and a path is only ever a plain path: no scheme, no host, no dots, no escapes.
 
-use super::call::{Body, Fields, Reply, Value};
+use super::call::{Body, Class, Fields, Reply, Value};
 use super::operation::{Bearer, Caller};
 use super::token::Family;
 
@@ -99,8 +99,9 @@ pub trait Proxied: Send + Sync {
         lane.dress(request, caller)
     }
 
-    /// Whether the vendor refused the call because of the token it carried, before acting on it.
-    fn rejects_token(&self, path: &str, reply: &Reply) -> bool;
+    /// How the vendor refused the call because of the token it carried, before acting on it: the token is to be renewed, or there is no
+    /// grant behind it ([`Class::GrantGone`]). `None` for every other answer.
+    fn rejects_token(&self, path: &str, reply: &Reply) -> Option<Class>;
 
     /// The lane of a path.
     ///

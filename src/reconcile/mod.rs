@@ -2,12 +2,14 @@
 //!
 //! Four looks at each component, as far as its vendor has them: the vendor's list of missed pushes (`missed`), the end of audits and builds
 //! that take too long (`audits`, of what the [`Book`] heard at the desk; what others are answered counts too, `overheard`), the list of grants (`grants`), and the age of the newest ticket.
+//! What the vault finds of a grant while it renews tokens is told from here as well (`learnt`).
 //! Run by `app` as one worker, at once after a loss of events; by `http` for a person. What is found goes through [`Inbox`], which knows
 //! what was told before. Sends nothing itself (the desk does), and gives up nobody on one look.
 
 pub mod audits;
 mod book;
 mod grants;
+mod learnt;
 mod ledger;
 mod missed;
 mod overheard;
@@ -201,16 +203,13 @@ impl Reconcile {
 
     /// Looks until shutdown, at every component by itself.
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
-        if !self.options.enabled {
-            return shutdown.requested().await;
-        }
         let loops = self.corners.iter().map(|corner| {
-            let keep = self.keep(corner);
-            let shutdown = shutdown.clone();
+            let (me, shutdown) = (&self, shutdown.clone());
             // Only questions are under way, and what was found is durable or found again.
             async move {
                 tokio::select! {
-                    () = keep => {}
+                    () = me.keep(corner), if me.options.enabled => {}
+                    () = me.listen(corner) => {}
                     () = shutdown.requested() => {}
                 }
             }

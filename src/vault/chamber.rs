@@ -3,7 +3,7 @@
 //!
 //! Rule of the house: memory follows the shelf. A token is published ([`Chamber::publish`]) only after the commit that holds it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -90,6 +90,8 @@ pub(super) struct Chamber {
     pub codes: Mutex<HashMap<CodeHash, WaitingCode>>,
     pub used: Mutex<UsedCodes>,
     pub states: Mutex<States>,
+    /// Authorizers of which something was found that is no event yet.
+    pub untold: watch::Sender<BTreeSet<String>>,
     /// Records that could not be opened.
     pub damaged: Mutex<Vec<String>>,
     pub served: metrics::Counter,
@@ -129,6 +131,7 @@ impl Chamber {
             codes: Mutex::default(),
             used: Mutex::default(),
             states: Mutex::default(),
+            untold: watch::Sender::default(),
             damaged: Mutex::default(),
             served: metrics::counter!("yizhan_tokens_served_total", "component" => name.clone()),
             component: parts.component,

@@ -135,7 +135,9 @@ impl Chamber {
                 }
                 (Class::GrantGone, Some(app_id)) => {
                     self.drop_code(&hash).await?;
-                    return Err(self.grant_is_gone(app_id, &error).await);
+                    // A code that we asked for is of the grant that is known.
+                    let code_of = (record.origin != Origin::Recovery).then_some(record.granted_at);
+                    return Err(self.grant_is_gone(app_id, code_of, &error).await);
                 }
                 _ => {
                     record.stage = if repeats == 0 { Stage::Waiting } else { Stage::Sent { repeats } };

@@ -11,7 +11,7 @@ use super::authorizer::AuthorizerState;
 use super::chamber::{Chamber, locked};
 use super::codes::hash_of;
 use super::held::Slot;
-use super::record::{AuthorizerRecord, Origin, TokenRecord, UsedRecord, put, write};
+use super::record::{AuthorizerRecord, FoundRecord, Origin, Standing, TokenRecord, UsedRecord, put, write};
 use super::schedule::{CodeHash, Item};
 use super::shelf::{Change, Kind, ShelfError};
 use super::{Exchanged, VaultError};
@@ -35,6 +35,15 @@ pub(super) enum How<'a> {
     },
     /// We asked for them.
     Recovered,
+}
+
+/// Who says that a grant is gone.
+#[derive(Clone, Copy)]
+enum Word<'a> {
+    /// A push, with the vendor's time.
+    Push,
+    /// An answer to something else that was asked: to the code of a grant of that time, or to a refresh token.
+    Answer { code_of: Option<Timestamp>, error: &'a ApiError },
 }
 
 impl Chamber {
@@ -94,6 +103,16 @@ impl Chamber {
         if let Some(permissions) = &tokens.permissions {
             record.permissions.clone_from(permissions);
         }
+        match (how, record.state) {
+            (How::Granted { .. }, _) => record.overtaken(),
+            // Given up, and back before anybody heard of it.
+            (How::Recovered, AuthorizerState::Revoked) if record.untold().is_some() => record.overtaken(),
+            (How::Recovered, AuthorizerState::Revoked) => {
+                let vendor = serde_json::json!({"recovered": true});
+                record.found = Some(FoundRecord { what: Standing::Back, at, since: record.revoked_at, vendor, told: false });
+            }
+            _ => {}
+        }
         if let How::Granted { at: granted_at, permissions, .. } = how {
             record.granted_at = Some(record.granted_at.map_or(granted_at, |former| former.max(granted_at)));
             if tokens.permissions.is_none() && !permissions.is_empty() {
@@ -107,11 +126,16 @@ impl Chamber {
         record
     }
 
-    /// Shows an authorizer's state to readers.
+    /// Shows an authorizer's state to readers, and what was found of it to whoever makes events of that.
     pub fn publish_authorizer(&self, app_id: &str, record: &AuthorizerRecord) {
         self.board.change(&Slot::authorizer(Family::Current, app_id), |held| {
             held.state = record.state;
             held.revoked_at = record.revoked_at;
+        });
+        let is_untold = record.untold().is_some();
+        self.untold.send_if_modified(|untold| match is_untold {
+            true => untold.insert(app_id.to_owned()),
+            false => untold.remove(app_id),
         });
     }
 
@@ -157,6 +181,7 @@ impl Chamber {
         }
         if record.state == AuthorizerState::Revoked {
             record.state = AuthorizerState::Pending;
+            record.overtaken();
         }
         record.updated_at = self.clock.now();
         self.commit(vec![Change::put_if(self.key(Kind::Authorizer, &app_id), version, write(&record)?)]).await?;
@@ -174,25 +199,33 @@ impl Chamber {
         let _spending = self.spending.read().await;
         let _alone = self.locks.lock(&app_id).await;
         let (_, known) = self.authorizer_record(&app_id).await?;
-        if let Some(known) = known
-            && (known.granted_at.is_some_and(|granted_at| granted_at > at) || known.outlived(at) || known.revoked_at == Some(at))
-        {
-            tracing::info!(component = self.name, authorizer = app_id, "a withdrawal older than what is known was ignored");
-            return Ok(());
+        if let Some(known) = known {
+            // Told by us. By now the merchant may have granted again, by a clock that is behind ours.
+            if known.is_own_word(at) {
+                return Ok(());
+            }
+            if known.granted_at.is_some_and(|granted_at| granted_at > at) || known.outlived(at) || known.revoked_at == Some(at) {
+                tracing::info!(component = self.name, authorizer = app_id, "a withdrawal older than what is known was ignored");
+                return Ok(());
+            }
         }
-        self.give_up(&app_id, at, true).await?;
+        self.give_up(&app_id, at, Word::Push).await?;
         tracing::info!(component = self.name, authorizer = app_id, "authorization withdrawn");
         Ok(())
     }
 
-    /// The vendor says in an answer that the grant no longer stands. What to tell whoever asked.
-    pub async fn grant_is_gone(&self, app_id: &str, error: &ApiError) -> VaultError {
+    /// The vendor says in an answer that the grant no longer stands: `code_of` is the time of the grant whose code was answered so. What to
+    /// tell whoever asked; everybody else hears of it by an event (see [`super::Vault::untold`]).
+    pub async fn grant_is_gone(&self, app_id: &str, code_of: Option<Timestamp>, error: &ApiError) -> VaultError {
         self.count("authorizer", "refused");
-        if self.state_of(app_id).is_none() {
-            return VaultError::NotAuthorized(format!("the vendor knows no grant of `{app_id}` ({error})"));
+        match self.board.read(Family::Current, app_id, |held| (held.state, held.revoked_at)) {
+            None => return VaultError::NotAuthorized(format!("the vendor knows no grant of `{app_id}` ({error})")),
+            // Known, unless this is a grant of its own.
+            Some((AuthorizerState::Revoked, at)) if code_of.is_none() => return VaultError::Revoked { at },
+            Some(_) => {}
         }
         let at = self.clock.now();
-        if let Err(error) = self.give_up(app_id, at, false).await {
+        if let Err(error) = self.give_up(app_id, at, Word::Answer { code_of, error }).await {
             return error;
         }
         tracing::warn!(component = self.name, authorizer = app_id, %error, "the vendor says that the authorization is gone");
@@ -200,13 +233,23 @@ impl Chamber {
     }
 
     /// Drops an authorizer's tokens and keeps their generations.
-    async fn give_up(&self, app_id: &str, at: Timestamp, by_push: bool) -> Result<(), VaultError> {
+    async fn give_up(&self, app_id: &str, at: Timestamp, word: Word<'_>) -> Result<(), VaultError> {
         for _ in 0..ATTEMPTS {
             let (version, known) = self.authorizer_record(app_id).await?;
             let mut record = known.unwrap_or_else(|| AuthorizerRecord::pending(at));
+            match word {
+                Word::Push => record.overtaken(),
+                Word::Answer { code_of, error } => {
+                    // Of a grant that no push told, the exchange is all that is known.
+                    let exchanged_at = self.token_record(&Slot::authorizer(Family::Current, app_id)).await?.1.exchanged_at;
+                    let since = record.granted_at.max(code_of).or(exchanged_at);
+                    let vendor = serde_json::json!({"code": error.code, "message": error.message});
+                    record.found = Some(FoundRecord { what: Standing::Gone, at, since, vendor, told: false });
+                }
+            }
             record.state = AuthorizerState::Revoked;
             record.revoked_at = Some(at);
-            record.revoked_by_push = by_push;
+            record.revoked_by_push = matches!(word, Word::Push);
             record.updated_at = self.clock.now();
             let mut changes = vec![Change::put_if(self.key(Kind::Authorizer, app_id), version, write(&record)?)];
             let mut emptied = Vec::new();
@@ -222,7 +265,8 @@ impl Chamber {
             }
             // Codes of this grant go with it; one of a later grant stays.
             let codes = self.codes_where(|code| {
-                code.app_id.as_deref() == Some(app_id) && (code.origin == Origin::Recovery || (by_push && code.granted_at <= at))
+                code.app_id.as_deref() == Some(app_id)
+                    && (code.origin == Origin::Recovery || (record.revoked_by_push && code.granted_at <= at))
             });
             changes.extend(codes.iter().map(|hash| Change::remove(self.key(Kind::Code, &hex::encode(hash)))));
             match self.commit(changes).await {
@@ -295,6 +339,7 @@ impl AuthorizerRecord {
             && self.permissions == other.permissions
             && self.granted_at == other.granted_at
             && self.revoked_at == other.revoked_at
+            && self.found == other.found
             && self.name == other.name
     }
 }

@@ -68,14 +68,9 @@ impl Chamber {
     }
 
     fn load_authorizer(&self, found: &Record) {
-        let slot = Slot::authorizer(Family::Current, &found.name);
         // Of a damaged one we only know that it exists; if its token can be renewed, the grant stands.
-        let (state, revoked_at) =
-            read::<AuthorizerRecord>(found).map_or((AuthorizerState::Granted, None), |record| (record.state, record.revoked_at));
-        self.board.change(&slot, |held| {
-            held.state = state;
-            held.revoked_at = revoked_at;
-        });
+        let damaged = || AuthorizerRecord { state: AuthorizerState::Granted, ..AuthorizerRecord::pending(self.opened_at) };
+        self.publish_authorizer(&found.name, &read(found).unwrap_or_else(damaged));
     }
 
     fn load_token(&self, found: &Record) {

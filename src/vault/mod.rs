@@ -4,8 +4,8 @@
 //! tickets through its own port. Never speaks HTTP itself (`outbound` does) and never writes a secret unsealed (the shelf seals).
 //!
 //! The rooms: [`shelf`] is the port to the store and `record` what is on it; `chamber` is one component's part, with `held` its tokens in
-//! memory; `fresh` hands out, `refresh` renews, `waiting` keeps codes and `exchange` turns them into tokens, `keep` writes those down, `authorize` makes links and
-//! hears of grants, `ticket` keeps tickets; `schedule` says what is due when and `watch` does it; [`audit`] counts who read what.
+//! memory; `fresh` hands out, `refresh` renews, `waiting` keeps codes and `exchange` turns them into tokens, `keep` writes those down, `found` says what
+//! answers showed of grants, `authorize` makes links and hears of grants, `ticket` keeps tickets; `schedule` says what is due when and `watch` does it; [`audit`] counts who read what.
 //!
 //! Two promises. **Nothing is handed out that is not durable.** And **nothing single-use is spent without a durable word of it before,
 //! and the vendor's raw answer is durable before it is read**: whatever is interrupted where, a valid token comes back without the
@@ -18,6 +18,7 @@ mod chamber;
 mod codes;
 mod exchange;
 mod flight;
+mod found;
 mod fresh;
 mod held;
 mod keep;
@@ -35,6 +36,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use authorizer::{Authorizer, AuthorizerState};
+pub use found::Found;
+pub use record::Standing;
 
 use crate::clock::{Clock, Timestamp};
 use crate::inbox::log::{Page, Position};

@@ -51,7 +51,34 @@ pub(super) struct AuthorizerRecord {
     /// no grant is refused for being older.
     #[serde(default)]
     pub revoked_by_push: bool,
+    /// What we last learnt of the grant from an answer, and no push had told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<FoundRecord>,
     pub updated_at: Timestamp,
+}
+
+/// What an answer said of a grant. It stays after it was told: its event comes back to the vault like any other, and is known by its time.
+#[derive(Serialize, Deserialize, Clone, PartialEq)]
+pub(super) struct FoundRecord {
+    pub what: Standing,
+    /// By our clock.
+    pub at: Timestamp,
+    /// When the grant was made that is gone, or when it was given up that is back.
+    pub since: Option<Timestamp>,
+    /// Of the answer, what the event shows.
+    pub vendor: serde_json::Value,
+    /// It is an event, or there is nothing to tell any more.
+    pub told: bool,
+}
+
+/// Whether a grant stands, as an answer showed.
+#[derive(Debug, Serialize, Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// The vendor says that it is gone.
+    Gone,
+    /// It was given up, and the vendor gave its tokens back.
+    Back,
 }
 
 impl AuthorizerRecord {
@@ -64,8 +91,26 @@ impl AuthorizerRecord {
             granted_at: None,
             revoked_at: None,
             revoked_by_push: false,
+            found: None,
             updated_at: now,
         }
+    }
+
+    /// A push or a person's return has told where the grant stands: what was found before that is news no more.
+    pub fn overtaken(&mut self) {
+        if let Some(found) = &mut self.found {
+            found.told = true;
+        }
+    }
+
+    /// What was found and is no event yet.
+    pub fn untold(&self) -> Option<&FoundRecord> {
+        self.found.as_ref().filter(|found| !found.told)
+    }
+
+    /// Whether a withdrawal of that time is the event of what was found here.
+    pub fn is_own_word(&self, at: Timestamp) -> bool {
+        self.found.as_ref().is_some_and(|found| found.what == Standing::Gone && found.at == at)
     }
 
     /// Whether a grant of that time was withdrawn later, as far as the vendor said so.

@@ -91,7 +91,13 @@ impl Chamber {
         }
         match self.board.read(super::Family::Current, &slot.app_id, |held| (held.state, held.revoked_at)) {
             Some((AuthorizerState::Granted, _)) => {}
-            Some((AuthorizerState::Revoked, at)) => return Err(VaultError::Revoked { at }),
+            // Whoever insists has the vendor asked once more, where there is a way to ask.
+            Some((AuthorizerState::Revoked, at)) => {
+                return match urge == Urge::Forced && self.can_recover(slot).await? {
+                    true => self.recover(slot).await,
+                    false => Err(VaultError::Revoked { at }),
+                };
+            }
             _ if urge == Urge::Forced => {}
             _ => return Err(VaultError::NotAuthorized(format!("no grant of `{}` is held", slot.app_id))),
         }
@@ -196,7 +202,7 @@ impl Chamber {
                     tracing::warn!(component = self.name, authorizer = %slot.app_id, %error, "the refresh token was refused; asking for a new code");
                     return self.recover(slot).await;
                 }
-                Class::GrantGone => return Err(self.grant_is_gone(&slot.app_id, &error).await),
+                Class::GrantGone => return Err(self.grant_is_gone(&slot.app_id, None, &error).await),
                 _ => {
                     self.count("authorizer", "refused");
                     self.unspent(slot, repeats).await?;
@@ -290,7 +296,7 @@ impl Chamber {
                     pass_renewed = true;
                     self.renew_pass(slot.family, &pass, error).await?;
                 }
-                Class::GrantGone => return Err(self.grant_is_gone(&slot.app_id, &error).await),
+                Class::GrantGone => return Err(self.grant_is_gone(&slot.app_id, None, &error).await),
                 _ => {
                     self.count("authorizer", "refused");
                     return Err(VaultError::VendorRefused(error));

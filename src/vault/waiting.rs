@@ -196,6 +196,7 @@ impl Chamber {
                 standing.state = AuthorizerState::Pending;
                 standing.granted_at = Some(record.granted_at);
                 standing.revoked_at = None;
+                standing.overtaken();
                 standing.updated_at = record.received_at;
                 changes.push(Change::put_if(self.key(Kind::Authorizer, app_id), version, write(&standing)?));
                 pending = Some((app_id.clone(), standing));

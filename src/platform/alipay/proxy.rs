@@ -71,8 +71,9 @@ impl Proxied for Application {
         Ok(Dressed { url: call.url, query: call.query, headers: call.headers, body: Some(call.body) })
     }
 
-    fn rejects_token(&self, path: &str, reply: &Reply) -> bool {
-        matches!(self.gateway.read(method(path), reply), Err(error) if error.class == Class::RenewAuthorizerToken)
+    fn rejects_token(&self, path: &str, reply: &Reply) -> Option<Class> {
+        let class = self.gateway.read(method(path), reply).err()?.class;
+        matches!(class, Class::RenewAuthorizerToken | Class::GrantGone).then_some(class)
     }
 }
 

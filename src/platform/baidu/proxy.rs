@@ -18,7 +18,8 @@ impl Proxied for Application {
         &["/rest/2.0/oauth/token", "/rest/2.0/smartapp/auth/retrieve/", "/rest/2.0/smartapp/auth/tp/"]
     }
 
-    fn rejects_token(&self, _: &str, reply: &Reply) -> bool {
-        matches!(errors::read(reply, Bearer::Authorizer), Err(error) if error.class == Class::RenewAuthorizerToken)
+    fn rejects_token(&self, _: &str, reply: &Reply) -> Option<Class> {
+        let class = errors::read(reply, Bearer::Authorizer).err()?.class;
+        matches!(class, Class::RenewAuthorizerToken | Class::GrantGone).then_some(class)
     }
 }

@@ -32,8 +32,9 @@ impl Proxied for Application {
         ]
     }
 
-    fn rejects_token(&self, _: &str, reply: &Reply) -> bool {
+    fn rejects_token(&self, _: &str, reply: &Reply) -> Option<Class> {
+        let class = errors::read(reply).err()?.class;
         // The gateway's codes for a rejected token are the same for both kinds of token.
-        matches!(errors::read(reply), Err(error) if matches!(error.class, Class::RenewAuthorizerToken | Class::RenewComponentToken))
+        matches!(class, Class::RenewAuthorizerToken | Class::RenewComponentToken | Class::GrantGone).then_some(class)
     }
 }

@@ -23,11 +23,10 @@ impl Proxied for Application {
         &["/mp/tp/oauth/"]
     }
 
-    fn rejects_token(&self, _: &str, reply: &Reply) -> bool {
+    fn rejects_token(&self, _: &str, reply: &Reply) -> Option<Class> {
         // One token travels with a call, whichever: what is said about "the token" is said about that one.
-        [Spent::ComponentToken, Spent::AuthorizerToken].into_iter().any(|spent| {
-            let read = self.errors.read_reply(reply, spent, "result");
-            matches!(read, Err(error) if matches!(error.class, Class::RenewComponentToken | Class::RenewAuthorizerToken))
-        })
+        let classes = [Spent::ComponentToken, Spent::AuthorizerToken].into_iter();
+        let mut classes = classes.filter_map(|spent| Some(self.errors.read_reply(reply, spent, "result").err()?.class));
+        classes.find(|class| matches!(class, Class::RenewComponentToken | Class::RenewAuthorizerToken | Class::GrantGone))
     }
 }

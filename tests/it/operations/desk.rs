@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use yizhan::operations::OperationError;
 use yizhan::platform::TokenKey;
+use yizhan::platform::call::Class;
 use yizhan::platform::operation::Outcome;
 use yizhan::vault::VaultError;
 
@@ -245,4 +246,26 @@ async fn what_may_be_repeated_is_taken_up_without_a_question() {
         resumed(&world, name).await.unwrap();
         assert_eq!(world.vendor.calls(), [path]);
     }
+}
+
+#[tokio::test]
+async fn a_call_that_says_the_grant_is_gone_has_the_vault_find_out() {
+    // It is not: the new token works.
+    let world = World::new(&[Fate::Refuses(6)]);
+    world.ask("thing.do").await.unwrap();
+    assert_eq!(world.vendor.tokens(), ["authorizer-1", "authorizer-2"]);
+    // It is: whoever asked hears it from the vault, which tells everybody else.
+    let world = World::new(&[Fate::Refuses(6)]);
+    *world.tokens.ended.lock().unwrap() = Some(VaultError::Revoked { at: None });
+    assert!(matches!(world.ask("thing.do").await, Err(OperationError::Vault(VaultError::Revoked { .. }))));
+    // Nobody knows: then the vendor's word is all there is.
+    for unknown in [VaultError::RateLimited(std::time::Duration::from_secs(9)), VaultError::Store(String::from("busy"))] {
+        let world = World::new(&[Fate::Refuses(6)]);
+        *world.tokens.ended.lock().unwrap() = Some(unknown);
+        let error = world.ask("thing.do").await.unwrap_err();
+        assert!(matches!(&error, OperationError::Refused(refusal) if refusal.class == Class::GrantGone), "{error:?}");
+    }
+    let world = World::new(&[Fate::Refuses(6); 9]);
+    assert!(matches!(world.ask("thing.do").await, Err(OperationError::Refused(_))), "asked once, and no more");
+    assert_eq!(world.tokens.reports.lock().unwrap().len(), 1);
 }

@@ -105,6 +105,7 @@ impl Operations for Fake {
             Some(1) => no(Class::RenewAuthorizerToken),
             Some(2) => no(Class::Retry),
             Some(4) => no(Class::RenewComponentToken),
+            Some(6) => no(Class::GrantGone),
             // Still building.
             Some(5) => Next::After(Duration::from_secs(1), call(row, "/poll", caller)),
             Some(_) => no(Class::Refuse),
@@ -297,6 +298,8 @@ impl Vendors for Vendor {
 pub struct Counter {
     generation: Mutex<u64>,
     pub reports: Mutex<Vec<(TokenKey, u64)>>,
+    /// Why no new token can be had.
+    pub ended: Mutex<Option<VaultError>>,
 }
 
 #[async_trait::async_trait]
@@ -314,6 +317,9 @@ impl TokenSource for Counter {
 
     async fn report_invalid(&self, component: &str, key: &TokenKey, generation: u64) -> Result<Served, VaultError> {
         self.reports.lock().unwrap().push((key.clone(), generation));
+        if let Some(ended) = self.ended.lock().unwrap().clone() {
+            return Err(ended);
+        }
         *self.generation.lock().unwrap() += 1;
         self.fresh(component, key).await
     }

@@ -280,6 +280,18 @@ async fn a_rejected_token_is_renewed_and_a_kept_body_sent_again_once() {
 }
 
 #[tokio::test]
+async fn a_grant_that_is_said_to_be_gone_is_for_the_vault_to_find_out() {
+    const GONE: &str = "{\"errno\":50032,\"msg\":\"no authorization relation\"}";
+    let (proxy, line) = line(&[(200, "application/json", GONE), (200, "application/json", FINE), (200, "application/json", GONE)]);
+    let passed = proxy.pass("baidu", Some("app1"), asked(whole("{}"))).await.unwrap();
+    assert_eq!(body(passed).await, FINE.as_bytes(), "it was not");
+    // A call of the component's own token is about another's grant: its token is as good as ever.
+    let passed = proxy.pass("baidu", None, asked(whole("{}"))).await.unwrap();
+    assert_eq!(body(passed).await, GONE.as_bytes());
+    assert_eq!(line.seen.lock().unwrap().iter().map(|seen| seen.token.clone()).collect::<Vec<_>>(), ["token-1", "token-2", "token-2"]);
+}
+
+#[tokio::test]
 async fn a_second_rejection_is_the_answer() {
     let (proxy, line) = line(&[(200, "application/json", REJECTED), (200, "application/json", REJECTED)]);
     let passed = proxy.pass("baidu", Some("app1"), asked(whole("{}"))).await.unwrap();

@@ -134,3 +134,21 @@ fn only_the_last_ones_are_remembered_and_nonsense_is_no_fact() {
     assert!(make("tt1", EventType::MessageReceived).is_none());
     assert!(make(&"x".repeat(129), EventType::AuditPassed).is_none(), "no app id is that long");
 }
+
+#[test]
+fn a_withdrawal_that_was_found_before_a_newer_grant_came_is_not_told_after_it() {
+    let grant = |kind, minute, derived: bool| Fact {
+        subject: Subject::Grant,
+        told: Told { kind, at: at(minute), learnt_at: at(minute), since: derived.then_some(at(0)), derived, ..told(None) },
+        ..push(minute, None)
+    };
+    let granted = |minute| grant(EventType::AuthorizationGranted, minute, false);
+    let gone = |minute| grant(EventType::AuthorizationRevoked, minute, true);
+    let mut known = Vec::new();
+    assert!(!is_told(&mut known, &granted(0)));
+    assert!(!is_told(&mut known, &granted(30)));
+    assert!(is_told(&mut known, &gone(20)), "the merchant granted after it was found");
+    assert!(!is_told(&mut known, &gone(40)));
+    assert!(is_told(&mut known, &gone(45)), "the same grant ends once");
+    assert!(is_told(&mut known, &grant(EventType::AuthorizationRevoked, 35, false)), "the push of it");
+}

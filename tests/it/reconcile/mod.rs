@@ -3,6 +3,7 @@
 mod audits;
 mod facts;
 mod grants;
+mod learnt;
 mod overheard;
 mod profiles;
 mod pushes;

@@ -5,7 +5,7 @@ use yizhan::platform::push::Grant;
 use yizhan::platform::token::{Permission, RefreshToken, Renewal};
 use yizhan::platform::{AuthorizerTokens, Family, Token, TokenKey};
 use yizhan::vault::shelf::Kind;
-use yizhan::vault::{AuthorizerState, Exchanged, Want};
+use yizhan::vault::{AuthorizerState, Exchanged, Found, Standing, Want};
 
 use super::vendor::Fault;
 use super::*;
@@ -433,6 +433,98 @@ async fn a_grant_that_the_vendor_calls_gone_is_revoked() {
     // The time was ours, so a grant that looks older is heard.
     let again = granted(world.vendor.grant("app1"), start() - SignedDuration::from_secs(3));
     assert_eq!(world.vault.granted(NAME, Some("app1"), &again).await.unwrap(), Exchanged::Authorizers(names(&["app1"])));
+}
+
+impl World {
+    /// Who has something to tell, and what it is.
+    async fn untold(&self, app_id: &str) -> Option<Found> {
+        let found = self.vault.found(NAME, app_id).await.unwrap();
+        let listed = self.vault.untold(NAME).unwrap().borrow().contains(app_id);
+        assert!(listed || found.is_none(), "whoever waits for news of {app_id} hears of it");
+        found
+    }
+}
+
+#[tokio::test]
+async fn a_withdrawal_that_was_found_is_news_until_it_was_told_over_restarts_too() {
+    let world = World::granted().await;
+    world.vendor.revoke("app1");
+    world.advance(100);
+    assert!(matches!(world.vault.refresh(NAME, &token_of("app1")).await, Err(VaultError::Revoked { .. })));
+    let found = world.untold("app1").await.unwrap();
+    assert_eq!((found.what, found.at, found.since), (Standing::Gone, world.clock.now(), Some(start())));
+    assert_eq!(found.vendor["code"], "gone");
+    let world = world.restart().await;
+    assert_eq!(world.untold("app1").await, Some(found.clone()), "the process ended before it was told");
+    world.vault.told(NAME, "app1", &found).await.unwrap();
+    assert_eq!(world.untold("app1").await, None);
+    let world = world.restart().await;
+    assert_eq!(world.untold("app1").await, None);
+    assert!(world.vault.untold(NAME).unwrap().borrow().is_empty());
+    world.advance(100);
+    assert!(matches!(world.vault.refresh(NAME, &token_of("app1")).await, Err(VaultError::Revoked { at: Some(at) }) if at == found.at));
+    assert_eq!(world.untold("app1").await, None, "told before");
+}
+
+#[tokio::test]
+async fn a_grant_that_comes_before_its_predecessors_end_was_told_leaves_nothing_to_tell() {
+    let world = World::granted().await;
+    world.vendor.revoke("app1");
+    world.advance(100);
+    let _ = world.vault.refresh(NAME, &token_of("app1")).await;
+    let found = world.untold("app1").await.unwrap();
+    // The vendor's clock is behind ours: its grant looks older than what we found.
+    let again = granted(world.vendor.grant("app1"), start() + SignedDuration::from_secs(50));
+    world.vault.granted(NAME, Some("app1"), &again).await.unwrap();
+    assert_eq!(world.untold("app1").await, None);
+    // The event was on its way all the same; it comes back to the vault like any other and ends no newer grant.
+    world.vault.revoked(NAME, "app1", found.at).await.unwrap();
+    assert!(world.fresh("app1").await.is_ok());
+    world.vault.told(NAME, "app1", &found).await.unwrap();
+    assert!(world.fresh("app1").await.is_ok());
+    // A withdrawal that the vendor pushes is heard as ever.
+    world.advance(10);
+    world.vault.revoked(NAME, "app1", world.clock.now()).await.unwrap();
+    assert!(matches!(world.fresh("app1").await, Err(VaultError::Revoked { .. })));
+}
+
+#[tokio::test]
+async fn nothing_is_told_of_the_end_of_a_grant_while_a_newer_one_is_exchanged() {
+    let world = World::granted().await;
+    world.vendor.revoke("app1");
+    world.advance(100);
+    let newer = world.pushed("app1");
+    world.vendor.fault("exchange", Fault::NotSent);
+    assert!(world.vault.granted(NAME, Some("app1"), &newer).await.is_err(), "kept, and tried again");
+    world.vendor.fault("refresh", Fault::Says("gone"));
+    let _ = world.vault.refresh(NAME, &token_of("app1")).await;
+    assert_eq!(world.untold("app1").await, None);
+    // The newer one is gone too: that is told, as its own end.
+    world.vendor.fault("exchange", Fault::Says("gone"));
+    assert!(matches!(world.vault.granted(NAME, Some("app1"), &newer).await, Err(VaultError::Revoked { .. })));
+    let found = world.untold("app1").await.unwrap();
+    assert_eq!((found.what, found.since), (Standing::Gone, Some(newer.granted_at)));
+}
+
+#[tokio::test]
+async fn who_insists_on_the_token_of_a_grant_given_up_has_the_vendor_asked() {
+    let world = World::granted().await;
+    world.advance(10);
+    world.vendor.fault("refresh", Fault::Says("gone"));
+    assert!(matches!(world.vault.refresh(NAME, &token_of("app1")).await, Err(VaultError::Revoked { .. })));
+    let gone = world.untold("app1").await.unwrap();
+    world.vault.told(NAME, "app1", &gone).await.unwrap();
+    assert!(matches!(world.fresh("app1").await, Err(VaultError::Revoked { .. })), "nobody insists");
+    world.advance(100);
+    // It was a mistake of the vendor.
+    assert_eq!(world.vault.refresh(NAME, &token_of("app1")).await.unwrap().generation, 2);
+    let back = world.untold("app1").await.unwrap();
+    assert_eq!((back.what, back.at, back.since), (Standing::Back, world.clock.now(), Some(gone.at)));
+    world.vault.told(NAME, "app1", &back).await.unwrap();
+    // Where the platform gives no code back, there is nobody to ask.
+    let world = World::granted_with(Habits { can_recover: false, ..Habits::default() }).await;
+    world.vault.revoked(NAME, "app1", world.clock.now()).await.unwrap();
+    assert!(matches!(world.vault.refresh(NAME, &token_of("app1")).await, Err(VaultError::Revoked { .. })));
 }
 
 #[tokio::test]

@@ -1,0 +1,62 @@
+//! What the vault learnt of grants from answers to something else becomes an event like everything that is found: handlers hear of a
+//! withdrawal whose push was lost, and of a grant that was given up and stands after all.
+//!
+//! Runs whether or not anything is asked by itself: nobody is asked here.
+
+use std::time::Duration;
+
+use serde_json::Map;
+
+use super::{Corner, Reconcile};
+use crate::event_type::EventType;
+use crate::inbox::{Finding, LogError};
+use crate::vault::{Standing, VaultError};
+
+/// What stands in such an event where a push has the vendor's name of it.
+const ASKED: &str = "token.refresh";
+
+/// Wait before what could not be told is told again.
+const PAUSE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+enum Untold {
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+impl Reconcile {
+    /// Tells what the vault finds of a component's grants, as soon as it does. Ends never.
+    pub(super) async fn listen(&self, corner: &Corner) {
+        let component = corner.component.name();
+        // The vault is of the same components and lives as long as this worker: errors cannot come.
+        let Ok(mut untold) = self.vault.untold(component) else { return };
+        loop {
+            let Ok(authorizers) = untold.wait_for(|untold| !untold.is_empty()).await.map(|untold| untold.clone()) else { return };
+            for authorizer in authorizers {
+                if let Err(error) = self.tell(corner, &authorizer).await {
+                    tracing::warn!(component, authorizer, %error, "what was found of a grant could not be told; it is tried again");
+                }
+            }
+            if !untold.borrow().is_empty() {
+                let now = self.clock.now();
+                self.clock.sleep_until(now.checked_add(PAUSE).unwrap_or(now)).await;
+            }
+        }
+    }
+
+    async fn tell(&self, corner: &Corner, authorizer: &str) -> Result<(), Untold> {
+        let component = corner.component.name();
+        let Some(found) = self.vault.found(component, authorizer).await? else { return Ok(()) };
+        let kind = match found.what {
+            Standing::Gone => EventType::AuthorizationRevoked,
+            Standing::Back => EventType::AuthorizationGranted,
+        };
+        let (vendor, at, since) = (found.vendor.clone(), found.at, found.since);
+        self.inbox
+            .derive(corner.component.as_ref(), Finding { authorizer, kind, data: Map::new(), asked: ASKED, vendor, at, since })
+            .await?;
+        Ok(self.vault.told(component, authorizer, &found).await?)
+    }
+}
