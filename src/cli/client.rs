@@ -180,5 +180,5 @@ async fn refused(response: reqwest::Response) -> anyhow::Error {
         ("", StatusCode::FORBIDDEN) => "add the scope to this key's `scopes` in the configuration of the service",
         (hint, _) => hint,
     };
-    hinted(message, hint).temporary(status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS).into()
+    hinted(message, hint).answered(status.as_u16()).temporary(status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS).into()
 }

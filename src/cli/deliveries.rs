@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::client::{Client, Query, Remote};
 use super::events::list::{all_pages, text};
 use super::events::moment;
-use super::failure::Failure;
+use super::failure::{Failure, hinted, is_of_one};
 use super::table::Table;
 use super::terminal::Terminal;
 
@@ -136,18 +136,37 @@ impl Retry {
             (false, false) => return Err(Failure::usage("deliveries and a filter", "name deliveries, or say which fit")),
         };
         let mut progress = terminal.progress();
-        let mut retried = Vec::with_capacity(ids.len());
+        let (mut retried, mut refused, mut ended) = (Vec::with_capacity(ids.len()), Vec::new(), None);
         for id in &ids {
-            progress.at(&format!("{} of {} deliveries", retried.len(), ids.len()));
-            retried.push(retry(&client, id).await?);
+            progress.at(&format!("{} of {} deliveries", retried.len() + refused.len(), ids.len()));
+            match retry(&client, id).await {
+                Ok(delivery) => retried.push(delivery),
+                // The others may well be tried again.
+                Err(error) if is_of_one(&error) => refused.push((id, error)),
+                Err(error) => {
+                    ended = Some(error);
+                    break;
+                }
+            }
         }
         drop(progress);
-        if terminal.json {
-            terminal.json(&json!({ "items": retried }))?;
+        for (id, error) in &refused {
+            terminal.say(format!("{id}: {error:#}"));
+        }
+        if retried.is_empty() && refused.is_empty() {
+            // Nothing was done that could be told.
+        } else if terminal.json {
+            let refused: Vec<Value> = refused.iter().map(|(id, error)| json!({ "id": id, "error": format!("{error:#}") })).collect();
+            terminal.json(&json!({ "items": retried, "refused": refused }))?;
         } else {
             terminal.data(format!("{} deliveries are on their way again", retried.len()))?;
         }
-        Ok(())
+        let told = format!("{} of {} deliveries were not tried again", ids.len() - retried.len(), ids.len());
+        match ended {
+            Some(error) => Err(error.context(told).into()),
+            None if refused.is_empty() => Ok(()),
+            None => Err(Failure::Failed(hinted(told, "each is named above with the reason").into())),
+        }
     }
 }
 

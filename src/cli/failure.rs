@@ -124,9 +124,17 @@ pub struct Hinted {
     hint: String,
     /// Whether the same may work later without anybody doing anything.
     temporary: bool,
+    /// Status of the answer that said so.
+    status: Option<u16>,
 }
 
 impl Hinted {
+    /// An answer of that status said so.
+    pub fn answered(mut self, status: u16) -> Self {
+        self.status = Some(status);
+        self
+    }
+
     /// The same may work later.
     pub fn temporary(mut self, temporary: bool) -> Self {
         self.temporary = temporary;
@@ -136,7 +144,12 @@ impl Hinted {
 
 /// An error with what to do next.
 pub fn hinted(message: impl Into<String>, hint: impl Into<String>) -> Hinted {
-    Hinted { message: message.into(), hint: hint.into(), temporary: false }
+    Hinted { message: message.into(), hint: hint.into(), temporary: false, status: None }
+}
+
+/// Whether it is about the one thing that was named: it is not there, or not as it must be. What is asked of another one may work.
+pub fn is_of_one(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Hinted>().is_some_and(|hinted| matches!(hinted.status, Some(404 | 409 | 410)))
 }
 
 /// Whether the same may work later.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::BytesMut;
 use reqwest::header;
+use serde_json::Value;
 
 use super::client::{ANOTHER_SERVICE, Client, Query};
 use super::failure::{hinted, is_temporary};
@@ -13,8 +14,8 @@ use super::terminal::{Look, Terminal, plain};
 /// One server-sent event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Frame {
-    /// Its id, by which the stream is taken up again.
-    pub id: Option<String>,
+    /// Its kind, where it says one.
+    pub kind: Option<String>,
     /// Its data; lines are joined.
     pub data: String,
 }
@@ -28,6 +29,9 @@ pub struct Live<'a> {
     connection: Option<(reqwest::Response, Reader)>,
     failures: u32,
 }
+
+/// The kind of a message that names what the stream lacks.
+const GAP: &str = "gap";
 
 /// The service sends a sign of life far more often.
 const SILENCE: Duration = Duration::from_secs(90);
@@ -68,10 +72,14 @@ impl<'a> Live<'a> {
                 let remark = format!("stream: {}", plain(&remark));
                 self.terminal.say(self.terminal.paint_talk(Look::Faint, &remark));
             }
+            if let Some(id) = reader.last_id.take() {
+                self.last_seen = Some(id);
+            }
             if let Some(frame) = frame {
                 self.failures = 0;
-                if frame.id.is_some() {
-                    self.last_seen.clone_from(&frame.id);
+                if frame.kind.as_deref() == Some(GAP) {
+                    self.tell_gap(&frame.data);
+                    continue;
                 }
                 return Ok(frame);
             }
@@ -81,6 +89,14 @@ impl<'a> Live<'a> {
                 _ => self.connection = None,
             }
         }
+    }
+
+    /// Says that events are missing here.
+    fn tell_gap(&self, told: &str) {
+        let told: Value = serde_json::from_str(told).unwrap_or_default();
+        let detail = told.get("detail").and_then(Value::as_str).unwrap_or("the service does not say which");
+        let line = format!("stream: events are missing here: {}", plain(detail));
+        self.terminal.say(self.terminal.paint_talk(Look::Warning, &line));
     }
 
     async fn reconnect(&mut self) -> anyhow::Result<()> {
@@ -103,6 +119,9 @@ pub struct Reader {
     pieces: BytesMut,
     frame: Frame,
     has_data: bool,
+    id: Option<String>,
+    /// The last id of a whole message, with data or without, until somebody takes it.
+    pub last_id: Option<String>,
     /// The first comment, until somebody takes it. Later ones are signs of life.
     pub remark: Option<String>,
     has_comment: bool,
@@ -128,6 +147,8 @@ impl Reader {
             let line = line.trim_end_matches(['\n', '\r']);
             if line.is_empty() {
                 let frame = std::mem::take(&mut self.frame);
+                // An id alone says from where on the stream is taken up again.
+                self.last_id = self.id.take().or(self.last_id.take());
                 if std::mem::take(&mut self.has_data) {
                     return Ok(Some(frame));
                 }
@@ -138,7 +159,8 @@ impl Reader {
             match field {
                 // A line that begins with a colon is a comment.
                 "" if !std::mem::replace(&mut self.has_comment, true) => self.remark = Some(value.to_owned()),
-                "id" => self.frame.id = Some(value.to_owned()),
+                "id" => self.id = Some(value.to_owned()),
+                "event" => self.frame.kind = Some(value.to_owned()),
                 "data" => {
                     if std::mem::replace(&mut self.has_data, true) {
                         self.frame.data.push('\n');

@@ -224,7 +224,7 @@ pub trait Outbox: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<DeliveryId>, LogError>;
 
-    /// When the next delivery of that subscription becomes due, claimed ones left out.
+    /// When the next delivery of that subscription can be claimed: when it is due, or its claim runs out.
     async fn next_due(&self, subscription: &str) -> Result<Option<Timestamp>, LogError>;
 
     /// How much waits for it.

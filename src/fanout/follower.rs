@@ -130,35 +130,19 @@ impl Follower {
         }
     }
 
-    /// Tells some events behind that sequence: how far it came, and whether there are no more.
+    /// Tells some events behind that sequence: how far it came, and whether there are no more. What is damaged is passed over: the log tells of it.
     async fn read_on(&self, heard: u64, shutdown: &Shutdown) -> (u64, bool) {
-        let found = match self.shelves.log.following(heard, READ).await {
-            Ok(found) => found,
+        let stretch = match self.shelves.log.following(heard, READ).await {
+            Ok(stretch) => stretch,
             Err(error) => {
                 tracing::error!(follower = self.name, %error, "the events behind a place in the log cannot be read");
-                return (self.read_singly(heard, shutdown).await, false);
+                self.wait(AGAIN, shutdown).await;
+                return (heard, false);
             }
         };
-        let caught_up = found.len() < READ;
-        let Some(reached) = found.last().map(|event| event.sequence) else { return (heard, caught_up) };
-        match self.tell(found, shutdown).await {
-            true => (reached, caught_up),
+        match self.tell(stretch.events, shutdown).await {
+            true => (stretch.reached, !stretch.more),
             false => (heard, false),
-        }
-    }
-
-    /// As [`Follower::read_on`], one event, and past it where it is damaged: one that cannot be read keeps back none of the others.
-    async fn read_singly(&self, heard: u64, shutdown: &Shutdown) -> u64 {
-        match self.shelves.log.following(heard, 1).await {
-            Ok(found) => {
-                let reached = found.last().map_or(heard, |event| event.sequence);
-                if self.tell(found, shutdown).await { reached } else { heard }
-            }
-            Err(LogError::Damaged(_)) => heard.saturating_add(1),
-            Err(_) => {
-                self.wait(AGAIN, shutdown).await;
-                heard
-            }
         }
     }
 

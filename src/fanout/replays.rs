@@ -3,7 +3,7 @@
 //! The cursor is stored after each small batch. A crash between a batch and its cursor repeats that batch, which replaces what still waits:
 //! at least once, as everywhere.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +34,9 @@ const OUT_OF_ORDER: Duration = Duration::from_secs(60);
 
 /// Wait after the store did not answer.
 const STORE_TROUBLE: Duration = Duration::from_secs(1);
+
+/// What was read of the log and not looked at yet, by sequence; `None` where it is damaged.
+type Ahead = BTreeMap<u64, Option<Event>>;
 
 /// Why a replay was not started.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +110,7 @@ impl Replays {
             state: ReplayState::Running,
             matched,
             enqueued: 0,
+            unreadable: 0,
             cursor: 0,
             created_at: now,
         };
@@ -149,12 +153,12 @@ impl Replays {
         let mut at_work: HashMap<tokio::task::Id, String> = HashMap::new();
         while !shutdown.is_requested() {
             let mut trouble = false;
-            match self.jobs.replays().await {
-                Ok(jobs) => {
-                    for job in jobs.into_iter().filter(|job| job.state == ReplayState::Running) {
-                        if !at_work.values().any(|id| *id == job.id) {
-                            let task = working.spawn(Arc::clone(&self).carry_out(job.id.clone(), shutdown.clone()));
-                            at_work.insert(task.id(), job.id);
+            match self.jobs.running().await {
+                Ok(running) => {
+                    for id in running {
+                        if !at_work.values().any(|at_work| *at_work == id) {
+                            let task = working.spawn(Arc::clone(&self).carry_out(id.clone(), shutdown.clone()));
+                            at_work.insert(task.id(), id);
                         }
                     }
                 }
@@ -181,7 +185,7 @@ impl Replays {
 
     /// Batch after batch until the job is done or stopped.
     async fn carry_out(self: Arc<Self>, id: String, shutdown: Shutdown) {
-        let mut ahead = VecDeque::new();
+        let mut ahead = Ahead::new();
         // What was stored before is looked at whatever its time: while the clock was ahead, an event may have come that seems to be later than others
         // behind it.
         let stored = *self.log.newest().borrow();
@@ -205,7 +209,7 @@ impl Replays {
 
     /// One batch; nothing beyond the sequence `stored` needs be looked at once the job's time is over. Returns how long it may take at the job's rate,
     /// `None` when there is nothing more to do.
-    async fn batch(&self, id: &str, stored: u64, ahead: &mut VecDeque<Event>) -> Result<Option<Duration>, LogError> {
+    async fn batch(&self, id: &str, stored: u64, ahead: &mut Ahead) -> Result<Option<Duration>, LogError> {
         let _alone = self.writing.lock().await;
         let Some(mut job) = self.jobs.replay(id).await?.filter(|job| job.state == ReplayState::Running) else { return Ok(None) };
         if job.subscription.as_ref().is_some_and(|name| self.fanout.subscription(name).is_none()) {
@@ -215,21 +219,34 @@ impl Replays {
             return Ok(None);
         }
         if ahead.is_empty() {
-            ahead.extend(self.log.following(job.cursor, LOOK_AT).await?);
+            let stretch = self.log.following(job.cursor, LOOK_AT).await?;
+            ahead.extend(stretch.events.into_iter().map(|event| (event.sequence, Some(event))));
+            ahead.extend(stretch.unreadable.into_iter().map(|sequence| (sequence, None)));
         }
         let size = usize::try_from((job.rate / 10).clamp(1, MOST_BATCH)).unwrap_or(1);
         let last = job.filter.until.map_or(Timestamp::MAX, |until| schedule::later(until, OUT_OF_ORDER));
         let mut fitting = Vec::new();
         let mut at_end = ahead.is_empty();
         while fitting.len() < size {
-            let Some(event) = ahead.pop_front() else { break };
-            if event.received_at > last && event.sequence > stored {
+            let Some((sequence, event)) = ahead.pop_first() else { break };
+            if sequence > stored && event.as_ref().is_some_and(|event| event.received_at > last) {
                 at_end = true;
                 break;
             }
-            job.cursor = event.sequence;
-            if self.fits(&job.filter, &event).await? {
-                fitting.push(event);
+            job.cursor = sequence;
+            let fits = match &event {
+                Some(event) => self.fits(&job.filter, event).await,
+                None => Err(LogError::Damaged(String::from("the event"))),
+            };
+            match fits {
+                Ok(true) => fitting.extend(event),
+                Ok(false) => {}
+                // One that cannot be read, or whose deliveries cannot, keeps back none of the others.
+                Err(LogError::Damaged(error)) => {
+                    tracing::error!(replay = id, event.sequence = sequence, error, "an event is damaged, and is not sent again");
+                    job.unreadable += 1;
+                }
+                Err(error) => return Err(error),
             }
         }
         job.enqueued += self.enqueue(&job, &fitting).await?;
@@ -238,7 +255,7 @@ impl Replays {
         }
         self.jobs.save(&job).await?;
         if at_end {
-            tracing::info!(replay = id, enqueued = job.enqueued, "replay done");
+            tracing::info!(replay = id, enqueued = job.enqueued, unreadable = job.unreadable, "replay done");
             return Ok(None);
         }
         let count = u32::try_from(fitting.len()).unwrap_or(u32::MAX);

@@ -33,6 +33,8 @@ struct ReplayBody {
     enqueued: u64,
     delivered: u64,
     dead: u64,
+    /// Events that damage made unreadable, and that were passed over.
+    unreadable: u64,
     filter: EventFilter,
     subscription: Option<String>,
     rate: u32,
@@ -167,6 +169,7 @@ fn write(replay: Replay, delivered: u64, dead: u64) -> ReplayBody {
         enqueued: replay.enqueued,
         delivered,
         dead,
+        unreadable: replay.unreadable,
         filter: replay.filter,
         subscription: replay.subscription,
         rate: replay.rate,

@@ -1,6 +1,9 @@
 //! `GET /v1/events/stream`: server-sent events as they are stored, resumable with `Last-Event-ID`.
 //!
 //! A connection holds a position in the log and no queue: what a slow reader has not taken is still in the log, not in memory.
+//!
+//! A reader always has an id to come back with: besides the events', ids of places (`seq_…`) come with the greeting and with every sign of life. What it
+//! cannot be given is named by a message of its own, `event: gap`, which readers of plain messages do not see.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,6 +13,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::stream;
 use jiff::SignedDuration;
+use serde_json::json;
 use tokio::sync::watch;
 
 use super::Face;
@@ -48,8 +52,9 @@ pub async fn stream(
     let newest = face.app.log.newest();
     let last_seen = request.headers().get("last-event-id").map(|value| value.to_str().unwrap_or_default().trim());
     let reach = caller.reach();
-    let (sequence, remark) = start(&face.app, &reach, last_seen, *newest.borrow()).await?;
-    let greeting = format!("retry: {COME_BACK_MS}\n: {remark}\n\n");
+    let start = start(&face.app, &reach, last_seen, *newest.borrow()).await?;
+    let gap = start.gap.map(|gap| gap.message()).unwrap_or_default();
+    let greeting = format!("retry: {COME_BACK_MS}\n{}: {}\n\n{gap}", place(start.sequence), start.remark);
     let tail = Tail {
         beat_at: next_beat(&face.app),
         app: Arc::clone(&face.app),
@@ -57,7 +62,8 @@ pub async fn stream(
         filter,
         closing: face.closing.clone(),
         newest,
-        sequence,
+        sequence: start.sequence,
+        whole_from: 0,
         greeting: Some(greeting),
     };
     Ok(HttpResponse::Ok()
@@ -68,18 +74,72 @@ pub async fn stream(
         .streaming(stream::unfold(tail, Tail::next)))
 }
 
-/// Behind which sequence the stream starts, and what the reader is told about it.
-async fn start(app: &App, reach: &Reach, last_seen: Option<&str>, newest: u64) -> Result<(u64, &'static str), LogError> {
-    let Some(last_seen) = last_seen.filter(|id| !id.is_empty()) else { return Ok((newest, "from now")) };
-    let known = match last_seen.parse::<EventId>() {
-        Ok(id) => app.log.event(id).await?,
-        Err(_) => None,
-    };
-    // An event that the caller may not see is told no differently from one that is not there.
-    Ok(match known.filter(|event| reach.has(&event.component)) {
-        Some(event) => (event.sequence, "resumed"),
-        None => (newest, "the Last-Event-ID is not known here, from now; /v1/events has what was missed"),
-    })
+/// Where a stream starts.
+struct Start {
+    /// Behind this sequence.
+    sequence: u64,
+    /// What people are told about it.
+    remark: &'static str,
+    /// What programs are.
+    gap: Option<Gap>,
+}
+
+/// Ids of places begin so; the sequence follows behind which the place is.
+const PLACE: &str = "seq_";
+
+/// The line that gives a reader an id to come back with, where no event does.
+fn place(sequence: u64) -> String {
+    format!("id: {PLACE}{sequence}\n")
+}
+
+async fn start(app: &App, reach: &Reach, last_seen: Option<&str>, newest: u64) -> Result<Start, LogError> {
+    let from = |sequence, remark| Start { sequence, remark, gap: None };
+    let Some(last_seen) = last_seen.filter(|id| !id.is_empty()) else { return Ok(from(newest, "from now")) };
+    if let Ok(id) = last_seen.parse::<EventId>() {
+        let known = app.log.event(id).await?;
+        // An event that the caller may not see is told no differently from one that is not there.
+        if let Some(event) = known.filter(|event| reach.has(&event.component)) {
+            return Ok(from(event.sequence, "resumed"));
+        }
+        let sequence = app.log.sequence_before(id.received_at()).await?;
+        return Ok(from(sequence, "the event of the Last-Event-ID is not known here; resumed from the time at which it was received"));
+    }
+    match last_seen.strip_prefix(PLACE).and_then(|sequence| sequence.parse().ok()) {
+        Some(sequence) if sequence <= newest => Ok(from(sequence, "resumed")),
+        _ => Ok(Start {
+            gap: Some(Gap::UnknownId),
+            ..from(newest, "the Last-Event-ID is not known here, from now; /v1/events has what was missed")
+        }),
+    }
+}
+
+/// What a reader is not given though it may have asked for it.
+#[derive(Clone, Copy)]
+enum Gap {
+    /// Its id says nothing to this service.
+    UnknownId,
+    /// Retention has removed events behind its place.
+    Expunged,
+    /// So many events cannot be read.
+    Damaged(usize),
+}
+
+impl Gap {
+    /// As a message.
+    fn message(self) -> String {
+        let told = match self {
+            Self::UnknownId => {
+                json!({"reason": "unknown-id", "detail": "the Last-Event-ID is not known here; /v1/events has what came since it was given"})
+            }
+            Self::Expunged => {
+                json!({"reason": "expunged", "detail": "events behind the Last-Event-ID are older than the retention time and no longer kept"})
+            }
+            Self::Damaged(events) => {
+                json!({"reason": "damaged", "events": events, "detail": "events that may have been meant for this stream cannot be read any more"})
+            }
+        };
+        format!("event: gap\ndata: {told}\n\n")
+    }
 }
 
 fn next_beat(app: &App) -> Timestamp {
@@ -97,6 +157,8 @@ struct Tail {
     newest: watch::Receiver<u64>,
     /// The last sequence looked at.
     sequence: u64,
+    /// The reader was told that what is missing before this sequence was removed by retention.
+    whole_from: u64,
     /// When the next sign of life is due.
     beat_at: Timestamp,
     /// What is said first.
@@ -114,23 +176,30 @@ impl Tail {
                 return None;
             }
             if *self.newest.borrow_and_update() > self.sequence {
-                let events = match self.app.log.following(self.sequence, BATCH).await {
-                    Ok(events) => events,
+                let whole_from = self.app.log.whole_from();
+                let stretch = match self.app.log.following(self.sequence, BATCH).await {
+                    Ok(stretch) => stretch,
                     Err(error) => {
                         tracing::error!(%error, "event stream ended");
                         return None;
                     }
                 };
-                if let Some(last) = events.last() {
-                    self.sequence = last.sequence;
-                    let text: String = events.iter().filter(|event| self.wants(event)).map(frame).collect();
-                    if !text.is_empty() {
-                        self.beat_at = next_beat(&self.app);
-                        return Some((Ok(text.into()), self));
-                    }
-                    if self.app.clock.now() < self.beat_at {
-                        continue;
-                    }
+                let mut text = String::new();
+                if self.sequence.saturating_add(1) < whole_from && self.whole_from < whole_from {
+                    self.whole_from = whole_from;
+                    text += &Gap::Expunged.message();
+                }
+                self.sequence = stretch.reached;
+                text.extend(stretch.events.iter().filter(|event| self.wants(event)).map(frame));
+                if !stretch.unreadable.is_empty() {
+                    text += &Gap::Damaged(stretch.unreadable.len()).message();
+                }
+                if !text.is_empty() {
+                    self.beat_at = next_beat(&self.app);
+                    return Some((Ok(text.into()), self));
+                }
+                if stretch.more && self.app.clock.now() < self.beat_at {
+                    continue;
                 }
             }
             let app = Arc::clone(&self.app);
@@ -139,7 +208,7 @@ impl Tail {
                 () = self.closing.requested() => return None,
                 () = app.clock.sleep_until(self.beat_at) => {
                     self.beat_at = next_beat(&self.app);
-                    return Some((Ok(Bytes::from_static(b": still here\n\n")), self));
+                    return Some((Ok(format!(": still here\n{}\n", place(self.sequence)).into()), self));
                 }
             }
         }

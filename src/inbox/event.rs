@@ -52,6 +52,14 @@ impl EventId {
         Self(uuid_at(received_at, &[i, h, j, a, b, c, d, e, f, g]))
     }
 
+    /// When its message was received, to the millisecond.
+    #[must_use]
+    pub fn received_at(&self) -> Timestamp {
+        let [a, b, c, d, e, f, ..] = *self.0.as_bytes();
+        let milliseconds = i64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+        Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::MAX)
+    }
+
     /// The first bytes of the hash of its message, if it was made by [`EventId::of_message`].
     #[must_use]
     pub fn message_prefix(&self) -> [u8; 8] {

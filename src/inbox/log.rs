@@ -64,6 +64,19 @@ pub struct Page<T> {
     pub next: Option<Position>,
 }
 
+/// A stretch of the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stretch {
+    /// Its events, oldest first.
+    pub events: Vec<Event>,
+    /// Sequences of events that damage made unreadable; the log has told of each.
+    pub unreadable: Vec<u64>,
+    /// Up to which sequence these are all.
+    pub reached: u64,
+    /// Whether there was more behind that.
+    pub more: bool,
+}
+
 /// What retention removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Expunged {
@@ -86,8 +99,15 @@ pub trait EventLog: Send + Sync {
     /// A page, newest first. Positions stay valid while newer events arrive.
     async fn page(&self, filter: &EventFilter, after: Option<&Position>, limit: usize) -> Result<Page<Event>, LogError>;
 
-    /// Events with a sequence above `sequence`, oldest first: for live streams and replays.
-    async fn following(&self, sequence: u64, limit: usize) -> Result<Vec<Event>, LogError>;
+    /// What was stored behind that sequence, oldest first: for live streams and replays. At most `limit` events, and no more bytes of them than one may
+    /// hold in memory.
+    async fn following(&self, sequence: u64, limit: usize) -> Result<Stretch, LogError>;
+
+    /// A sequence behind which everything stands that was received at that moment or later; and some of what was before, at the latest of a minute before.
+    async fn sequence_before(&self, at: Timestamp) -> Result<u64, LogError>;
+
+    /// The sequence from which on retention has taken nothing away. From memory.
+    fn whole_from(&self) -> u64;
 
     /// How many events fit.
     async fn count(&self, filter: &EventFilter) -> Result<u64, LogError>;

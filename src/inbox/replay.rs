@@ -36,6 +36,9 @@ pub struct Replay {
     pub matched: u64,
     /// Deliveries enqueued so far.
     pub enqueued: u64,
+    /// Events that could not be read, and were passed over.
+    #[serde(default)]
+    pub unreadable: u64,
     /// Sequence of the last event looked at; the next pass starts behind it.
     pub cursor: u64,
     /// When it was made.
@@ -51,6 +54,8 @@ pub trait ReplayLog: Send + Sync {
     async fn replay(&self, id: &str) -> Result<Option<Replay>, LogError>;
     /// All jobs, newest first, at most 200.
     async fn replays(&self) -> Result<Vec<Replay>, LogError>;
+    /// Ids of all that run.
+    async fn running(&self) -> Result<Vec<String>, LogError>;
     /// How many deliveries of that job were delivered and how many are dead.
     async fn outcome(&self, id: &str) -> Result<(u64, u64), LogError>;
 }

@@ -129,5 +129,9 @@ fn done(terminal: &Terminal, state: &Value) -> Result<(), Failure> {
 fn line(job: &Value) -> String {
     let [id, state, matched, enqueued, delivered, dead] =
         ["id", "state", "matched", "enqueued", "delivered", "dead"].map(|member| text(job, member));
-    format!("{id} {state}: {enqueued} of {matched} events enqueued, {delivered} delivered, {dead} dead")
+    let damaged = match job.get("unreadable").and_then(Value::as_u64) {
+        None | Some(0) => String::new(),
+        Some(events) => format!(", {events} passed over because they are damaged"),
+    };
+    format!("{id} {state}: {enqueued} of {matched} events enqueued, {delivered} delivered, {dead} dead{damaged}")
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::days::{self, Day, index};
 use super::lines::lock;
 use super::record;
+use super::survived;
 use super::waiting::{self, Entry};
 use super::writer::{Group, Incoming, Writer};
 use crate::clock::Timestamp;
@@ -32,11 +33,14 @@ impl Writer {
         let day = self.day(incoming.received_at)?;
         // By its own time: a clock that was ahead for a while has left a day in the future, seen from which all that is remembered is too old.
         let seen_from = days::label(incoming.received_at).min(day.label);
-        if group.marks.contains(&incoming.mark) || self.seen.holds(&incoming.mark, seen_from)? {
+        // Where damage leaves a doubt, it is new: told twice is better than not told.
+        let is_seen = group.marks.contains(&incoming.mark)
+            || survived(self.seen.holds(&incoming.mark, seen_from), "which messages were stored before")?.unwrap_or_default();
+        if is_seen {
             return Ok(Accepted::Seen);
         }
         if let Some(fact) = incoming.fact
-            && let Some(told_by) = self.tell(group, &fact, &incoming.component)?
+            && let Some(told_by) = survived(self.tell(group, &fact, &incoming.component), "which facts were told before")?.flatten()
         {
             // The vendor's own retries of this message are seen by its mark from now on.
             let marks = self.seen.of(day.label)?;

@@ -11,6 +11,7 @@ use fjall::config::{BlockSizePolicy, CompressionPolicy, FilterPolicy};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
 
 use super::record::{self, StoredDelivery};
+use super::survived;
 use crate::clock::Timestamp;
 use crate::fanout::delivery::DeliveryId;
 use crate::inbox::EventId;
@@ -129,6 +130,12 @@ impl Day {
     }
 }
 
+/// The first sequence of the first minute of a day.
+fn checkpoint(index: &Keyspace) -> fjall::Result<Option<u64>> {
+    let first = index.prefix([index::MINUTE]).next().map(fjall::Guard::value).transpose()?;
+    Ok(first.and_then(|value| record::last_number(&value)))
+}
+
 /// All days, oldest first; the kept one is always there.
 pub struct Days(RwLock<Arc<Vec<Arc<Day>>>>);
 
@@ -144,9 +151,17 @@ impl Days {
             let number = |guard: Option<fjall::Guard>| {
                 guard.map(fjall::Guard::key).transpose().map(|key| key.and_then(|key| record::last_number(&key)))
             };
-            newest = newest.max(number(probe.last_key_value())?.unwrap_or_default());
+            if newest == 0 {
+                // Of the newest day that has events it must be known: no sequence may be given twice.
+                newest = number(probe.last_key_value())?.unwrap_or_default();
+            }
+            let begins = match survived(number(probe.first_key_value()), format_args!("the first event of day {label}"))? {
+                Some(first) => first,
+                // The first event of a day has an entry of its minute, too.
+                None => checkpoint(&keyspace(db, &format!("index.{label}"))?)?,
+            };
             // A day without events begins where the next one begins, so that no sequence is looked for in it.
-            let first = number(probe.first_key_value())?.or(next).unwrap_or(newest + 1);
+            let first = begins.or(next).unwrap_or(newest + 1);
             next = Some(first);
             days.push(Day::open(db, label, first)?);
         }

@@ -12,15 +12,16 @@ use fjall::{Keyspace, Readable, Snapshot};
 use super::answers::Asker;
 use super::days::{Day, KEPT, index};
 use super::lines::lock;
+use super::passing::Passing;
 use super::postings;
 use super::record;
 use super::waiting;
 use super::writer::{Incoming, Job};
-use super::{FjallLog, Store, aside, damaged, malformed, told};
+use super::{FjallLog, Store, aside, damaged, malformed, survived, told, unread};
 use crate::clock::Timestamp;
 use crate::event_type::Glob;
 use crate::fanout::delivery::Status;
-use crate::inbox::log::Expunged;
+use crate::inbox::log::{Expunged, Stretch};
 use crate::inbox::{Accepted, Arrival, Event, EventFilter, EventId, EventLog, LogError, Page, Position, message_hash};
 
 /// Events looked at for one page; with `status` each costs several reads.
@@ -28,6 +29,8 @@ const LOOKED_AT: usize = 20_000;
 const LOOKED_AT_WITH_STATUS: usize = 2_000;
 /// Deliveries of one status up to which their events are gathered instead of looked for.
 const FEW: u64 = 20_000;
+/// Bytes of events handed out at a time: about so many.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// Kind of record under which a sealed part is sealed.
 const SEALED: &str = "event";
 
@@ -65,11 +68,19 @@ impl EventLog for FjallLog {
         .await
     }
 
-    async fn following(&self, sequence: u64, limit: usize) -> Result<Vec<Event>, LogError> {
+    async fn following(&self, sequence: u64, limit: usize) -> Result<Stretch, LogError> {
         if sequence >= self.last_sequence() {
-            return Ok(Vec::new());
+            return Ok(Stretch { reached: sequence, ..Stretch::default() });
         }
         aside(&self.store, move |store| store.following(sequence, limit)).await
+    }
+
+    async fn sequence_before(&self, at: Timestamp) -> Result<u64, LogError> {
+        aside(&self.store, move |store| store.sequence_before(at)).await
+    }
+
+    fn whole_from(&self) -> u64 {
+        self.store.days.all().iter().find(|day| day.label != KEPT).map_or(self.last_sequence().saturating_add(1), |day| day.first)
     }
 
     async fn count(&self, filter: &EventFilter) -> Result<u64, LogError> {
@@ -77,7 +88,7 @@ impl EventLog for FjallLog {
         aside(&self.store, move |store| {
             let mut count = 0;
             store.walk(&filter, u64::MAX, |found| {
-                let fits = found.certain || store.fits(&filter, &found.read(store)?)?;
+                let fits = found.certain || found.readable(store)?.is_some_and(|event| store.fits(&filter, &event).unwrap_or_default());
                 count += u64::from(fits);
                 Ok(ControlFlow::Continue(()))
             })?;
@@ -129,6 +140,18 @@ struct Found<'a> {
 }
 
 impl Found<'_> {
+    /// The event, unless it is damaged: that keeps back none of the others.
+    fn readable(&self, store: &Store) -> Result<Option<Event>, LogError> {
+        match self.read(store) {
+            Ok(event) => Ok(Some(event)),
+            Err(LogError::Damaged(error)) => {
+                tracing::error!(event.sequence = self.sequence, error, "damage: an event cannot be read and is left out of a list");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn read(&self, store: &Store) -> Result<Event, LogError> {
         let value = match &self.value {
             Some(value) => value.clone(),
@@ -288,23 +311,43 @@ impl Store {
         std::str::from_utf8(&opened).map(crate::secret::Secret::from).map_err(|error| error.to_string())
     }
 
-    fn following(&self, sequence: u64, limit: usize) -> Result<Vec<Event>, LogError> {
-        let (mut events, mut from) = (Vec::new(), sequence.saturating_add(1));
+    fn following(&self, sequence: u64, limit: usize) -> Result<Stretch, LogError> {
+        let mut stretch = Stretch { reached: sequence.max(*self.newest.borrow()), ..Stretch::default() };
+        let (mut from, mut bytes) = (sequence.saturating_add(1), 0);
         let snapshot = self.db.snapshot();
         let days = self.days.all();
         for (day, next) in days.iter().zip(days.iter().skip(1).map(|day| day.first).chain([u64::MAX])) {
             // A day's own range only: what was moved to the kept day is met once.
-            for guard in snapshot.range(&day.events, from.to_be_bytes()..next.max(from).to_be_bytes()) {
-                if events.len() >= limit {
-                    return Ok(events);
+            for found in Passing::over(&snapshot, day, from, next) {
+                if stretch.events.len() + stretch.unreadable.len() >= limit || bytes >= MOST_BYTES {
+                    (stretch.reached, stretch.more) = (from.saturating_sub(1), true);
+                    return Ok(stretch);
                 }
-                let (key, value) = guard.into_inner().map_err(damaged)?;
-                let found = record::last_number(&key).ok_or_else(|| malformed("the key of an event"))?;
-                events.push(record::read_event(found, &record::shared(value)).ok_or_else(|| malformed("an event"))?.0);
-                from = found.saturating_add(1);
+                let (sequence, value) = found;
+                let read = value.and_then(|value| record::read_event(sequence, &value).ok_or_else(|| unread("an event")));
+                match survived(read, format_args!("event number {sequence}")).map_err(damaged)? {
+                    Some((event, _)) => {
+                        bytes += event.body.len();
+                        stretch.events.push(event);
+                    }
+                    None => stretch.unreadable.push(sequence),
+                }
+                from = sequence.saturating_add(1);
             }
         }
-        Ok(events)
+        stretch.reached = stretch.reached.max(from.saturating_sub(1));
+        Ok(stretch)
+    }
+
+    fn sequence_before(&self, at: Timestamp) -> Result<u64, LogError> {
+        let snapshot = self.db.snapshot();
+        for day in self.days.all().iter().rev() {
+            // The first of the last minute before: of the minute itself only the first that came in it or later is known.
+            if let Some(first) = checkpoint(&snapshot, &day.index, 0, minute(at), true)? {
+                return Ok(first.saturating_sub(1));
+            }
+        }
+        Ok(0)
     }
 
     /// Comes by every event below `below` that may fit, newest first.
@@ -397,7 +440,7 @@ impl Store {
                 next = Some(found.sequence.saturating_add(1));
                 return Ok(ControlFlow::Break(()));
             }
-            let event = found.read(self)?;
+            let Some(event) = found.readable(self)? else { return Ok(ControlFlow::Continue(())) };
             if found.certain || self.fits(filter, &event)? {
                 if items.len() >= limit {
                     next = items.last().map(|event: &Event| event.sequence);

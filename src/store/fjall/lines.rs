@@ -275,8 +275,15 @@ impl Line {
         Ok(())
     }
 
-    /// When something becomes claimable, what is claimed left out. A moment long past: look again now.
+    /// When something becomes claimable; what is claimed, when its claim runs out: nobody else wakes for what its carrier let fall. A moment long past: look
+    /// again now.
     pub fn next_due(&mut self, view: &View<'_>, subscription: &str) -> fjall::Result<Option<u64>> {
+        let unclaimed = self.next_unclaimed(view, subscription)?;
+        let over = self.claimed.values().map(|claim| record::nanoseconds(claim.until)).min();
+        Ok(unclaimed.into_iter().chain(over).min())
+    }
+
+    fn next_unclaimed(&mut self, view: &View<'_>, subscription: &str) -> fjall::Result<Option<u64>> {
         if !self.back.is_empty() || (self.in_order && !self.ready.is_empty()) {
             return Ok(Some(0));
         }

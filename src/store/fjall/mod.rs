@@ -19,6 +19,7 @@ mod lines;
 mod memory;
 mod meta;
 mod outbox;
+mod passing;
 mod playbooks;
 mod postings;
 mod reads;
@@ -389,6 +390,27 @@ fn damaged(error: fjall::Error) -> LogError {
         fjall::Error::Poisoned => LogError::Failed(error.to_string()),
         error => LogError::Damaged(error.to_string()),
     }
+}
+
+/// What was read; `None` where it is damaged, which is named and kept as it is. The committing thread reads so, and everybody who goes on past damage: what
+/// one record lacks is no reason to let go of the others.
+///
+/// # Errors
+/// The engine has failed to write: that is final.
+fn survived<T>(read: fjall::Result<T>, what: impl std::fmt::Display) -> fjall::Result<Option<T>> {
+    match read {
+        Ok(found) => Ok(Some(found)),
+        Err(fjall::Error::Poisoned) => Err(fjall::Error::Poisoned),
+        Err(error) => {
+            tracing::error!(%what, %error, "damage: this cannot be read and is passed over; `yizhan check --store` names all of it");
+            Ok(None)
+        }
+    }
+}
+
+/// The same for who reads with the engine's errors.
+fn unread(what: &str) -> fjall::Error {
+    fjall::Error::Io(std::io::Error::new(std::io::ErrorKind::InvalidData, format!("{what} does not have its form")))
 }
 
 /// A stored record that does not have its form.

@@ -89,7 +89,7 @@ impl Outbox for FjallLog {
         let mut ids = Vec::with_capacity(events.len());
         for some in events.chunks(ENQUEUED) {
             let (events, subscription, replay) = (some.to_vec(), subscription.to_owned(), replay.map(str::to_owned));
-            ids.extend(self.committer.ask(|answer| Job::Enqueue { events, subscription, replay, now, answer }).await?);
+            ids.extend(self.committer.ask(|answer| Job::Enqueue { events, subscription, replay, now, answer }).await??);
         }
         Ok(ids)
     }
@@ -143,7 +143,7 @@ impl Outbox for FjallLog {
     }
 
     async fn retry(&self, id: DeliveryId, now: Timestamp) -> Result<Option<Delivery>, LogError> {
-        self.committer.ask(|answer| Job::Retry(id, now, answer)).await
+        self.committer.ask(|answer| Job::Retry(id, now, answer)).await?
     }
 
     async fn names(&self) -> Result<Vec<Known>, LogError> {
@@ -172,7 +172,7 @@ impl Outbox for FjallLog {
         let (mut cancelled, mut next) = (0, Some(0));
         while let Some(from) = next {
             let subscription = subscription.to_owned();
-            let (some, rest) = self.committer.ask(|answer| Job::Cancel { subscription, from, answer }).await?;
+            let (some, rest) = self.committer.ask(|answer| Job::Cancel { subscription, from, answer }).await??;
             cancelled += some;
             next = rest;
         }
@@ -212,7 +212,7 @@ impl FjallLog {
         let mut next = Some(0);
         while let Some(from) = next {
             let subscription = subscription.to_owned();
-            next = self.committer.ask(|answer| Job::Order { subscription, from, answer }).await?;
+            next = self.committer.ask(|answer| Job::Order { subscription, from, answer }).await??;
         }
         Ok(())
     }

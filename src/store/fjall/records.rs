@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::writer::{Group, Job};
+use super::writer::{Group, Hindrance, Job};
 use super::{FjallLog, Store, damaged, malformed};
 use crate::inbox::LogError;
 use crate::store::at_rest::AtRestError;
@@ -125,7 +125,7 @@ pub struct Found<T> {
 }
 
 /// Puts the swaps into the batch; `false`, and nothing is put, when one of them expected another version.
-pub fn stage(store: &Store, group: &mut Group, swaps: Vec<Swap>) -> fjall::Result<bool> {
+pub fn stage(store: &Store, group: &mut Group, swaps: Vec<Swap>) -> Result<bool, Hindrance> {
     let mut versions = Vec::with_capacity(swaps.len());
     for swap in &swaps {
         let version = match group.records.get(&swap.key) {
@@ -177,7 +177,7 @@ impl FjallLog {
     /// The store's.
     pub(super) async fn swap(&self, swaps: Vec<Swap>) -> Result<bool, LogError> {
         let swaps = swaps.into_iter().map(|swap| self.store.sealed(swap)).collect::<Result<_, _>>()?;
-        self.committer.ask(|answer| Job::Swap(swaps, answer)).await
+        self.committer.ask(|answer| Job::Swap(swaps, answer)).await?
     }
 
     /// One record with its version.

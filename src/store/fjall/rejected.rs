@@ -7,7 +7,7 @@ use bytes::Bytes;
 use fjall::Readable;
 
 use super::writer::{Job, Put};
-use super::{FjallLog, Store, aside, damaged, malformed, record};
+use super::{FjallLog, Store, aside, damaged, malformed, record, survived};
 use crate::clock::Timestamp;
 use crate::inbox::log::Rejected;
 use crate::inbox::{LogError, Page, Position, Rejections};
@@ -25,6 +25,17 @@ const LOOKED_AT: usize = 20_000;
 
 fn key(kind: u8, id: &str) -> Vec<u8> {
     [&[kind], id.as_bytes()].concat()
+}
+
+/// One as people see it; `None`: it is damaged, which is named and keeps back none of the others.
+fn shown(guard: fjall::Guard) -> Result<Option<Rejected>, LogError> {
+    let (key, value) = guard.into_inner().map_err(damaged)?;
+    let rejected = serde_json::from_slice(&value);
+    if rejected.is_err() {
+        let id = String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned();
+        tracing::error!(rejected.id = id, "damage: a refused push does not have its form and is passed over");
+    }
+    Ok(rejected.ok())
 }
 
 /// First key of the sealed pushes.
@@ -45,7 +56,7 @@ impl Kept {
     pub fn open(store: &Store) -> fjall::Result<Self> {
         let mut kept = VecDeque::new();
         for guard in store.rejected.prefix([SHOWN]) {
-            let value = guard.value()?;
+            let Some(value) = survived(guard.value(), "refused pushes")? else { break };
             if let Ok(rejected) = serde_json::from_slice::<Rejected>(&value) {
                 kept.push_back((rejected.id, rejected.received_at));
             }
@@ -106,8 +117,7 @@ impl Rejections for FjallLog {
         aside(&self.store, move |store| {
             let mut ids = Vec::new();
             for guard in store.db.snapshot().prefix(&store.rejected, [SHOWN]) {
-                let value = guard.value().map_err(damaged)?;
-                let rejected: Rejected = serde_json::from_slice(&value).map_err(|_| malformed("a refused push"))?;
+                let Some(rejected) = shown(guard)? else { continue };
                 if component.as_ref().is_none_or(|component| *component == rejected.component) {
                     ids.push(rejected.id);
                 }
@@ -158,8 +168,7 @@ impl Store {
         let (mut items, mut next): (Vec<Rejected>, _) = (Vec::new(), None);
         let end = below.map_or_else(|| vec![SHOWN + 1], |id| key(SHOWN, id));
         for (looked_at, guard) in self.db.snapshot().range(&self.rejected, vec![SHOWN]..end).rev().enumerate() {
-            let value = guard.value().map_err(damaged)?;
-            let rejected: Rejected = serde_json::from_slice(&value).map_err(|_| malformed("a refused push"))?;
+            let Some(rejected) = shown(guard)? else { continue };
             if looked_at >= LOOKED_AT.max(limit) {
                 next = Some(Position(rejected.id));
                 break;

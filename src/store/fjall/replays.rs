@@ -30,6 +30,10 @@ impl ReplayLog for FjallLog {
         Ok(all)
     }
 
+    async fn running(&self) -> Result<Vec<String>, LogError> {
+        Ok(self.all_replays()?.into_iter().filter(|replay| replay.state == ReplayState::Running).map(|replay| replay.id).collect())
+    }
+
     async fn outcome(&self, id: &str) -> Result<(u64, u64), LogError> {
         let stored = self.store.meta.get(record::named(meta::OUTCOME, id)).map_err(damaged)?;
         Ok(stored.and_then(|value| meta::read_outcome(&value)).unwrap_or_default())
@@ -37,9 +41,20 @@ impl ReplayLog for FjallLog {
 }
 
 impl FjallLog {
+    /// All jobs that can be read.
     fn all_replays(&self) -> Result<Vec<Replay>, LogError> {
-        let guards = self.store.meta.prefix([meta::REPLAY]);
-        guards.map(|guard| serde_json::from_slice(&guard.value().map_err(damaged)?).map_err(|_| malformed("a replay"))).collect()
+        let mut all = Vec::new();
+        for guard in self.store.meta.prefix([meta::REPLAY]) {
+            let (key, value) = guard.into_inner().map_err(damaged)?;
+            match serde_json::from_slice(&value) {
+                Ok(replay) => all.push(replay),
+                Err(error) => {
+                    let id = String::from_utf8_lossy(key.get(2..).unwrap_or_default()).into_owned();
+                    tracing::error!(replay = id, %error, "damage: a replay does not have its form and is passed over");
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// Forgets jobs that ended and were made before.

@@ -10,7 +10,7 @@ use super::days::index;
 use super::postings;
 use super::record;
 use super::rejected;
-use super::writer::{Group, Job};
+use super::writer::{Group, Hindrance, Job};
 use super::{FjallLog, Store};
 use crate::event_type::EventType;
 use crate::inbox::LogError;
@@ -59,7 +59,7 @@ impl FjallLog {
         }
         let mut resealed = 0;
         while let Some(place) = places.pop_front() {
-            let (done, next) = self.committer.ask(|answer| Job::Reseal(place, answer)).await??;
+            let (done, next) = self.committer.ask(|answer| Job::Reseal(place, answer)).await???;
             resealed += done;
             places.extend(next);
         }
@@ -71,7 +71,7 @@ impl FjallLog {
 pub type Resealed = Result<(u64, Option<Place>), LogError>;
 
 /// Carries out one step.
-pub fn carry_out(store: &Store, group: &mut Group, place: Place) -> fjall::Result<Resealed> {
+pub fn carry_out(store: &Store, group: &mut Group, place: Place) -> Result<Resealed, Hindrance> {
     let mut done = 0;
     match place {
         Place::Grants { label, from, end } => {

@@ -8,7 +8,7 @@ use super::days::{self, Day, KEPT, index};
 use super::record;
 use super::waiting::{self, Entry};
 use super::writer::{Group, Job, Writer};
-use super::{FjallLog, Store, aside, damaged};
+use super::{FjallLog, Store, aside, damaged, survived, unread};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::{DeliveryId, Status};
 use crate::inbox::log::Expunged;
@@ -65,6 +65,8 @@ pub struct Progress {
     pub events: u64,
     /// Deliveries removed.
     pub deliveries: u64,
+    /// What could not be read.
+    pub damaged: u64,
     /// The same step again, from there on.
     pub next: Option<Step>,
 }
@@ -79,6 +81,15 @@ impl FjallLog {
                 continue;
             }
             let moved = self.carry_out(Step::Move { label: day.label, from: vec![waiting::WAITING] }).await?;
+            if moved.damaged > 0 {
+                // What a person may still save is not thrown away; it is looked at again each time.
+                tracing::error!(
+                    day = days::end(day.label).to_string(),
+                    damaged = moved.damaged,
+                    "a day that is over is kept: something of it that waits for its handler cannot be read"
+                );
+                continue;
+            }
             let replayed = self.carry_out(Step::Replayed { label: day.label, from: vec![index::REPLAYED] }).await?;
             let counted = day.clone();
             let (events, deliveries) = aside(&self.store, move |store| {
@@ -123,6 +134,7 @@ impl FjallLog {
             let progress = self.committer.ask(|answer| Job::Retention(step, answer)).await?;
             done.events += progress.events;
             done.deliveries += progress.deliveries;
+            done.damaged += progress.damaged;
             next = progress.next;
         }
         Ok(done)
@@ -183,58 +195,78 @@ fn move_waiting(store: &Store, group: &mut Group, label: u32, from: Vec<u8>) -> 
     let end = all.get(at + 1).map_or(u64::MAX, |next| next.first);
     let mut moved = std::collections::HashSet::new();
     for (looked_at, guard) in store.db.snapshot().range(&store.waiting, from..vec![waiting::WAITING + 1]).enumerate() {
-        let (key, value) = guard.into_inner()?;
+        let Some((key, value)) = survived(guard.into_inner(), "what waits for handlers")? else {
+            // Nobody can say what stands behind that.
+            progress.damaged += 1;
+            break;
+        };
         if looked_at >= STRIDE {
             progress.next = Some(Step::Move { label, from: key.to_vec() });
             break;
         }
         let Some((sequence, entry)) = record::last_number(&key).zip(Entry::read(&value)) else { continue };
-        if let Some(delivery) = day.deliveries.get(entry.id.0.as_bytes())? {
-            // From one batch on it is there and no longer here, so that what becomes of it is written there.
-            group.batch.insert(&kept.deliveries, *entry.id.0.as_bytes(), delivery);
-            group.batch.remove(&day.deliveries, *entry.id.0.as_bytes());
+        let id = entry.id;
+        if survived(move_delivery(group, kept, day, id), format_args!("delivery {id}"))?.is_none() {
+            progress.damaged += 1;
         }
         if !(day.first..end).contains(&sequence) || !moved.insert(sequence) {
             continue;
         }
-        let Some(value) = day.event(sequence)? else { continue };
-        let Some((event, _)) = record::read_event(sequence, &value) else { continue };
-        for key in index_keys(&event) {
-            // The id and the lists of its day go with the day; what stands beside its authorizer goes with it.
-            let value = match key.first() {
-                Some(&index::ID) => Some(sequence.to_be_bytes().to_vec()),
-                Some(&index::AUTHORIZER) => day.index.get(&key)?.map(|note| note.to_vec()),
-                _ => Some(record::NOTHING.to_vec()),
-            };
-            if let Some(value) = value {
-                group.batch.insert(&kept.index, key, value);
-            }
+        match survived(move_event(group, kept, day, sequence), format_args!("event number {sequence}"))? {
+            Some(events) => progress.events += events,
+            None => progress.damaged += 1,
         }
-        for key in replayed_keys(&day.index, sequence)? {
-            group.batch.insert(&kept.index, key, record::NOTHING);
-        }
-        // Two subscriptions may wait for one event; it counts once, also when they are met in different steps.
-        progress.events += u64::from(kept.event(sequence)?.is_none());
-        group.batch.insert(&kept.events, sequence.to_be_bytes(), &*value);
     }
     Ok(progress)
+}
+
+/// From one batch on it is there and no longer here, so that what becomes of it is written there.
+fn move_delivery(group: &mut Group, kept: &Day, day: &Day, id: DeliveryId) -> fjall::Result<()> {
+    if let Some(delivery) = day.deliveries.get(id.0.as_bytes())? {
+        group.batch.insert(&kept.deliveries, *id.0.as_bytes(), delivery);
+        group.batch.remove(&day.deliveries, *id.0.as_bytes());
+    }
+    Ok(())
+}
+
+/// Returns how many events are kept more than before: two subscriptions may wait for one, and meet it in different steps.
+fn move_event(group: &mut Group, kept: &Day, day: &Day, sequence: u64) -> fjall::Result<u64> {
+    let Some(value) = day.event(sequence)? else { return Ok(0) };
+    let Some((event, _)) = record::read_event(sequence, &value) else { return Err(unread("an event")) };
+    for key in index_keys(&event) {
+        // The id and the lists of its day go with the day; what stands beside its authorizer goes with it.
+        let value = match key.first() {
+            Some(&index::ID) => Some(sequence.to_be_bytes().to_vec()),
+            Some(&index::AUTHORIZER) => day.index.get(&key)?.map(|note| note.to_vec()),
+            _ => Some(record::NOTHING.to_vec()),
+        };
+        if let Some(value) = value {
+            group.batch.insert(&kept.index, key, value);
+        }
+    }
+    for key in replayed_keys(&day.index, sequence)? {
+        group.batch.insert(&kept.index, key, record::NOTHING);
+    }
+    let is_new = kept.event(sequence)?.is_none();
+    group.batch.insert(&kept.events, sequence.to_be_bytes(), &*value);
+    Ok(u64::from(is_new))
 }
 
 fn bury(store: &Store, group: &mut Group, label: u32, from: Vec<u8>) -> fjall::Result<Progress> {
     let mut progress = Progress::default();
     let Some(day) = store.days.all().iter().find(|day| day.label == label).cloned() else { return Ok(progress) };
     for (looked_at, guard) in store.db.snapshot().range(&store.dead, from..).enumerate() {
-        let (key, value) = guard.into_inner()?;
+        let Some((key, value)) = survived(guard.into_inner(), "the index of dead letters")? else { break };
         if looked_at >= STRIDE {
             progress.next = Some(Step::Bury { label, from: key.to_vec() });
             break;
         }
-        let Ok(id) = uuid::Uuid::from_slice(&key) else { continue };
-        if days::label(record::created(DeliveryId(id))) > label {
+        let Ok(id) = uuid::Uuid::from_slice(&key).map(DeliveryId) else { continue };
+        if days::label(record::created(id)) > label {
             // Ids are in order of time: the rest is younger than the day.
             break;
         }
-        if day.deliveries.contains_key(&key)?
+        if survived(day.deliveries.contains_key(&key), format_args!("delivery {id}"))?.unwrap_or_default()
             && let Some((_, subscription)) = record::read_dead(&value)
         {
             group.count(subscription, 0, -1);
@@ -258,18 +290,22 @@ fn sweep(store: &Store, group: &mut Group, from: u64) -> fjall::Result<Progress>
     let mut progress = Progress::default();
     let Some(kept) = store.days.kept() else { return Ok(progress) };
     for (looked_at, guard) in store.db.snapshot().range(&kept.events, from.to_be_bytes()..).enumerate() {
-        let (key, value) = guard.into_inner()?;
+        let Some((key, value)) = survived(guard.into_inner(), "events that were kept beyond their time")? else { break };
         let Some(sequence) = record::last_number(&key) else { continue };
         if looked_at >= STRIDE {
             progress.next = Some(Step::Sweep { from: sequence });
             break;
         }
-        if store.is_awaited(sequence)? {
+        let what = format_args!("what waits of event number {sequence}");
+        if survived(store.is_awaited(sequence), what)?.unwrap_or(true) {
             continue;
         }
         let Some((event, _)) = record::read_event(sequence, &record::shared(value)) else { continue };
-        progress.events += 1;
-        progress.deliveries += forget(store, group, &kept, &event)?;
+        // What is forgotten in part is forgotten wholly the next time.
+        if let Some(deliveries) = survived(forget(store, group, &kept, &event), format_args!("what belongs to {}", event.id))? {
+            progress.events += 1;
+            progress.deliveries += deliveries;
+        }
     }
     Ok(progress)
 }
@@ -311,13 +347,14 @@ fn remove_replayed(store: &Store, group: &mut Group, label: u32, from: Vec<u8>) 
     let mut progress = Progress::default();
     let Some(day) = store.days.all().iter().find(|day| day.label == label).cloned() else { return Ok(progress) };
     for (looked_at, guard) in store.db.snapshot().range(&day.index, from..vec![index::REPLAYED + 1]).enumerate() {
-        let key = guard.key()?;
+        let Some(key) = survived(guard.key(), "the index of what replays delivered")? else { break };
         if looked_at >= STRIDE {
             progress.next = Some(Step::Replayed { label, from: key.to_vec() });
             break;
         }
         if let Some(id) = key.last_chunk().map(|id| DeliveryId(uuid::Uuid::from_bytes(*id))) {
-            progress.deliveries += u64::from(remove_finished(store, group, id)?);
+            let removed = survived(remove_finished(store, group, id), format_args!("delivery {id}"))?;
+            progress.deliveries += u64::from(removed.unwrap_or_default());
         }
     }
     Ok(progress)

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::days::{Day, KEPT, index};
 use super::lines::{Change, lock};
 use super::record::{self, StoredDelivery};
+use super::survived;
 use super::waiting::{self, Entry, View};
 use super::writer::{Group, Hindrance, Writer};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::{Attempt, Delivery, DeliveryId, Ended, Lane, Settlement, Status};
-use crate::inbox::EventId;
 use crate::inbox::event::random_uuid_at;
+use crate::inbox::{Event, EventId};
 
 /// What follows a try.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +33,9 @@ fn stands(stored: &StoredDelivery, claimed: &Delivery, began: Timestamp) -> bool
     let due = stored.delivery.next_attempt_at;
     due == claimed.next_attempt_at || due.is_none_or(|due| began >= due)
 }
+
+/// An event, what stands in the queue of it, and the delivery that is.
+type ToEnqueue = (Event, Option<Entry>, Option<(Arc<Day>, StoredDelivery)>);
 
 /// Some of what waits for a subscription, and where the rest begins.
 type Part = (Vec<(u64, Entry)>, Option<u64>);
@@ -173,9 +177,8 @@ impl Writer {
         }
         let mut found = Vec::with_capacity(events.len());
         for id in events {
-            if let Some(sequence) = self.store.sequence_of(*id)?.filter(|sequence| !self.is_closed(*sequence)) {
-                found.push(sequence);
-            }
+            let sequence = survived(self.store.sequence_of(*id), format_args!("where {id} stands"))?.flatten();
+            found.extend(sequence.filter(|sequence| !self.is_closed(*sequence)));
         }
         found.sort_unstable();
         found.dedup();
@@ -187,14 +190,8 @@ impl Writer {
         }
         let mut ids = Vec::with_capacity(found.len());
         for sequence in found {
-            let Some((event, _)) = self.store.days.event(sequence)?.and_then(|value| record::read_event(sequence, &value)) else {
-                continue;
-            };
-            let entry = self.store.entry(subscription, sequence)?;
-            let waiting = match &entry {
-                Some(entry) => self.store.waiting_one(subscription, sequence, entry)?,
-                None => None,
-            };
+            let read = self.to_enqueue(subscription, sequence);
+            let Some((event, entry, waiting)) = survived(read, format_args!("event number {sequence}"))?.flatten() else { continue };
             let id = match waiting {
                 Some((day, mut stored)) => {
                     stored.restart(now);
@@ -205,7 +202,7 @@ impl Writer {
                     stored.delivery.id
                 }
                 None => {
-                    let day = self.day(now)?;
+                    let day = self.day(now).map_err(Hindrance::Store)?;
                     let id = DeliveryId(random_uuid_at(now));
                     let stored = StoredDelivery::fresh(id, &event, subscription, replay, now);
                     self.begin(group, &day, &stored, entry.as_ref(), now);
@@ -219,6 +216,19 @@ impl Writer {
             ids.push(id);
         }
         Ok(ids)
+    }
+
+    /// An event that is to be enqueued, and what waits of it for that subscription already.
+    fn to_enqueue(&self, subscription: &str, sequence: u64) -> fjall::Result<Option<ToEnqueue>> {
+        let Some((event, _)) = self.store.days.event(sequence)?.and_then(|value| record::read_event(sequence, &value)) else {
+            return Ok(None);
+        };
+        let entry = self.store.entry(subscription, sequence)?;
+        let waiting = match &entry {
+            Some(entry) => self.store.waiting_one(subscription, sequence, entry)?,
+            None => None,
+        };
+        Ok(Some((event, entry, waiting)))
     }
 
     /// Makes one delivery due now, whatever its status.
@@ -275,13 +285,7 @@ impl Writer {
         let mut cancelled = 0;
         for (sequence, entry) in found {
             cancelled += 1;
-            match self.store.waiting_one(subscription, sequence, &entry)? {
-                Some((day, mut stored)) => {
-                    stored.delivery.status = Status::Cancelled;
-                    self.end(group, &day, stored, &entry);
-                }
-                None => self.drop_waiting(group, subscription, sequence, &entry),
-            }
+            self.cancel_one(group, subscription, sequence, &entry)?;
         }
         Ok((cancelled, next))
     }
@@ -292,24 +296,25 @@ impl Writer {
             return Err(Hindrance::Conflict);
         }
         let Some(entry) = self.store.entry(subscription, sequence)? else { return Ok(()) };
-        match self.store.waiting_one(subscription, sequence, &entry)? {
-            Some((day, mut stored)) => {
-                stored.delivery.status = Status::Cancelled;
-                self.end(group, &day, stored, &entry);
-            }
-            None => self.drop_waiting(group, subscription, sequence, &entry),
-        }
-        Ok(())
+        Ok(self.cancel_one(group, subscription, sequence, &entry)?)
     }
 
-    fn drop_waiting(&self, group: &mut Group, subscription: &str, sequence: u64, entry: &Entry) {
+    /// Cancels a waiting delivery; one whose event or record is gone or damaged is only taken out of the queue.
+    fn cancel_one(&self, group: &mut Group, subscription: &str, sequence: u64, entry: &Entry) -> fjall::Result<()> {
+        let waiting = self.store.waiting_one(subscription, sequence, entry);
+        if let Some((day, mut stored)) = survived(waiting, format_args!("delivery {}", entry.id))?.flatten() {
+            stored.delivery.status = Status::Cancelled;
+            self.end(group, &day, stored, entry);
+            return Ok(());
+        }
         self.remove_waiting(group, subscription, sequence, entry);
         group.count(subscription, -1, 0);
         group.tell(subscription, sequence, entry.order, Change::Ended(entry.id));
+        Ok(())
     }
 
     /// Writes order keys for what waits from that sequence on; where to go on. From the first step on new deliveries get theirs too.
-    pub fn order(&mut self, group: &mut Group, subscription: &str, from: u64) -> fjall::Result<Option<u64>> {
+    pub fn order(&mut self, group: &mut Group, subscription: &str, from: u64) -> Result<Option<u64>, Hindrance> {
         let line = self.store.lines.made(subscription);
         lock(&line).ordered = true;
         let (found, next) = self.waiting_from(subscription, from)?;

@@ -18,11 +18,11 @@ use super::postings::Postings;
 use super::record;
 use super::records::{self, Swap, Touched};
 use super::seen::Seen;
-use super::{Store, meta, reseal, retention};
+use super::{Store, meta, reseal, retention, survived};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::{Delivery, DeliveryId, Ended};
 use crate::inbox::fact::Fact;
-use crate::inbox::{Accepted, EventId, MessageHash};
+use crate::inbox::{Accepted, EventId, LogError, MessageHash};
 use crate::store::commit::Commit;
 use crate::vault::audit::Read;
 
@@ -56,6 +56,9 @@ impl Incoming {
 /// One put (or removal) of a generic write.
 pub type Put = (Keyspace, Vec<u8>, Option<Bytes>);
 
+/// To whoever asked for something that may meet damage.
+pub type Answer<T> = oneshot::Sender<Result<T, LogError>>;
+
 /// What the thread is asked to do.
 pub enum Job {
     /// Stores an event with everything that belongs to it.
@@ -63,27 +66,27 @@ pub enum Job {
     /// Records tries of claimed deliveries, from that one on, and what follows.
     Settle { ended: Arc<[Ended]>, from: usize, answer: oneshot::Sender<()> },
     /// Enqueues stored events, few at a time.
-    Enqueue { events: Vec<EventId>, subscription: String, replay: Option<String>, now: Timestamp, answer: oneshot::Sender<Vec<DeliveryId>> },
+    Enqueue { events: Vec<EventId>, subscription: String, replay: Option<String>, now: Timestamp, answer: Answer<Vec<DeliveryId>> },
     /// Makes one delivery due now.
-    Retry(DeliveryId, Timestamp, oneshot::Sender<Option<Delivery>>),
+    Retry(DeliveryId, Timestamp, Answer<Option<Delivery>>),
     /// Lets nothing come to wait for a subscription from that moment on; without one, lets it again.
     Retire { subscription: String, at: Option<Timestamp>, answer: oneshot::Sender<()> },
     /// Cancels some deliveries from that sequence on; answers how many and where to go on.
-    Cancel { subscription: String, from: u64, answer: oneshot::Sender<(u64, Option<u64>)> },
+    Cancel { subscription: String, from: u64, answer: Answer<(u64, Option<u64>)> },
     /// Takes out a waiting delivery whose event or record is gone.
     Forget { subscription: String, sequence: u64 },
     /// Builds the order keys of a subscription from that sequence on; answers where to go on.
-    Order { subscription: String, from: u64, answer: oneshot::Sender<Option<u64>> },
+    Order { subscription: String, from: u64, answer: Answer<Option<u64>> },
     /// Writes as told.
     Put(Vec<Put>, oneshot::Sender<()>),
     /// Writes records, all or none.
-    Swap(Vec<Swap>, oneshot::Sender<bool>),
+    Swap(Vec<Swap>, Answer<bool>),
     /// Appends to the read audit.
     Reads(Vec<Read>, oneshot::Sender<()>),
     /// One step of retention, alone.
     Retention(retention::Step, oneshot::Sender<retention::Progress>),
     /// One step of sealing again, alone.
-    Reseal(reseal::Place, oneshot::Sender<reseal::Resealed>),
+    Reseal(reseal::Place, Answer<reseal::Resealed>),
     /// Every keyspace by name, and one moment of all of them: asked here, where none is dropped meanwhile.
     Everything(oneshot::Sender<(Vec<(String, Keyspace)>, Snapshot)>),
     /// Later sequences are above that one.
@@ -176,25 +179,35 @@ impl Group {
     }
 }
 
-/// Why a job was not put into the batch.
+/// Why a job was not put into the batch. It has put nothing there: jobs read first, and then write.
 pub enum Hindrance {
     /// It touches what the batch touches: commit first, then try again.
     Conflict,
-    /// The store fails.
+    /// What it must read cannot be read: it alone fails.
+    Damaged(fjall::Error),
+    /// The store cannot write: that is final.
     Store(fjall::Error),
 }
 
+/// Jobs read with `?`; where they make a keyspace they say [`Hindrance::Store`].
 impl From<fjall::Error> for Hindrance {
     fn from(error: fjall::Error) -> Self {
-        Self::Store(error)
+        match error {
+            fjall::Error::Poisoned => Self::Store(error),
+            error => Self::Damaged(error),
+        }
     }
 }
 
-/// `None` when the batch must be committed first.
-fn conflict<T>(staged: Result<T, Hindrance>) -> fjall::Result<Option<T>> {
-    match staged {
-        Ok(done) => Ok(Some(done)),
+/// What to answer; `None` when the batch must be committed first.
+fn staged<T>(done: Result<T, Hindrance>) -> fjall::Result<Option<Result<T, LogError>>> {
+    match done {
+        Ok(done) => Ok(Some(Ok(done))),
         Err(Hindrance::Conflict) => Ok(None),
+        Err(Hindrance::Damaged(error)) => {
+            tracing::error!(%error, "damage: what was asked of the log cannot be done, because something of it cannot be read");
+            Ok(Some(Err(LogError::Damaged(error.to_string()))))
+        }
         Err(Hindrance::Store(error)) => Err(error),
     }
 }
@@ -275,7 +288,8 @@ impl Writer {
             }
             Job::Settle { ended, mut from, answer } => {
                 while let Some(one) = ended.get(from) {
-                    if conflict(self.settle(group, one))?.is_none() {
+                    // One whose record cannot be read is not settled; the others are.
+                    if staged(self.settle(group, one))?.is_none() {
                         return Ok(Some(Job::Settle { ended, from, answer }));
                     }
                     from += 1;
@@ -283,12 +297,12 @@ impl Writer {
                 group.answer(answer, ());
             }
             Job::Enqueue { events, subscription, replay, now, answer } => {
-                match conflict(self.enqueue(group, &events, &subscription, replay.as_deref(), now))? {
+                match staged(self.enqueue(group, &events, &subscription, replay.as_deref(), now))? {
                     Some(ids) => group.answer(answer, ids),
                     None => return Ok(Some(Job::Enqueue { events, subscription, replay, now, answer })),
                 }
             }
-            Job::Retry(id, now, answer) => match conflict(self.retry(group, id, now))? {
+            Job::Retry(id, now, answer) => match staged(self.retry(group, id, now))? {
                 Some(delivery) => group.answer(answer, delivery),
                 None => return Ok(Some(Job::Retry(id, now, answer))),
             },
@@ -298,26 +312,28 @@ impl Writer {
                 group.count(&subscription, 0, 0);
                 group.answer(answer, ());
             }
-            Job::Cancel { subscription, from, answer } => match conflict(self.cancel(group, &subscription, from))? {
+            Job::Cancel { subscription, from, answer } => match staged(self.cancel(group, &subscription, from))? {
                 Some(done) => group.answer(answer, done),
                 None => return Ok(Some(Job::Cancel { subscription, from, answer })),
             },
             Job::Forget { subscription, sequence } => {
-                if conflict(self.forget(group, &subscription, sequence))?.is_none() {
+                if staged(self.forget(group, &subscription, sequence))?.is_none() {
                     return Ok(Some(Job::Forget { subscription, sequence }));
                 }
             }
             Job::Order { subscription, from, answer } => {
-                let next = self.order(group, &subscription, from)?;
-                group.answer(answer, next);
+                if let Some(next) = staged(self.order(group, &subscription, from))? {
+                    group.answer(answer, next);
+                }
             }
             Job::Retention(step, answer) => {
                 let done = retention::carry_out(self, group, step)?;
                 group.answer(answer, done);
             }
             Job::Reseal(place, answer) => {
-                let done = reseal::carry_out(&self.store, group, place)?;
-                group.answer(answer, done);
+                if let Some(done) = staged(reseal::carry_out(&self.store, group, place))? {
+                    group.answer(answer, done);
+                }
             }
             Job::Put(puts, answer) => {
                 for (keyspace, key, value) in puts {
@@ -329,8 +345,9 @@ impl Writer {
                 group.answer(answer, ());
             }
             Job::Swap(swaps, answer) => {
-                let written = records::stage(&self.store, group, swaps)?;
-                group.answer(answer, written);
+                if let Some(written) = staged(records::stage(&self.store, group, swaps))? {
+                    group.answer(answer, written);
+                }
             }
             Job::Reads(reads, answer) => {
                 self.append_reads(group, &reads)?;
@@ -372,7 +389,8 @@ impl Writer {
         }
         for (replay, (delivered, dead)) in std::mem::take(&mut group.outcomes) {
             let key = record::named(meta::OUTCOME, &replay);
-            let before = self.store.meta.get(&key)?.and_then(|value| meta::read_outcome(&value)).unwrap_or_default();
+            let before = survived(self.store.meta.get(&key), format_args!("how many deliveries of {replay} were made"))?.flatten();
+            let before = before.and_then(|value| meta::read_outcome(&value)).unwrap_or_default();
             let outcome = meta::outcome(before.0.saturating_add_signed(delivered), before.1.saturating_add_signed(dead));
             group.batch.insert(&self.store.meta, key, outcome);
         }

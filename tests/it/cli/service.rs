@@ -446,3 +446,39 @@ fn a_name_that_would_lead_elsewhere_is_not_asked_for() {
         assert!(service.lines().is_empty(), "{arguments:?}");
     }
 }
+
+#[test]
+fn a_bulk_retry_goes_on_past_a_refusal_and_tells_at_the_end() {
+    let listed = json!({"items": [{"id": "dlv_1"}, {"id": "dlv_2"}, {"id": "dlv_3"}]});
+    let gone = || problem(409, json!({"title": "conflict", "detail": "the subscription `shut` of this delivery is not there any more"}));
+    let service = StandIn::answering([ok(listed.clone()), gone(), ok(json!({"id": "dlv_2"})), gone()]);
+    let ran = service.run(&["deliveries", "retry", "--status", "dead", "--yes"]);
+    assert_eq!((ran.code, ran.out.as_str()), (1, "1 deliveries are on their way again\n"), "{}", ran.err);
+    assert!(ran.err.contains("dlv_3: conflict: the subscription `shut`"), "{}", ran.err);
+    assert!(ran.err.contains("error: 2 of 3 deliveries were not tried again"), "{}", ran.err);
+    assert_eq!(service.lines().len(), 4);
+
+    // What is no delivery's fault ends it.
+    let service = StandIn::answering([ok(listed), ok(json!({"id": "dlv_1"})), problem(401, json!({"title": "unauthenticated"}))]);
+    let ran = service.run(&["deliveries", "retry", "--status", "dead", "--yes", "--json"]);
+    assert_eq!((ran.code, ran.json()["items"].as_array().unwrap().len()), (1, 1), "{}", ran.err);
+    assert!(ran.err.contains("2 of 3 deliveries were not tried again"), "{}", ran.err);
+    assert_eq!(service.lines().len(), 3);
+}
+
+#[test]
+fn a_stream_that_broke_before_its_first_event_is_taken_up_from_where_it_began_and_gaps_are_told() {
+    let text = |text: &str| (200, "text/event-stream", text.as_bytes().to_vec());
+    let gap = "event: gap\ndata: {\"reason\":\"expunged\",\"detail\":\"they are no longer kept\"}\n\n";
+    let service = StandIn::answering([
+        text("retry: 2000\nid: seq_7\n: from now\n\n"),
+        text(&format!("id: seq_7\n: resumed\n\n{gap}id: evt_1\ndata: {}\n\n: still here\nid: seq_9\n\n", event(1))),
+        text(&format!("id: seq_9\n: resumed\n\nid: evt_2\ndata: {}\n\n", event(2))),
+    ]);
+    let ran = service.run(&["events", "tail", "--count", "2"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(ran.out.lines().map(|line| line.split_whitespace().last().unwrap()).collect::<Vec<_>>(), ["evt_1", "evt_2"]);
+    assert!(ran.err.contains("events are missing here: they are no longer kept"), "{}", ran.err);
+    let ids: Vec<Option<String>> = service.asked().into_iter().map(|asked| asked.last_event_id).collect();
+    assert_eq!(ids, [None, Some("seq_7".into()), Some("seq_9".into())]);
+}

@@ -10,7 +10,7 @@ use yizhan::fanout::Subscription;
 use yizhan::fanout::delivery::Status;
 use yizhan::fanout::replays::{ReplayError, Replays};
 use yizhan::inbox::EventFilter;
-use yizhan::inbox::replay::ReplayState;
+use yizhan::inbox::replay::{Replay, ReplayState};
 use yizhan::shutdown::Shutdown;
 
 use super::world::{Deed, Memory, World, soon, start_of_time, subscription};
@@ -243,4 +243,33 @@ async fn what_came_while_the_clock_was_ahead_ends_no_replay() {
     until_done(&world).await;
     assert_eq!(enqueued(&world.memory, "bot"), [before.sequence, behind.sequence]);
     assert!(ahead.sequence < behind.sequence);
+}
+
+#[tokio::test]
+async fn a_damaged_event_is_counted_and_the_rest_of_a_replay_goes_on() {
+    let (world, replays) = world().await;
+    world.memory.damaged.lock().unwrap().extend([3, 4, 77]);
+    let (shutdown, running) = run(&replays);
+    let job = replays.start(audits(), Some(String::from("bot")), 1000).await.unwrap();
+    until_done(&world).await;
+    let done = replays.replay(&job.id).await.unwrap().unwrap().0;
+    assert_eq!((done.enqueued, done.unreadable), (48, 3));
+    assert_eq!(enqueued(&world.memory, "bot").len(), 48);
+    shutdown.request();
+    soon(running).await.unwrap();
+}
+
+#[tokio::test]
+async fn every_job_that_ran_is_taken_up_again_however_many_came_after_it() {
+    let (world, replays) = world().await;
+    let oldest = replays.start(audits(), Some(String::from("bot")), 1000).await.unwrap();
+    for number in 0..300 {
+        let done = Replay { id: format!("rpl_{number}"), state: ReplayState::Done, ..oldest.clone() };
+        world.memory.jobs.lock().unwrap().push(done);
+    }
+    let (shutdown, running) = run(&replays);
+    until_done(&world).await;
+    assert_eq!(enqueued(&world.memory, "bot").len(), 50);
+    shutdown.request();
+    soon(running).await.unwrap();
 }

@@ -15,8 +15,8 @@ use yizhan::fanout::delivery::{Attempt, Claimed, Deferred, Delivery, DeliveryFil
 use yizhan::fanout::sink::{Outcome, Sink};
 use yizhan::fanout::subscription::{BookError, Ordering, Origin, SigningKey, State};
 use yizhan::fanout::{DeliveryId, Fanout, Options, Outbox, Sinks, Subscriber, Subscription, SubscriptionBook};
-use yizhan::inbox::log::{Accepted, Arrival, Audience, EventLog, Expunged, LogError, Page, Position};
-use yizhan::inbox::replay::{Replay, ReplayLog};
+use yizhan::inbox::log::{Accepted, Arrival, Audience, EventLog, Expunged, LogError, Page, Position, Stretch};
+use yizhan::inbox::replay::{Replay, ReplayLog, ReplayState};
 use yizhan::inbox::{Event, EventFilter, EventId};
 use yizhan::outbound::Guard;
 use yizhan::secret::Secret;
@@ -39,6 +39,8 @@ pub struct Row {
 pub struct Memory {
     pub rows: Mutex<Vec<Row>>,
     pub events: Mutex<Vec<Event>>,
+    /// Sequences of events that cannot be read.
+    pub damaged: Mutex<Vec<u64>>,
     pub jobs: Mutex<Vec<Replay>>,
     pub book: Mutex<HashMap<String, Subscription>>,
     pub retired: Mutex<HashMap<String, Timestamp>>,
@@ -333,9 +335,26 @@ impl EventLog for Memory {
         Ok(Page { items: Vec::new(), next: None })
     }
 
-    async fn following(&self, sequence: u64, limit: usize) -> Result<Vec<Event>, LogError> {
+    async fn following(&self, sequence: u64, limit: usize) -> Result<Stretch, LogError> {
         self.trouble()?;
-        Ok(self.events.lock().unwrap().iter().filter(|event| event.sequence > sequence).take(limit).cloned().collect())
+        let damaged = self.damaged.lock().unwrap().clone();
+        let mut stretch = Stretch { reached: sequence, ..Stretch::default() };
+        for event in self.events.lock().unwrap().iter().filter(|event| event.sequence > sequence).take(limit) {
+            stretch.reached = event.sequence;
+            match damaged.contains(&event.sequence) {
+                true => stretch.unreadable.push(event.sequence),
+                false => stretch.events.push(event.clone()),
+            }
+        }
+        Ok(stretch)
+    }
+
+    async fn sequence_before(&self, _: Timestamp) -> Result<u64, LogError> {
+        Ok(0)
+    }
+
+    fn whole_from(&self) -> u64 {
+        1
     }
 
     async fn count(&self, filter: &EventFilter) -> Result<u64, LogError> {
@@ -372,7 +391,13 @@ impl ReplayLog for Memory {
     }
 
     async fn replays(&self) -> Result<Vec<Replay>, LogError> {
-        Ok(self.jobs.lock().unwrap().clone())
+        let jobs = self.jobs.lock().unwrap();
+        Ok(jobs.iter().rev().take(200).cloned().collect())
+    }
+
+    async fn running(&self) -> Result<Vec<String>, LogError> {
+        let jobs = self.jobs.lock().unwrap();
+        Ok(jobs.iter().filter(|job| job.state == ReplayState::Running).map(|job| job.id.clone()).collect())
     }
 
     async fn outcome(&self, id: &str) -> Result<(u64, u64), LogError> {

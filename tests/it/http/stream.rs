@@ -82,15 +82,72 @@ async fn filters_choose_what_is_streamed() {
     assert_eq!(get(&world, "/v1/events/stream?q=x&limit=1").await.bad(), ["q", "limit"]);
 }
 
+/// All that is sent at once.
+async fn beginning(world: &World, last_event_id: Option<&str>) -> String {
+    let mut request = world.client.get(format!("{}/v1/events/stream", world.base)).bearer_auth(KEY);
+    if let Some(id) = last_event_id {
+        request = request.header("last-event-id", id);
+    }
+    let mut response = request.send().await.unwrap();
+    String::from_utf8(response.chunk().await.unwrap().unwrap().to_vec()).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_last_event_starts_from_now_and_says_so() {
+async fn an_id_that_says_nothing_starts_from_now_and_the_gap_is_named() {
     let world = World::new().await;
     failed_audit(&world, "douyin", "0.0.1").await;
-    for unknown in ["evt_0190c0de00007000800000000000000a", "nonsense", "evt_"] {
-        let request = world.client.get(format!("{}/v1/events/stream", world.base)).bearer_auth(KEY).header("last-event-id", unknown);
-        let mut response = request.send().await.unwrap();
-        let first = String::from_utf8(response.chunk().await.unwrap().unwrap().to_vec()).unwrap();
+    for unknown in ["nonsense", "evt_", "seq_", "seq_99999", "seq_-1"] {
+        let first = beginning(&world, Some(unknown)).await;
         assert!(first.contains(": the Last-Event-ID is not known here"), "{unknown}: {first}");
+        assert!(first.contains("event: gap\ndata: {") && first.contains("\"reason\":\"unknown-id\""), "{unknown}: {first}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_has_seen_no_event_comes_back_to_where_it_was() {
+    let world = World::new().await;
+    failed_audit(&world, "douyin", "0.0.1").await;
+    let first = beginning(&world, None).await;
+    let id = first.lines().find_map(|line| line.strip_prefix("id: ")).expect("an id to come back with").to_owned();
+    failed_audit(&world, "douyin", "1.0.0").await;
+    let mut reader = Reader::open(&world, "?type=audit.*", Some(&id)).await;
+    assert_eq!(reader.event().await.1["data"]["reason"], "1.0.0", "it came during the break");
+    // A sign of life moves the place on, though nothing was for this reader.
+    let mut reader = Reader::open(&world, "?type=service.*", None).await;
+    failed_audit(&world, "douyin", "1.0.1").await;
+    let beat = async {
+        loop {
+            world.advance(Duration::from_secs(16));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let message = tokio::select! { message = reader.message() => message.unwrap(), () = beat => unreachable!() };
+    let place = |text: &str| text.lines().find_map(|line| line.strip_prefix("id: seq_")).unwrap().parse::<u64>().unwrap();
+    assert!(place(&message) > place(&first), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_retention_has_taken_is_a_gap_and_all_that_is_left_follows() {
+    let world = World::new().await;
+    failed_audit(&world, "douyin", "old").await;
+    let taken = items(&get(&world, "/v1/events?type=audit.*").await)[0]["id"].as_str().unwrap().to_owned();
+    let place = beginning(&world, None).await.lines().find_map(|line| line.strip_prefix("id: ").map(str::to_owned)).unwrap();
+    failed_audit(&world, "douyin", "old too").await;
+    world.advance(Duration::from_secs(40 * 86_400));
+    failed_audit(&world, "douyin", "new").await;
+    let before = world.app().clock.now() - jiff::SignedDuration::from_hours(24 * 30);
+    world
+        .until("retention has taken the old ones", async || {
+            // What still waits for the handler is kept until it has it.
+            world.app().log.expunge(before).await.unwrap();
+            (items(&get(&world, "/v1/events?type=audit.*").await).len() == 1).then_some(())
+        })
+        .await;
+    for id in [taken, place] {
+        let mut reader = Reader::open(&world, "?type=audit.*", Some(&id)).await;
+        let gap = reader.message().await.unwrap();
+        assert!(gap.starts_with("event: gap\n") && gap.contains("\"reason\":\"expunged\""), "{id}: {gap}");
+        assert_eq!(reader.event().await.1["data"]["reason"], "new", "{id}");
     }
 }
 
@@ -120,7 +177,7 @@ async fn a_quiet_stream_gives_signs_of_life() {
             }
         };
         let message = tokio::select! { message = reader.message() => message.unwrap(), () = beat => unreachable!() };
-        assert!(message.starts_with(':'), "{message}");
+        assert!(message.starts_with(": still here\nid: seq_"), "{message}");
     }
 }
 

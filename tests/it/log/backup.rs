@@ -132,7 +132,7 @@ async fn a_backup_made_while_pushes_arrive_is_restored_whole() {
 
     let log = world.open_at(&restored);
     let ports = world.ports(&log);
-    let events = log.following(0, 100_000).await.unwrap();
+    let events = log.following(0, 100_000).await.unwrap().events;
     assert_eq!(events.iter().take(40).map(key).collect::<Vec<_>>(), (0..40).map(|number| number.to_string()).collect::<Vec<_>>());
     assert_eq!(events.len() as u64, log.last_sequence(), "one moment: no event without those before it");
     assert_eq!(log.depth("bot").await.unwrap().pending, log.last_sequence() - 2);

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 use yizhan::clock::Timestamp;
 use yizhan::event_type::EventType;
-use yizhan::inbox::log::{Audience, Rejected, Rejections, Tickets};
+use yizhan::inbox::log::{Audience, Rejected, Rejections, Stretch, Tickets};
 use yizhan::inbox::{Accepted, Arrival, Event, EventFilter, EventId, EventLog, Inbox, LogError, Page, Position, Refusal, Reprocessed};
 use yizhan::platform::call::{Call, Reply};
 use yizhan::platform::diagnose::{Diagnose, Diagnosis};
@@ -385,8 +385,14 @@ impl EventLog for Stuck {
     async fn page(&self, _: &EventFilter, _: Option<&Position>, _: usize) -> Result<Page<Event>, LogError> {
         Ok(Page { items: Vec::new(), next: None })
     }
-    async fn following(&self, _: u64, _: usize) -> Result<Vec<Event>, LogError> {
-        Ok(Vec::new())
+    async fn following(&self, _: u64, _: usize) -> Result<Stretch, LogError> {
+        Ok(Stretch::default())
+    }
+    async fn sequence_before(&self, _: Timestamp) -> Result<u64, LogError> {
+        Ok(0)
+    }
+    fn whole_from(&self) -> u64 {
+        1
     }
     async fn count(&self, _: &EventFilter) -> Result<u64, LogError> {
         Ok(0)

@@ -3,6 +3,7 @@
 mod archive;
 mod backup;
 mod committer;
+mod damage;
 mod facts;
 mod followers;
 mod inbox;

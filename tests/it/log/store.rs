@@ -73,7 +73,7 @@ async fn a_copy_of_the_folder_taken_without_shutdown_holds_everything_acknowledg
     assert_eq!(log.last_sequence(), 50);
     assert_eq!(log.last_event().unwrap(), Some((50, stored[49].received_at)));
     assert_eq!(*log.newest().borrow(), 50);
-    assert_eq!(log.following(0, 100).await.unwrap(), stored);
+    assert_eq!(log.following(0, 100).await.unwrap().events, stored);
     for event in &stored {
         assert_eq!(log.event(event.id).await.unwrap().as_ref(), Some(event));
         let again = arrival(&key(event), None, ports.now(), &[]);
@@ -139,7 +139,11 @@ async fn after_a_start_a_new_event_is_not_hidden_behind_what_waits_for_its_retry
     let ports = world.ports(&log);
     ports.put("new", Some("tt2"), &["bot"]).await;
     assert_eq!(keys(&ports.first("bot", 10).await), ["new"], "in the first claim");
-    assert_eq!(log.next_due("bot").await.unwrap(), Some(start() + SignedDuration::from_secs(3600)));
+    assert_eq!(
+        log.next_due("bot").await.unwrap(),
+        Some(start() + SignedDuration::from_secs(60)),
+        "the claim of the new one runs out first"
+    );
     ports.advance(3600);
     assert_eq!(ports.claim("bot", Lane::Retry, 100, false).await.len(), 100);
 }
@@ -234,7 +238,7 @@ async fn after_a_loss_no_sequence_is_given_twice() {
     let ports = world.ports(&log);
     assert_eq!(ports.put("c", None, &["bot"]).await.sequence, 42);
     assert_eq!(keys(&ports.first("bot", 9).await), ["a", "b", "c"]);
-    assert_eq!(log.following(1, 9).await.unwrap().len(), 2);
+    assert_eq!(log.following(1, 9).await.unwrap().events.len(), 2);
 }
 
 #[tokio::test]

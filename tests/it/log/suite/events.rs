@@ -49,7 +49,7 @@ pub async fn the_newest_sequence_is_announced(log: Ports) {
     log.put("a", None, &[]).await;
     newest.changed().await.unwrap();
     assert_eq!(*newest.borrow_and_update(), 1);
-    assert_eq!(log.events.following(0, 10).await.unwrap().len(), 1);
+    assert_eq!(log.events.following(0, 10).await.unwrap().events.len(), 1);
 }
 
 pub async fn pages_run_from_new_to_old_and_stay_stable_while_events_arrive(log: Ports) {
@@ -154,12 +154,12 @@ pub async fn events_are_followed_from_any_sequence(log: Ports) {
         log.put(&number.to_string(), None, &[]).await;
         log.advance(20_000);
     }
-    let followed = log.events.following(0, 4).await.unwrap();
+    let followed = log.events.following(0, 4).await.unwrap().events;
     assert_eq!(followed.iter().map(key).collect::<Vec<_>>(), ["0", "1", "2", "3"]);
-    let followed = log.events.following(followed[3].sequence, 100).await.unwrap();
+    let followed = log.events.following(followed[3].sequence, 100).await.unwrap().events;
     assert_eq!(followed.iter().map(key).collect::<Vec<_>>(), ["4", "5", "6", "7", "8", "9"]);
-    assert!(log.events.following(followed[5].sequence, 100).await.unwrap().is_empty());
-    assert!(log.events.following(u64::MAX, 100).await.unwrap().is_empty());
+    assert!(log.events.following(followed[5].sequence, 100).await.unwrap().events.is_empty());
+    assert!(log.events.following(u64::MAX, 100).await.unwrap().events.is_empty());
 }
 
 pub async fn events_are_found_by_the_state_of_their_deliveries(log: Ports) {
@@ -218,7 +218,7 @@ pub async fn what_came_at_once_is_found_by_component_and_by_type(log: Ports) {
         log.put(&format!("alone {round}"), None, &[]).await;
         log.advance(3600);
     }
-    let all = log.events.following(0, 1000).await.unwrap();
+    let all = log.events.following(0, 1000).await.unwrap().events;
     let now = log.now();
     for (component, kind, since, until) in [
         (Some("douyin"), None, None, None),

@@ -76,6 +76,7 @@ pub async fn replay_jobs_are_kept_and_count_their_outcome(log: Ports) {
         state: ReplayState::Running,
         matched: 2,
         enqueued: 0,
+        unreadable: 0,
         cursor: 0,
         created_at: log.now(),
     };
@@ -86,7 +87,14 @@ pub async fn replay_jobs_are_kept_and_count_their_outcome(log: Ports) {
     log.replays.save(&newer).await.unwrap();
     assert_eq!(log.replays.replay("rpl_1").await.unwrap(), Some(job.clone()));
     assert_eq!(log.replays.replay("rpl_9").await.unwrap(), None);
-    assert_eq!(log.replays.replays().await.unwrap(), [newer, job]);
+    assert_eq!(log.replays.replays().await.unwrap(), [newer, job.clone()]);
+    for number in 0..250 {
+        let ended = Replay { id: format!("rpl_later_{number}"), created_at: log.now() + Duration::from_secs(2), ..job.clone() };
+        log.replays.save(&ended).await.unwrap();
+    }
+    log.replays.save(&Replay { state: ReplayState::Running, ..job }).await.unwrap();
+    assert_eq!(log.replays.replays().await.unwrap().len(), 200);
+    assert_eq!(log.replays.running().await.unwrap(), ["rpl_1"], "however many came after it");
 
     let events = [log.put("a", None, &[]).await.id, log.put("b", None, &[]).await.id];
     log.outbox.enqueue(&events, "bot", Some("rpl_1"), log.now()).await.unwrap();
@@ -157,7 +165,7 @@ pub async fn retention_takes_what_is_over_and_leaves_what_waits(log: Ports) {
     let page = log.events.page(&EventFilter { authorizer: Some(Glob::new("tt1")), ..EventFilter::default() }, None, 100).await.unwrap();
     let listed: Vec<_> = page.items.iter().map(key).collect();
     assert_eq!(listed, ["new 2", "new 1", "new 0", "old 5", "old 4", "old 3", "old 2", "old 0"]);
-    assert_eq!(log.events.following(0, 100).await.unwrap().len(), 8);
+    assert_eq!(log.events.following(0, 100).await.unwrap().events.len(), 8);
 
     let vault = log.first("yizhan-vault", 9).await;
     assert_eq!(keys(&vault), ["old 5"]);

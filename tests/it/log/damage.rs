@@ -1,0 +1,290 @@
+//! Damage of single records: each is named, kept and passed over, and nothing else is held up by it.
+
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fjall::Database;
+use jiff::SignedDuration;
+use yizhan::event_type::Glob;
+use yizhan::fanout::Outbox;
+use yizhan::fanout::delivery::{DeliveryFilter, Lane, Status};
+use yizhan::inbox::log::Rejected;
+use yizhan::inbox::{EventFilter, EventLog, LogError, Rejections};
+use yizhan::store::fjall::FjallLog;
+
+use super::world::{Ports, World, arrival, key, keys};
+
+const DAY: i64 = 86_400;
+/// A byte of a table behind its first blocks and before its last, where it holds dozens of our events.
+const MIDDLE: u64 = 40_000;
+
+/// Names of the keyspaces of that kind, in order.
+fn keyspaces(world: &World, kind: &str) -> Vec<String> {
+    let db = Database::builder(world.folder.path().join("log")).open().unwrap();
+    let mut names: Vec<String> = db.list_keyspace_names().iter().map(ToString::to_string).filter(|name| name.starts_with(kind)).collect();
+    names.sort();
+    names.retain(|name| name != &format!("{kind}.0"));
+    names
+}
+
+/// Puts rubbish in place of the record under that key.
+fn spoil(world: &World, keyspace: &str, key: &[u8]) {
+    let db = Database::builder(world.folder.path().join("log")).open().unwrap();
+    let keyspace = db.keyspace(keyspace, Default::default).unwrap();
+    assert!(keyspace.contains_key(key).unwrap());
+    keyspace.insert(key, b"rot").unwrap();
+    db.persist(fjall::PersistMode::SyncAll).unwrap();
+}
+
+/// Writes a keyspace out to its tables and flips bits in each, from that byte on.
+fn rot(world: &World, keyspace: &str, at: u64) {
+    let tables = {
+        let db = Database::builder(world.folder.path().join("log")).open().unwrap();
+        let keyspace = db.keyspace(keyspace, Default::default).unwrap();
+        keyspace.rotate_memtable_and_wait().unwrap();
+        keyspace.path().to_path_buf().join("tables")
+    };
+    let mut harmed = 0;
+    for entry in std::fs::read_dir(&tables).unwrap() {
+        flip(&entry.unwrap().path(), at);
+        harmed += 1;
+    }
+    assert!(harmed > 0, "nothing was written to {}", tables.display());
+}
+
+fn flip(file: &Path, at: u64) {
+    let mut file = std::fs::File::options().read(true).write(true).open(file).unwrap();
+    let mut bytes = [0; 16];
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.read_exact(&mut bytes).unwrap();
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.write_all(&bytes.map(|byte| !byte)).unwrap();
+}
+
+/// A text that does not pack.
+fn noise(number: u32) -> String {
+    (0..40)
+        .map(|part| uuid::Uuid::from_u128(u128::from(number) * 7919 + part).as_simple().to_string())
+        .map(|text| yizhan_hash(&text))
+        .collect()
+}
+
+fn yizhan_hash(text: &str) -> String {
+    yizhan::envelope::digest::sha256(&[text.as_bytes()]).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn stored(log: &Ports, from: u32, to: u32, subscribers: &[&str]) {
+    for number in from..to {
+        let mut one = arrival(&number.to_string(), Some("tt1"), log.now(), subscribers);
+        one.event.body = Bytes::from(format!("{{\"data\":\"{number}\",\"noise\":\"{}\"}}", noise(number)));
+        log.put_arrival(one).await;
+    }
+}
+
+async fn works(log: &Ports, key: &str) {
+    let event = log.put(key, None, &["bot"]).await;
+    assert!(log.events.event(event.id).await.unwrap().is_some(), "the log still writes");
+}
+
+fn opened(world: &World) -> (Arc<FjallLog>, Ports) {
+    let log = world.open();
+    let ports = world.ports(&log);
+    (log, ports)
+}
+
+#[tokio::test]
+async fn damaged_events_are_passed_over_by_whoever_follows_and_by_lists() {
+    let world = World::new();
+    let (log, ports) = opened(&world);
+    stored(&ports, 0, 100, &["bot"]).await;
+    drop((log, ports));
+    let name = keyspaces(&world, "event").remove(0);
+    rot(&world, &name, MIDDLE);
+    spoil(&world, &name, &60_u64.to_be_bytes());
+
+    let (log, ports) = opened(&world);
+    let (mut events, mut unreadable, mut from) = (Vec::new(), Vec::new(), 0);
+    loop {
+        let stretch = log.following(from, 7).await.unwrap();
+        assert!(stretch.events.len() + stretch.unreadable.len() <= 7);
+        events.extend(stretch.events);
+        unreadable.extend(stretch.unreadable);
+        from = stretch.reached;
+        if !stretch.more {
+            break;
+        }
+    }
+    assert_eq!(from, 100);
+    assert!(unreadable.ends_with(&[60]) && (2..10).contains(&unreadable.len()), "{unreadable:?}");
+    assert_eq!(events.len() + unreadable.len(), 100, "each is there or named");
+    assert!(events.iter().all(|event| key(event) == (event.sequence - 1).to_string()));
+
+    let kind = EventFilter { kind: Some(Glob::new("audit.passed")), ..EventFilter::default() };
+    let mut listed = 0;
+    let mut after = None;
+    loop {
+        let page = EventLog::page(&*log, &kind, after.as_ref(), 20).await.unwrap();
+        listed += page.items.len();
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(listed, events.len());
+    works(&ports, "new").await;
+}
+
+#[tokio::test]
+async fn a_log_opens_though_the_first_events_of_a_day_cannot_be_read() {
+    let world = World::new();
+    let (log, ports) = opened(&world);
+    stored(&ports, 0, 20, &[]).await;
+    ports.advance(DAY);
+    stored(&ports, 20, 40, &[]).await;
+    drop((log, ports));
+    for name in keyspaces(&world, "event") {
+        rot(&world, &name, 120);
+    }
+    let (log, ports) = opened(&world);
+    let stretch = log.following(0, 100).await.unwrap();
+    assert_eq!((stretch.events.len() + stretch.unreadable.len(), stretch.reached), (40, 40));
+    assert!(stretch.unreadable.contains(&1) && stretch.unreadable.contains(&21), "{:?}", stretch.unreadable);
+    works(&ports, "new").await;
+    assert_eq!(log.last_sequence(), 41);
+}
+
+#[tokio::test]
+async fn what_must_read_a_damaged_record_fails_alone() {
+    let world = World::new();
+    let (log, ports) = opened(&world);
+    stored(&ports, 0, 100, &["bot"]).await;
+    let events = log.following(0, 100).await.unwrap().events;
+    let deliveries = log.deliveries(&DeliveryFilter::default(), None, 100).await.unwrap().items;
+    drop((log, ports));
+    let name = keyspaces(&world, "event").remove(0);
+    rot(&world, &name, MIDDLE);
+
+    let (log, ports) = opened(&world);
+    let unreadable = log.following(0, 100).await.unwrap().unreadable[0];
+    let damaged = events.iter().find(|event| event.sequence == unreadable).unwrap();
+    let delivery = deliveries.iter().find(|delivery| delivery.event_sequence == unreadable).unwrap();
+    assert_eq!(log.enqueue(&[damaged.id, events[99].id], "bot", None, ports.now()).await.unwrap().len(), 1, "the other one is sent");
+    works(&ports, "after a replay").await;
+    assert!(matches!(log.retry(delivery.id, ports.now()).await, Err(LogError::Damaged(_)) | Ok(None)));
+    works(&ports, "after a retry").await;
+    assert_eq!(log.cancel_all("bot").await.unwrap(), 102);
+    assert_eq!(log.depth("bot").await.unwrap().pending, 0);
+    works(&ports, "after all was cancelled").await;
+    assert!(log.failed().borrow().is_none());
+}
+
+#[tokio::test]
+async fn a_push_is_taken_in_though_nobody_can_say_any_more_whether_it_came_before() {
+    let world = World::new();
+    let (log, ports) = opened(&world);
+    stored(&ports, 0, 3, &[]).await;
+    drop((log, ports));
+    let name = keyspaces(&world, "seen").remove(0);
+    rot(&world, &name, 120);
+    let (log, ports) = opened(&world);
+    ports.advance(1);
+    stored(&ports, 0, 4, &[]).await;
+    assert_eq!((log.last_sequence(), log.failed().borrow().is_none()), (7, true), "told twice is better than not told");
+}
+
+#[tokio::test]
+async fn retention_keeps_a_day_of_which_something_that_waits_cannot_be_read_and_goes_on() {
+    let world = World::new();
+    let (log, ports) = opened(&world);
+    stored(&ports, 0, 50, &["bot"]).await;
+    ports.advance(DAY);
+    stored(&ports, 50, 60, &["other"]).await;
+    for claimed in ports.first("other", 10).await {
+        ports.deliver(&claimed).await;
+    }
+    ports.advance(60 * DAY);
+    drop((log, ports));
+    let name = keyspaces(&world, "event").remove(0);
+    rot(&world, &name, MIDDLE);
+
+    let (log, ports) = opened(&world);
+    works(&ports, "today").await;
+    for round in 0..2 {
+        let expunged = log.expunge(ports.now() - SignedDuration::from_hours(24 * 30)).await.unwrap();
+        assert_eq!(expunged.events, if round == 0 { 10 } else { 0 }, "the second day goes");
+        works(&ports, &format!("after round {round}")).await;
+    }
+    assert!(log.failed().borrow().is_none());
+    let waiting = keys(&ports.first("bot", 100).await);
+    assert!(waiting.len() > 20 && waiting.contains(&String::from("49")), "what can be read is still delivered: {waiting:?}");
+}
+
+#[tokio::test]
+async fn retention_removes_a_day_whose_deliveries_cannot_be_counted() {
+    let world = World::new();
+    let (log, ports) = opened(&world);
+    stored(&ports, 0, 5, &["bot"]).await;
+    let claimed = ports.first("bot", 5).await;
+    for one in &claimed {
+        ports.deliver(one).await;
+    }
+    ports.advance(60 * DAY);
+    drop((log, ports));
+    let name = keyspaces(&world, "delivery").remove(0);
+    spoil(&world, &name, claimed[2].delivery.id.0.as_bytes());
+
+    let (log, ports) = opened(&world);
+    works(&ports, "today").await;
+    let expunged = log.expunge(ports.now() - SignedDuration::from_hours(24 * 30)).await.unwrap();
+    assert_eq!((expunged.events, expunged.deliveries), (5, 0), "they could not be counted, and are gone all the same");
+    assert_eq!(log.count(&EventFilter::default()).await.unwrap(), 1);
+    let delivered = DeliveryFilter { status: Some(Status::Delivered), ..DeliveryFilter::default() };
+    assert!(log.deliveries(&delivered, None, 9).await.unwrap().items.is_empty());
+    assert!(ports.claim("bot", Lane::Retry, 9, false).await.is_empty());
+}
+
+#[tokio::test]
+async fn refused_pushes_are_listed_past_a_damaged_one() {
+    let world = World::new();
+    let (log, ports) = opened(&world);
+    for number in 0..4 {
+        let rejected = Rejected {
+            id: format!("rej_{number:04}"),
+            component: String::from("douyin"),
+            received_at: ports.now(),
+            reason: String::from("bad-signature"),
+            detail: String::new(),
+        };
+        log.keep(rejected, None).await.unwrap();
+    }
+    drop((log, ports));
+    spoil(&world, "rejected", b"mrej_0002");
+    let (log, _ports) = opened(&world);
+    let page = Rejections::page(&*log, None, None, 2).await.unwrap();
+    let rest = Rejections::page(&*log, None, page.next.as_ref(), 9).await.unwrap();
+    let listed: Vec<_> = page.items.iter().chain(&rest.items).map(|one| one.id.as_str()).collect();
+    assert_eq!(listed, ["rej_0003", "rej_0001", "rej_0000"]);
+    assert_eq!(log.ids(None).await.unwrap(), ["rej_0000", "rej_0001", "rej_0003"]);
+}
+
+#[tokio::test]
+async fn a_stretch_of_large_events_is_bounded_in_bytes() {
+    let world = World::new();
+    let (log, ports) = opened(&world);
+    for number in 0..12 {
+        let mut one = arrival(&number.to_string(), None, ports.now(), &[]);
+        one.event.body = Bytes::from(vec![b'x'; 1 << 20]);
+        ports.put_arrival(one).await;
+    }
+    let (mut from, mut stretches) = (0, Vec::new());
+    loop {
+        let stretch = log.following(from, 1000).await.unwrap();
+        (from, _) = (stretch.reached, stretches.push(stretch.events.len()));
+        if !stretch.more {
+            break;
+        }
+    }
+    assert_eq!((stretches, from), (vec![4, 4, 4], 12));
+}
