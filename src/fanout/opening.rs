@@ -17,8 +17,8 @@ pub(super) async fn standing(
     let merged = merge(file, ours, stored, now);
     for name in &merged.gone {
         outbox.retire(name, now).await?;
-        let cancelled = outbox.cancel_all(name).await?;
         book.remove(name).await?;
+        let cancelled = cancel(outbox, name).await;
         tracing::warn!(subscription = name, cancelled, "subscription is no longer in the file: forgotten, what waited for it is cancelled");
     }
     for one in &merged.standing {
@@ -45,7 +45,7 @@ async fn without_deleted(book: &dyn SubscriptionBook, outbox: &dyn Outbox) -> Re
     let mut stored = book.load().await?;
     for known in outbox.names().await? {
         let (name, Some(retired_at)) = (known.subscription, known.retired_at) else { continue };
-        let cancelled = if known.pending > 0 { outbox.cancel_all(&name).await? } else { 0 };
+        let cancelled = if known.pending > 0 { cancel(outbox, &name).await } else { 0 };
         let is_deleted = |one: &Subscription| one.name == name && one.created_at <= retired_at;
         if stored.iter().any(is_deleted) {
             book.remove(&name).await?;
@@ -65,6 +65,14 @@ pub(super) struct Merged {
     pub to_store: Vec<Subscription>,
     /// Names that the file no longer has: to be forgotten, and what waits for them cancelled.
     pub gone: Vec<String>,
+}
+
+/// Cancels what waits under a retired name. Damage there is no reason not to start: nobody is sent it, and the next start tries again.
+async fn cancel(outbox: &dyn Outbox, name: &str) -> u64 {
+    outbox.cancel_all(name).await.unwrap_or_else(|error| {
+        tracing::error!(subscription = name, %error, "what waits for a deleted subscription cannot be cancelled, and keeps its events");
+        0
+    })
 }
 
 /// The file's settings hold; state, age and rotated keys come from the book. What was made by API stands as it was stored, unless the file

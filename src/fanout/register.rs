@@ -226,9 +226,8 @@ impl Fanout {
     async fn let_go(&self, name: &str) -> Result<u64, SubscriptionError> {
         self.outbox.retire(name, self.clock.now()).await?;
         self.replace(self.roster().without(name, &self.options.components));
-        let cancelled = self.outbox.cancel_all(name).await?;
         self.book.remove(name).await?;
-        Ok(cancelled)
+        Ok(self.outbox.cancel_all(name).await?)
     }
 
     /// Pauses, resumes (`Active`) or enables (`Active`) any subscription, the file's too.

@@ -97,7 +97,7 @@ pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
     at("/v1/events", vec![
         get(events::list).needs(Scope::EventsRead).says("事件列表", "Stored events, newest first").query(EVENTS).gives(Page("Event"))]);
     at("/v1/events/stream", vec![
-        check(stream::stream).needs(Scope::EventsRead).says("实时事件流（SSE）", "Events as they come; resumed with Last-Event-ID").query(STREAM).gives(Events)]);
+        check(stream::stream).needs(Scope::EventsRead).says("实时事件流（SSE）；缺失的部分以 `event: gap` 告知", "Events as they come; resumed with Last-Event-ID; what is missing is told as `event: gap`").query(STREAM).gives(Events)]);
     at("/v1/events/{id}", vec![
         get(events::one).needs(Scope::EventsRead).says("一个事件", "One event").gives(Json("Event"))]);
     at("/v1/events/{id}/replay", vec![
@@ -124,7 +124,7 @@ pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
     at("/v1/subscriptions/{name}", vec![
         get(subscriptions::one).needs(Scope::SubscriptionsWrite).says("一个订阅", "One subscription").gives(Json("Subscription")),
         patch(subscriptions::change).needs(Scope::SubscriptionsWrite).says("修改订阅", "Change a subscription").takes("ChangedSubscription").gives(Json("Subscription")),
-        delete(subscriptions::remove).needs(Scope::SubscriptionsWrite).says("删除订阅", "Delete a subscription").status(204).gives(Empty)]);
+        delete(subscriptions::remove).needs(Scope::SubscriptionsWrite).says("删除订阅", "Delete a subscription and cancel what waits for it, also where only the name is left").status(204).gives(Empty)]);
     at("/v1/subscriptions/{name}/test", vec![
         post(subscriptions::test).needs(Scope::SubscriptionsWrite).says("发送测试事件", "Send a test event and show the answer").takes("Empty").gives(Json("Attempt"))]);
     at("/v1/subscriptions/{name}/pause", vec![

@@ -348,6 +348,19 @@ async fn a_deletion_goes_on_though_whoever_asked_for_it_went_away() {
 }
 
 #[tokio::test]
+async fn a_start_is_not_held_up_by_what_cannot_be_cancelled() {
+    let memory: Arc<Memory> = Arc::default();
+    let before = World::still(Arc::clone(&memory), vec![subscription("bot")], |_, _| Deed::Take).await;
+    before.push("bot", "tt1");
+    for round in 0..2 {
+        memory.uncancellable.store(round == 0, Relaxed);
+        let after = World::still(Arc::clone(&memory), Vec::new(), |_, _| Deed::Take).await;
+        assert!(after.fanout.subscription("bot").is_none());
+        assert_eq!(memory.count(Status::Cancelled), round, "tried again at the next start");
+    }
+}
+
+#[tokio::test]
 async fn what_waits_after_a_lost_vault_goes_to_whoever_is_registered_again_or_is_cancelled_by_name() {
     let memory: Arc<Memory> = Arc::default();
     let before = World::still(Arc::clone(&memory), Vec::new(), |_, _| Deed::Take).await;

@@ -46,6 +46,8 @@ pub struct Memory {
     pub retired: Mutex<HashMap<String, Timestamp>>,
     /// Nothing is cancelled any more: whoever asks for it waits, as if the process had ended there.
     pub broken_off: AtomicBool,
+    /// What waits cannot be read.
+    pub uncancellable: AtomicBool,
     /// The next call to the outbox or the log fails.
     pub trouble: AtomicBool,
     changes: watch::Sender<u64>,
@@ -292,6 +294,9 @@ impl Outbox for Memory {
     }
 
     async fn cancel_all(&self, subscription: &str) -> Result<u64, LogError> {
+        if self.uncancellable.load(Atomic::SeqCst) {
+            return Err(LogError::Damaged(String::from("what waits")));
+        }
         while self.broken_off.load(Atomic::SeqCst) {
             tokio::task::yield_now().await;
         }
