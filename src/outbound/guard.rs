@@ -1,16 +1,14 @@
 //! Which addresses a subscriber may have. Whoever may make a subscription must not reach through us what only we can reach: metadata
 //! services, databases, our own ports.
 //!
-//! Names are judged by what they resolve to, at the moment of connecting, by the resolver that the client dials with: a name that changes
-//! its mind between check and connection gains nothing. Literal addresses never reach a resolver, so they are judged before
+//! Names are judged by what they resolve to, at the moment of connecting, by the resolver that the client dials with (`names`): a name that
+//! changes its mind between check and connection gains nothing. Literal addresses never reach a resolver, so they are judged before
 //! ([`Guard::url`]); the `url` crate has turned decimal, octal and hexadecimal forms into addresses by then.
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 /// Longest address of a subscriber.
@@ -160,55 +158,5 @@ fn closed(address: IpAddr) -> Option<&'static str> {
             None if OPEN_V6.contains(&address) => None,
             None => Some("reserved"),
         },
-    }
-}
-
-/// Who knows the addresses of a name.
-#[async_trait::async_trait]
-pub trait Lookup: Send + Sync {
-    /// All of them, in the order in which they are to be tried.
-    ///
-    /// # Errors
-    /// There is no such name, or nobody to ask.
-    async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>>;
-}
-
-/// The system's resolver.
-pub struct System;
-
-#[async_trait::async_trait]
-impl Lookup for System {
-    async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        Ok(tokio::net::lookup_host((name, 0)).await?.map(|found| found.ip()).collect())
-    }
-}
-
-/// A resolver with forbidden answers left out. The client connects to exactly what it gave: nobody is asked a second time in between.
-pub(super) struct GuardedResolver {
-    pub guard: Guard,
-    pub lookup: Arc<dyn Lookup>,
-}
-
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let (guard, lookup) = (self.guard.clone(), Arc::clone(&self.lookup));
-        Box::pin(async move {
-            let mut permitted = Vec::new();
-            let mut forbidden = None;
-            for found in lookup.addresses(name.as_str()).await? {
-                match guard.address(found) {
-                    // Port 0 stands for the URL's own.
-                    Ok(()) => permitted.push(SocketAddr::new(found, 0)),
-                    Err(why) => forbidden = Some(why),
-                }
-            }
-            match forbidden {
-                Some(why) if permitted.is_empty() => Err(why.into()),
-                _ => {
-                    let addresses: Addrs = Box::new(permitted.into_iter());
-                    Ok(addresses)
-                }
-            }
-        })
     }
 }

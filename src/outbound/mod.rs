@@ -3,6 +3,7 @@
 //! Never follows a redirect, never uses a proxy of the environment, never logs a query, a header's value or a body.
 
 pub mod guard;
+pub mod names;
 pub mod relay;
 pub mod vendors;
 pub mod webhooks;

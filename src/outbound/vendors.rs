@@ -2,10 +2,13 @@
 //!
 //! Used by `vault`. Never repeats a call, never logs more than host and path.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
+use super::names::{Resolver, System};
 use super::{ClientError, SendError, Vendors, client, words};
 use crate::platform::call::{Fields, Part};
 use crate::platform::{Body, Call, Method, Reply, Value};
@@ -24,7 +27,8 @@ impl HttpVendors {
     /// # Errors
     /// [`ClientError`].
     pub fn new() -> Result<Self, ClientError> {
-        Ok(Self { client: client().build()? })
+        let resolver = Resolver { guard: None, lookup: Arc::new(System::new()) };
+        Ok(Self { client: client().dns_resolver(Arc::new(resolver)).build()? })
     }
 
     pub(super) fn client(&self) -> &reqwest::Client {

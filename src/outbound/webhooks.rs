@@ -11,7 +11,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue, InvalidHeaderValue,
 use reqwest::{Method, Request};
 use url::Url;
 
-use super::guard::{Forbidden, Guard, GuardedResolver, Lookup, System};
+use super::guard::{Forbidden, Guard};
+use super::names::{Lookup, Resolver, System};
 use super::{ClientError, client, words};
 
 /// What is read of an answer at most. People see the first bytes; the rest would only keep us busy.
@@ -83,7 +84,7 @@ impl Webhooks {
     /// # Errors
     /// [`ClientError`].
     pub fn new(guard: Guard) -> Result<Self, ClientError> {
-        Self::looking_up(guard, Arc::new(System))
+        Self::looking_up(guard, Arc::new(System::new()))
     }
 
     /// The same with somebody else to ask for the addresses of names.
@@ -100,11 +101,11 @@ impl Webhooks {
     /// # Errors
     /// [`ClientError`].
     pub fn bare(guard: Guard) -> Result<reqwest::Client, ClientError> {
-        Self::built(guard, Arc::new(System))
+        Self::built(guard, Arc::new(System::new()))
     }
 
     fn built(guard: Guard, lookup: Arc<dyn Lookup>) -> Result<reqwest::Client, ClientError> {
-        Ok(client().dns_resolver(Arc::new(GuardedResolver { guard, lookup })).pool_idle_timeout(IDLE).build()?)
+        Ok(client().dns_resolver(Arc::new(Resolver { guard: Some(guard), lookup })).pool_idle_timeout(IDLE).build()?)
     }
 
     /// Reads a subscriber's address. What a literal address may be is decided here for good; what a name means is asked, and judged, whenever

@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use yizhan::outbound::guard::{Forbidden, Lookup};
+use yizhan::outbound::guard::Forbidden;
+use yizhan::outbound::names::Lookup;
 use yizhan::outbound::webhooks::{Post, PostError};
 use yizhan::outbound::{Guard, Webhooks};
 
