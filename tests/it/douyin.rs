@@ -192,6 +192,37 @@ fn every_event_of_the_catalogue_has_its_normal_type() {
 }
 
 #[test]
+fn settings_say_what_unverified_numbers_mean() {
+    let settings = "status_map.APPLY_CAPACITY = { 1 = \"passed\", 2 = \"closed\" }\n\
+                    status_map.PUBLISH_APP_CATEGORY_AUDIT_RESULT = { 1 = \"passed\", 0 = \"rejected\" }\n";
+    let (component, mut twin) = pair("douyin", settings);
+    let mut kind = |event: &str, member: &str, number: i64| {
+        let body = json!({"AppId": APP, "Event": event, "EventContent": {member: number}});
+        said(&*component, &mut *twin, &body).notice.kind().as_str()
+    };
+    assert_eq!(kind("APPLY_CAPACITY", "status", 1), "capability.granted");
+    assert_eq!(kind("APPLY_CAPACITY", "status", 2), "capability.revoked");
+    assert_eq!(kind("APPLY_CAPACITY", "status", 0), "vendor.other", "in place of what is known, not beside it");
+    assert_eq!(kind("SCOPE_QUOTA_AUDIT_RESULT", "status", 0), "capability.rejected", "others are as ever");
+    assert_eq!(kind("PUBLISH_APP_CATEGORY_AUDIT_RESULT", "audit_state", 0), "category.failed");
+    assert_eq!(kind("PUBLISH_APP_CATEGORY_AUDIT_RESULT", "audit_state", 2), "vendor.other");
+}
+
+#[test]
+fn a_status_map_that_cannot_be_meant_is_refused() {
+    for (wrong, named) in [
+        ("status_map.APPLY_CAPACTIY = { 1 = \"passed\" }", "APPLY_CAPACTIY"),
+        ("status_map.APPLY_CAPACITY = { one = \"passed\" }", "one"),
+        ("status_map.APPLY_CAPACITY = { 1 = \"granted\" }", "1"),
+        ("status_map.ALIAS_AUDIT_RESULT = { 2 = \"closed\" }", "2"),
+    ] {
+        let text = format!("{}{wrong}\n", yizhan::platform::named("douyin").unwrap().sample_settings(VENDOR));
+        let problems = problems("douyin", &text);
+        assert!(problems.len() == 1 && format!("{problems:?}").contains(named), "{wrong}: {problems:?}");
+    }
+}
+
+#[test]
 fn odd_but_possible_forms_are_read() {
     let (component, mut twin) = pair("douyin", "");
     let settled = said(&*component, &mut *twin, &json!({"TpAppId": "tt0123456789abcdef", "Event": "SETTLE_APPLY", "ApplyId": "1"}));

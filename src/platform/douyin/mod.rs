@@ -114,6 +114,8 @@ struct Own {
     style: Style,
     /// Overrides the service's own callback.
     redirect_uri: Option<String>,
+    /// What the numbers of results say.
+    status_map: catalogue::StatusMap,
 }
 
 fn read(mut settings: Settings) -> Result<Own, Vec<Problem>> {
@@ -130,10 +132,11 @@ fn read(mut settings: Settings) -> Result<Own, Vec<Problem>> {
         _ => Style::GenLink,
     };
     let redirect_uri = redirect::setting(&mut settings);
+    let status_map = catalogue::StatusMap::read(&mut settings);
     let problems = settings.finish();
     match (component_appid, component_appsecret, sealing) {
         (Some(component_appid), Some(component_appsecret), Some(sealing)) if problems.is_empty() => {
-            Ok(Own { component_appid, component_appsecret, sealing, base_url, base_url_v1, style, redirect_uri })
+            Ok(Own { component_appid, component_appsecret, sealing, base_url, base_url_v1, style, redirect_uri, status_map })
         }
         _ => Err(problems),
     }

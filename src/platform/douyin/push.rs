@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value, json};
 
 use super::Application;
-use super::catalogue::{self, Meaning, Row};
+use super::catalogue::{self, Meaning, Row, StatusMap};
 use crate::event_type::EventType;
 use crate::platform::loose;
 use crate::platform::push::{Acknowledgement, Opened, PushError, Pushes, RawPush};
@@ -36,24 +36,24 @@ impl Pushes for Application {
             if plain.tail() != own.component_appid.as_bytes() {
                 return Err(PushError::WrongAppId(String::from("the id behind the frame is not `component_appid`")));
             }
-            DIALECT.push(plain, &own.component_appid, raw.received_at, meaning)
+            DIALECT.push(plain, &own.component_appid, raw.received_at, |vendor, event| meaning(vendor, event, &own.status_map))
         })?;
         Ok(Opened::Push(Box::new(push)))
     }
 }
 
 /// What an event means, by its row.
-fn meaning(vendor: &Map<String, Value>, event: &str) -> Meant {
+fn meaning(vendor: &Map<String, Value>, event: &str, status_map: &StatusMap) -> Meant {
     let Some(row) = catalogue::named(event) else { return Meant::other() };
     let read = match &row.meaning {
         Meaning::Granted => return Meant::Granted,
         Meaning::Updated => return Meant::Updated,
         Meaning::Revoked => return Meant::Revoked,
         Meaning::Fact(kind, fields) => return Meant::Fact(*kind, filled(vendor, fields)),
-        Meaning::Status(kinds, fields) => status(vendor, row, kinds, fields),
+        Meaning::Status(_, _, fields) => status(vendor, row, status_map, fields),
         Meaning::Hosts => hosts(vendor, row),
         Meaning::Categories => categories(vendor, row),
-        Meaning::PublishedCategories => published_categories(vendor, row),
+        Meaning::PublishedCategories(_) => published_categories(vendor, row, status_map),
     };
     read.unwrap_or_else(Meant::other)
 }
@@ -66,12 +66,11 @@ fn payload<'a>(vendor: &'a Map<String, Value>, row: &Row) -> Option<Cow<'a, Valu
     }
 }
 
-fn status(vendor: &Map<String, Value>, row: &Row, kinds: &[(i64, EventType)], fields: &[Field]) -> Option<Meant> {
+fn status(vendor: &Map<String, Value>, row: &Row, status_map: &StatusMap, fields: &[Field]) -> Option<Meant> {
     let payload = payload(vendor, row)?;
     let payload = payload.as_object()?;
-    let status = loose::integer_of(payload, &["status"])?;
-    let (_, kind) = kinds.iter().find(|(number, _)| *number == status)?;
-    Some(Meant::Fact(*kind, filled(payload, fields)))
+    let kind = status_map.kind(row, loose::integer_of(payload, &["status"])?)?;
+    Some(Meant::Fact(kind, filled(payload, fields)))
 }
 
 /// A version passes per host (3.2): one rejected host makes the whole a failure, so that nothing is released by mistake;
@@ -139,15 +138,10 @@ fn categories(vendor: &Map<String, Value>, row: &Row) -> Option<Meant> {
     Some(Meant::Fact(kind, category(each(&["category"]), each(&["reason"]))))
 }
 
-/// `audit_state` as of other category states: 2 passed, 3 rejected; unverified (3.2).
-fn published_categories(vendor: &Map<String, Value>, row: &Row) -> Option<Meant> {
+fn published_categories(vendor: &Map<String, Value>, row: &Row, status_map: &StatusMap) -> Option<Meant> {
     let payload = payload(vendor, row)?;
     let payload = payload.as_object()?;
-    let kind = match loose::integer_of(payload, &["audit_state"])? {
-        2 => EventType::CategoryPassed,
-        3 => EventType::CategoryFailed,
-        _ => return None,
-    };
+    let kind = status_map.kind(row, loose::integer_of(payload, &["audit_state"])?)?;
     let listed = payload.get("audit_categories").and_then(Value::as_array).into_iter().flatten();
     let ids = listed.filter_map(Value::as_object).filter_map(|category| loose::words_of(category, &["category_id"])).collect();
     Some(Meant::Fact(kind, category(ids, loose::words_of(payload, &["audit_reason"]).into_iter().collect())))

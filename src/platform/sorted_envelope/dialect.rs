@@ -80,7 +80,7 @@ impl Dialect {
         plain: &Plain,
         component: &str,
         received_at: Timestamp,
-        meaning: fn(&Map<String, Value>, &str) -> Meant,
+        meaning: impl Fn(&Map<String, Value>, &str) -> Meant,
     ) -> Result<Push, PushError> {
         let Some(mut vendor) = loose::object(plain.body()) else {
             return Err(PushError::Malformed(String::from("what was decrypted is not a JSON object in UTF-8")));

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::content::{number, text};
 use super::super::errors;
+use super::rows::versions::STATES;
 use super::steps::{BUILD, RULES, TRIAL};
 use super::{Node, Task, read, request};
 use crate::platform::call::{Call, Reply};
@@ -22,8 +23,11 @@ enum Trace {
     State(&'static [&'static str], &'static [&'static str]),
     /// By the build of its version.
     Build,
-    /// By what the list of versions in this state holds: when the version is gone from it, it took place.
-    GoneFrom(&'static str),
+    /// By the versions in development: when the version is gone from them, it took place.
+    Deleted,
+    /// By the state of the version that was in audit, which the parameters need not name: an audit that has just ended leaves the list of
+    /// those in audit too.
+    Withdrawn,
     /// By the trial version.
     TrialEnded,
     /// By the members of the role.
@@ -43,9 +47,9 @@ const RELEASABLE: &[&str] = &["WAIT_RELEASE", "BASE_AUDIT_PASS", "PROMOTE_AUDIT_
 
 static TRACES: &[(&str, Trace)] = &[
     ("package.upload", Trace::Build),
-    ("package.delete", Trace::GoneFrom("INIT")),
+    ("package.delete", Trace::Deleted),
     ("audit.submit", Trace::State(SUBMITTED, &["INIT"])),
-    ("audit.withdraw", Trace::GoneFrom("AUDITING")),
+    ("audit.withdraw", Trace::Withdrawn),
     ("package.back_to_development", Trace::State(&["INIT"], AUDITED)),
     ("package.release", Trace::State(&["RELEASE"], RELEASABLE)),
     ("package.online", Trace::State(&["RELEASE"], RELEASABLE)),
@@ -73,7 +77,7 @@ impl Trace {
         match self {
             Self::State(..) => DETAIL,
             Self::Build => BUILD,
-            Self::GoneFrom(_) => LIST,
+            Self::Deleted | Self::Withdrawn => LIST,
             Self::TrialEnded => TRIAL,
             Self::MemberGone => MEMBERS,
             Self::RuleBound | Self::RuleGone => RULES,
@@ -88,7 +92,8 @@ pub fn question(task: Task<'_>, caller: Caller<'_>) -> Option<Call> {
     let ask = |content: Value| request::other(task, trace.method(), &content, caller);
     Some(match trace {
         Trace::State(..) | Trace::Build | Trace::TrialEnded => request::about_version(task, trace.method(), caller),
-        Trace::GoneFrom(state) => ask(json!({"version_status": state})),
+        Trace::Deleted => request::versions(task, &["INIT"], caller),
+        Trace::Withdrawn => request::versions(task, STATES, caller),
         Trace::MemberGone => ask(json!({"role": task.params.text("role")})),
         Trace::RuleBound | Trace::RuleGone => request::rules(task, 1, caller),
         Trace::Profile => ask(Value::Null),
@@ -110,7 +115,8 @@ pub fn meaning(task: Task<'_>, replies: &[&Reply], found: &Reply) -> LookedUp {
         Trace::State(done, not_yet) => by_state(task, node, done, not_yet),
         // A question about the build was lost, or the upload itself: either way the operation goes on from here.
         Trace::Build => LookedUp::Stands,
-        Trace::GoneFrom(_) => told(task, node_has_version(task, &node).map(|has| !has), node),
+        Trace::Deleted => told(task, is_deleted(task, &node), node),
+        Trace::Withdrawn => told(task, is_withdrawn(task, &node), node),
         Trace::TrialEnded => {
             let state = text(&node, "status").map(|status| read::trial_word(&status));
             told(task, state.map(|state| state == "none"), node)
@@ -152,12 +158,38 @@ fn by_state(task: Task<'_>, node: Node, done: &[&str], not_yet: &[&str]) -> Look
     told(task, is_done, node)
 }
 
-/// Whether the list holds the version that the parameters name, or any when they name none.
-fn node_has_version(task: Task<'_>, node: &Node) -> Option<bool> {
-    let Some(listed) = node.get("app_version_infos") else { return Some(false) };
-    let version = task.params.text("version");
+/// The client that a version is for where nobody says so (Alipay 5.0).
+const USUAL_CLIENT: &str = "com.alipay.alipaywallet";
+
+/// State by version of the list, of the client that the parameters mean: another may have a version of the same number. `None`: it is no list.
+fn versions(task: Task<'_>, node: &Node) -> Option<Vec<(String, String)>> {
+    let Some(listed) = node.get("app_version_infos") else { return Some(Vec::new()) };
+    let client = task.params.text("bundle_id").unwrap_or_else(|| USUAL_CLIENT.to_owned());
     let entries = listed.as_array()?.iter().filter_map(Value::as_object);
-    Some(entries.filter_map(|entry| text(entry, "app_version")).any(|listed| version.as_ref().is_none_or(|version| *version == listed)))
+    let ours = entries.filter(|entry| text(entry, "bundle_id").is_none_or(|of| of == client));
+    Some(ours.filter_map(|entry| Some((text(entry, "app_version")?, text(entry, "version_status").unwrap_or_default()))).collect())
+}
+
+fn is_deleted(task: Task<'_>, node: &Node) -> Option<bool> {
+    let version = task.params.text("version")?;
+    Some(!versions(task, node)?.iter().any(|(listed, _)| *listed == version))
+}
+
+/// One version at a time is in one of these (Alipay 5.1). Whatever was to be taken back is there still: in audit, or beyond it.
+const NOT_WITHDRAWN: &[&str] = &["AUDITING", "AUDIT_REJECT", "WAIT_RELEASE", "GRAY"];
+
+/// A version that is taken back is in development again. In any other state it was not: then the vendor refuses a second try with its reason.
+fn is_withdrawn(task: Task<'_>, node: &Node) -> Option<bool> {
+    let listed = versions(task, node)?;
+    let is_in = |states: &[&str]| listed.iter().any(|(_, state)| states.contains(&state.as_str()));
+    match task.params.text("version") {
+        Some(version) => listed.iter().find(|(listed, _)| *listed == version).map(|(_, state)| state == "INIT"),
+        None if is_in(NOT_WITHDRAWN) => Some(false),
+        // It may have passed for the admission part only, and so may one before it.
+        None if is_in(&["BASE_AUDIT_PASS"]) => None,
+        // With nothing in development it went online by itself.
+        None => Some(is_in(&["INIT"])),
+    }
 }
 
 fn has_member(task: Task<'_>, node: &Node) -> bool {

@@ -18,7 +18,7 @@ use super::settings::Application;
 use super::trust::TrustedKey;
 use crate::clock::Timestamp;
 use crate::platform::call::{ApiError, Call, Reply};
-use crate::platform::operation::{Caller, LookedUp, Next, Operation, Operations, Params};
+use crate::platform::operation::{BadParam, Caller, LookedUp, Next, Operation, Operations, Params};
 use certificates::Hearing;
 
 pub use rows::rows;
@@ -48,9 +48,26 @@ impl Task<'_> {
     }
 }
 
+/// The operation that has Alipay ask a merchant (4.1).
+const INVITE: &str = "authorization.invite";
+
+const NOT_OURS: &str = "comes back with the merchant, and this service's own callback refuses one that it did not make: leave it out, \
+                        or name an address of your own as redirect_url";
+
 impl Operations for Application {
     fn operations(&self) -> &[Operation] {
         &self.rows
+    }
+
+    /// A `state` is good for whoever made it: this service's own callback takes the marks of its own links only, and would turn the merchant away.
+    fn misfits(&self, operation: &Operation, params: &Params) -> Vec<BadParam> {
+        let back = params.text("redirect_url").or_else(|| self.links.redirect_uri.clone());
+        let ours = format!("/callback/{}/authorized", self.name);
+        let comes_here = back.is_none_or(|back| back.split(['?', '#']).next().is_some_and(|address| address.ends_with(&ours)));
+        match operation.name == INVITE && params.text("state").is_some() && comes_here {
+            true => vec![BadParam { name: String::from("state"), reason: String::from(NOT_OURS) }],
+            false => Vec::new(),
+        }
     }
 
     fn next(&self, operation: &Operation, params: &Params, replies: &[Reply], caller: Caller<'_>) -> Next {

@@ -68,11 +68,20 @@ pub fn rules(task: Task<'_>, page: usize, caller: Caller<'_>) -> Call {
 
 /// A question about the version that the parameters name.
 pub fn about_version(task: Task<'_>, method: &str, caller: Caller<'_>) -> Call {
-    let mut content = json!({"app_version": task.params.text("version")});
+    other(task, method, &of_client(task, json!({"app_version": task.params.text("version")})), caller)
+}
+
+/// The versions in these states, of the client that the parameters name.
+pub fn versions(task: Task<'_>, states: &[&str], caller: Caller<'_>) -> Call {
+    other(task, "alipay.open.mini.version.list.query", &of_client(task, json!({"version_status": states.join(",")})), caller)
+}
+
+/// The same question about the client that the parameters name.
+fn of_client(task: Task<'_>, mut content: Json) -> Json {
     if let (Some(members), Some(client)) = (content.as_object_mut(), task.params.get("bundle_id")) {
         members.insert(String::from("bundle_id"), client.clone());
     }
-    other(task, method, &content, caller)
+    content
 }
 
 enum Secrecy {

@@ -84,6 +84,65 @@ fn what_is_under_way_is_taken_back_once() {
     }
 }
 
+/// The audit ends between a withdrawal that never arrived and the question after it.
+#[test]
+fn an_audit_that_ends_meanwhile_is_not_taken_for_withdrawn() {
+    let refusals = [(json!({}), "AUDITING_VERSION_NOT_EXIST"), (json!({"version": "0.0.1"}), "INVALID_VERSION_STATUS")];
+    for (params, refusal) in refusals {
+        let world = World::new();
+        world.upload("0.0.1");
+        world.submit("0.0.1");
+        world.lose("audit.cancel", Loss::Call);
+        world.ends_with_next_loss("0.0.1");
+        assert_eq!(world.refused("audit.withdraw", params.clone()), refusal, "{params}");
+        assert_eq!((world.status("0.0.1"), world.seen("audit.withdraw")), (json!("approved"), 0));
+    }
+}
+
+#[test]
+fn what_became_of_a_version_is_asked_for_its_client() {
+    let world = World::new();
+    let client = "com.alipay.iot.xpaas";
+    for (name, version, listed, expected) in [
+        (
+            "package.delete",
+            json!("0.0.1"),
+            json!([{"app_version": "0.0.1", "bundle_id": "com.alipay.alipaywallet", "version_status": "INIT"}]),
+            "done",
+        ),
+        ("package.delete", json!("0.0.1"), json!([{"app_version": "0.0.1", "bundle_id": client, "version_status": "INIT"}]), "not done"),
+        ("package.delete", json!("0.0.1"), json!([{"app_version": "0.0.1", "version_status": "INIT"}]), "not done"),
+        (
+            "audit.withdraw",
+            Value::Null,
+            json!([{"app_version": "0.0.1", "bundle_id": client, "version_status": "INIT"}, {"app_version": "0.0.2", "bundle_id": "com.alipay.alipaywallet", "version_status": "AUDITING"}]),
+            "done",
+        ),
+        ("audit.withdraw", Value::Null, json!([{"app_version": "0.0.1", "bundle_id": client, "version_status": "AUDITING"}]), "not done"),
+        (
+            "audit.withdraw",
+            Value::Null,
+            json!([{"app_version": "0.0.1", "bundle_id": client, "version_status": "BASE_AUDIT_PASS"}]),
+            "unknown",
+        ),
+        ("audit.withdraw", Value::Null, json!([{"app_version": "0.0.1", "bundle_id": client, "version_status": "RELEASE"}]), "not done"),
+        (
+            "audit.withdraw",
+            json!("0.0.1"),
+            json!([{"app_version": "0.0.1", "bundle_id": client, "version_status": "BASE_AUDIT_PASS"}]),
+            "not done",
+        ),
+        ("audit.withdraw", json!("0.0.1"), json!([]), "unknown"),
+    ] {
+        let mut params = json!({"bundle_id": client});
+        if version.is_string() {
+            params["version"] = version;
+        }
+        let (asked, answered) = world.look_up(name, params, json!({"code": "10000", "app_version_infos": listed}));
+        assert_eq!((asked["bundle_id"].as_str(), answered), (Some(client), expected), "{name} {listed}");
+    }
+}
+
 #[test]
 fn rules_and_members_change_once() {
     for loss in [Loss::Answer, Loss::Call] {

@@ -15,7 +15,7 @@ use yizhan::clock::{Clock, Timestamp};
 use yizhan::operations::{Desk, OperationError, TokenSource};
 use yizhan::outbound::{SendError, Vendors};
 use yizhan::platform::call::{ApiError, Body, Call, Fields, Part, Reply};
-use yizhan::platform::operation::{BadParam, Bearer, Caller, Operation, Outcome};
+use yizhan::platform::operation::{BadParam, Bearer, Caller, LookedUp, Operation, Outcome, Params};
 use yizhan::platform::twin::{Request, Verdict};
 use yizhan::platform::{Component, Components, TokenKey, Twin};
 use yizhan::secret::Secret;
@@ -61,6 +61,8 @@ pub struct Vendor {
     deeds: Mutex<BTreeMap<&'static str, u32>>,
     /// Methods whose next answers get lost.
     losing: Mutex<Vec<(&'static str, Loss)>>,
+    /// A version whose audit ends well when a call gets lost.
+    ending: Mutex<Option<String>>,
 }
 
 #[async_trait::async_trait]
@@ -72,6 +74,9 @@ impl Vendors for Vendor {
         let lost = losing.iter().position(|(losing, _)| method.ends_with(losing)).map(|at| losing.remove(at).1);
         let no_answer = || SendError::NoAnswer { target: call.target().to_owned(), cause: String::from("reset") };
         if lost == Some(Loss::Call) {
+            if let Some(version) = self.ending.lock().unwrap().take() {
+                self.twin.lock().unwrap().audit(SHOP, &version, &Verdict::Passed, self.now());
+            }
             return Err(no_answer());
         }
         let answer = self.twin.lock().unwrap().answer(&request(call), self.now());
@@ -130,6 +135,7 @@ impl World {
             pauses: Mutex::default(),
             deeds: Mutex::default(),
             losing: Mutex::default(),
+            ending: Mutex::default(),
         });
         let desk = Desk::new(Components::new(vec![component.clone()]), vendor.clone(), vendor.clone(), vendor.clone());
         Self { component, token, vendor, desk }
@@ -154,6 +160,29 @@ impl World {
 
     pub fn lose(&self, method: &'static str, loss: Loss) {
         self.vendor.losing.lock().unwrap().push((method, loss));
+    }
+
+    /// The audit of that version ends when the next call gets lost.
+    pub fn ends_with_next_loss(&self, version: &str) {
+        *self.vendor.ending.lock().unwrap() = Some(version.to_owned());
+    }
+
+    /// What is asked after a lost answer, and what that answer to it says.
+    pub fn look_up(&self, name: &str, params: Value, node: Value) -> (Value, &'static str) {
+        let (row, operations) = (self.row(name), self.component.operations());
+        let params = Params::check(&row, params.as_object().unwrap().clone()).unwrap();
+        let call = operations.look_up(&row, &params, &[], caller(&row, &self.token, self.now())).unwrap();
+        let Body::Form(fields) = &call.body else { panic!("{call:?}") };
+        let value = |fields: &Fields, name: &str| fields.iter().find(|(n, _)| n == name).map(|(_, value)| value.expose().to_owned());
+        let asked = serde_json::from_str(&value(fields, "biz_content").unwrap()).unwrap();
+        let answer = certificates::signed_reply(&value(&call.query, "method").unwrap(), &node.to_string(), "platform", None);
+        let answered = match operations.looked_up(&row, &params, &[], &answer) {
+            LookedUp::Done(_) => "done",
+            LookedUp::NotDone => "not done",
+            LookedUp::Unknown => "unknown",
+            LookedUp::Stands => "stands",
+        };
+        (asked, answered)
     }
 
     /// What was to be lost and was not.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use yizhan::platform::call::{Body, Call};
 use yizhan::platform::operation::{Effect, Next, Operation, Params};
 
-use super::{World, caller, example};
+use super::{Failure, SHOP, World, caller, example};
 
 /// Brings the mini program into the state in which the example can be carried out.
 fn prepare(world: &World, name: &str) {
@@ -194,5 +194,29 @@ fn every_feature_of_the_guide_has_its_row() {
         "authorization.invite",
     ] {
         world.row(name);
+    }
+}
+
+#[test]
+fn an_invitation_with_a_state_that_our_own_callback_refuses_is_refused_at_once() {
+    let world = World::new();
+    let own = "https://post.example.com/callback/alipay/authorized?x=1";
+    for (params, is_fine) in [
+        (json!({"app_id": SHOP}), true),
+        (json!({"app_id": SHOP, "redirect_url": own}), true),
+        (json!({"app_id": SHOP, "state": "eWl6aGFu"}), false),
+        (json!({"app_id": SHOP, "state": "eWl6aGFu", "redirect_url": own}), false),
+        (json!({"app_id": SHOP, "state": "eWl6aGFu", "redirect_url": "https://shop.example.com/granted"}), true),
+    ] {
+        match world.call("authorization.invite", params.clone()) {
+            Ok(_) => assert!(is_fine, "{params}"),
+            Err(Failure::Bad(bad)) => {
+                assert!(
+                    !is_fine && bad.len() == 1 && bad[0].name == "state" && bad[0].reason.contains("leave it out"),
+                    "{params}: {bad:?}"
+                );
+            }
+            Err(other) => panic!("{params}: {other:?}"),
+        }
     }
 }

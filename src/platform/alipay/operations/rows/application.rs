@@ -104,9 +104,15 @@ fn grants() -> Vec<Operation> {
                 Kind::Text(500),
                 json("redirect_url"),
                 ("授权回调地址", "where the browser comes back to"),
-                "https://post.example.com/callback/alipay/authorized",
+                "https://shop.example.com/granted",
             ),
-            param("state", Kind::Text(100), json("state"), ("原样带回，Base64", "comes back, base64"), "eWl6aGFu"),
+            param(
+                "state",
+                Kind::Text(100),
+                json("state"),
+                ("原样带回，Base64；回到本服务时不填", "comes back, base64; not where that is this service"),
+                "eWl6aGFu",
+            ),
         ]),
     ]
 }
