@@ -3,6 +3,7 @@
 //! The only room that reads the system's time. Everybody else is handed a [`Clock`] or a [`Timestamp`].
 
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 pub use jiff::Timestamp;
 use jiff::{
@@ -17,7 +18,8 @@ use tokio::sync::watch;
 pub trait Clock: Send + Sync {
     /// The present moment.
     fn now(&self) -> Timestamp;
-    /// Returns once [`Clock::now`] is `at` or later.
+    /// Returns once [`Clock::now`] is `at` or later, or when as much time has passed as there was until then: a clock that is set back
+    /// meanwhile makes nobody wait longer than was meant.
     async fn sleep_until(&self, at: Timestamp);
 }
 
@@ -26,7 +28,7 @@ pub trait Clock: Send + Sync {
 pub struct SystemClock;
 
 /// Longest single sleep: a wall clock that is set forward is noticed within this time.
-const LONGEST_NAP: std::time::Duration = std::time::Duration::from_secs(5);
+const LONGEST_NAP: Duration = Duration::from_secs(5);
 
 #[async_trait::async_trait]
 impl Clock for SystemClock {
@@ -35,13 +37,19 @@ impl Clock for SystemClock {
     }
 
     async fn sleep_until(&self, at: Timestamp) {
-        loop {
-            let left = at.duration_since(self.now());
-            match std::time::Duration::try_from(left) {
-                Ok(left) if !left.is_zero() => tokio::time::sleep(left.min(LONGEST_NAP)).await,
-                _ => return,
-            }
-        }
+        sleep_by(|| self.now(), at).await;
+    }
+}
+
+/// Sleeps by a wall clock that may be set while one sleeps: forward is noticed within [`LONGEST_NAP`], and backward costs nothing, because the
+/// time that passes is measured beside it.
+pub async fn sleep_by(wall: impl Fn() -> Timestamp, at: Timestamp) {
+    let until = |now: Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or_default();
+    let (meant, began) = (until(wall()), Instant::now());
+    let mut left = meant;
+    while !left.is_zero() {
+        tokio::time::sleep(left.min(LONGEST_NAP)).await;
+        left = until(wall()).min(meant.saturating_sub(began.elapsed()));
     }
 }
 

@@ -132,6 +132,11 @@ impl App {
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "old events could not be expunged"),
             }
+            match self.playbooks.end_forsaken(before).await {
+                Ok(0) => {}
+                Ok(runs) => tracing::warn!(runs, "runs whose playbook is not in the configuration any more were stopped"),
+                Err(error) => tracing::warn!(%error, "runs without a playbook could not be stopped"),
+            }
             if let Err(error) = self.runs.expunge_runs(before).await {
                 tracing::warn!(%error, "old runs of playbooks could not be expunged");
             }

@@ -137,7 +137,7 @@ pub struct Rejected {
     pub detail: String,
 }
 
-/// Where refused pushes are kept: bounded in number and time, oldest go first. Kept for people and not promised durable:
+/// Where refused pushes are kept: bounded in number and time; the oldest go first, of the component that has most of them. Kept for people and not promised durable:
 /// storing one must never slow or fail the answer.
 #[async_trait::async_trait]
 pub trait Rejections: Send + Sync {

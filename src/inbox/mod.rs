@@ -11,6 +11,7 @@ pub mod log;
 mod meters;
 pub mod replay;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -80,8 +81,9 @@ pub enum Listed {
     Unreadable(PushError),
 }
 
-/// Refused pushes on their way into the store. More at a time are not kept: a flood of forgeries must not cost memory.
-const KEEPING: usize = 64;
+/// Refused pushes of one component on their way into the store. More at a time are not kept: a flood of forgeries must not cost memory, nor
+/// another component's refused pushes.
+const KEEPING: usize = 16;
 
 /// The door.
 pub struct Inbox {
@@ -91,7 +93,8 @@ pub struct Inbox {
     tickets: Arc<dyn Tickets>,
     clock: Arc<dyn Clock>,
     components: Components,
-    keeping: Arc<Semaphore>,
+    /// By component.
+    keeping: HashMap<String, Arc<Semaphore>>,
     meters: Meters,
 }
 
@@ -105,7 +108,7 @@ impl Inbox {
         clock: Arc<dyn Clock>,
         components: Components,
     ) -> Self {
-        let keeping = Arc::new(Semaphore::new(KEEPING));
+        let keeping = components.iter().map(|one| (one.name().to_owned(), Arc::new(Semaphore::new(KEEPING)))).collect();
         let meters = Meters::new(components.iter().map(|component| component.name()));
         Self { log, rejections, audience, tickets, clock, components, keeping, meters }
     }
@@ -360,7 +363,7 @@ impl Inbox {
         let id = format!("rej_{}", event::random_uuid_at(received_at).as_simple());
         tracing::warn!(component = component.name(), rejected.id = %id, reason, detail, "a push was refused");
         let rejected = Rejected { id, component: component.name().to_owned(), received_at, reason: reason.to_owned(), detail };
-        let Ok(room) = self.keeping.clone().try_acquire_owned() else {
+        let Some(room) = self.keeping.get(component.name()).and_then(|room| Arc::clone(room).try_acquire_owned().ok()) else {
             tracing::warn!(component = component.name(), "too many refused pushes at once: this one is not kept");
             return;
         };

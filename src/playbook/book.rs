@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde_json::{Map, Value};
 
 use super::check::{Mistake, Scope};
-use super::run::{RunLog, State};
+use super::run::{Run, RunLog, State};
 use super::sink::Steps;
 use super::{Playbook, check, written};
 use crate::clock::{Clock, Timestamp};
@@ -260,26 +260,41 @@ impl Book {
             dismissed => dismissed.map_err(|error| BookError::Store(error.to_string()))?,
         };
         self.doors.steps.remove(name);
-        self.end_runs(name).await?;
+        self.end_runs(|run| run.playbook == name, State::Cancelled, "its playbook was deleted").await?;
         self.entries.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         Ok(cancelled)
     }
 
-    async fn end_runs(&self, name: &str) -> Result<(), LogError> {
-        let mut after: Option<String> = None;
+    /// Runs under way whose playbook has left the configuration stop, and say so: nobody carries them on. Should it come back, a retry of
+    /// their deliveries takes them up again. One that waits for a person may wait for the playbook as well, but not if nothing became of it
+    /// since `before`. Returns how many.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn end_forsaken(&self, before: Timestamp) -> Result<u64, LogError> {
+        let _alone = self.changing.lock().await;
+        let is_forsaken =
+            |run: &Run| self.one(&run.playbook).is_none() && (run.state != State::WaitingForApproval || run.updated_at < before);
+        self.end_runs(is_forsaken, State::Failed, "its playbook is not in the configuration any more").await
+    }
+
+    async fn end_runs(&self, which: impl Fn(&Run) -> bool + Send, state: State, reason: &str) -> Result<u64, LogError> {
+        let (mut ended, mut after) = (0, None::<String>);
         loop {
             let some = self.doors.runs.runs(after.as_deref(), PORTION).await?;
-            for run in some.iter().filter(|run| run.playbook == name && run.state.is_open()) {
+            let last = some.last().filter(|_| some.len() == PORTION).map(|last| last.id.clone());
+            let ids: Vec<String> = some.into_iter().filter(|run| run.state.is_open() && which(run)).map(|run| run.id).collect();
+            for id in ids {
                 // One that moves on meanwhile notices by itself that its playbook is gone.
-                if let Some((version, mut run)) = self.doors.runs.run(&run.id).await?.filter(|(_, run)| run.state.is_open()) {
-                    (run.state, run.reason) = (State::Cancelled, Some(String::from("its playbook was deleted")));
+                if let Some((version, mut run)) = self.doors.runs.run(&id).await?.filter(|(_, run)| run.state.is_open()) {
+                    (run.state, run.reason) = (state, Some(reason.to_owned()));
                     run.updated_at = self.doors.clock.now();
-                    self.doors.runs.save_run(version, &run).await?;
+                    ended += u64::from(self.doors.runs.save_run(version, &run).await?);
                 }
             }
-            match some.last() {
-                Some(last) if some.len() == PORTION => after = Some(last.id.clone()),
-                _ => return Ok(()),
+            match last {
+                Some(last) => after = Some(last),
+                None => return Ok(ended),
             }
         }
     }

@@ -44,12 +44,37 @@ pub struct Limits {
     pub group_bytes: usize,
 }
 
+/// What waits in the queue. Counted by whoever puts and whoever takes: while the disk hangs, the thread does too, and what piles up before it
+/// must show.
+struct Waiting {
+    bytes: AtomicUsize,
+    jobs: metrics::Gauge,
+}
+
+impl Waiting {
+    fn new(store: &'static str) -> Self {
+        let jobs = metrics::gauge!("yizhan_queue_depth", "queue" => store);
+        jobs.set(0.0);
+        Self { bytes: AtomicUsize::new(0), jobs }
+    }
+
+    /// One more; how many bytes waited before it.
+    fn add(&self, bytes: usize) -> usize {
+        self.jobs.increment(1.0);
+        self.bytes.fetch_add(bytes, Ordering::AcqRel)
+    }
+
+    fn take(&self, jobs: usize, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        self.jobs.decrement(u32::try_from(jobs).unwrap_or(u32::MAX));
+    }
+}
+
 /// The door to the thread. Dropping it finishes what waits and ends the thread.
 pub struct Committer<J> {
     queue: Option<mpsc::Sender<J>>,
     weight: fn(&J) -> usize,
-    /// Bytes that wait.
-    waiting: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
     queue_bytes: usize,
     thread: Option<JoinHandle<()>>,
     failure: watch::Receiver<Option<String>>,
@@ -63,7 +88,7 @@ impl<J: Send + 'static> Committer<J> {
     pub fn start<C: Commit<Job = J>>(store: &'static str, limits: Limits, commit: C) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(limits.queue.max(1));
         let (failed, failure) = watch::channel(None);
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let waiting = Arc::new(Waiting::new(store));
         let left = Arc::clone(&waiting);
         let run = move || {
             if let Err(why) = work(store, limits, commit, jobs, &left, &failed) {
@@ -86,7 +111,7 @@ impl<J: Send + 'static> Committer<J> {
     /// [`LogError::Full`] or [`LogError::Failed`].
     pub fn put(&self, job: J) -> Result<(), LogError> {
         let bytes = (self.weight)(&job);
-        let before = self.waiting.fetch_add(bytes, Ordering::AcqRel);
+        let before = self.waiting.add(bytes);
         // One alone is always taken, however large it is.
         let sent = match &self.queue {
             _ if before > 0 && before.saturating_add(bytes) > self.queue_bytes => Err(LogError::Full),
@@ -97,14 +122,14 @@ impl<J: Send + 'static> Committer<J> {
             None => Err(self.gone()),
         };
         if sent.is_err() {
-            self.waiting.fetch_sub(bytes, Ordering::AcqRel);
+            self.waiting.take(1, bytes);
         }
         sent
     }
 
     /// A job for which there is room, counted.
     fn counted(&self, job: J) -> J {
-        self.waiting.fetch_add((self.weight)(&job), Ordering::AcqRel);
+        self.waiting.add((self.weight)(&job));
         job
     }
 
@@ -178,10 +203,9 @@ fn work<C: Commit>(
     limits: Limits,
     mut commit: C,
     mut jobs: mpsc::Receiver<C::Job>,
-    waiting: &AtomicUsize,
+    waiting: &Waiting,
     failed: &watch::Sender<Option<String>>,
 ) -> Result<(), String> {
-    let depth = metrics::gauge!("yizhan_queue_depth", "queue" => store);
     let seconds = metrics::histogram!("yizhan_commit_seconds", "store" => store);
     let sizes = metrics::histogram!("yizhan_commit_group", "store" => store);
     while let Some(first) = jobs.blocking_recv() {
@@ -192,8 +216,7 @@ fn work<C: Commit>(
             bytes = bytes.saturating_add(C::weight(&job));
             group.push(job);
         }
-        waiting.fetch_sub(bytes, Ordering::AcqRel);
-        depth.set(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
+        waiting.take(group.len(), bytes);
         sizes.record(u32::try_from(group.len()).unwrap_or(u32::MAX));
         let began = Instant::now();
         let outcome = catch_unwind(AssertUnwindSafe(|| commit.commit(group)));

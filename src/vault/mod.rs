@@ -270,17 +270,18 @@ impl Vault {
             chamber.served.increment(1);
             return Ok(served);
         };
-        let deadline = schedule::later(self.clock.now(), want.wait.min(LONGEST_WAIT));
+        let mut deadline = std::pin::pin!(self.clock.sleep_until(schedule::later(self.clock.now(), want.wait.min(LONGEST_WAIT))));
         let mut published = chamber.published.subscribe();
+        let mut is_over = want.wait.is_zero();
         loop {
             let served = chamber.ensure(key, want.min_ttl).await?;
-            if served.generation > after || self.clock.now() >= deadline {
+            if served.generation > after || is_over {
                 chamber.served.increment(1);
                 return Ok(served);
             }
             tokio::select! {
                 _ = published.changed() => {}
-                () = self.clock.sleep_until(deadline) => {}
+                () = &mut deadline => is_over = true,
             }
         }
     }

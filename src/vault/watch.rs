@@ -46,7 +46,7 @@ pub(super) async fn run(chambers: Vec<Arc<Chamber>>, shutdown: Shutdown) {
     let in_all = Arc::new(Semaphore::new(IN_ALL));
     let loops = chambers.iter().map(|chamber| {
         let (chamber, in_all, shutdown) = (Arc::clone(chamber), Arc::clone(&in_all), shutdown.clone());
-        async move { tokio::join!(chamber.work(&in_all, &shutdown), chamber.observe(&shutdown)) }
+        async move { tokio::join!(chamber.work(&in_all, &shutdown), chamber.observe(&shutdown), chamber.tend(&shutdown)) }
     });
     futures_util::future::join_all(loops).await;
     for chamber in chambers {
@@ -56,12 +56,19 @@ pub(super) async fn run(chambers: Vec<Arc<Chamber>>, shutdown: Shutdown) {
 }
 
 impl Chamber {
-    /// Measures, asks for tickets where the vendor wants to be asked, and tidies up. Apart from the renewals, which may wait for a vendor.
+    /// Measures. Waits for nobody: what is stuck must show.
     async fn observe(&self, shutdown: &Shutdown) {
+        while !shutdown.is_requested() {
+            self.measure(self.clock.now());
+            self.pause(shutdown).await;
+        }
+    }
+
+    /// Asks for tickets where the vendor wants to be asked, and tidies up. Apart from the renewals, which may wait for a vendor.
+    async fn tend(&self, shutdown: &Shutdown) {
         let mut cleaned_at = None;
         while !shutdown.is_requested() {
             let now = self.clock.now();
-            self.measure(now);
             if self.wants_start(now) {
                 self.start_tickets().await;
             }
@@ -69,10 +76,14 @@ impl Chamber {
                 cleaned_at = Some(now);
                 self.clean(now).await;
             }
-            tokio::select! {
-                () = self.clock.sleep_until(later(now, EVERY)) => {}
-                () = shutdown.requested() => {}
-            }
+            self.pause(shutdown).await;
+        }
+    }
+
+    async fn pause(&self, shutdown: &Shutdown) {
+        tokio::select! {
+            () = self.clock.sleep_until(later(self.clock.now(), EVERY)) => {}
+            () = shutdown.requested() => {}
         }
     }
 
@@ -146,8 +157,10 @@ impl Chamber {
             });
         }
         for (kind, end) in [("component", own), ("authorizer", others)] {
-            if let Some(end) = end {
-                metrics::gauge!("yizhan_token_expires_seconds", "component" => label(), "kind" => kind).set(seconds_until(end, now));
+            // With no token there is no end, and the last one's must not go on standing there. Where there never is one, there is no gauge.
+            if kind == "authorizer" || self.component.needs_component_token() {
+                let left = end.map_or(f64::INFINITY, |end| seconds_until(end, now));
+                metrics::gauge!("yizhan_token_expires_seconds", "component" => label(), "kind" => kind).set(left);
             }
         }
         let (mut waiting, mut first_end) = (0_u32, None);

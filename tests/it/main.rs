@@ -15,6 +15,7 @@ mod attributes;
 mod baidu;
 mod capture;
 mod cli;
+mod clock;
 mod config;
 mod deployed;
 mod douyin;

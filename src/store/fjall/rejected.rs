@@ -1,6 +1,6 @@
 //! Refused pushes, sealed, bounded in number and time. Written by the committing thread like everything else, but nobody waits for it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::PoisonError;
 
 use bytes::Bytes;
@@ -48,28 +48,50 @@ pub fn sealed_end() -> Vec<u8> {
     vec![RAW + 1]
 }
 
-/// Which are kept, oldest first: so that the oldest goes without being looked for.
-pub struct Kept(VecDeque<(String, Timestamp)>);
+/// Which are kept, by component and oldest first: so that what goes is found without looking for it. The room is shared, and whoever takes most of
+/// it gives way: a flood at one component pushes nobody else's out.
+#[derive(Default)]
+pub struct Kept(HashMap<String, VecDeque<(String, Timestamp)>>);
 
 impl Kept {
     /// Reads which are kept.
     pub fn open(store: &Store) -> fjall::Result<Self> {
-        let mut kept = VecDeque::new();
+        let mut kept = Self::default();
         for guard in store.rejected.prefix([SHOWN]) {
             let Some(value) = survived(guard.value(), "refused pushes")? else { break };
             if let Ok(rejected) = serde_json::from_slice::<Rejected>(&value) {
-                kept.push_back((rejected.id, rejected.received_at));
+                kept.add(rejected);
             }
         }
-        Ok(Self(kept))
+        Ok(kept)
+    }
+
+    fn add(&mut self, rejected: Rejected) {
+        self.0.entry(rejected.component).or_default().push_back((rejected.id, rejected.received_at));
+    }
+
+    fn remove(&mut self, id: &str) {
+        self.0.values_mut().for_each(|kept| kept.retain(|(known, _)| known != id));
     }
 
     /// Takes out what is too many or too old.
     fn surplus(&mut self, keep: usize, before: Timestamp) -> Vec<String> {
         let mut gone = Vec::new();
-        while self.0.len() > keep || self.0.front().is_some_and(|(_, received_at)| *received_at < before) {
-            let Some((id, _)) = self.0.pop_front() else { break };
+        for kept in self.0.values_mut() {
+            while kept.front().is_some_and(|(_, received_at)| *received_at < before) {
+                gone.extend(kept.pop_front().map(|(id, _)| id));
+            }
+        }
+        self.0.retain(|_, kept| !kept.is_empty());
+        let mut over = self.0.values().map(VecDeque::len).sum::<usize>().saturating_sub(keep);
+        while over > 0 {
+            // Of several that have as many, the one whose oldest is older.
+            let most =
+                self.0.iter().max_by(|(_, one), (_, other)| one.len().cmp(&other.len()).then_with(|| other.front().cmp(&one.front())));
+            let Some(most) = most.map(|(component, _)| component.clone()) else { break };
+            let Some((id, _)) = self.0.get_mut(&most).and_then(VecDeque::pop_front) else { break };
             gone.push(id);
+            over -= 1;
         }
         gone
     }
@@ -91,7 +113,7 @@ impl Rejections for FjallLog {
         }
         let gone = {
             let mut kept = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.0.push_back((rejected.id, rejected.received_at));
+            kept.add(rejected);
             kept.surplus(self.store.options.rejected_keep, self.rejected_before())
         };
         puts.extend(gone.iter().flat_map(|id| self.removal(id)));
@@ -128,7 +150,7 @@ impl Rejections for FjallLog {
     }
 
     async fn remove(&self, id: &str) -> Result<(), LogError> {
-        self.rejected.lock().unwrap_or_else(PoisonError::into_inner).0.retain(|(kept, _)| kept != id);
+        self.rejected.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
         let puts = self.removal(id).into();
         self.committer.ask(|answer| Job::Put(puts, answer)).await
     }

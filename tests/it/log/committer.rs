@@ -124,3 +124,26 @@ async fn a_panic_while_committing_is_a_failed_commit() {
     committer.put(Job::Panic).unwrap();
     assert_eq!(failed.wait_for(Option::is_some).await.unwrap().as_deref(), Some("panic while committing: surprise"));
 }
+
+#[test]
+fn what_waits_before_a_disk_that_hangs_shows() {
+    let recorder = yizhan::telemetry::recorder();
+    let handle = recorder.handle();
+    let depth = || {
+        let text = handle.render();
+        let line = text.lines().find(|line| line.starts_with("yizhan_queue_depth{queue=\"test\"}")).unwrap().to_owned();
+        line.rsplit(' ').next().unwrap().to_owned()
+    };
+    let committer = metrics::with_local_recorder(&recorder, || committer(3));
+    let go_on = hold(&committer);
+    assert_eq!(depth(), "0", "what is being written waits no more");
+    for waiting in ["1", "2", "3"] {
+        committer.put(Job::Bytes(1)).unwrap();
+        assert_eq!(depth(), waiting);
+    }
+    assert!(committer.put(Job::Bytes(1)).is_err(), "full");
+    assert_eq!(depth(), "3");
+    go_on.send(()).unwrap();
+    drop(committer);
+    assert_eq!(depth(), "0");
+}

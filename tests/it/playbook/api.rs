@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use yizhan::envelope::digest;
 use yizhan::platform::twin::Verdict;
+use yizhan::simulator::fault::{CallFault, CallTrouble};
 
 use crate::world::{KEY, Setting, World, answer};
 
@@ -253,4 +254,48 @@ async fn a_run_of_a_playbook_that_is_gone_is_not_approved() {
     world.mend("[[subscriptions]]", &format!("{extra}[[subscriptions]]")).await;
     assert_eq!(world.post(&approve, json!({})).await.0, 200);
     run_of(&world, "patient", "done").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_of_a_playbook_that_left_the_configuration_stop_and_go_on_when_it_is_back() {
+    let playbook =
+        "[[playbooks]]\nname = \"ask\"\non = \"audit.failed\"\ncomponents = [\"baidu\"]\nsteps = [{ operation = \"package.list\" }]\n";
+    let mut world = World::with(Setting { extra: playbook.to_owned(), ..Setting::default() }).await;
+    world.granted("baidu", APP).await;
+    let busy = CallFault { matching: String::from("package"), trouble: CallTrouble::RateLimited, times: 1 };
+    world.simulator.fail_calls("baidu", busy).unwrap();
+    world.simulator.audit("baidu", APP, "1.0.0", &Verdict::Failed(String::from("one"))).await.unwrap();
+    let begun = world.until("the first try", async || {
+        let run = run_of(&world, "ask", "running").await;
+        run["reason"].is_string().then_some(run)
+    });
+    let begun = begun.await;
+    world.mend(playbook, "# no playbook\n").await;
+    let stopped = run_of(&world, "ask", "failed").await;
+    assert_eq!((&stopped["id"], &stopped["reason"]), (&begun["id"], &json!("its playbook is not in the configuration any more")));
+    world.mend("# no playbook\n", playbook).await;
+    // What waited was cancelled with it: a person has it tried again.
+    let (_, cancelled) = world.get("/v1/deliveries?subscription=ask&status=cancelled").await;
+    let retry = format!("/v1/deliveries/{}/retry", cancelled["items"][0]["id"].as_str().unwrap());
+    assert_eq!(world.post(&retry, json!({})).await.0 / 100, 2);
+    assert_eq!(run_of(&world, "ask", "done").await["id"], begun["id"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_waits_for_a_playbook_that_never_comes_back_is_forgotten() {
+    let playbook = "[[playbooks]]\nname = \"ask\"\non = \"audit.failed\"\nsteps = [{ operation = \"package.list\", approval = true }]\n";
+    let mut world = World::with(Setting { extra: playbook.to_owned(), ..Setting::default() }).await;
+    world.granted("baidu", APP).await;
+    world.simulator.audit("baidu", APP, "1.0.0", &Verdict::Failed(String::from("one"))).await.unwrap();
+    run_of(&world, "ask", "waiting_for_approval").await;
+    world.mend(playbook, "# no playbook\n").await;
+    // It may wait for as long as anything is kept, and shows for as long again why it does no more.
+    world.advance(Duration::from_secs(31 * 86_400));
+    run_of(&world, "ask", "failed").await;
+    world.advance(Duration::from_secs(31 * 86_400));
+    world
+        .until("the end of its time", async || {
+            world.get("/v1/runs?playbook=ask").await.1["items"].as_array().unwrap().is_empty().then_some(())
+        })
+        .await;
 }

@@ -253,3 +253,36 @@ async fn used_codes_above_ten_thousand_are_forgotten_a_few_at_a_time() {
     assert!(world.shelf.counts().0 >= before + 8, "no commit removes more than 256, so that others get between");
     assert!(world.shelf.names(Kind::Used).contains(&format!("{:032x}", 2000)), "the oldest went");
 }
+
+#[test]
+fn the_gauges_move_while_the_vendor_does_not_answer_and_forget_tokens_that_are_gone() {
+    let recorder = yizhan::telemetry::recorder();
+    let handle = recorder.handle();
+    let left = |kind: &str| {
+        let text = handle.render();
+        let name = format!("yizhan_token_expires_seconds{{component=\"fake\",kind=\"{kind}\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&name)).map(|left| left.parse::<f64>().unwrap())
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    metrics::with_local_recorder(&recorder, || {
+        runtime.block_on(async {
+            let world = World::granted_with(Habits { starts_tickets: true, ..Habits::default() }).await;
+            let worker = world.work();
+            until("the first look", || left("authorizer") == Some(7200.0)).await;
+            world.vendor.close();
+            // No ticket for long: the vendor is asked for them and does not answer. Nor does it renew anything.
+            world.advance(3600);
+            until("a call that waits", || world.vendor.waiting() > 0).await;
+            for seconds in [7190.0, 7250.0] {
+                let by = seconds - 7200.0 + left("authorizer").unwrap();
+                world.advance(by as i64);
+                until("another look", || left("authorizer") == Some(7200.0 - seconds)).await;
+            }
+            world.vendor.open();
+            world.vault.revoked(NAME, "app1", world.clock.now()).await.unwrap();
+            world.advance(5);
+            until("the last look", || left("authorizer") == Some(f64::INFINITY)).await;
+            worker.stop().await;
+        });
+    });
+}

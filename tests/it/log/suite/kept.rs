@@ -57,6 +57,16 @@ pub async fn refused_pushes_are_kept_bounded_and_sealed(log: Ports) {
     assert_eq!(log.rejections.ids(None).await.unwrap().len(), 4);
 }
 
+pub async fn a_flood_of_refused_pushes_at_one_component_pushes_out_nobody_elses(log: Ports) {
+    let keep = async |number, component| log.rejections.keep(rejected(number, component, &log), Some(raw(&log))).await.unwrap();
+    keep(0, "baidu").await;
+    keep(1, "baidu").await;
+    for number in 2..50 {
+        keep(number, "douyin").await;
+    }
+    assert_eq!(log.rejections.ids(None).await.unwrap(), ["rej_0000", "rej_0001", "rej_0047", "rej_0048", "rej_0049"]);
+}
+
 pub async fn refused_pushes_are_forgotten_in_time(log: Ports) {
     log.rejections.keep(rejected(1, "douyin", &log), Some(raw(&log))).await.unwrap();
     log.advance(8 * 86_400);

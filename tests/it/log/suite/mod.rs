@@ -61,6 +61,7 @@ stories! {
     }
     kept {
         refused_pushes_are_kept_bounded_and_sealed
+        a_flood_of_refused_pushes_at_one_component_pushes_out_nobody_elses
         refused_pushes_are_forgotten_in_time
         replay_jobs_are_kept_and_count_their_outcome
         reads_are_listed_newest_first
