@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use yizhan::cli::Cli;
 
-/// A push allocates on one thread what another frees: glibc's allocator took a fifth of a push for that (docs/bench.md).
+/// A push allocates on one thread what another frees: glibc's allocator took a fifth of a push for that (docs/bench.md). `.cargo/config.toml` sets
+/// its options.
+#[cfg(unix)]
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     // Wrong use ends here, with clap's words and exit code 2.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::failure::{Failure, hinted};
-use super::running::{on_every_core, stop_asked, with_lean_memory};
+use super::running::{on_every_core, stop_asked};
 use super::surroundings::Place;
 use super::terminal::Terminal;
 use crate::app::{App, Work};
@@ -28,7 +28,6 @@ pub struct Serve {}
 impl Serve {
     /// Runs until it is asked to stop, or the store fails.
     pub fn run(self, terminal: &Terminal, place: &Place) -> Result<(), Failure> {
-        with_lean_memory();
         let config = place.config()?;
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let _lines = telemetry::log(config.log.format, &config.log.level, std::env::var("RUST_LOG").ok().as_deref(), no_color);

@@ -107,7 +107,7 @@ fn with_state(query: &str, state: &str) -> String {
 
 /// Nobody needs a key to open these pages, and each visit may cost a call to the vendor.
 fn visit(face: &Face, request: &HttpRequest) -> Result<(), Problem> {
-    let remote = caller::remote(request, &face.app.config.server.trusted_proxies);
+    let remote = caller::remote(request.head(), &face.app.config.server.trusted_proxies);
     face.visits
         .count(remote, face.app.clock.now())
         .map_err(|wait| Problem::new(Kind::RateLimited, "too many visits from this address").retry_after(wait))

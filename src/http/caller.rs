@@ -8,8 +8,8 @@ use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use actix_web::dev::Payload;
-use actix_web::http::header;
+use actix_web::dev::{Payload, RequestHead};
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use ipnet::IpNet;
 
@@ -42,6 +42,11 @@ impl Keyring {
         }
         let hash = digest::sha256(&[text.as_bytes()]);
         self.0.get(&hash).filter(|key| equal::bytes(&key.hash, &hash))
+    }
+
+    /// The key that an `Authorization` header shows.
+    pub(super) fn shown(&self, authorization: &HeaderValue) -> Option<&Arc<ApiKey>> {
+        authorization.to_str().ok().and_then(bearer).and_then(|text| self.named_by(text))
     }
 }
 
@@ -135,7 +140,21 @@ pub struct Caller<P> {
     may: PhantomData<P>,
 }
 
+/// Who reads, for the audit.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    /// Name of the key.
+    pub key: &'a str,
+    /// The caller's address.
+    pub remote: IpAddr,
+}
+
 impl<P: Permission> Caller<P> {
+    /// Who this is, for the audit.
+    pub(super) fn reader(&self) -> Reader<'_> {
+        Reader { key: self.name(), remote: self.remote }
+    }
+
     /// Name of the key, for the audit.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -181,13 +200,12 @@ pub(super) struct KeyName(pub Arc<ApiKey>);
 
 fn admit<P: Permission>(request: &HttpRequest) -> Result<Caller<P>, Problem> {
     let face = request.app_data::<web::Data<Face>>().ok_or_else(|| Problem::internal("the face is not registered"))?;
-    let remote = remote(request, &face.app.config.server.trusted_proxies);
+    let remote = remote(request.head(), &face.app.config.server.trusted_proxies);
     let authorization = request.headers().get(header::AUTHORIZATION).ok_or_else(|| {
         Problem::new(Kind::Unauthenticated, "the request has no API key")
             .hint("send `Authorization: Bearer yzk_…`; `yizhan keys new` makes a key")
     })?;
-    let key = authorization.to_str().ok().and_then(bearer).and_then(|text| face.keys.named_by(text));
-    let Some(key) = key else {
+    let Some(key) = face.keys.shown(authorization) else {
         // A right key is never held up by somebody else's wrong ones behind the same address: guessing 256 bits is hopeless anyway,
         // what is damped is the noise.
         return Err(match face.wrong_keys.count(remote, face.app.clock.now()) {
@@ -216,9 +234,12 @@ fn bearer(value: &str) -> Option<&str> {
 /// The caller's address. Where the peer is a trusted proxy, it is the last entry of `X-Forwarded-For` that no trusted proxy accounts for:
 /// what stands before that one is the caller's own word and counts for nothing.
 #[must_use]
-pub(super) fn remote(request: &HttpRequest, proxies: &[IpNet]) -> IpAddr {
+pub(super) fn remote(request: &RequestHead, proxies: &[IpNet]) -> IpAddr {
     let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(address));
-    let mut remote = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip().to_canonical());
+    let mut remote = request.peer_addr.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip().to_canonical());
+    if !is_proxy(&remote) {
+        return remote;
+    }
     let headers: Vec<&str> = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok()).collect();
     for entry in headers.iter().rev().flat_map(|list| list.rsplit(',')) {
         if !is_proxy(&remote) {

@@ -51,6 +51,7 @@ mod replays;
 pub mod rollouts;
 pub mod routes;
 mod runs;
+mod shortcut;
 mod stream;
 mod strict;
 mod subscriptions;
@@ -74,6 +75,7 @@ use crate::shutdown::Shutdown;
 use caller::Keyring;
 use meter::Meter;
 use problem::Problem;
+use shortcut::Shortcut;
 
 /// How long an idle connection is kept. Longer than the usual 60 s of reverse proxies, so that the proxy closes first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -178,11 +180,12 @@ fn server(app: Arc<App>, closing: Shutdown, listener: TcpListener) -> io::Result
     let settings = app.config.server.clone();
     let face = web::Data::new(Face::new(app, closing));
     let site = move || {
-        Site::new()
+        let site = Site::new()
             .app_data(face.clone())
             .wrap(from_fn(passage::pass))
             .configure(routes::configure)
-            .default_service(web::to(async || Err::<HttpResponse, _>(Problem::nowhere())))
+            .default_service(web::to(async || Err::<HttpResponse, _>(Problem::nowhere())));
+        Shortcut::before(site, face.clone())
     };
     Ok(settled!(site, settings).listen(listener)?.run())
 }

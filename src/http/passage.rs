@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, web};
 use metrics::{Counter, Histogram};
@@ -41,7 +41,8 @@ impl Address {
         Self { route, seconds: OnceCell::new(), answers: RefCell::default() }
     }
 
-    fn count(&self, status: StatusCode, took: Duration) {
+    /// Counts one answer.
+    pub fn count(&self, status: StatusCode, took: Duration) {
         self.seconds.get_or_init(|| seconds(self.route)).record(took);
         let mut answers = self.answers.borrow_mut();
         match answers.iter().find(|(known, _)| *known == status) {
@@ -80,7 +81,7 @@ fn text(id: &HeaderValue) -> &str {
 /// Passes a request on and dresses its answer.
 pub(super) async fn pass<B: MessageBody + 'static>(mut request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<BoxBody>, Error> {
     let began = Instant::now();
-    let id = request.headers().get(REQUEST_ID).filter(|given| is_sane(given)).map_or_else(new_id, HeaderValue::clone);
+    let id = named(request.headers());
     request.extensions_mut().insert(RequestId(id.clone()));
     let unread = Unread::of(&mut request);
 
@@ -93,12 +94,17 @@ pub(super) async fn pass<B: MessageBody + 'static>(mut request: ServiceRequest, 
             response.headers_mut().insert(header::ALLOW, allow);
         }
     }
-    dress(&mut response, id.clone());
+    dress(response.headers_mut(), id.clone());
     tell(&response, &id, problem.as_ref(), began);
     Ok(match unread {
         Some(unread) => unread.held_by(response),
         None => response,
     })
+}
+
+/// The id under which a request is known: the one it was given, if that is sane, or a new one.
+pub(super) fn named(headers: &HeaderMap) -> HeaderValue {
+    headers.get(REQUEST_ID).filter(|given| is_sane(given)).map_or_else(new_id, HeaderValue::clone)
 }
 
 /// An id that a caller may give: short, and nothing that could disturb a log.
@@ -133,8 +139,8 @@ fn spoken_by_server(status: StatusCode) -> Problem {
     Problem::new(kind, status.canonical_reason().unwrap_or("refused").to_ascii_lowercase())
 }
 
-fn dress(response: &mut ServiceResponse, id: HeaderValue) {
-    let headers = response.headers_mut();
+/// What every answer carries.
+pub(super) fn dress(headers: &mut HeaderMap, id: HeaderValue) {
     headers.insert(REQUEST_ID, id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
@@ -180,5 +186,5 @@ fn tell(response: &ServiceResponse, id: &HeaderValue, problem: Option<&Problem>,
 /// The sender's address, as far as the trusted proxies tell it.
 fn from(request: &HttpRequest) -> Option<String> {
     let face = request.app_data::<web::Data<Face>>()?;
-    Some(caller::remote(request, &face.app.config.server.trusted_proxies).to_string())
+    Some(caller::remote(request.head(), &face.app.config.server.trusted_proxies).to_string())
 }

@@ -17,6 +17,10 @@ use super::{
 use crate::access::Scope;
 use Gives::{Bytes, Empty, Events, File, Json, Page, Text, Vendor};
 
+/// Addresses that [`super::shortcut`] answers too, as the metrics name them.
+pub(super) const TOKEN_OF_COMPONENT: &str = "/v1/components/{component}/token";
+pub(super) const TOKEN_OF_AUTHORIZER: &str = "/v1/components/{component}/authorizers/{authorizer}/token";
+
 const LIST: &[&str] = &["limit", "cursor"];
 const EVENTS: &[&str] = &["component", "platform", "authorizer", "type", "since", "until", "status", "q", "limit", "cursor"];
 const STREAM: &[&str] = &["component", "platform", "authorizer", "type"];
@@ -55,7 +59,7 @@ pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
         post(reconcile::run).needs(Scope::OperationsCall).says("立即对账：补回漏掉的推送、审核结果与授权", "Ask the platform now for what lost pushes would have told").takes("Empty").gives(Json("Reconciled"))]);
     at("/v1/components/{component}/ticket", vec![
         get(tokens::ticket).needs(Scope::TicketsRead).says("最新 ticket", "The newest ticket").gives(Json("Ticket"))]);
-    at("/v1/components/{component}/token", vec![
+    at(TOKEN_OF_COMPONENT, vec![
         get(tokens::read).needs(Scope::TokensRead).says("第三方应用的 access token", "The component's own access token").query(TOKEN).gives(Json("Token"))]);
     at("/v1/components/{component}/token/report-invalid", vec![
         post(tokens::report_invalid).needs(Scope::TokensRead).says("报告 token 失效", "A vendor rejected this generation: renew it").query(FAMILY).takes("Generation").gives(Json("Token"))]);
@@ -74,7 +78,7 @@ pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
     at("/v1/components/{component}/attributes", vec![
         get(attributes::list).needs(Scope::Read).says("标签和变量列表", "Tags and variables by authorizer").query(&["tag", "limit", "cursor"]).gives(Page("Attributes")),
         post(attributes::set_many).needs(Scope::AttributesWrite).says("批量设置标签和变量", "Note tags and variables of many authorizers, all or none").takes("ManyAttributes").gives(Json("ManyAttributesSet"))]);
-    at("/v1/components/{component}/authorizers/{authorizer}/token", vec![
+    at(TOKEN_OF_AUTHORIZER, vec![
         get(tokens::read).needs(Scope::TokensRead).says("授权小程序的 access token", "An authorizer's access token").query(TOKEN).gives(Json("Token"))]);
     at("/v1/components/{component}/authorizers/{authorizer}/token/report-invalid", vec![
         post(tokens::report_invalid).needs(Scope::TokensRead).says("报告 token 失效", "A vendor rejected this generation: renew it").query(FAMILY).takes("Generation").gives(Json("Token"))]);
@@ -196,12 +200,7 @@ pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
 
 /// What is asked for most stands first among what is registered: actix-web goes through its addresses in their order, with a regular expression for
 /// each. None of these is matched by another one of the list.
-const FIRST: &[&str] = &[
-    "/v1/components/{component}/authorizers/{authorizer}/token",
-    "/callback/{component}/message",
-    "/callback/{component}/authorization",
-    "/v1/components/{component}/token",
-];
+const FIRST: &[&str] = &[TOKEN_OF_AUTHORIZER, "/callback/{component}/message", "/callback/{component}/authorization", TOKEN_OF_COMPONENT];
 
 /// Registers all of them.
 pub fn configure(site: &mut ServiceConfig) {

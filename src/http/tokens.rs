@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 
 use super::body::{moment, second, seconds_left};
-use super::caller::{Caller, Permission, TicketsRead, TokensForce, TokensRead};
+use super::caller::{Caller, Reader, TicketsRead, TokensForce, TokensRead};
 use super::parameters::{Members, Query};
 use super::problem::Problem;
 use super::{Face, body};
@@ -60,11 +60,8 @@ struct Asked {
 }
 
 impl Asked {
-    fn authorizer(&self) -> Option<&str> {
-        match &self.key {
-            TokenKey::Component(_) => None,
-            TokenKey::Authorizer { app_id, .. } => Some(app_id),
-        }
+    fn whose(&self) -> (&str, &TokenKey) {
+        (&self.component, &self.key)
     }
 }
 
@@ -93,7 +90,7 @@ pub async fn read(
         wait: Duration::from_secs(wait.unwrap_or_default().min(LONGEST_WAIT)),
     };
     let served = face.app.vault.fresh(&asked.component, &asked.key, want).await?;
-    hand_out(&face, &caller, "token.read", &asked, &served, Some(&request))
+    hand_out(&face, caller.reader(), "token.read", asked.whose(), &served, request.headers().get(header::IF_NONE_MATCH))
 }
 
 /// `POST …/token/report-invalid`.
@@ -109,7 +106,7 @@ pub async fn report_invalid(
     let generation = members.need::<u64>("generation");
     members.finish()?;
     let served = face.app.vault.report_invalid(&asked.component, &asked.key, generation.unwrap_or_default()).await?;
-    hand_out(&face, &caller, "token.report_invalid", &asked, &served, None)
+    hand_out(&face, caller.reader(), "token.report_invalid", asked.whose(), &served, None)
 }
 
 /// `POST …/token/refresh`.
@@ -124,8 +121,8 @@ pub async fn refresh(
     query.finish()?;
     members.finish()?;
     let served = face.app.vault.refresh(&asked.component, &asked.key).await?;
-    tracing::info!(component = asked.component, authorizer = asked.authorizer(), key = caller.name(), "token renewed on request");
-    hand_out(&face, &caller, "token.refresh", &asked, &served, None)
+    tracing::info!(component = asked.component, authorizer = authorizer_of(&asked.key), key = caller.name(), "token renewed on request");
+    hand_out(&face, caller.reader(), "token.refresh", asked.whose(), &served, None)
 }
 
 /// `GET /v1/components/{c}/ticket`.
@@ -138,7 +135,7 @@ pub async fn ticket(
     query.finish()?;
     face.component(&whose.component)?;
     let held = face.app.vault.ticket(&whose.component)?;
-    note(&face, &caller, "ticket.read", (&whose.component, None), 0);
+    note(&face, caller.reader(), "ticket.read", (&whose.component, None), 0);
     body::json(&TicketBody {
         ticket: held.value.expose(),
         component: &whose.component,
@@ -161,20 +158,29 @@ fn asked(face: &Face, whose: Whose, query: &mut Query) -> Result<Asked, Problem>
     Ok(Asked { component: whose.component, key })
 }
 
-/// The answer, and a note of who had it; `request` where `If-None-Match` may spare the body.
-fn hand_out<P: Permission>(
+/// `GET …/token` of a token that is at hand, where the request is in order as far as it was looked at; `None`: ask [`read`].
+pub(super) fn at_hand(face: &Face, reader: Reader<'_>, component: &str, authorizer: Option<&str>) -> Option<HttpResponse> {
+    let key = match authorizer {
+        Some(app_id) => TokenKey::Authorizer { app_id: app_id.to_owned(), family: Family::Current },
+        None => TokenKey::Component(Family::Current),
+    };
+    let served = face.app.vault.at_hand(component, &key)?;
+    hand_out(face, reader, "token.read", (component, &key), &served, None).ok()
+}
+
+/// The answer, and a note of who had it; `held` is the `If-None-Match` that may spare the body.
+fn hand_out(
     face: &Face,
-    caller: &Caller<P>,
+    reader: Reader<'_>,
     action: &str,
-    asked: &Asked,
+    (component, key): (&str, &TokenKey),
     served: &Served,
-    request: Option<&HttpRequest>,
+    held: Option<&HeaderValue>,
 ) -> Result<HttpResponse, Problem> {
-    let (component, authorizer) = (asked.component.as_str(), asked.authorizer());
-    note(face, caller, action, (component, authorizer), served.generation);
-    let tag = entity_tag(served.generation, component, &asked.key);
-    let held = request.and_then(|request| request.headers().get(header::IF_NONE_MATCH)).and_then(|value| value.to_str().ok());
-    let is_held = held.is_some_and(|held| names(held, &tag));
+    let authorizer = authorizer_of(key);
+    note(face, reader, action, (component, authorizer), served.generation);
+    let tag = entity_tag(served.generation, component, key);
+    let is_held = held.and_then(|value| value.to_str().ok()).is_some_and(|held| names(held, &tag));
     let mut answer = if is_held { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     answer
         .insert_header((header::ETAG, tag))
@@ -197,6 +203,14 @@ fn hand_out<P: Permission>(
     Ok(answer.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json"))).body(body))
 }
 
+/// The authorizer, where it is one's token.
+fn authorizer_of(key: &TokenKey) -> Option<&str> {
+    match key {
+        TokenKey::Component(_) => None,
+        TokenKey::Authorizer { app_id, .. } => Some(app_id),
+    }
+}
+
 /// `"17-…"`: the generation, and a mark of whose token it is. Never anything of the token.
 fn entity_tag(generation: u64, component: &str, key: &TokenKey) -> String {
     let (app_id, family) = match key {
@@ -209,7 +223,7 @@ fn entity_tag(generation: u64, component: &str, key: &TokenKey) -> String {
     };
     let mark = digest::sha256(&[component.as_bytes(), b"\0", app_id.as_bytes(), b"\0", family.as_bytes()]);
     let [a, b, c, d, e, ..] = mark;
-    format!("\"{generation}-{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}\"")
+    format!("\"{generation}-{:010x}\"", u64::from_be_bytes([0, 0, 0, a, b, c, d, e]))
 }
 
 /// Whether an `If-None-Match` names that tag (weak comparison, RFC 9110 13.1.2).
@@ -218,6 +232,6 @@ fn names(header: &str, tag: &str) -> bool {
 }
 
 /// Notes who read what of whom.
-fn note<P: Permission>(face: &Face, caller: &Caller<P>, action: &str, (component, authorizer): (&str, Option<&str>), generation: u64) {
-    face.app.audit.note(Reading { key: caller.name(), action, component, authorizer, generation, remote: caller.remote });
+fn note(face: &Face, reader: Reader<'_>, action: &str, (component, authorizer): (&str, Option<&str>), generation: u64) {
+    face.app.audit.note(Reading { key: reader.key, action, component, authorizer, generation, remote: reader.remote });
 }

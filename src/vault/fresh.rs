@@ -89,6 +89,14 @@ impl Chamber {
         }
     }
 
+    /// What is held, if it is good and nothing need be done about it.
+    pub fn at_hand(&self, key: &TokenKey) -> Option<Served> {
+        match self.look(key, Duration::ZERO) {
+            Look::Good(served, false) => Some(served),
+            _ => None,
+        }
+    }
+
     /// Waits for an exchange of that authorizer's code; whether there was one.
     async fn await_exchange(self: &Arc<Self>, app_id: &str) -> bool {
         if self.state_of(app_id) != Some(AuthorizerState::Pending) {

@@ -286,6 +286,16 @@ impl Vault {
         }
     }
 
+    /// A token that is held, valid and not due for renewal: what [`Vault::fresh`] answers without waiting. `None` says nothing but that it should be asked.
+    #[must_use]
+    pub fn at_hand(&self, component: &str, key: &TokenKey) -> Option<Served> {
+        let chamber = self.chamber(component).ok()?;
+        chamber.check(key).ok()?;
+        let served = chamber.at_hand(key)?;
+        chamber.served.increment(1);
+        Some(served)
+    }
+
     /// A caller saw generation `generation` rejected: renews only if it is still the current one. Answers as [`Vault::fresh`].
     ///
     /// # Errors

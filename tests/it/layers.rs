@@ -34,6 +34,8 @@ const HOMES: &[(&str, &[&str], &str)] = &[
         "one place speaks HTTP to others; `cli` is a caller and the simulator a vendor, each with a client of its own",
     ),
     ("actix_web::", &["http", "simulator", "downstream"], "one place serves HTTP; the vendors and the sample handler pretend to be others"),
+    ("actix_http::", &["http", "telemetry"], "what stands before the site is part of it; telemetry names it to quiet it"),
+    ("actix_service::", &["http"], "what stands before the site is part of it"),
     ("Timestamp::now", &["clock"], "time is an argument"),
     ("Zoned::now", &["clock"], "time is an argument"),
     ("SystemTime", &["clock"], "time is an argument"),

@@ -36,6 +36,45 @@ async fn a_token_has_the_contracts_members_and_a_tag_that_tells_nothing_of_it() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plain_question_takes_a_short_way_and_is_answered_as_any_other() {
+    let world = World::new().await;
+    let ask = async |path: &str, id: &str| {
+        let request = world.client.get(format!("{}{path}", world.base)).bearer_auth(KEY).header("x-request-id", id);
+        let answer = send(request).await;
+        let mut body = answer.json();
+        // They may be asked in different seconds.
+        body.as_object_mut().unwrap().remove("expires_in");
+        let mut names: Vec<String> = answer.headers.keys().map(ToString::to_string).collect();
+        names.sort();
+        let told = ["etag", "vary", "content-type", "x-content-type-options", "x-request-id"].map(|name| answer.header(name).to_owned());
+        (answer.status, body, names, told)
+    };
+    for (platform, merchant) in MERCHANTS {
+        world.granted(platform, merchant).await;
+        let of_merchant = format!("/v1/components/{platform}/authorizers/{merchant}/token");
+        let of_component = format!("/v1/components/{platform}/token");
+        for path in [of_merchant, of_component] {
+            let plain = ask(&path, "req-7.a:b").await;
+            let encoded = path.replace("token", "%74oken");
+            for other in [format!("{path}?min_ttl=0"), format!("{path}?family=current"), format!("{path}?"), encoded] {
+                assert_eq!(ask(&other, "req-7.a:b").await, plain, "{other}");
+            }
+        }
+    }
+    let path = "/v1/components/baidu/authorizers/1452365/token";
+    let given = async |id: &str| ask(path, id).await.3.last().cloned().unwrap();
+    assert_eq!(given("mine").await, "mine");
+    let (first, second) = (given("not sane").await, given("not sane").await);
+    assert!(first.starts_with("req_") && second.starts_with("req_") && first != second, "{first} {second}");
+    for odd in ["/v1/components/baidu/authorizers/1452365/token/", "/v1/components/baidu/authorizers//token", "/v1/components//token"] {
+        assert_eq!(get(&world, odd).await.status, 404, "{odd}");
+    }
+    for key in ["", "yzk_wrong"] {
+        assert_eq!(get_as(&world, key, path).await.problem(), "unauthenticated");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_component_without_a_ticket_says_what_is_missing() {
     let world = World::new().await;
     // Kuaishou is asked for its first ticket at once.
