@@ -56,10 +56,13 @@ impl Outbox for FjallLog {
                     tracing::warn!(subscription, delivery = %id, "a waiting delivery has no event any more and is cancelled");
                     self.committer.put(Job::Forget { subscription: subscription.to_owned(), sequence })?;
                 }
-                Err(error) => {
-                    // Damage of one record does not stop the others: the claim runs out, and it is tried again.
-                    tracing::error!(subscription, delivery = %id, %error, "a waiting delivery cannot be read");
+                Err(LogError::Damaged(error)) => {
+                    // It would hold back the others of its authorizer for ever. As a dead letter it is seen, and tried again once a backup is back.
+                    tracing::error!(subscription, delivery.id = %id, error, "damage: a waiting delivery cannot be read, and is a dead letter now");
+                    let subscription = subscription.to_owned();
+                    self.committer.ask(|answer| Job::Spoilt { subscription, sequence, now, answer }).await??;
                 }
+                Err(error) => return Err(error),
             }
         }
         Ok(claimed)

@@ -100,13 +100,7 @@ impl Writer {
                 group.outcome(stored.delivery.replay.as_deref(), 1, 0);
                 self.end(group, &day, stored, &entry);
             }
-            Verdict::Dead => {
-                stored.delivery.status = Status::Dead;
-                group.outcome(stored.delivery.replay.as_deref(), 0, 1);
-                group.count(subscription, 0, 1);
-                group.batch.insert(&self.store.dead, *id.0.as_bytes(), record::write_dead(sequence, subscription));
-                self.end(group, &day, stored, &entry);
-            }
+            Verdict::Dead => self.bury(group, &day, stored, &entry),
             Verdict::Retry(at) => {
                 stored.delivery.next_attempt_at = Some(at);
                 Self::put(group, &day, &stored);
@@ -297,6 +291,45 @@ impl Writer {
         }
         let Some(entry) = self.store.entry(subscription, sequence)? else { return Ok(()) };
         Ok(self.cancel_one(group, subscription, sequence, &entry)?)
+    }
+
+    /// Makes a waiting delivery a dead letter because it, or its event, cannot be read. What is not known of it any more is left open.
+    pub fn spoilt(&mut self, group: &mut Group, subscription: &str, sequence: u64, now: Timestamp) -> Result<(), Hindrance> {
+        if !group.touch(subscription, sequence) {
+            return Err(Hindrance::Conflict);
+        }
+        let Some(entry) = self.store.entry(subscription, sequence)? else { return Ok(()) };
+        let on_record = if entry.recorded { self.store.days.delivery(entry.id).ok().flatten() } else { None };
+        let nameless = || {
+            let delivery = Delivery {
+                id: entry.id,
+                event_id: record::event_of(entry.id, subscription),
+                event_sequence: sequence,
+                subscription: subscription.to_owned(),
+                ordering_key: String::new(),
+                status: Status::Pending,
+                attempts: Vec::new(),
+                next_attempt_at: None,
+                created_at: record::created(entry.id),
+                replay: None,
+            };
+            Some((self.store.days.of(sequence)?, StoredDelivery { delivery, schedule: 0 }))
+        };
+        let Some((day, mut stored)) = on_record.or_else(nameless) else { return Ok(()) };
+        let error = Some(String::from("the stored event cannot be read: it is damaged"));
+        stored.tried(Attempt { at: now, status: None, duration_ms: 0, error, answer: None });
+        self.bury(group, &day, stored, &entry);
+        Ok(())
+    }
+
+    /// Makes a waiting delivery a dead letter.
+    fn bury(&self, group: &mut Group, day: &Day, mut stored: StoredDelivery, entry: &Entry) {
+        stored.delivery.status = Status::Dead;
+        let Delivery { id, subscription, event_sequence, replay, .. } = &stored.delivery;
+        group.outcome(replay.as_deref(), 0, 1);
+        group.count(subscription, 0, 1);
+        group.batch.insert(&self.store.dead, *id.0.as_bytes(), record::write_dead(*event_sequence, subscription));
+        self.end(group, day, stored, entry);
     }
 
     /// Cancels a waiting delivery; one whose event or record is gone or damaged is only taken out of the queue.

@@ -75,6 +75,8 @@ pub enum Job {
     Cancel { subscription: String, from: u64, answer: Answer<(u64, Option<u64>)> },
     /// Takes out a waiting delivery whose event or record is gone.
     Forget { subscription: String, sequence: u64 },
+    /// Makes a waiting delivery that cannot be read a dead letter.
+    Spoilt { subscription: String, sequence: u64, now: Timestamp, answer: Answer<()> },
     /// Builds the order keys of a subscription from that sequence on; answers where to go on.
     Order { subscription: String, from: u64, answer: Answer<Option<u64>> },
     /// Writes as told.
@@ -321,6 +323,10 @@ impl Writer {
                     return Ok(Some(Job::Forget { subscription, sequence }));
                 }
             }
+            Job::Spoilt { subscription, sequence, now, answer } => match staged(self.spoilt(group, &subscription, sequence, now))? {
+                Some(done) => group.answer(answer, done),
+                None => return Ok(Some(Job::Spoilt { subscription, sequence, now, answer })),
+            },
             Job::Order { subscription, from, answer } => {
                 if let Some(next) = staged(self.order(group, &subscription, from))? {
                     group.answer(answer, next);

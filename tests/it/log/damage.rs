@@ -181,6 +181,30 @@ async fn what_must_read_a_damaged_record_fails_alone() {
 }
 
 #[tokio::test]
+async fn a_waiting_delivery_whose_event_is_damaged_is_a_dead_letter_and_holds_back_nobody() {
+    let world = World::new();
+    let (log, ports) = opened(&world);
+    for key in ["a", "b"] {
+        ports.put(key, Some("tt1"), &["bot"]).await;
+    }
+    drop((log, ports));
+    let name = keyspaces(&world, "event").remove(0);
+    spoil(&world, &name, &1_u64.to_be_bytes());
+
+    let (log, ports) = opened(&world);
+    assert!(ports.claim("bot", Lane::First, 9, true).await.is_empty(), "the second waits for the first");
+    works(&ports, "c").await;
+    assert_eq!(keys(&ports.claim("bot", Lane::First, 9, true).await), ["b", "c"]);
+    let depth = log.depth("bot").await.unwrap();
+    assert_eq!((depth.pending, depth.dead), (2, 1));
+    let dead = DeliveryFilter { status: Some(Status::Dead), ..DeliveryFilter::default() };
+    let dead = log.deliveries(&dead, None, 9).await.unwrap().items;
+    assert_eq!((dead.len(), dead[0].event_sequence), (1, 1));
+    assert!(dead[0].attempts[0].error.as_ref().unwrap().contains("damaged"));
+    assert!(log.retry(dead[0].id, ports.now()).await.unwrap().is_some(), "a person may try it again");
+}
+
+#[tokio::test]
 async fn a_push_is_taken_in_though_nobody_can_say_any_more_whether_it_came_before() {
     let world = World::new();
     let (log, ports) = opened(&world);
