@@ -73,8 +73,8 @@ pub(super) fn backoff(failures: u32) -> Duration {
     BACKOFF.get(step).or(BACKOFF.last()).copied().unwrap_or(Duration::from_secs(300))
 }
 
-/// When a token should be renewed: `ahead` before the access token dies, or, where that does not die, before the refresh token does,
-/// and at least as often as the refresh token wants exercise. A little earlier, differently for each authorizer, so that those who
+/// When a token should be renewed: `ahead` before the access token dies or the refresh token does, whichever is first (an access token may
+/// not die, or be said to outlive what renews it), and at least as often as the refresh token wants exercise. A little earlier, differently for each authorizer, so that those who
 /// were granted together are not renewed together. Never before half of the lifetime is over, however large `ahead` is. A refresh token that was
 /// dead already when the access token came (a recovery that brings no new one) renews nothing.
 pub(super) fn renew_at(
@@ -89,7 +89,7 @@ pub(super) fn renew_at(
         let half = later(obtained_at, unsigned(end.duration_since(obtained_at)) / 2);
         earlier(end, renewal.ahead + spread(slot, generation, renewal.ahead / 4)).max(half)
     };
-    let renewed = expires_at.or(refresh_expires_at.filter(|end| *end > obtained_at)).map(ahead_of);
+    let renewed = expires_at.into_iter().chain(refresh_expires_at.filter(|end| *end > obtained_at)).min().map(ahead_of);
     let exercised = renewal.exercise.map(|every| later(obtained_at, every.saturating_sub(spread(slot, generation, every / 8))));
     match (renewed, exercised) {
         (Some(renewed), Some(exercised)) => Some(renewed.min(exercised)),

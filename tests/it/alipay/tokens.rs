@@ -35,6 +35,22 @@ fn both_shapes_of_the_token_answer_are_read() {
 }
 
 #[test]
+fn an_empty_text_is_no_token() {
+    let component = component(&sample());
+    let read = |access: &str, refresh: &str| {
+        let node = json!({"code": "10000", "app_auth_token": access, "app_refresh_token": refresh, "auth_app_id": "1"});
+        component.read_tokens(Family::Current, &answered("alipay.open.auth.token.app", &node), now())
+    };
+    for empty in ["", " "] {
+        assert_eq!(read(empty, "r").unwrap_err().class, Class::Retry);
+        assert!(read("t", empty).unwrap()[0].refresh.is_none(), "the former one is kept");
+    }
+    let listed = json!({"code": "10000", "app_auth_list": [{"auth_app_id": "1", "mini_app_token": ""}], "total_items": 1});
+    let listed = answered("alipay.open.mini.appauth.query", &listed);
+    assert_eq!(component.read_recovered(Family::Current, "1", &listed, now()).unwrap_err().code, "no-token");
+}
+
+#[test]
 fn a_lost_token_is_found_in_the_list_or_the_grant_is_gone() {
     let component = component(&sample());
     let read = |node: serde_json::Value| {

@@ -286,3 +286,14 @@ fn the_gauges_move_while_the_vendor_does_not_answer_and_forget_tokens_that_are_g
         });
     });
 }
+
+#[tokio::test]
+async fn a_token_that_is_said_to_outlive_its_refresh_token_is_renewed_while_that_lives() {
+    const DAY: i64 = 24 * 3600;
+    let world = World::granted_with(Habits { life: Some(4000 * DAY), ..Habits::default() }).await;
+    world.advance(30 * DAY - 300);
+    world.ticket().await;
+    let worker = world.work();
+    until("a refresh", || world.vendor.deeds("refresh") == 1).await;
+    worker.stop().await;
+}
