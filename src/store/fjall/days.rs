@@ -140,21 +140,26 @@ fn checkpoint(index: &Keyspace) -> fjall::Result<Option<u64>> {
 pub struct Days(RwLock<Arc<Vec<Arc<Day>>>>);
 
 impl Days {
-    /// Opens every day of the store. Returns the newest sequence too.
-    pub fn open(db: &Database) -> fjall::Result<(Self, u64)> {
+    /// Opens every day of the store. Returns the newest sequence too, which is at least the one that is `remembered`.
+    pub fn open(db: &Database, remembered: u64) -> fjall::Result<(Self, u64)> {
         let labels = |name: &str| name.strip_prefix("event.").and_then(|label| label.parse().ok());
         let mut labels: Vec<u32> = db.list_keyspace_names().iter().filter_map(|name| labels(name)).filter(|label| *label != KEPT).collect();
         labels.sort_unstable();
-        let (mut days, mut newest, mut next) = (Vec::new(), 0, None);
+        let number =
+            |guard: Option<fjall::Guard>| guard.map(fjall::Guard::key).transpose().map(|key| key.and_then(|key| record::last_number(&key)));
+        // First of all: a day may begin with something that is no event, and where that one begins hangs on it. It must be known: no sequence may be
+        // given twice.
+        let mut newest = None;
+        for label in labels.iter().rev() {
+            newest = number(keyspace(db, &format!("event.{label}"))?.last_key_value())?;
+            if newest.is_some() {
+                break;
+            }
+        }
+        let newest = newest.unwrap_or_default().max(remembered);
+        let (mut days, mut next) = (Vec::new(), None);
         for label in labels.into_iter().rev() {
             let probe = keyspace(db, &format!("event.{label}"))?;
-            let number = |guard: Option<fjall::Guard>| {
-                guard.map(fjall::Guard::key).transpose().map(|key| key.and_then(|key| record::last_number(&key)))
-            };
-            if newest == 0 {
-                // Of the newest day that has events it must be known: no sequence may be given twice.
-                newest = number(probe.last_key_value())?.unwrap_or_default();
-            }
             let begins = match survived(number(probe.first_key_value()), format_args!("the first event of day {label}"))? {
                 Some(first) => first,
                 // The first event of a day has an entry of its minute, too.

@@ -237,9 +237,8 @@ impl FjallLog {
             Some(_) => return Ok(None),
             None => meta.insert(meta::FORMAT, [meta::FORMAT_NOW])?,
         }
-        let (days, newest) = days::Days::open(&db)?;
         let remembered = meta.get(meta::SEQUENCE)?.and_then(|value| record::last_number(&value)).unwrap_or_default();
-        let sequence = newest.max(remembered);
+        let (days, sequence) = days::Days::open(&db, remembered)?;
         let lines = lines::Lines::open(&db, &meta, &waiting)?;
         let seen = seen::Seen::open(&db, options.dedupe_retention)?;
         let newest = watch::Sender::new(sequence);

@@ -10,6 +10,7 @@ use yizhan::fanout::Outbox;
 use yizhan::fanout::delivery::Lane;
 use yizhan::inbox::{Accepted, EventFilter, EventLog, LogError};
 use yizhan::store::fjall::{FjallLog, LogOptions, Lost, OpenError, missing_since};
+use yizhan::vault::audit::{Read, ReadLog};
 
 use super::world::{World, arrival, at_rest, key, keys, start};
 
@@ -239,6 +240,39 @@ async fn after_a_loss_no_sequence_is_given_twice() {
     assert_eq!(ports.put("c", None, &["bot"]).await.sequence, 42);
     assert_eq!(keys(&ports.first("bot", 9).await), ["a", "b", "c"]);
     assert_eq!(log.following(1, 9).await.unwrap().events.len(), 2);
+}
+
+#[tokio::test]
+async fn a_day_that_begins_with_no_event_takes_nothing_from_the_days_before_it() {
+    let world = World::new();
+    {
+        let log = world.open();
+        let ports = world.ports(&log);
+        for name in ["a", "b", "c"] {
+            ports.put(name, Some("tt1"), &["bot"]).await;
+        }
+        ports.advance(86_400);
+        // The next day is opened for a read of a token, and the service is started again before anything is pushed.
+        let read = Read {
+            key: String::from("bots"),
+            action: String::from("token.read"),
+            component: String::from("douyin"),
+            authorizer: None,
+            generation: 1,
+            remote: String::from("127.0.0.1"),
+            at: ports.now(),
+            count: 1,
+        };
+        log.append(vec![read]).await.unwrap();
+    }
+    let log = world.open();
+    let ports = world.ports(&log);
+    assert_eq!(log.following(0, 9).await.unwrap().events.len(), 3);
+    assert_eq!(keys(&ports.first("bot", 9).await), ["a", "b", "c"]);
+    assert_eq!(ports.put("d", None, &["bot"]).await.sequence, 4);
+    drop((ports, log));
+    let log = world.open();
+    assert_eq!(log.following(0, 9).await.unwrap().events.len(), 4);
 }
 
 #[tokio::test]
