@@ -154,8 +154,13 @@ impl Fact {
     /// Whether this was told before; remembers it either way. The sequence of the event that told it.
     pub fn is_told(&self, before: &mut Vec<Told>) -> Option<u64> {
         let new = &self.told;
-        let same = (!self.always_stored).then(|| before.iter_mut().rev().find(|known| is_same(known, new))).flatten();
-        if let Some(same) = same {
+        let is_chapter = self.subject == Subject::Grant;
+        let same = before.iter().enumerate().rev().find(|(place, known)| {
+            let after = before.get(place.saturating_add(1)..).unwrap_or_default();
+            is_same(known, new) && !(is_chapter && is_of_a_former_chapter(known, after, new))
+        });
+        let same = same.map(|(place, _)| place).filter(|_| !self.always_stored);
+        if let Some(same) = same.and_then(|place| before.get_mut(place)) {
             same.taken |= !new.derived;
             return Some(same.sequence);
         }
@@ -202,6 +207,13 @@ fn is_same(known: &Told, new: &Told) -> bool {
         (false, true) => is_not_before(known.at, new.since) && is_not_before(known.learnt_at, new.since),
         (true, true) => known.since == new.since,
     }
+}
+
+/// Whether the opposite came between a push about a grant and the time since which `new` was found to be so: then the push, however close,
+/// told of an earlier grant or an earlier end. `after` came after it.
+fn is_of_a_former_chapter(known: &Told, after: &[Told], new: &Told) -> bool {
+    let is_between = |other: &Told| other.kind != new.kind && new.since.is_some_and(|since| other.at <= since);
+    new.derived && !known.derived && after.iter().any(is_between)
 }
 
 /// Whether a withdrawal that was found is over by the time it is told: a merchant who granted after it was found is not gone. Both times

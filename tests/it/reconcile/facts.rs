@@ -152,3 +152,36 @@ fn a_withdrawal_that_was_found_before_a_newer_grant_came_is_not_told_after_it() 
     assert!(is_told(&mut known, &gone(45)), "the same grant ends once");
     assert!(is_told(&mut known, &grant(EventType::AuthorizationRevoked, 35, false)), "the push of it");
 }
+
+/// What happened to a grant at that second: pushed then, or found then and so since an earlier one.
+fn chapter(kind: EventType, second: i64, since: Option<i64>) -> Fact {
+    let at = |second| at(0) + jiff::SignedDuration::from_secs(second);
+    Fact {
+        subject: Subject::Grant,
+        told: Told { kind, at: at(second), learnt_at: at(second), since: since.map(at), derived: since.is_some(), ..told(None) },
+        ..push(0, None)
+    }
+}
+
+#[test]
+fn a_push_of_an_earlier_grant_or_end_is_not_what_was_found_of_a_later_one() {
+    let (granted, revoked) = (EventType::AuthorizationGranted, EventType::AuthorizationRevoked);
+    // Withdrawn, granted again within seconds, and withdrawn unheard months later.
+    let mut known = Vec::new();
+    assert!(!is_told(&mut known, &chapter(revoked, 0, None)));
+    assert!(!is_told(&mut known, &chapter(granted, 20, None)));
+    let gone = chapter(revoked, 9_000_000, Some(20));
+    assert!(!is_told(&mut known, &gone));
+    assert!(is_told(&mut known, &gone), "told again, it is the same");
+    // Granted, found gone within seconds, and back.
+    let mut known = Vec::new();
+    assert!(!is_told(&mut known, &chapter(granted, 0, None)));
+    assert!(!is_told(&mut known, &chapter(revoked, 25, Some(0))));
+    let back = chapter(granted, 500, Some(25));
+    assert!(!is_told(&mut known, &back));
+    assert!(is_told(&mut known, &back));
+    // Without a word between them, the push is what was found, seconds or not.
+    let mut known = Vec::new();
+    assert!(!is_told(&mut known, &chapter(granted, 0, None)));
+    assert!(is_told(&mut known, &chapter(granted, 500, Some(25))));
+}
