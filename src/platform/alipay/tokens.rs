@@ -110,11 +110,12 @@ fn recovered(node: &Map<String, Value>, app_id: &str) -> Result<AuthorizerTokens
     let list = node.get("app_auth_list").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let entry = list.iter().filter_map(Value::as_object).find(|entry| text(entry, "auth_app_id").as_deref() == Some(app_id));
     let Some(entry) = entry else {
-        // Should the filter be ignored and the list go on, absence from one page proves nothing.
-        let complete = number(node, "total_items").is_none_or(|total| i64::try_from(list.len()).is_ok_and(|seen| total <= seen));
+        // Should the filter be ignored and the list go on, absence from one page proves nothing; nor does a list without its length.
+        let complete = number(node, "total_items").map(|total| i64::try_from(list.len()).is_ok_and(|seen| total <= seen));
         let (class, words) = match complete {
-            true => (Class::GrantGone, "the application holds no authorization of this mini program"),
-            false => (Class::Refuse, "the list of authorizations is longer than what was asked for"),
+            Some(true) => (Class::GrantGone, "the application holds no authorization of this mini program"),
+            None => (Class::Retry, "the list of authorizations does not say how long it is"),
+            Some(false) => (Class::Refuse, "the list of authorizations is longer than what was asked for"),
         };
         return Err(ApiError { advice: Some("ask the merchant to authorize again"), ..ApiError::new(class, "not-in-list", words) });
     };

@@ -66,6 +66,8 @@ fn a_lost_token_is_found_in_the_list_or_the_grant_is_gone() {
     assert_eq!(tokens.access.value.expose(), "found");
     assert!(tokens.refresh.is_none());
     assert_eq!(read(json!({"code": "10000", "total_items": 0})).unwrap_err().class, Class::GrantGone);
+    let endless = read(json!({"code": "10000"})).unwrap_err();
+    assert_eq!(endless.class, Class::Retry, "nobody says that this is the whole list");
     let longer = read(json!({"code": "10000", "app_auth_list": [entry("9")], "total_items": "300"})).unwrap_err();
     assert_eq!(longer.class, Class::Refuse);
     let without = read(json!({"code": "10000", "app_auth_list": [{"auth_app_id": "2021000000000003"}]})).unwrap_err();
