@@ -187,6 +187,8 @@ fn is_withdrawn(task: Task<'_>, node: &Node) -> Option<bool> {
         None if is_in(NOT_WITHDRAWN) => Some(false),
         // It may have passed for the admission part only, and so may one before it.
         None if is_in(&["BASE_AUDIT_PASS"]) => None,
+        // It may have gone online by itself, and what is in development be another.
+        None if is_in(&["RELEASE"]) && is_in(&["INIT"]) => None,
         // With nothing in development it went online by itself.
         None => Some(is_in(&["INIT"])),
     }

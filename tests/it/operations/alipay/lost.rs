@@ -128,6 +128,12 @@ fn what_became_of_a_version_is_asked_for_its_client() {
         ("audit.withdraw", Value::Null, json!([{"app_version": "0.0.1", "bundle_id": client, "version_status": "RELEASE"}]), "not done"),
         (
             "audit.withdraw",
+            Value::Null,
+            json!([{"app_version": "0.0.1", "bundle_id": client, "version_status": "RELEASE"}, {"app_version": "0.0.2", "bundle_id": client, "version_status": "INIT"}]),
+            "unknown",
+        ),
+        (
+            "audit.withdraw",
             json!("0.0.1"),
             json!([{"app_version": "0.0.1", "bundle_id": client, "version_status": "BASE_AUDIT_PASS"}]),
             "not done",
