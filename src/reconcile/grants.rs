@@ -16,14 +16,12 @@ use crate::inbox::{Finding, Page};
 use crate::platform::looks::GrantList;
 use crate::platform::loose;
 use crate::platform::push::Grant;
-use crate::vault::{Authorizer, AuthorizerState};
+use crate::vault::{Authorizer, AuthorizerState, LAG};
 
 /// Pages of one list: a hundred thousand merchants.
 const MOST_PAGES: u64 = 2000;
 /// Merchants found at once; more are found by the next look.
 const MOST_FOUND: usize = 500;
-/// A grant or a list may lag this much behind the other.
-const LAG: Duration = Duration::from_secs(600);
 /// Two lists must lack a merchant, at least this far apart.
 const APART: Duration = Duration::from_secs(300);
 /// A list that lacks more than half of ours is not believed, where it is about more than a few.

@@ -57,6 +57,7 @@ impl Chamber {
     pub async fn exchange_code(self: &Arc<Self>, hash: CodeHash, mut record: CodeRecord) -> Result<Exchanged, VaultError> {
         let slot = record.app_id.as_deref().map(|app_id| Slot::authorizer(record.family, app_id));
         let (mut again, mut sent_with, mut pass_renewed, mut unanswered) = (None::<u32>, None::<Pass>, false, 0_u8);
+        let mut asked_at = None;
         loop {
             let now = self.clock.now();
             let can_recover = match &slot {
@@ -81,6 +82,7 @@ impl Chamber {
                     sent_with = Some(pass);
                     record.stage = Stage::Sent { repeats };
                     self.commit(vec![put(self.code_key(&hash), &record)?]).await?;
+                    asked_at = Some(self.clock.now());
                     match self.send(&call).await {
                         Ok(reply) => {
                             record.stage = Stage::Answered(Answer::new(&reply, self.clock.now()));
@@ -118,6 +120,14 @@ impl Chamber {
                 }
                 Err(error) => error,
             };
+            // Of an answer that an earlier process left behind, only the time when it came is known.
+            let asked_at = asked_at.unwrap_or(answer.at);
+            // A code that we asked for is of the grant that is known.
+            let code_of = (record.origin != Origin::Recovery).then_some(record.granted_at);
+            let error = match &record.app_id {
+                Some(app_id) => self.unless_young(app_id, code_of, asked_at, error).await?,
+                None => error,
+            };
             match (error.class, &record.app_id) {
                 (Class::RenewComponentToken, _) if !pass_renewed => {
                     // The code was not looked at.
@@ -135,9 +145,7 @@ impl Chamber {
                 }
                 (Class::GrantGone, Some(app_id)) => {
                     self.drop_code(&hash).await?;
-                    // A code that we asked for is of the grant that is known.
-                    let code_of = (record.origin != Origin::Recovery).then_some(record.granted_at);
-                    return Err(self.grant_is_gone(app_id, code_of, &error).await);
+                    return Err(self.grant_is_gone(app_id, code_of, asked_at, &error).await);
                 }
                 _ => {
                     record.stage = if repeats == 0 { Stage::Waiting } else { Stage::Sent { repeats } };

@@ -1,20 +1,24 @@
 //! Keeping what came: tokens with their authorizers in one transaction; and giving up what was withdrawn.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::platform::push::Grant;
 use crate::platform::token::{Family, Permission};
-use crate::platform::{ApiError, AuthorizerTokens};
+use crate::platform::{ApiError, AuthorizerTokens, Class};
 
 use super::authorizer::AuthorizerState;
 use super::chamber::{Chamber, locked};
 use super::codes::hash_of;
 use super::held::Slot;
 use super::record::{AuthorizerRecord, FoundRecord, Origin, Standing, TokenRecord, UsedRecord, put, write};
-use super::schedule::{CodeHash, Item};
+use super::schedule::{CodeHash, Item, later};
 use super::shelf::{Change, Kind, ShelfError};
 use super::{Exchanged, VaultError};
+
+/// Vendors may not know of a grant when they are asked about it so soon after it: their lists and answers lag behind their pushes.
+pub const LAG: Duration = Duration::from_secs(600);
 
 /// Tries to commit against the changes of other processes.
 const ATTEMPTS: u8 = 8;
@@ -105,9 +109,10 @@ impl Chamber {
         }
         match (how, record.state) {
             (How::Granted { .. }, _) => record.overtaken(),
-            // Given up, and back before anybody heard of it.
-            (How::Recovered, AuthorizerState::Revoked) if record.untold().is_some() => record.overtaken(),
+            // Told whether or not its end was: that may be in the log already, and not yet known here to be.
             (How::Recovered, AuthorizerState::Revoked) => {
+                // The event of its end, should it come back only now, ends nothing that is newer.
+                record.granted_at = record.granted_at.max(Some(at));
                 let vendor = serde_json::json!({"recovered": true});
                 record.found = Some(FoundRecord { what: Standing::Back, at, since: record.revoked_at, vendor, told: false });
             }
@@ -214,9 +219,39 @@ impl Chamber {
         Ok(())
     }
 
-    /// The vendor says in an answer that the grant no longer stands: `code_of` is the time of the grant whose code was answered so. What to
+    /// The same error, to be tried again later where it says that a grant is gone which is so young that the vendor may not know of it yet
+    /// (see [`LAG`]). `code_of` is the time of the grant whose code was answered so, `asked_at` when the vendor was asked.
+    pub async fn unless_young(
+        &self,
+        app_id: &str,
+        code_of: Option<Timestamp>,
+        asked_at: Timestamp,
+        error: ApiError,
+    ) -> Result<ApiError, VaultError> {
+        if error.class != Class::GrantGone {
+            return Ok(error);
+        }
+        let (_, known) = self.authorizer_record(app_id).await?;
+        // One that was given up is not given up again.
+        if code_of.is_none() && known.as_ref().is_some_and(|known| known.state == AuthorizerState::Revoked) {
+            return Ok(error);
+        }
+        let waiting = locked(&self.codes)
+            .values()
+            .filter(|code| code.app_id.as_deref() == Some(app_id) && code.origin != Origin::Recovery)
+            .map(|code| code.granted_at)
+            .max();
+        let newest = known.and_then(|known| known.granted_at).max(waiting).max(code_of);
+        if newest.is_none_or(|at| later(at, LAG) <= asked_at) {
+            return Ok(error);
+        }
+        tracing::warn!(component = self.name, authorizer = app_id, %error, "the vendor does not know a grant of these minutes yet");
+        Ok(ApiError { class: Class::Retry, ..error })
+    }
+
+    /// The vendor, asked at `at`, says that the grant no longer stands: `code_of` is the time of the grant whose code was answered so. What to
     /// tell whoever asked; everybody else hears of it by an event (see [`super::Vault::untold`]).
-    pub async fn grant_is_gone(&self, app_id: &str, code_of: Option<Timestamp>, error: &ApiError) -> VaultError {
+    pub async fn grant_is_gone(&self, app_id: &str, code_of: Option<Timestamp>, at: Timestamp, error: &ApiError) -> VaultError {
         self.count("authorizer", "refused");
         match self.board.read(Family::Current, app_id, |held| (held.state, held.revoked_at)) {
             None => return VaultError::NotAuthorized(format!("the vendor knows no grant of `{app_id}` ({error})")),
@@ -224,7 +259,6 @@ impl Chamber {
             Some((AuthorizerState::Revoked, at)) if code_of.is_none() => return VaultError::Revoked { at },
             Some(_) => {}
         }
-        let at = self.clock.now();
         if let Err(error) = self.give_up(app_id, at, Word::Answer { code_of, error }).await {
             return error;
         }

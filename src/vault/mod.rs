@@ -37,6 +37,7 @@ use std::time::Duration;
 
 pub use authorizer::{Authorizer, AuthorizerState};
 pub use found::Found;
+pub use keep::LAG;
 pub use record::Standing;
 
 use crate::clock::{Clock, Timestamp};

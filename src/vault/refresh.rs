@@ -124,6 +124,7 @@ impl Chamber {
         let Some(refresh) = &record.refresh else { return self.recover(slot).await };
         let (mut again, mut sent_with, mut pass_renewed, mut unanswered) = (None, None, false, 0_u8);
         loop {
+            let asked_at = intent.as_ref().map_or_else(|| self.clock.now(), |intent| intent.at);
             let is_lost = intent.as_ref().is_some_and(|intent| intent.answer.is_none());
             let can_recover = is_lost && self.can_recover(slot).await?;
             let mut repeats = intent.as_ref().map_or(0, |intent| intent.repeats);
@@ -177,7 +178,7 @@ impl Chamber {
                     self.count("authorizer", "ok");
                     return Ok(());
                 }
-                Err(error) => error,
+                Err(error) => self.unless_young(&slot.app_id, None, asked_at, error).await?,
             };
             match error.class {
                 Class::RenewComponentToken if !pass_renewed => {
@@ -202,7 +203,7 @@ impl Chamber {
                     tracing::warn!(component = self.name, authorizer = %slot.app_id, %error, "the refresh token was refused; asking for a new code");
                     return self.recover(slot).await;
                 }
-                Class::GrantGone => return Err(self.grant_is_gone(&slot.app_id, None, &error).await),
+                Class::GrantGone => return Err(self.grant_is_gone(&slot.app_id, None, asked_at, &error).await),
                 _ => {
                     self.count("authorizer", "refused");
                     self.unspent(slot, repeats).await?;
@@ -266,6 +267,7 @@ impl Chamber {
                     self.title()
                 )));
             };
+            let asked_at = self.clock.now();
             let reply = self.send(&call).await.inspect_err(|error| self.count("authorizer", outcome_of(error)))?;
             let at = self.clock.now();
             let error = match self.component.read_recovered(slot.family, &slot.app_id, &reply, at) {
@@ -289,14 +291,14 @@ impl Chamber {
                     self.replace_recovery(slot, hash, &record).await?;
                     return Box::pin(self.exchange_code(hash, record)).await.map(drop);
                 }
-                Err(error) => error,
+                Err(error) => self.unless_young(&slot.app_id, None, asked_at, error).await?,
             };
             match error.class {
                 Class::RenewComponentToken if !pass_renewed => {
                     pass_renewed = true;
                     self.renew_pass(slot.family, &pass, error).await?;
                 }
-                Class::GrantGone => return Err(self.grant_is_gone(&slot.app_id, None, &error).await),
+                Class::GrantGone => return Err(self.grant_is_gone(&slot.app_id, None, asked_at, &error).await),
                 _ => {
                     self.count("authorizer", "refused");
                     return Err(VaultError::VendorRefused(error));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use yizhan::vault::LAG;
 
 use super::{PLATFORMS, app_id, delivered, events, lose_pushes, patiently};
 use crate::world::{Setting, World};
@@ -15,7 +16,7 @@ async fn world() -> World {
 /// A merchant withdraws, and the push of that is lost.
 async fn withdraw_unheard(world: &World, platform: &str) {
     world.granted(platform, app_id(platform)).await;
-    world.advance(Duration::from_secs(90));
+    world.advance(LAG);
     lose_pushes(world, platform, true);
     world.simulator.revoke(platform, app_id(platform)).await.unwrap();
     lose_pushes(world, platform, false);
@@ -109,7 +110,7 @@ async fn the_push_of_a_withdrawal_that_was_found_tells_nothing_new() {
 async fn a_grant_that_was_given_up_by_mistake_is_told_when_it_is_back() {
     let world = world().await;
     world.granted("douyin", app_id("douyin")).await;
-    world.advance(Duration::from_secs(90));
+    world.advance(LAG);
     lose_pushes(&world, "douyin", true);
     world.simulator.revoke("douyin", app_id("douyin")).await.unwrap();
     let refresh = format!("{}/token/refresh", address("douyin"));

@@ -3,7 +3,7 @@
 use yizhan::clock::Clock;
 use yizhan::platform::push::Grant;
 use yizhan::platform::token::{Permission, RefreshToken, Renewal};
-use yizhan::platform::{AuthorizerTokens, Family, Token, TokenKey};
+use yizhan::platform::{AuthorizerTokens, Class, Family, Token, TokenKey};
 use yizhan::vault::shelf::Kind;
 use yizhan::vault::{AuthorizerState, Exchanged, Found, Standing, Want};
 
@@ -428,6 +428,7 @@ async fn what_comes_late_does_not_undo_what_is_newer() {
 async fn a_grant_that_the_vendor_calls_gone_is_revoked() {
     let world = World::granted().await;
     world.vendor.revoke("app1");
+    world.advance(600);
     assert!(matches!(world.vault.refresh(NAME, &token_of("app1")).await, Err(VaultError::Revoked { .. })));
     assert_eq!(world.vault.authorizer(NAME, "app1").await.unwrap().0.state, AuthorizerState::Revoked);
     // The time was ours, so a grant that looks older is heard.
@@ -436,6 +437,12 @@ async fn a_grant_that_the_vendor_calls_gone_is_revoked() {
 }
 
 impl World {
+    /// The vendor's no was not believed yet.
+    async fn to_be_tried_again(&self, answer: Result<(), VaultError>) {
+        assert!(matches!(&answer, Err(VaultError::VendorRefused(error)) if error.class == Class::Retry), "{answer:?}");
+        assert_eq!(self.untold("app1").await, None);
+    }
+
     /// Who has something to tell, and what it is.
     async fn untold(&self, app_id: &str) -> Option<Found> {
         let found = self.vault.found(NAME, app_id).await.unwrap();
@@ -449,7 +456,7 @@ impl World {
 async fn a_withdrawal_that_was_found_is_news_until_it_was_told_over_restarts_too() {
     let world = World::granted().await;
     world.vendor.revoke("app1");
-    world.advance(100);
+    world.advance(600);
     assert!(matches!(world.vault.refresh(NAME, &token_of("app1")).await, Err(VaultError::Revoked { .. })));
     let found = world.untold("app1").await.unwrap();
     assert_eq!((found.what, found.at, found.since), (Standing::Gone, world.clock.now(), Some(start())));
@@ -470,7 +477,7 @@ async fn a_withdrawal_that_was_found_is_news_until_it_was_told_over_restarts_too
 async fn a_grant_that_comes_before_its_predecessors_end_was_told_leaves_nothing_to_tell() {
     let world = World::granted().await;
     world.vendor.revoke("app1");
-    world.advance(100);
+    world.advance(600);
     let _ = world.vault.refresh(NAME, &token_of("app1")).await;
     let found = world.untold("app1").await.unwrap();
     // The vendor's clock is behind ours: its grant looks older than what we found.
@@ -496,8 +503,9 @@ async fn nothing_is_told_of_the_end_of_a_grant_while_a_newer_one_is_exchanged() 
     let newer = world.pushed("app1");
     world.vendor.fault("exchange", Fault::NotSent);
     assert!(world.vault.granted(NAME, Some("app1"), &newer).await.is_err(), "kept, and tried again");
+    world.advance(600);
     world.vendor.fault("refresh", Fault::Says("gone"));
-    let _ = world.vault.refresh(NAME, &token_of("app1")).await;
+    assert!(matches!(world.vault.refresh(NAME, &token_of("app1")).await, Err(VaultError::Revoked { .. })));
     assert_eq!(world.untold("app1").await, None);
     // The newer one is gone too: that is told, as its own end.
     world.vendor.fault("exchange", Fault::Says("gone"));
@@ -509,7 +517,7 @@ async fn nothing_is_told_of_the_end_of_a_grant_while_a_newer_one_is_exchanged() 
 #[tokio::test]
 async fn who_insists_on_the_token_of_a_grant_given_up_has_the_vendor_asked() {
     let world = World::granted().await;
-    world.advance(10);
+    world.advance(600);
     world.vendor.fault("refresh", Fault::Says("gone"));
     assert!(matches!(world.vault.refresh(NAME, &token_of("app1")).await, Err(VaultError::Revoked { .. })));
     let gone = world.untold("app1").await.unwrap();
@@ -525,6 +533,71 @@ async fn who_insists_on_the_token_of_a_grant_given_up_has_the_vendor_asked() {
     let world = World::granted_with(Habits { can_recover: false, ..Habits::default() }).await;
     world.vault.revoked(NAME, "app1", world.clock.now()).await.unwrap();
     assert!(matches!(world.vault.refresh(NAME, &token_of("app1")).await, Err(VaultError::Revoked { .. })));
+}
+
+#[tokio::test]
+async fn a_grant_of_these_minutes_that_the_vendor_does_not_know_yet_is_not_given_up() {
+    let world = World::granted().await;
+    world.advance(500);
+    world.vendor.fault("refresh", Fault::Says("gone"));
+    world.to_be_tried_again(world.vault.refresh(NAME, &token_of("app1")).await.map(drop)).await;
+    assert!(world.fresh("app1").await.is_ok());
+    world.advance(100);
+    world.vendor.fault("refresh", Fault::Says("gone"));
+    assert!(matches!(world.vault.refresh(NAME, &token_of("app1")).await, Err(VaultError::Revoked { .. })));
+    // A new grant of the same merchant: its own code is said to be of a grant that is gone.
+    world.advance(100);
+    let again = world.pushed("app1");
+    world.vendor.fault("exchange", Fault::Says("gone"));
+    world.to_be_tried_again(world.vault.granted(NAME, Some("app1"), &again).await.map(drop)).await;
+    assert_eq!(world.vault.granted(NAME, Some("app1"), &again).await.unwrap(), Exchanged::Authorizers(names(&["app1"])), "it was kept");
+    // Its code is lost on the way, and the vendor's list lacks it still.
+    world.advance(1000);
+    let third = world.pushed("app1");
+    world.vendor.fault("exchange", Fault::LostAfter);
+    for _ in 0..2 {
+        world.vendor.fault("recover", Fault::Says("gone"));
+        world.to_be_tried_again(world.vault.granted(NAME, Some("app1"), &third).await.map(drop)).await;
+    }
+    assert_eq!(world.vault.granted(NAME, Some("app1"), &third).await.unwrap(), Exchanged::Authorizers(names(&["app1"])));
+    assert!(world.vendor.accepts("app1", &world.fresh("app1").await.unwrap().token));
+}
+
+#[tokio::test]
+async fn a_withdrawal_is_dated_when_the_vendor_was_asked() {
+    let world = World::granted().await;
+    world.advance(700);
+    let asked_at = world.clock.now();
+    world.vendor.fault("refresh", Fault::Says("gone"));
+    world.vendor.close();
+    let vault = Arc::clone(&world.vault);
+    let renewal = tokio::spawn(async move { vault.refresh(NAME, &token_of("app1")).await });
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    // A merchant may grant again now: that would be the later word.
+    world.advance(5);
+    world.vendor.open();
+    assert!(matches!(renewal.await.unwrap(), Err(VaultError::Revoked { at }) if at == Some(asked_at)));
+    assert_eq!(world.untold("app1").await.unwrap().at, asked_at);
+}
+
+#[tokio::test]
+async fn a_grant_that_is_back_before_the_vault_knows_its_end_told_is_told_and_not_ended_by_that() {
+    let world = World::granted().await;
+    world.advance(700);
+    world.vendor.fault("refresh", Fault::Says("gone"));
+    assert!(matches!(world.vault.refresh(NAME, &token_of("app1")).await, Err(VaultError::Revoked { .. })));
+    let gone = world.untold("app1").await.unwrap();
+    world.advance(100);
+    // Its event is in the log by now, and the vault was not told so.
+    world.vault.refresh(NAME, &token_of("app1")).await.unwrap();
+    let back = world.untold("app1").await.unwrap();
+    assert_eq!((back.what, back.since), (Standing::Back, Some(gone.at)));
+    world.vault.told(NAME, "app1", &gone).await.unwrap();
+    assert_eq!(world.untold("app1").await, Some(back));
+    world.vault.revoked(NAME, "app1", gone.at).await.unwrap();
+    assert!(world.fresh("app1").await.is_ok(), "the event of the end comes late and ends nothing newer");
 }
 
 #[tokio::test]
