@@ -1,5 +1,7 @@
 //! What the file says and what was stored, brought together at start.
 
+use std::collections::HashMap;
+
 use super::OpenError;
 use super::delivery::Outbox;
 use super::subscription::{Origin, SigningKey, Subscription, SubscriptionBook};
@@ -14,9 +16,11 @@ pub(super) async fn standing(
     now: Timestamp,
 ) -> Result<Vec<Subscription>, OpenError> {
     let stored = without_deleted(book, outbox).await?;
+    let made: HashMap<String, Timestamp> = stored.iter().map(|one| (one.name.clone(), one.created_at)).collect();
     let merged = merge(file, ours, stored, now);
     for name in &merged.gone {
-        outbox.retire(name, now).await?;
+        // Never before it was made, though the clock was set back: the next start would take it for one that was made since.
+        outbox.retire(name, made.get(name).map_or(now, |made| now.max(*made))).await?;
         book.remove(name).await?;
         let cancelled = cancel(outbox, name).await;
         tracing::warn!(subscription = name, cancelled, "subscription is no longer in the file: forgotten, what waited for it is cancelled");

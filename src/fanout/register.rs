@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::rules::{Problems, Rules};
 use super::subscription::{BookError, MOST_LIVE_KEYS, Ordering, Origin, SigningKey, State, Subscription};
 use super::{Fanout, Subscriber, schedule, signature};
+use crate::clock::Timestamp;
 use crate::event_type::Glob;
 use crate::inbox::log::LogError;
 use crate::secret::Secret;
@@ -224,7 +225,9 @@ impl Fanout {
     /// Takes one out. Its name is retired first: a crash behind that is made up for at the next start, and nobody who is made under that name later
     /// hears of what was for this one. Returns how many deliveries were cancelled.
     async fn let_go(&self, name: &str) -> Result<u64, SubscriptionError> {
-        self.outbox.retire(name, self.clock.now()).await?;
+        // Never before it was made, though the clock was set back: the next start would take it for one that was made since.
+        let made_at = self.roster().entry(name).map_or(Timestamp::MIN, |entry| entry.subscription.created_at);
+        self.outbox.retire(name, self.clock.now().max(made_at)).await?;
         self.replace(self.roster().without(name, &self.options.components));
         self.book.remove(name).await?;
         Ok(self.outbox.cancel_all(name).await?)

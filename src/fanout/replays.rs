@@ -212,7 +212,9 @@ impl Replays {
     async fn batch(&self, id: &str, stored: u64, ahead: &mut Ahead) -> Result<Option<Duration>, LogError> {
         let _alone = self.writing.lock().await;
         let Some(mut job) = self.jobs.replay(id).await?.filter(|job| job.state == ReplayState::Running) else { return Ok(None) };
-        if job.subscription.as_ref().is_some_and(|name| self.fanout.subscription(name).is_none()) {
+        // One that was made since under the same name is another, and asked for nothing.
+        let is_gone = |name: &String| self.fanout.subscription(name).is_none_or(|one| one.created_at > job.created_at);
+        if job.subscription.as_ref().is_some_and(is_gone) {
             tracing::warn!(replay = id, subscription = job.subscription, "replay cancelled: its subscription was deleted");
             job.state = ReplayState::Cancelled;
             self.jobs.save(&job).await?;

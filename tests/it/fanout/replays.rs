@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use yizhan::clock::Clock;
 use yizhan::event_type::{EventType, Glob};
-use yizhan::fanout::Subscription;
 use yizhan::fanout::delivery::Status;
 use yizhan::fanout::replays::{ReplayError, Replays};
+use yizhan::fanout::{NewSubscription, Subscription};
 use yizhan::inbox::EventFilter;
 use yizhan::inbox::replay::{Replay, ReplayState};
 use yizhan::shutdown::Shutdown;
@@ -255,6 +255,26 @@ async fn a_damaged_event_is_counted_and_the_rest_of_a_replay_goes_on() {
     let done = replays.replay(&job.id).await.unwrap().unwrap().0;
     assert_eq!((done.enqueued, done.unreadable), (48, 3));
     assert_eq!(enqueued(&world.memory, "bot").len(), 48);
+    shutdown.request();
+    soon(running).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_replay_does_not_go_on_into_another_subscription_of_the_same_name() {
+    let (world, replays) = world().await;
+    let made = |name: &str| -> NewSubscription {
+        serde_json::from_value(serde_json::json!({"name": name, "url": "https://bot.example/hook", "events": ["audit.*"]})).unwrap()
+    };
+    world.fanout.create(made("mine")).await.unwrap();
+    let job = replays.start(audits(), Some(String::from("mine")), 1).await.unwrap();
+    replays.set_state(&job.id, ReplayState::Paused).await.unwrap();
+    world.fanout.delete("mine").await.unwrap();
+    world.advance(Duration::from_secs(1));
+    world.fanout.create(made("mine")).await.unwrap();
+    replays.set_state(&job.id, ReplayState::Running).await.unwrap();
+    let (shutdown, running) = run(&replays);
+    world.memory.until_job(|job| job.state == ReplayState::Cancelled).await;
+    assert!(enqueued(&world.memory, "mine").is_empty());
     shutdown.request();
     soon(running).await.unwrap();
 }

@@ -389,3 +389,14 @@ async fn a_subscription_made_after_its_name_was_retired_stands_when_an_older_log
     assert!(after.fanout.subscription("bot").is_some());
     assert!(memory.retired.lock().unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_deletion_holds_though_the_clock_was_set_back() {
+    let memory: Arc<Memory> = Arc::default();
+    let world = World::still(Arc::clone(&memory), Vec::new(), |_, _| Deed::Take).await;
+    world.fanout.create(plain("bot")).await.unwrap();
+    let made_at = world.fanout.subscription("bot").unwrap().created_at;
+    world.clock.advance(jiff::SignedDuration::from_hours(-1));
+    world.fanout.delete("bot").await.unwrap();
+    assert_eq!(memory.retired.lock().unwrap()["bot"], made_at, "a crash behind this leaves none that seems to be made later");
+}
