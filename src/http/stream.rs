@@ -96,12 +96,25 @@ async fn start(app: &App, reach: &Reach, last_seen: Option<&str>, newest: u64) -
     let from = |sequence, remark| Start { sequence, remark, gap: None };
     let Some(last_seen) = last_seen.filter(|id| !id.is_empty()) else { return Ok(from(newest, "from now")) };
     if let Ok(id) = last_seen.parse::<EventId>() {
-        let known = app.log.event(id).await?;
+        let known = match app.log.event(id).await {
+            Err(LogError::Damaged(error)) => {
+                tracing::warn!(event.id = %id, error, "damage: the event of a Last-Event-ID cannot be read; its stream is resumed from its time");
+                None
+            }
+            known => known?,
+        };
         // An event that the caller may not see is told no differently from one that is not there.
         if let Some(event) = known.filter(|event| reach.has(&event.component)) {
             return Ok(from(event.sequence, "resumed"));
         }
-        let sequence = app.log.sequence_before(id.received_at()).await?;
+        let sequence = match app.log.sequence_before(id.received_at()).await {
+            Err(LogError::Damaged(error)) => {
+                tracing::error!(event.id = %id, error, "damage: nobody can say where a stream is to be resumed; it starts from now");
+                let remark = "where the event of the Last-Event-ID stands cannot be read; from now; /v1/events has what was missed";
+                return Ok(Start { gap: Some(Gap::Unplaced), ..from(newest, remark) });
+            }
+            sequence => sequence?,
+        };
         return Ok(from(sequence, "the event of the Last-Event-ID is not known here; resumed from the time at which it was received"));
     }
     match last_seen.strip_prefix(PLACE).and_then(|sequence| sequence.parse().ok()) {
@@ -118,6 +131,8 @@ async fn start(app: &App, reach: &Reach, last_seen: Option<&str>, newest: u64) -
 enum Gap {
     /// Its id says nothing to this service.
     UnknownId,
+    /// Where its id stands cannot be read.
+    Unplaced,
     /// Retention has removed events behind its place.
     Expunged,
     /// So many events cannot be read.
@@ -130,6 +145,9 @@ impl Gap {
         let told = match self {
             Self::UnknownId => {
                 json!({"reason": "unknown-id", "detail": "the Last-Event-ID is not known here; /v1/events has what came since it was given"})
+            }
+            Self::Unplaced => {
+                json!({"reason": "damaged", "detail": "where the Last-Event-ID stands cannot be read any more; /v1/events has what came since it was given"})
             }
             Self::Expunged => {
                 json!({"reason": "expunged", "detail": "events behind the Last-Event-ID are older than the retention time and no longer kept"})

@@ -18,9 +18,12 @@ pub enum LogError {
     /// A sync failed or the committing thread is gone: final for this process.
     #[error("the log cannot write any more: {0}")]
     Failed(String),
-    /// Something stored could not be read.
+    /// Something stored could not be read, and never will be.
     #[error("the log is damaged: {0}")]
     Damaged(String),
+    /// A read failed for a reason that may pass (no descriptor, no memory, the disk did not answer): nothing is known of what is stored. Try again.
+    #[error("the log cannot be read just now: {0}")]
+    Unread(String),
     /// A page was to go on from a position that none ended at: somebody made up a cursor.
     #[error("no page ends at that position")]
     NoPosition,

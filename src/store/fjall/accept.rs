@@ -19,7 +19,7 @@ const LATE_SECONDS: i64 = 120;
 impl Writer {
     /// The day for something that happens at that moment; a new one begins a new range of sequences.
     pub fn day(&mut self, at: Timestamp) -> fjall::Result<Arc<Day>> {
-        let label = days::label(at).max(self.closed + 1);
+        let label = days::label(at).max(self.store.closed() + 1);
         if let Some(day) = self.store.days.current().filter(|day| label <= day.label) {
             return Ok(day);
         }

@@ -80,7 +80,9 @@ impl EventLog for FjallLog {
     }
 
     fn whole_from(&self) -> u64 {
-        self.store.days.all().iter().find(|day| day.label != KEPT).map_or(self.last_sequence().saturating_add(1), |day| day.first)
+        // A day that is kept because of damage may have lost its neighbours.
+        let closed = self.store.closed();
+        self.store.days.all().iter().find(|day| day.label > closed).map_or(self.last_sequence().saturating_add(1), |day| day.first)
     }
 
     async fn count(&self, filter: &EventFilter) -> Result<u64, LogError> {

@@ -42,6 +42,7 @@ mod writer;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use fjall::{Database, Keyspace};
@@ -147,6 +148,8 @@ struct Store {
     days: days::Days,
     marks: seen::Marks,
     lines: lines::Lines,
+    /// Days up to this one were emptied or are: nothing new is written into them, and what lies between them may be gone. Written by the committing thread.
+    closed: AtomicU32,
     newest: watch::Sender<u64>,
     at_rest: Arc<AtRest>,
     clock: Arc<dyn Clock>,
@@ -243,10 +246,26 @@ impl FjallLog {
         let seen = seen::Seen::open(&db, options.dedupe_retention)?;
         let newest = watch::Sender::new(sequence);
         let marks = seen.marks();
+        let closed = AtomicU32::new(days::KEPT);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let turns = Arc::new(Semaphore::new(cores + 1));
-        let store =
-            Arc::new(Store { db, meta, waiting, dead, rejected, records, days, marks, lines, newest, at_rest, clock, options, turns });
+        let store = Arc::new(Store {
+            db,
+            meta,
+            waiting,
+            dead,
+            rejected,
+            records,
+            days,
+            marks,
+            lines,
+            closed,
+            newest,
+            at_rest,
+            clock,
+            options,
+            turns,
+        });
         let writer = writer::Writer::new(store.clone(), seen, sequence)?;
         Ok(Some((store, writer)))
     }
@@ -324,6 +343,11 @@ impl FjallLog {
 }
 
 impl Store {
+    /// The newest day that retention has been at since the start.
+    fn closed(&self) -> u32 {
+        self.closed.load(Ordering::Acquire)
+    }
+
     fn meta_number(&self, key: &[u8]) -> fjall::Result<Option<u64>> {
         Ok(self.meta.get(key)?.and_then(|value| record::last_number(&value)))
     }
@@ -383,11 +407,42 @@ fn look_at_journals(folder: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// Whether a failed read says that what is stored does not have its form, or is not there: what no second try mends. Where a file could not be opened
+/// or read for another reason (EMFILE, ENOMEM, EIO), nothing is known of what stands in it. So is whatever later engines may tell.
+#[must_use]
+pub fn is_damage(error: &fjall::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
+
+    use fjall::LsmError as Tree;
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(Tree::Io(error)) => matches!(error.kind(), UnexpectedEof | InvalidData | NotFound),
+        fjall::Error::Storage(error) => matches!(
+            error,
+            Tree::Decompress(_)
+                | Tree::InvalidVersion(_)
+                | Tree::Unrecoverable
+                | Tree::ChecksumMismatch { .. }
+                | Tree::InvalidTag(_)
+                | Tree::InvalidTrailer
+                | Tree::InvalidHeader(_)
+                | Tree::Utf8(_)
+        ),
+        fjall::Error::JournalRecovery(_)
+        | fjall::Error::InvalidVersion(_)
+        | fjall::Error::Decompress(_)
+        | fjall::Error::InvalidTrailer
+        | fjall::Error::InvalidTag(_)
+        | fjall::Error::Unrecoverable => true,
+        _ => false,
+    }
+}
+
 /// A failed read.
 fn damaged(error: fjall::Error) -> LogError {
     match error {
         fjall::Error::Poisoned => LogError::Failed(error.to_string()),
-        error => LogError::Damaged(error.to_string()),
+        error if is_damage(&error) => LogError::Damaged(error.to_string()),
+        error => LogError::Unread(error.to_string()),
     }
 }
 
@@ -395,11 +450,11 @@ fn damaged(error: fjall::Error) -> LogError {
 /// one record lacks is no reason to let go of the others.
 ///
 /// # Errors
-/// The engine has failed to write: that is final.
+/// The engine has failed to write, which is final; or the read failed for a reason that may pass: what is there must not be taken for lost.
 fn survived<T>(read: fjall::Result<T>, what: impl std::fmt::Display) -> fjall::Result<Option<T>> {
     match read {
         Ok(found) => Ok(Some(found)),
-        Err(fjall::Error::Poisoned) => Err(fjall::Error::Poisoned),
+        Err(error) if !is_damage(&error) => Err(error),
         Err(error) => {
             tracing::error!(%what, %error, "damage: this cannot be read and is passed over; `yizhan check --store` names all of it");
             Ok(None)

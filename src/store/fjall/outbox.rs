@@ -54,13 +54,20 @@ impl Outbox for FjallLog {
                 Ok(Some(one)) => claimed.push(one),
                 Ok(None) => {
                     tracing::warn!(subscription, delivery = %id, "a waiting delivery has no event any more and is cancelled");
-                    self.committer.put(Job::Forget { subscription: subscription.to_owned(), sequence })?;
+                    self.committer.put(Job::Forget { subscription: subscription.to_owned(), sequence, id })?;
                 }
                 Err(LogError::Damaged(error)) => {
                     // It would hold back the others of its authorizer for ever. As a dead letter it is seen, and tried again once a backup is back.
                     tracing::error!(subscription, delivery.id = %id, error, "damage: a waiting delivery cannot be read, and is a dead letter now");
                     let subscription = subscription.to_owned();
-                    self.committer.ask(|answer| Job::Spoilt { subscription, sequence, now, answer }).await??;
+                    let spoilt = self.committer.ask(|answer| Job::Spoilt { subscription, sequence, id, now, answer }).await?;
+                    if let Err(error) = spoilt {
+                        tracing::error!(delivery.id = %id, %error, "it is not one yet: that is tried again when its claim runs out");
+                    }
+                }
+                Err(error @ LogError::Unread(_)) => {
+                    // What may pass costs nobody a delivery: the claim runs out, and it is tried again.
+                    tracing::error!(subscription, delivery.id = %id, %error, "a waiting delivery is not handed out");
                 }
                 Err(error) => return Err(error),
             }
@@ -166,7 +173,16 @@ impl Outbox for FjallLog {
         if !self.store.lines.is_retired(subscription) {
             return Ok(());
         }
-        self.cancel_all(subscription).await?;
+        match self.cancel_all(subscription).await {
+            Err(LogError::Damaged(error)) => {
+                tracing::error!(
+                    subscription,
+                    error,
+                    "damage: what waited for a deleted subscription cannot be cancelled; what of it can be read goes to the one that has its name now"
+                );
+            }
+            done => drop(done?),
+        }
         let subscription = subscription.to_owned();
         self.committer.ask(|answer| Job::Retire { subscription, at: None, answer }).await
     }

@@ -2,6 +2,8 @@
 //!
 //! In small steps, each a batch of its own between the pushes. While a day is being emptied nothing new is enqueued of it.
 
+use std::sync::atomic::Ordering;
+
 use fjall::{Keyspace, Readable};
 
 use super::days::{self, Day, KEPT, index};
@@ -26,6 +28,11 @@ pub enum Step {
         label: u32,
         /// Where to go on.
         from: Vec<u8>,
+    },
+    /// Lets a day be that cannot be emptied: what of it can be read is tried and sent again as before.
+    Reopen {
+        /// The day.
+        label: u32,
     },
     /// Takes the dead letters of a day out of their index, from that one on.
     Bury {
@@ -88,6 +95,7 @@ impl FjallLog {
                     damaged = moved.damaged,
                     "a day that is over is kept: something of it that waits for its handler cannot be read"
                 );
+                self.carry_out(Step::Reopen { label: day.label }).await?;
                 continue;
             }
             let replayed = self.carry_out(Step::Replayed { label: day.label, from: vec![index::REPLAYED] }).await?;
@@ -157,12 +165,21 @@ impl Store {
 pub fn carry_out(writer: &mut Writer, group: &mut Group, step: Step) -> fjall::Result<Progress> {
     match step {
         Step::Move { label, from } => {
-            writer.closed = writer.closed.max(label);
+            writer.emptying.insert(label);
+            writer.store.closed.fetch_max(label, Ordering::AcqRel);
             move_waiting(&writer.store, group, label, from)
+        }
+        Step::Reopen { label } => {
+            writer.emptying.remove(&label);
+            Ok(Progress::default())
         }
         Step::Bury { label, from } => bury(&writer.store, group, label, from),
         Step::Replayed { label, from } => remove_replayed(&writer.store, group, label, from),
-        Step::Drop { label } => drop_day(&writer.store, label),
+        Step::Drop { label } => {
+            let done = drop_day(&writer.store, label)?;
+            writer.emptying.remove(&label);
+            Ok(done)
+        }
         Step::Sweep { from } => sweep(&writer.store, group, from),
         Step::Marks { now } => {
             writer.seen.expunge(now, writer.store.days.oldest().unwrap_or(u32::MAX))?;

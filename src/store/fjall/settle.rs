@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::days::{Day, KEPT, index};
+use super::days::{Day, index};
 use super::lines::{Change, lock};
 use super::record::{self, StoredDelivery};
 use super::survived;
@@ -43,7 +43,7 @@ type Part = (Vec<(u64, Entry)>, Option<u64>);
 impl Writer {
     /// Whether that event belongs to a day that retention is dropping: as good as gone. What already waits of it has moved to the kept day, or will.
     fn is_closed(&self, sequence: u64) -> bool {
-        self.store.days.of(sequence).is_some_and(|day| day.label != KEPT && day.label <= self.closed)
+        self.store.days.of(sequence).is_some_and(|day| self.emptying.contains(&day.label))
     }
 
     fn put(group: &mut Group, day: &Day, stored: &StoredDelivery) {
@@ -57,7 +57,7 @@ impl Writer {
         }
         let sequence = claimed.event_sequence;
         // Only what retention is at has two homes.
-        let home = match self.store.days.of(sequence).filter(|day| day.label > self.closed) {
+        let home = match self.store.days.of(sequence).filter(|day| day.label > self.store.closed()) {
             Some(day) => Some(day),
             None => self.store.days.home(sequence)?,
         };
@@ -229,7 +229,7 @@ impl Writer {
     pub fn retry(&mut self, group: &mut Group, id: DeliveryId, now: Timestamp) -> Result<Option<Delivery>, Hindrance> {
         let Some((day, mut stored)) = self.store.delivery_of(id)? else { return Ok(None) };
         let (subscription, sequence) = (stored.delivery.subscription.clone(), stored.delivery.event_sequence);
-        let home_goes = day.label != KEPT && day.label <= self.closed;
+        let home_goes = self.emptying.contains(&day.label);
         if self.store.lines.is_retired(&subscription) || home_goes || self.is_closed(sequence) || self.store.days.event(sequence)?.is_none()
         {
             return Ok(None);
@@ -285,21 +285,39 @@ impl Writer {
     }
 
     /// Takes out a waiting delivery whose event or record is gone.
-    pub fn forget(&mut self, group: &mut Group, subscription: &str, sequence: u64) -> Result<(), Hindrance> {
+    pub fn forget(&mut self, group: &mut Group, subscription: &str, sequence: u64, id: DeliveryId) -> Result<(), Hindrance> {
         if !group.touch(subscription, sequence) {
             return Err(Hindrance::Conflict);
         }
         let Some(entry) = self.store.entry(subscription, sequence)? else { return Ok(()) };
+        // Another one may have been begun since it was looked for.
+        if entry.id != id {
+            return Ok(());
+        }
         Ok(self.cancel_one(group, subscription, sequence, &entry)?)
     }
 
     /// Makes a waiting delivery a dead letter because it, or its event, cannot be read. What is not known of it any more is left open.
-    pub fn spoilt(&mut self, group: &mut Group, subscription: &str, sequence: u64, now: Timestamp) -> Result<(), Hindrance> {
+    pub fn spoilt(
+        &mut self,
+        group: &mut Group,
+        subscription: &str,
+        sequence: u64,
+        id: DeliveryId,
+        now: Timestamp,
+    ) -> Result<(), Hindrance> {
         if !group.touch(subscription, sequence) {
             return Err(Hindrance::Conflict);
         }
         let Some(entry) = self.store.entry(subscription, sequence)? else { return Ok(()) };
-        let on_record = if entry.recorded { self.store.days.delivery(entry.id).ok().flatten() } else { None };
+        // Another one may have been begun since it was looked for.
+        if entry.id != id {
+            return Ok(());
+        }
+        let on_record = match entry.recorded {
+            true => survived(self.store.days.delivery(id), format_args!("delivery {id}"))?.flatten(),
+            false => None,
+        };
         let nameless = || {
             let delivery = Delivery {
                 id: entry.id,

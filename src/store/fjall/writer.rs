@@ -3,7 +3,7 @@
 //! Being alone, it reads before it writes without locks: whether a message was seen, where a delivery stands, how much waits. Jobs of one group
 //! that touch the same delivery end up in two batches, so each sees what the one before it did.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use super::postings::Postings;
 use super::record;
 use super::records::{self, Swap, Touched};
 use super::seen::Seen;
-use super::{Store, meta, reseal, retention, survived};
+use super::{Store, damaged, meta, reseal, retention, survived};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::{Delivery, DeliveryId, Ended};
 use crate::inbox::fact::Fact;
@@ -74,9 +74,9 @@ pub enum Job {
     /// Cancels some deliveries from that sequence on; answers how many and where to go on.
     Cancel { subscription: String, from: u64, answer: Answer<(u64, Option<u64>)> },
     /// Takes out a waiting delivery whose event or record is gone.
-    Forget { subscription: String, sequence: u64 },
+    Forget { subscription: String, sequence: u64, id: DeliveryId },
     /// Makes a waiting delivery that cannot be read a dead letter.
-    Spoilt { subscription: String, sequence: u64, now: Timestamp, answer: Answer<()> },
+    Spoilt { subscription: String, sequence: u64, id: DeliveryId, now: Timestamp, answer: Answer<()> },
     /// Builds the order keys of a subscription from that sequence on; answers where to go on.
     Order { subscription: String, from: u64, answer: Answer<Option<u64>> },
     /// Writes as told.
@@ -185,8 +185,8 @@ impl Group {
 pub enum Hindrance {
     /// It touches what the batch touches: commit first, then try again.
     Conflict,
-    /// What it must read cannot be read: it alone fails.
-    Damaged(fjall::Error),
+    /// What it must read cannot be read, now or ever: it alone fails.
+    Unread(fjall::Error),
     /// The store cannot write: that is final.
     Store(fjall::Error),
 }
@@ -196,7 +196,7 @@ impl From<fjall::Error> for Hindrance {
     fn from(error: fjall::Error) -> Self {
         match error {
             fjall::Error::Poisoned => Self::Store(error),
-            error => Self::Damaged(error),
+            error => Self::Unread(error),
         }
     }
 }
@@ -206,9 +206,10 @@ fn staged<T>(done: Result<T, Hindrance>) -> fjall::Result<Option<Result<T, LogEr
     match done {
         Ok(done) => Ok(Some(Ok(done))),
         Err(Hindrance::Conflict) => Ok(None),
-        Err(Hindrance::Damaged(error)) => {
-            tracing::error!(%error, "damage: what was asked of the log cannot be done, because something of it cannot be read");
-            Ok(Some(Err(LogError::Damaged(error.to_string()))))
+        Err(Hindrance::Unread(error)) => {
+            let error = damaged(error);
+            tracing::error!(%error, "what was asked of the log cannot be done, because something of it cannot be read");
+            Ok(Some(Err(error)))
         }
         Err(Hindrance::Store(error)) => Err(error),
     }
@@ -223,8 +224,8 @@ pub struct Writer {
     pub sequence: u64,
     /// The newest time of receipt so far.
     pub newest_receipt: Timestamp,
-    /// Days up to this one are being dropped: nothing new is written into them.
-    pub closed: u32,
+    /// Days that are being emptied: nothing new is enqueued of them. One that is kept because of damage is none of them.
+    pub emptying: BTreeSet<u32>,
     /// Tells reads of the same moment apart.
     pub reads: u32,
 }
@@ -257,7 +258,7 @@ impl Writer {
             None => Timestamp::UNIX_EPOCH,
         };
         let found = Found::open(&store.records)?;
-        Ok(Self { store, seen, found, sequence, newest_receipt, closed: days::KEPT, reads: 0 })
+        Ok(Self { store, seen, found, sequence, newest_receipt, emptying: BTreeSet::new(), reads: 0 })
     }
 
     fn write(&mut self, jobs: Vec<Job>) -> fjall::Result<()> {
@@ -318,15 +319,17 @@ impl Writer {
                 Some(done) => group.answer(answer, done),
                 None => return Ok(Some(Job::Cancel { subscription, from, answer })),
             },
-            Job::Forget { subscription, sequence } => {
-                if staged(self.forget(group, &subscription, sequence))?.is_none() {
-                    return Ok(Some(Job::Forget { subscription, sequence }));
+            Job::Forget { subscription, sequence, id } => {
+                if staged(self.forget(group, &subscription, sequence, id))?.is_none() {
+                    return Ok(Some(Job::Forget { subscription, sequence, id }));
                 }
             }
-            Job::Spoilt { subscription, sequence, now, answer } => match staged(self.spoilt(group, &subscription, sequence, now))? {
-                Some(done) => group.answer(answer, done),
-                None => return Ok(Some(Job::Spoilt { subscription, sequence, now, answer })),
-            },
+            Job::Spoilt { subscription, sequence, id, now, answer } => {
+                match staged(self.spoilt(group, &subscription, sequence, id, now))? {
+                    Some(done) => group.answer(answer, done),
+                    None => return Ok(Some(Job::Spoilt { subscription, sequence, id, now, answer })),
+                }
+            }
             Job::Order { subscription, from, answer } => {
                 if let Some(next) = staged(self.order(group, &subscription, from))? {
                     group.answer(answer, next);

@@ -191,3 +191,29 @@ async fn streams_end_when_the_service_stops() {
     assert_eq!(reader.message().await, None);
     assert!(began.elapsed() < Duration::from_secs(10), "an open stream holds nobody up");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_last_event_id_whose_place_cannot_be_read_is_resumed_from_its_time_or_from_now() {
+    let mut world = World::new().await;
+    failed_audit(&world, "douyin", "first").await;
+    let first = items(&get(&world, "/v1/events?type=audit.*").await)[0]["id"].as_str().unwrap().to_owned();
+    failed_audit(&world, "douyin", "second").await;
+    for (kind, is_resumed) in [("seen.", true), ("index.", false)] {
+        world.down().await;
+        let log = world.store().join("log");
+        let names: Vec<String> = {
+            let db = fjall::Database::builder(&log).open().unwrap();
+            db.list_keyspace_names().iter().map(ToString::to_string).filter(|name| name.starts_with(kind) && name != "index.0").collect()
+        };
+        names.iter().for_each(|name| crate::log::damage::rot_in(&log, name, 120));
+        world.up().await;
+        let mut reader = Reader::open(&world, "?type=audit.*", Some(&first)).await;
+        if is_resumed {
+            while reader.event().await.1["data"]["reason"] != "second" {}
+        } else {
+            let gap = reader.message().await.unwrap();
+            assert!(gap.starts_with("event: gap\n") && gap.contains("\"reason\":\"damaged\""), "{gap}");
+        }
+        drop(reader);
+    }
+}

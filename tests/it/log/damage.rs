@@ -12,7 +12,7 @@ use yizhan::fanout::Outbox;
 use yizhan::fanout::delivery::{DeliveryFilter, Lane, Status};
 use yizhan::inbox::log::Rejected;
 use yizhan::inbox::{EventFilter, EventLog, LogError, Rejections};
-use yizhan::store::fjall::FjallLog;
+use yizhan::store::fjall::{FjallLog, is_damage};
 
 use super::world::{Ports, World, arrival, key, keys};
 
@@ -40,8 +40,13 @@ fn spoil(world: &World, keyspace: &str, key: &[u8]) {
 
 /// Writes a keyspace out to its tables and flips bits in each, from that byte on.
 fn rot(world: &World, keyspace: &str, at: u64) {
+    rot_in(&world.folder.path().join("log"), keyspace, at);
+}
+
+/// The same in the log of that folder.
+pub fn rot_in(log: &Path, keyspace: &str, at: u64) {
     let tables = {
-        let db = Database::builder(world.folder.path().join("log")).open().unwrap();
+        let db = Database::builder(log).open().unwrap();
         let keyspace = db.keyspace(keyspace, Default::default).unwrap();
         keyspace.rotate_memtable_and_wait().unwrap();
         keyspace.path().to_path_buf().join("tables")
@@ -235,9 +240,14 @@ async fn retention_keeps_a_day_of_which_something_that_waits_cannot_be_read_and_
 
     let (log, ports) = opened(&world);
     works(&ports, "today").await;
+    let readable = log.following(0, 1).await.unwrap().events.remove(0);
     for round in 0..2 {
         let expunged = log.expunge(ports.now() - SignedDuration::from_hours(24 * 30)).await.unwrap();
         assert_eq!(expunged.events, if round == 0 { 10 } else { 0 }, "the second day goes");
+        assert_eq!(log.whole_from(), 61, "a reader of the day that is kept is told that the second one is missing");
+        let again = log.enqueue(&[readable.id], "third", None, ports.now()).await.unwrap();
+        assert_eq!(again.len(), 1, "round {round}: what can be read is sent again");
+        assert!(log.retry(again[0], ports.now()).await.unwrap().is_some(), "round {round}");
         works(&ports, &format!("after round {round}")).await;
     }
     assert!(log.failed().borrow().is_none());
@@ -267,6 +277,38 @@ async fn retention_removes_a_day_whose_deliveries_cannot_be_counted() {
     let delivered = DeliveryFilter { status: Some(Status::Delivered), ..DeliveryFilter::default() };
     assert!(log.deliveries(&delivered, None, 9).await.unwrap().items.is_empty());
     assert!(ports.claim("bot", Lane::Retry, 9, false).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_retirement_ends_though_what_waits_under_the_name_is_damaged() {
+    let world = World::new();
+    let (log, ports) = opened(&world);
+    stored(&ports, 0, 400, &["bot"]).await;
+    log.retire("bot", ports.now()).await.unwrap();
+    drop((log, ports));
+    rot(&world, "waiting", 6000);
+    let (log, ports) = opened(&world);
+    assert!(matches!(log.cancel_all("bot").await, Err(LogError::Damaged(_))));
+    log.reinstate("bot").await.unwrap();
+    assert!(log.names().await.unwrap().iter().all(|known| known.retired_at.is_none()));
+    works(&ports, "new").await;
+}
+
+#[test]
+fn only_what_no_second_try_mends_is_damage() {
+    use std::io::{Error, ErrorKind};
+    let io = |error: Error| [fjall::Error::Storage(fjall::LsmError::Io(Error::from(error.kind()))), fjall::Error::Io(error)];
+    for kind in [ErrorKind::UnexpectedEof, ErrorKind::InvalidData, ErrorKind::NotFound] {
+        assert!(io(Error::from(kind)).iter().all(is_damage), "{kind}");
+    }
+    // EIO, ENOMEM, ENFILE, EMFILE.
+    for number in [5, 12, 23, 24] {
+        let error = Error::from_raw_os_error(number);
+        assert!(!io(error).iter().any(is_damage), "{number}");
+    }
+    assert!(is_damage(&fjall::Error::Storage(fjall::LsmError::InvalidTrailer)));
+    assert!(is_damage(&fjall::Error::Storage(fjall::LsmError::Unrecoverable)));
+    assert!(!is_damage(&fjall::Error::Poisoned));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 mod archive;
 mod backup;
 mod committer;
-mod damage;
+pub mod damage;
 mod facts;
 mod followers;
 mod inbox;
