@@ -7,7 +7,7 @@ use super::lines::lock;
 use super::record;
 use super::survived;
 use super::waiting::{self, Entry};
-use super::writer::{Group, Incoming, Writer};
+use super::writer::{Group, Hindrance, Incoming, Writer};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::Lane;
 use crate::inbox::Accepted;
@@ -29,8 +29,8 @@ impl Writer {
     }
 
     /// Stores an event, unless its message was stored or its fact was told before.
-    pub fn accept(&mut self, group: &mut Group, incoming: Incoming) -> fjall::Result<Accepted> {
-        let day = self.day(incoming.received_at)?;
+    pub fn accept(&mut self, group: &mut Group, incoming: Incoming) -> Result<Accepted, Hindrance> {
+        let day = self.day(incoming.received_at).map_err(Hindrance::Store)?;
         // By its own time: a clock that was ahead for a while has left a day in the future, seen from which all that is remembered is too old.
         let seen_from = days::label(incoming.received_at).min(day.label);
         // Where damage leaves a doubt, it is new: told twice is better than not told.
@@ -43,7 +43,7 @@ impl Writer {
             && let Some(told_by) = survived(self.tell(group, &fact, &incoming.component), "which facts were told before")?.flatten()
         {
             // The vendor's own retries of this message are seen by its mark from now on.
-            let marks = self.seen.of(day.label)?;
+            let marks = self.seen.of(day.label).map_err(Hindrance::Store)?;
             group.marks.insert(incoming.mark);
             group.batch.insert(&marks, incoming.mark, told_by.to_be_bytes());
             return Ok(Accepted::Seen);
@@ -52,7 +52,7 @@ impl Writer {
         let sequence = self.sequence;
         let number = sequence.to_be_bytes();
         let batch = &mut group.batch;
-        let marks = self.seen.of(day.label)?;
+        let marks = self.seen.of(day.label).map_err(Hindrance::Store)?;
         group.marks.insert(incoming.mark);
         batch.insert(&marks, incoming.mark, number);
         batch.insert(&day.events, number, incoming.value);

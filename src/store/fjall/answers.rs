@@ -5,18 +5,24 @@ use std::thread::ThreadId;
 
 use tokio::sync::oneshot;
 
-use crate::inbox::Accepted;
+use crate::inbox::{Accepted, LogError};
 
 /// Who waits for an answer.
 pub struct Asker {
     thread: ThreadId,
-    to: oneshot::Sender<Answer>,
+    to: oneshot::Sender<Result<Answer, LogError>>,
 }
 
 impl Asker {
     /// Somebody on this thread.
-    pub fn here(to: oneshot::Sender<Answer>) -> Self {
+    pub fn here(to: oneshot::Sender<Result<Answer, LogError>>) -> Self {
         Self { thread: std::thread::current().id(), to }
+    }
+
+    /// Answers that nothing was stored, and why.
+    pub fn refuse(self, why: LogError) {
+        // If it is gone, the platform sends again.
+        let _ = self.to.send(Err(why));
     }
 }
 
@@ -31,7 +37,7 @@ impl Drop for Answer {
     fn drop(&mut self) {
         for (asker, accepted) in std::mem::take(&mut self.others) {
             // The platform may have hung up: it will send again and be told that it was seen.
-            let _ = asker.to.send(Self { accepted, others: Vec::new() });
+            let _ = asker.to.send(Ok(Self { accepted, others: Vec::new() }));
         }
     }
 }
@@ -47,6 +53,6 @@ pub fn send(all: Vec<(Asker, Accepted)>) {
     }
     for (first, answer) in threads {
         // If it is gone, the answer comes back and the others have theirs from here.
-        let _ = first.to.send(answer);
+        let _ = first.to.send(Ok(answer));
     }
 }

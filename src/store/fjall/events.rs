@@ -38,7 +38,7 @@ const SEALED: &str = "event";
 impl EventLog for FjallLog {
     async fn accept(&self, arrival: Arrival) -> Result<Accepted, LogError> {
         let incoming = Box::new(self.store.prepare(arrival)?);
-        let answer = self.committer.ask_now(|answer| Job::Accept(incoming, Asker::here(answer))).await?;
+        let answer = self.committer.ask_now(|answer| Job::Accept(incoming, Asker::here(answer))).await??;
         Ok(answer.accepted)
     }
 

@@ -9,7 +9,7 @@ use fjall::{Keyspace, Readable};
 use super::days::{self, Day, KEPT, index};
 use super::record;
 use super::waiting::{self, Entry};
-use super::writer::{Group, Job, Writer};
+use super::writer::{Group, Hindrance, Job, Writer};
 use super::{FjallLog, Store, aside, damaged, survived, unread};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::{DeliveryId, Status};
@@ -87,7 +87,14 @@ impl FjallLog {
             if day.label == KEPT || day.label >= today || days::end(day.label) > before {
                 continue;
             }
-            let moved = self.carry_out(Step::Move { label: day.label, from: vec![waiting::WAITING] }).await?;
+            let moved = match self.carry_out(Step::Move { label: day.label, from: vec![waiting::WAITING] }).await {
+                Err(LogError::Unread(error)) => {
+                    tracing::error!(day = days::end(day.label).to_string(), error, "a day that is over is kept until it can be read");
+                    self.carry_out(Step::Reopen { label: day.label }).await?;
+                    continue;
+                }
+                moved => moved?,
+            };
             if moved.damaged > 0 {
                 // What a person may still save is not thrown away; it is looked at again each time.
                 tracing::error!(
@@ -139,7 +146,7 @@ impl FjallLog {
     async fn carry_out(&self, step: Step) -> Result<Progress, LogError> {
         let (mut done, mut next) = (Progress::default(), Some(step));
         while let Some(step) = next {
-            let progress = self.committer.ask(|answer| Job::Retention(step, answer)).await?;
+            let progress = self.committer.ask(|answer| Job::Retention(step, answer)).await??;
             done.events += progress.events;
             done.deliveries += progress.deliveries;
             done.damaged += progress.damaged;
@@ -162,27 +169,27 @@ impl Store {
 }
 
 /// Carries out one step in a batch of its own.
-pub fn carry_out(writer: &mut Writer, group: &mut Group, step: Step) -> fjall::Result<Progress> {
+pub fn carry_out(writer: &mut Writer, group: &mut Group, step: Step) -> Result<Progress, Hindrance> {
     match step {
         Step::Move { label, from } => {
             writer.emptying.insert(label);
             writer.store.closed.fetch_max(label, Ordering::AcqRel);
-            move_waiting(&writer.store, group, label, from)
+            Ok(move_waiting(&writer.store, group, label, from)?)
         }
         Step::Reopen { label } => {
             writer.emptying.remove(&label);
             Ok(Progress::default())
         }
-        Step::Bury { label, from } => bury(&writer.store, group, label, from),
-        Step::Replayed { label, from } => remove_replayed(&writer.store, group, label, from),
+        Step::Bury { label, from } => Ok(bury(&writer.store, group, label, from)?),
+        Step::Replayed { label, from } => Ok(remove_replayed(&writer.store, group, label, from)?),
         Step::Drop { label } => {
-            let done = drop_day(&writer.store, label)?;
+            let done = drop_day(&writer.store, label).map_err(Hindrance::Store)?;
             writer.emptying.remove(&label);
             Ok(done)
         }
-        Step::Sweep { from } => sweep(&writer.store, group, from),
+        Step::Sweep { from } => Ok(sweep(&writer.store, group, from)?),
         Step::Marks { now } => {
-            writer.seen.expunge(now, writer.store.days.oldest().unwrap_or(u32::MAX))?;
+            writer.seen.expunge(now, writer.store.days.oldest().unwrap_or(u32::MAX)).map_err(Hindrance::Store)?;
             Ok(Progress::default())
         }
     }

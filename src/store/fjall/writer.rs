@@ -86,7 +86,7 @@ pub enum Job {
     /// Appends to the read audit.
     Reads(Vec<Read>, oneshot::Sender<()>),
     /// One step of retention, alone.
-    Retention(retention::Step, oneshot::Sender<retention::Progress>),
+    Retention(retention::Step, Answer<retention::Progress>),
     /// One step of sealing again, alone.
     Reseal(reseal::Place, Answer<reseal::Resealed>),
     /// Every keyspace by name, and one moment of all of them: asked here, where none is dropped meanwhile.
@@ -285,10 +285,12 @@ impl Writer {
         match job {
             // What was found is held against what pushes told, those of this batch too.
             Job::Accept(incoming, answer) if group.tells && incoming.was_found() => return Ok(Some(Job::Accept(incoming, answer))),
-            Job::Accept(incoming, answer) => {
-                let accepted = self.accept(group, *incoming)?;
-                group.after.accepted.push((answer, accepted));
-            }
+            Job::Accept(incoming, answer) => match self.accept(group, *incoming) {
+                Ok(accepted) => group.after.accepted.push((answer, accepted)),
+                Err(Hindrance::Conflict) => {}
+                Err(Hindrance::Unread(error)) => answer.refuse(damaged(error)),
+                Err(Hindrance::Store(error)) => return Err(error),
+            },
             Job::Settle { ended, mut from, answer } => {
                 while let Some(one) = ended.get(from) {
                     // One whose record cannot be read is not settled; the others are.
@@ -336,8 +338,9 @@ impl Writer {
                 }
             }
             Job::Retention(step, answer) => {
-                let done = retention::carry_out(self, group, step)?;
-                group.answer(answer, done);
+                if let Some(done) = staged(retention::carry_out(self, group, step))? {
+                    group.answer(answer, done);
+                }
             }
             Job::Reseal(place, answer) => {
                 if let Some(done) = staged(reseal::carry_out(&self.store, group, place))? {
