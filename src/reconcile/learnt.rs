@@ -34,21 +34,25 @@ impl Reconcile {
         let Ok(mut untold) = self.vault.untold(component) else { return };
         loop {
             let Ok(authorizers) = untold.wait_for(|untold| !untold.is_empty()).await.map(|untold| untold.clone()) else { return };
+            // What was found while something else was told is told at once.
+            let mut is_all_told = true;
             for authorizer in authorizers {
-                if let Err(error) = self.tell(corner, &authorizer).await {
+                is_all_told &= self.tell(corner, &authorizer).await.unwrap_or_else(|error| {
                     tracing::warn!(component, authorizer, %error, "what was found of a grant could not be told; it is tried again");
-                }
+                    false
+                });
             }
-            if !untold.borrow().is_empty() {
+            if !is_all_told {
                 let now = self.clock.now();
                 self.clock.sleep_until(now.checked_add(PAUSE).unwrap_or(now)).await;
             }
         }
     }
 
-    async fn tell(&self, corner: &Corner, authorizer: &str) -> Result<(), Untold> {
+    /// Whether there was something to tell by now.
+    async fn tell(&self, corner: &Corner, authorizer: &str) -> Result<bool, Untold> {
         let component = corner.component.name();
-        let Some(found) = self.vault.found(component, authorizer).await? else { return Ok(()) };
+        let Some(found) = self.vault.found(component, authorizer).await? else { return Ok(false) };
         let kind = match found.what {
             Standing::Gone => EventType::AuthorizationRevoked,
             Standing::Back => EventType::AuthorizationGranted,
@@ -57,6 +61,7 @@ impl Reconcile {
         self.inbox
             .derive(corner.component.as_ref(), Finding { authorizer, kind, data: Map::new(), asked: ASKED, vendor, at, since })
             .await?;
-        Ok(self.vault.told(component, authorizer, &found).await?)
+        self.vault.told(component, authorizer, &found).await?;
+        Ok(true)
     }
 }

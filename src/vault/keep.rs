@@ -107,14 +107,16 @@ impl Chamber {
         if let Some(permissions) = &tokens.permissions {
             record.permissions.clone_from(permissions);
         }
+        // A vendor may push the code that a recovery asks for, and that push makes the authorizer pending meanwhile.
+        let was_gone = record.found.as_ref().filter(|found| found.what == Standing::Gone).map(|found| found.at);
         match (how, record.state) {
             (How::Granted { .. }, _) => record.overtaken(),
             // Told whether or not its end was: that may be in the log already, and not yet known here to be.
-            (How::Recovered, AuthorizerState::Revoked) => {
+            (How::Recovered, state) if state == AuthorizerState::Revoked || (state == AuthorizerState::Pending && was_gone.is_some()) => {
                 // The event of its end, should it come back only now, ends nothing that is newer.
                 record.granted_at = record.granted_at.max(Some(at));
                 let vendor = serde_json::json!({"recovered": true});
-                record.found = Some(FoundRecord { what: Standing::Back, at, since: record.revoked_at, vendor, told: false });
+                record.found = Some(FoundRecord { what: Standing::Back, at, since: record.revoked_at.or(was_gone), vendor, told: false });
             }
             _ => {}
         }
