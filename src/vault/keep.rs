@@ -222,33 +222,22 @@ impl Chamber {
     }
 
     /// The same error, to be tried again later where it says that a grant is gone which is so young that the vendor may not know of it yet
-    /// (see [`LAG`]). `code_of` is the time of the grant whose code was answered so, `asked_at` when the vendor was asked.
-    pub async fn unless_young(
-        &self,
-        app_id: &str,
-        code_of: Option<Timestamp>,
-        asked_at: Timestamp,
-        error: ApiError,
-    ) -> Result<ApiError, VaultError> {
+    /// (see [`LAG`]). One that it has given tokens for it knows: what counts is codes that wait, and `code_of`, the time of the grant whose code
+    /// was answered so. `asked_at` is when the vendor was asked.
+    pub fn unless_young(&self, app_id: &str, code_of: Option<Timestamp>, asked_at: Timestamp, error: ApiError) -> ApiError {
         if error.class != Class::GrantGone {
-            return Ok(error);
-        }
-        let (_, known) = self.authorizer_record(app_id).await?;
-        // One that was given up is not given up again.
-        if code_of.is_none() && known.as_ref().is_some_and(|known| known.state == AuthorizerState::Revoked) {
-            return Ok(error);
+            return error;
         }
         let waiting = locked(&self.codes)
             .values()
             .filter(|code| code.app_id.as_deref() == Some(app_id) && code.origin != Origin::Recovery)
             .map(|code| code.granted_at)
             .max();
-        let newest = known.and_then(|known| known.granted_at).max(waiting).max(code_of);
-        if newest.is_none_or(|at| later(at, LAG) <= asked_at) {
-            return Ok(error);
+        if waiting.max(code_of).is_none_or(|at| later(at, LAG) <= asked_at) {
+            return error;
         }
         tracing::warn!(component = self.name, authorizer = app_id, %error, "the vendor does not know a grant of these minutes yet");
-        Ok(ApiError { class: Class::Retry, ..error })
+        ApiError { class: Class::Retry, ..error }
     }
 
     /// The vendor, asked at `at`, says that the grant no longer stands: `code_of` is the time of the grant whose code was answered so. What to
