@@ -117,9 +117,9 @@ fn plain(request: &RequestHead) -> Option<(&str, Option<&str>)> {
     }
     let whose = request.uri.path().strip_prefix("/v1/components/")?.strip_suffix("/token")?;
     let mut parts = whose.split('/');
-    let plain = |part: &&str| !part.is_empty() && !part.contains('%');
-    let component = parts.next().filter(plain)?;
-    match (parts.next(), parts.next().filter(plain), parts.next()) {
+    let is_plain = |part: &&str| !part.is_empty() && !part.contains('%');
+    let component = parts.next().filter(is_plain)?;
+    match (parts.next(), parts.next().filter(is_plain), parts.next()) {
         (None, ..) => Some((component, None)),
         (Some("authorizers"), Some(authorizer), None) => Some((component, Some(authorizer))),
         _ => None,

@@ -121,7 +121,7 @@ pub async fn refresh(
     query.finish()?;
     members.finish()?;
     let served = face.app.vault.refresh(&asked.component, &asked.key).await?;
-    tracing::info!(component = asked.component, authorizer = authorizer_of(&asked.key), key = caller.name(), "token renewed on request");
+    tracing::info!(component = asked.component, authorizer = asked.key.authorizer(), key = caller.name(), "token renewed on request");
     hand_out(&face, caller.reader(), "token.refresh", asked.whose(), &served, None)
 }
 
@@ -177,7 +177,7 @@ fn hand_out(
     served: &Served,
     held: Option<&HeaderValue>,
 ) -> Result<HttpResponse, Problem> {
-    let authorizer = authorizer_of(key);
+    let authorizer = key.authorizer();
     note(face, reader, action, (component, authorizer), served.generation);
     let tag = entity_tag(served.generation, component, key);
     let is_held = held.and_then(|value| value.to_str().ok()).is_some_and(|held| names(held, &tag));
@@ -203,21 +203,10 @@ fn hand_out(
     Ok(answer.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json"))).body(body))
 }
 
-/// The authorizer, where it is one's token.
-fn authorizer_of(key: &TokenKey) -> Option<&str> {
-    match key {
-        TokenKey::Component(_) => None,
-        TokenKey::Authorizer { app_id, .. } => Some(app_id),
-    }
-}
-
 /// `"17-…"`: the generation, and a mark of whose token it is. Never anything of the token.
 fn entity_tag(generation: u64, component: &str, key: &TokenKey) -> String {
-    let (app_id, family) = match key {
-        TokenKey::Component(family) => ("", family),
-        TokenKey::Authorizer { app_id, family } => (app_id.as_str(), family),
-    };
-    let family = match family {
+    let app_id = key.authorizer().unwrap_or_default();
+    let family = match key.family() {
         Family::Current => "current",
         Family::V1 => "v1",
     };

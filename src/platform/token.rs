@@ -41,6 +41,15 @@ impl TokenKey {
             Self::Component(family) | Self::Authorizer { family, .. } => *family,
         }
     }
+
+    /// The authorizer's app id; `None` for the component's own.
+    #[must_use]
+    pub fn authorizer(&self) -> Option<&str> {
+        match self {
+            Self::Component(_) => None,
+            Self::Authorizer { app_id, .. } => Some(app_id),
+        }
+    }
 }
 
 /// An access token.

@@ -66,7 +66,7 @@ impl Chamber {
 
     /// A token with at least `min_ttl` left, if it can be had; else the one held, as long as that is valid.
     pub async fn ensure(self: &Arc<Self>, key: &TokenKey, min_ttl: Duration) -> Result<Served, VaultError> {
-        let (family, app_id) = names(key);
+        let (family, app_id) = (key.family(), key.authorizer().unwrap_or_default());
         let seen = match self.look(key, min_ttl) {
             Look::Good(served, aging) => {
                 if aging {
@@ -110,7 +110,7 @@ impl Chamber {
     }
 
     fn look(&self, key: &TokenKey, min_ttl: Duration) -> Look {
-        let (family, app_id) = names(key);
+        let (family, app_id) = (key.family(), key.authorizer().unwrap_or_default());
         let now = self.clock.now();
         let judge = |held: &Held| {
             if held.doubtful || !held.is_valid(now) || held.expires_at.is_some_and(|at| between(now, at) < needed(held, min_ttl)) {
@@ -138,7 +138,7 @@ impl Chamber {
 
     /// What is held and valid, however little is left.
     pub fn held(&self, key: &TokenKey) -> Option<Served> {
-        let (family, app_id) = names(key);
+        let (family, app_id) = (key.family(), key.authorizer().unwrap_or_default());
         let now = self.clock.now();
         if !app_id.is_empty() && self.state_of(app_id) != Some(AuthorizerState::Granted) {
             return None;
@@ -284,18 +284,9 @@ fn pending(app_id: &str) -> VaultError {
     ))
 }
 
-/// Family and app id, empty for the component's own.
-fn names(key: &TokenKey) -> (Family, &str) {
-    match key {
-        TokenKey::Component(family) => (*family, ""),
-        TokenKey::Authorizer { app_id, family } => (*family, app_id),
-    }
-}
-
 /// The slot of a key.
 pub(super) fn slot_of(key: &TokenKey) -> Slot {
-    let (family, app_id) = names(key);
-    let slot = Slot::authorizer(family, app_id);
+    let slot = Slot::authorizer(key.family(), key.authorizer().unwrap_or_default());
     debug_assert_eq!(&token_key(&slot), key, "an authorizer's app id is never empty");
     slot
 }
