@@ -28,6 +28,7 @@ mod former_stores;
 mod fuzz;
 mod hostile;
 mod http;
+mod image;
 mod journeys;
 mod kuaishou;
 mod layers;
