@@ -1,7 +1,6 @@
 //! `yizhan init`: a commented configuration file with fresh keys.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -11,6 +10,7 @@ use super::failure::{Failure, hinted};
 use super::keys::{ApiKey, random};
 use super::surroundings::Place;
 use super::terminal::Terminal;
+use super::whole_file::WholeFile;
 use crate::config::DEFAULTS;
 
 /// Write a commented configuration file with fresh keys.
@@ -73,21 +73,11 @@ fn filled(lines: &[(&str, &str, String)], api_key: &ApiKey) -> String {
 }
 
 fn write(file: &Path, text: &str, force: bool) -> anyhow::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    if force {
-        options.create(true).truncate(true);
-    } else {
-        options.create_new(true);
+    if !force && file.try_exists().unwrap_or(true) {
+        let hint = "name another file with --config, or say --force to lose the keys in this one";
+        return Err(hinted(format!("{} is there already", file.display()), hint).into());
     }
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut open = match options.open(file) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let hint = "name another file with --config, or say --force to lose the keys in this one";
-            return Err(hinted(format!("{} is there already", file.display()), hint).into());
-        }
-        opened => opened.with_context(|| format!("{} cannot be written", file.display()))?,
-    };
-    open.write_all(text.as_bytes()).and_then(|()| open.sync_all()).with_context(|| format!("{} cannot be written", file.display()))
+    let mut whole = WholeFile::create(file)?;
+    whole.write_all(text.as_bytes()).with_context(|| format!("{} cannot be written", file.display()))?;
+    whole.keep()
 }

@@ -50,8 +50,13 @@ fn init_writes_a_file_that_check_accepts() {
 fn only_its_owner_reads_what_init_wrote() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("yizhan.toml");
+    let mode = || fs::metadata(&file).unwrap().permissions().mode() & 0o777;
     run(folder.path(), &["init"]);
-    assert_eq!(fs::metadata(folder.path().join("yizhan.toml")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(mode(), 0o600);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    run(folder.path(), &["init", "--force"]);
+    assert_eq!(mode(), 0o600, "whoever was let in before does not read the new keys");
 }
 
 #[test]
