@@ -70,9 +70,8 @@ pub async fn change(
 pub async fn list(_: Caller<Read>, face: web::Data<Face>, component: web::Path<String>, mut query: Query) -> Result<HttpResponse, Problem> {
     face.component(&component)?;
     let tag = query.text("tag");
-    // The component is part of the cursor: one of another component is noticed.
-    let listing = Listing::<(String, Option<String>)>::read("attributes", query, (component.into_inner(), tag))?;
-    let (component, tag) = &listing.filter;
+    let listing = Listing::<Option<String>>::read(format!("attributes of {component}"), query, tag)?;
+    let (component, tag) = (component.as_str(), &listing.filter);
     let fetch = async |after: Option<&Position>, limit: usize| -> Result<_, LogError> {
         let mut items = face.app.attributes.page(component, after.map(|after| after.0.as_str()), limit.saturating_add(1)).await?;
         let more = items.len() > limit;

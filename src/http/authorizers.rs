@@ -93,9 +93,8 @@ struct InvitationBody {
 /// `GET /v1/components/{c}/authorizers`.
 pub async fn list(_: Caller<Read>, face: web::Data<Face>, component: web::Path<String>, query: Query) -> Result<HttpResponse, Problem> {
     face.component(&component)?;
-    // The component is part of the cursor: one of another component is noticed.
-    let listing = Listing::<String>::read("authorizers", query, component.into_inner())?;
-    let page = face.app.vault.authorizers(&listing.filter, listing.after.as_ref(), listing.limit).await?;
+    let listing = Listing::<()>::read(format!("authorizers of {component}"), query, ())?;
+    let page = face.app.vault.authorizers(&component, listing.after.as_ref(), listing.limit).await?;
     let mut items = Vec::with_capacity(page.items.len());
     for authorizer in page.items {
         let (authorizer, tokens) = match face.app.vault.authorizer(&authorizer.component, &authorizer.app_id).await {

@@ -1,5 +1,7 @@
 //! Lists: a limit, a cursor that carries its filters, and pages narrowed to what a key may see.
 
+use std::borrow::Cow;
+
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use base64::Engine;
@@ -30,8 +32,8 @@ const CHECK: usize = 6;
 /// What a caller asked of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing<F> {
-    /// Name of the list; a cursor of another one is refused.
-    list: &'static str,
+    /// Name of the list, with whose it is; a cursor of another one is refused.
+    list: Cow<'static, str>,
     /// The filters, the caller's or the cursor's.
     pub filter: F,
     /// Where the last page ended.
@@ -55,7 +57,8 @@ impl<F: Serialize + DeserializeOwned + Default + PartialEq> Listing<F> {
     ///
     /// # Errors
     /// `invalid-parameter`.
-    pub fn read(list: &'static str, mut query: Query, given: F) -> Result<Self, Problem> {
+    pub fn read(list: impl Into<Cow<'static, str>>, mut query: Query, given: F) -> Result<Self, Problem> {
+        let list = list.into();
         let limit = match query.number("limit") {
             Some(0) => {
                 query.refuse("limit", "must be at least 1");
@@ -143,7 +146,8 @@ fn decode<F: DeserializeOwned>(text: &str) -> Option<Cursor<F>> {
     serde_json::from_slice(json).ok()
 }
 
-/// Gathers a page of those items that `keep` wants from a store that cannot filter by it. `fetch` gives the store's pages.
+/// Gathers a page of those items that `keep` wants from a store that cannot filter by it. `fetch` gives the store's pages; one with fewer items than
+/// asked for and a place to go on from ends this one too.
 ///
 /// # Errors
 /// Those of `fetch` and `keep`.
@@ -158,15 +162,18 @@ pub async fn gather<T, E>(
     let mut looked_at = 0usize;
     loop {
         // Never more than still fit: a page can only be continued from where the store's own page ended.
-        let page = fetch(after.as_ref(), limit.saturating_sub(kept.len())).await?;
-        looked_at = looked_at.saturating_add(page.items.len().max(1));
+        let wanted = limit.saturating_sub(kept.len());
+        let page = fetch(after.as_ref(), wanted).await?;
+        looked_at = looked_at.saturating_add(page.items.len());
+        // The store has looked at as much as one page is worth: whoever wants more asks for the next.
+        let ended_early = page.items.len() < wanted;
         for item in page.items {
             if keep(&item).await? {
                 kept.push(item);
             }
         }
         after = page.next;
-        if after.is_none() || kept.len() >= limit || looked_at >= LOOKED_AT_MOST {
+        if after.is_none() || ended_early || kept.len() >= limit || looked_at >= LOOKED_AT_MOST {
             return Ok(Page { items: kept, next: after });
         }
     }

@@ -122,6 +122,14 @@ async fn a_table_of_merchants_is_filled_by_its_addresses() {
     assert_eq!((next["items"][0]["authorizer"].as_str(), next.get("next_cursor")), (Some("tt2"), None), "{next}");
     let (_, tagged) = world.get(&format!("{many}?tag=gold")).await;
     assert_eq!(tagged["items"].as_array().unwrap().len(), 1);
+    let items = json!({"mode": "merge", "items": [{"authorizer": "tt2", "tags": ["new"]}]});
+    ask(&world, KEY, Method::POST, many, items).await;
+    let (_, first) = world.get(&format!("{many}?tag=new&limit=1")).await;
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let (_, second) = world.get(&format!("{many}?cursor={cursor}")).await;
+    assert_eq!(second["items"][0]["authorizer"], "tt2", "the cursor carries the tag: {second}");
+    let (status, other) = world.get(&format!("/v1/components/baidu/attributes?cursor={cursor}")).await;
+    assert_eq!(status, 422, "a cursor of another component: {other}");
 
     let bad =
         json!({"mode": "x", "nope": 1, "items": [{"authorizer": "a b", "tags": 3}, {"authorizer": "tt1", "x": 1}, {"authorizer": "tt1"}]});

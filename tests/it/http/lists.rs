@@ -139,6 +139,18 @@ async fn a_page_of_rare_items_looks_at_a_bounded_number() {
     assert!(looked_at.get() <= 5_500, "{}", looked_at.get());
 }
 
+/// A store that looks at only so much for one page goes no further because nobody wants what it found.
+#[tokio::test]
+async fn a_page_that_the_store_ends_early_ends_there() {
+    let asked = Cell::new(0);
+    let fetch = async |_: Option<&Position>, _: usize| {
+        asked.set(asked.get() + 1);
+        Ok::<_, ()>(Page { items: Vec::<u32>::new(), next: Some(Position(asked.get().to_string())) })
+    };
+    let page = gather(50, None, fetch, async |_: &u32| Ok(true)).await.unwrap();
+    assert_eq!((asked.get(), page.items.len(), page.next), (1, 0, Some(Position("1".into()))));
+}
+
 #[test]
 fn what_is_in_memory_is_paged_by_name() {
     let names = || vec!["delta", "alpha", "charlie", "bravo"];
