@@ -240,12 +240,13 @@ pub(super) fn remote(request: &RequestHead, proxies: &[IpNet]) -> IpAddr {
     if !is_proxy(&remote) {
         return remote;
     }
-    let headers: Vec<&str> = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok()).collect();
-    for entry in headers.iter().rev().flat_map(|list| list.rsplit(',')) {
+    // Entry by entry: what the caller wrote need be no text, and must not take the proxy's word with it.
+    let headers: Vec<&[u8]> = request.headers().get_all("x-forwarded-for").map(HeaderValue::as_bytes).collect();
+    for entry in headers.iter().rev().flat_map(|list| list.rsplit(|byte| *byte == b',')) {
         if !is_proxy(&remote) {
             break;
         }
-        let Some(address) = address(entry.trim()) else { break };
+        let Some(address) = std::str::from_utf8(entry).ok().and_then(|entry| address(entry.trim())) else { break };
         remote = address;
     }
     remote

@@ -39,6 +39,22 @@ async fn behind_a_trusted_proxy_only_what_the_proxy_added_counts() {
     assert_eq!(guess(&world, KEY, Some("198.51.100.7")).await, 200);
 }
 
+/// A line of which the caller wrote a part that is no text still ends in the proxy's own word.
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_are_no_text_hide_nobody_behind_a_proxy() {
+    let world = World::new().await;
+    let guess = async |forwarded: &[u8]| {
+        let forwarded = reqwest::header::HeaderValue::from_bytes(forwarded).unwrap();
+        let request = world.client.get(format!("{}/v1/events", world.base)).bearer_auth("yzk_wrong").header("x-forwarded-for", forwarded);
+        request.send().await.unwrap().status().as_u16()
+    };
+    for _ in 0..20 {
+        assert_eq!(guess(b"\xff, 198.51.100.7").await, 401);
+    }
+    assert_eq!(guess(b"198.51.100.7").await, 429, "it was counted under the address that the proxy saw");
+    assert_eq!(guess(b"198.51.100.8").await, 401);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn guesses_are_counted_for_whoever_watches() {
     let world = World::with(Setting { server: String::from("trusted_proxies = []"), ..Setting::default() }).await;
