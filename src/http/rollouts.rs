@@ -10,18 +10,19 @@ use serde_json::{Map, Value, json};
 use super::body::moment;
 use super::caller::{Caller, Permission, Read, RolloutsWrite};
 use super::list::{self, Listing};
-use super::operations::{as_answer, idempotency_key, remembered, still_working, used_for_another, write};
+use super::operations::{idempotency_key, remembered, still_working, used_for_another, write};
 use super::parameters::{Members, Nothing, Query};
 use super::problem::Problem;
 use super::{Face, body};
 use crate::app::App;
+use crate::attributes::is_authorizer;
 use crate::clock::Timestamp;
 use crate::inbox::Position;
 use crate::operations::idempotency::{Answer, Begun, Slot, fingerprint};
 use crate::rollout::plan::Planned;
 use crate::rollout::record::{Choice, Item, Rollback, RolloutId, Spec, State};
 use crate::rollout::stage::{Goal, Stage};
-use crate::rollout::{Group, Progress, RolloutError, Rollouts};
+use crate::rollout::{Asked, Group, Progress, RolloutError};
 
 /// Authorizers that a list may name.
 const MOST_AUTHORIZERS: usize = 20_000;
@@ -122,7 +123,6 @@ pub async fn create(
 
 /// Makes the rollout, once for each key. `true`: this is the answer to an earlier request under the same key.
 async fn attend(app: &App, spec: Spec, slot: Option<(Slot, String)>) -> Result<(Answer, bool), Problem> {
-    let request = slot.as_ref().map(|(slot, _)| slot.as_str().to_owned());
     let ticket = match slot {
         None => None,
         Some((slot, request)) => match app.idempotency.begin(slot, request).await? {
@@ -132,27 +132,13 @@ async fn attend(app: &App, spec: Spec, slot: Option<(Slot, String)>) -> Result<(
             Begun::Another => return Err(used_for_another()),
         },
     };
-    // One that was made before a crash knows the request that made it.
-    let before = match (&ticket, &request) {
-        (Some(ticket), Some(request)) => app.rollouts.made_for(request).await?.filter(|rollout| rollout.created_at >= ticket.begun_at()),
-        _ => None,
-    };
-    let made = match before {
-        Some(rollout) => Ok(rollout),
-        None => app.rollouts.create(spec, request).await,
-    };
-    let answer = match made {
-        Ok(rollout) => {
-            let body = serde_json::to_vec(&describe(&app.rollouts.progress(rollout.id).await?)).map_err(Problem::internal)?;
-            let status = StatusCode::ACCEPTED.as_u16();
-            Ok(Answer { status, content_type: String::from("application/json"), file_name: None, body: Some(body) })
-        }
-        Err(error) => Err(Problem::from(error)),
-    };
+    let request = ticket.as_ref().map(|ticket| Asked { name: ticket.slot().as_str().to_owned(), since: ticket.begun_at() });
+    let answer = make(app, spec, request).await;
     if let Some(ticket) = ticket {
         let settled = match &answer {
             Ok(answer) => app.idempotency.answered(ticket, answer.clone()).await,
-            Err(problem) if problem.kind().status().is_server_error() => app.idempotency.answered(ticket, as_answer(problem)).await,
+            // The store's trouble, before the rollout was made or after: whoever repeats the request has it made, or hears of the one that was.
+            Err(problem) if problem.kind().status().is_server_error() => app.idempotency.interrupted(ticket).await,
             Err(_) => app.idempotency.released(ticket).await,
         };
         if let Err(error) = settled {
@@ -160,6 +146,13 @@ async fn attend(app: &App, spec: Spec, slot: Option<(Slot, String)>) -> Result<(
         }
     }
     answer.map(|answer| (answer, false))
+}
+
+async fn make(app: &App, spec: Spec, request: Option<Asked>) -> Result<Answer, Problem> {
+    let rollout = app.rollouts.create(spec, request).await?;
+    let body = serde_json::to_vec(&describe(&app.rollouts.progress(rollout.id).await?)).map_err(Problem::internal)?;
+    let status = StatusCode::ACCEPTED.as_u16();
+    Ok(Answer { status, content_type: String::from("application/json"), file_name: None, body: Some(body) })
 }
 
 /// `GET /v1/rollouts`.
@@ -191,11 +184,10 @@ pub async fn one(caller: Caller<Read>, face: web::Data<Face>, id: web::Path<Stri
 /// `GET /v1/rollouts/{id}/items`.
 pub async fn items(caller: Caller<Read>, face: web::Data<Face>, id: web::Path<String>, mut query: Query) -> Result<HttpResponse, Problem> {
     let stage = query.word::<Stage>("stage", &Stage::ALL.map(Stage::as_str).join(", "));
-    // The rollout is part of the cursor: one of another rollout is noticed.
-    let listing = Listing::<(String, Option<Stage>)>::read("rollout-items", query, (id.clone(), stage))?;
+    let listing = Listing::<Option<Stage>>::read(format!("items of {id}"), query, stage)?;
     let progress = find(&caller, &face, &id).await?;
     let mut items = face.app.rollouts.items(progress.rollout.id).await?;
-    items.retain(|item| listing.filter.1.is_none_or(|stage| item.stage == stage));
+    items.retain(|item| listing.filter.is_none_or(|stage| item.stage == stage));
     let page = list::slice(items, |item| item.authorizer.as_str(), listing.after.as_ref(), listing.limit);
     let version = &progress.rollout.spec.version;
     listing.answer(&page.items.iter().map(|item| item_body(item, version)).collect::<Vec<_>>(), page.next.as_ref())
@@ -208,7 +200,7 @@ pub async fn pause(
     id: web::Path<String>,
     _: Nothing,
 ) -> Result<HttpResponse, Problem> {
-    steer(&caller, &face, &id, async |rollouts, id| rollouts.pause(id).await).await
+    steer(&caller, &face, &id, |app, id| async move { app.rollouts.pause(id).await }).await
 }
 
 /// `POST /v1/rollouts/{id}/resume`.
@@ -218,7 +210,7 @@ pub async fn resume(
     id: web::Path<String>,
     _: Nothing,
 ) -> Result<HttpResponse, Problem> {
-    steer(&caller, &face, &id, async |rollouts, id| rollouts.resume(id).await).await
+    steer(&caller, &face, &id, |app, id| async move { app.rollouts.resume(id).await }).await
 }
 
 /// `POST /v1/rollouts/{id}/cancel`.
@@ -228,7 +220,7 @@ pub async fn cancel(
     id: web::Path<String>,
     _: Nothing,
 ) -> Result<HttpResponse, Problem> {
-    steer(&caller, &face, &id, async |rollouts, id| rollouts.cancel(id).await).await
+    steer(&caller, &face, &id, |app, id| async move { app.rollouts.cancel(id).await }).await
 }
 
 /// `POST /v1/rollouts/{id}/retry`.
@@ -238,7 +230,7 @@ pub async fn retry(
     id: web::Path<String>,
     _: Nothing,
 ) -> Result<HttpResponse, Problem> {
-    steer(&caller, &face, &id, async |rollouts, id| rollouts.retry(id).await.map(drop)).await
+    steer(&caller, &face, &id, |app, id| async move { app.rollouts.retry(id).await.map(drop) }).await
 }
 
 /// `POST /v1/rollouts/{id}/rollback`.
@@ -248,21 +240,24 @@ pub async fn rollback(
     id: web::Path<String>,
     _: Nothing,
 ) -> Result<HttpResponse, Problem> {
-    steer(&caller, &face, &id, async |rollouts, id| rollouts.roll_back(id).await.map(drop)).await
+    steer(&caller, &face, &id, |app, id| async move { app.rollouts.roll_back(id).await.map(drop) }).await
 }
 
 /// Does that to one, and shows how it stands then.
-async fn steer(
+async fn steer<F>(
     caller: &Caller<RolloutsWrite>,
     face: &Face,
     id: &str,
-    deed: impl AsyncFnOnce(&Rollouts, RolloutId) -> Result<(), RolloutError>,
-) -> Result<HttpResponse, Problem> {
-    let rollouts = &face.app.rollouts;
+    deed: impl FnOnce(Arc<App>, RolloutId) -> F,
+) -> Result<HttpResponse, Problem>
+where
+    F: Future<Output = Result<(), RolloutError>> + Send + 'static,
+{
     let found = find(caller, face, id).await?.rollout.id;
     tracing::info!(rollout = id, key = caller.name(), "rollout steered");
-    deed(rollouts, found).await?;
-    body::json(&describe(&rollouts.progress(found).await?))
+    // In a task of its own: a connection that is reset must not leave what was written without what follows in memory.
+    tokio::spawn(deed(Arc::clone(&face.app), found)).await.map_err(Problem::internal)??;
+    body::json(&describe(&face.app.rollouts.progress(found).await?))
 }
 
 /// One that the caller may see: one of a component beyond its key's is told no differently from one that is not there.
@@ -362,11 +357,15 @@ fn bounded(members: &mut Members, name: &str, least: u32, most: u32) -> Option<u
 fn choice(value: Value) -> Result<Choice, String> {
     const FORMS: &str = "is none of a list of app ids, \"all\", {\"tag\": …}, {\"version\": …}";
     let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned).ok_or_else(|| FORMS.to_owned());
+    let app_id = |(place, value): (usize, &Value)| match text(value)? {
+        app_id if is_authorizer(&app_id) => Ok(app_id),
+        _ => Err(format!("[{place}] is no app id: 1 to 128 characters, none of them white space")),
+    };
     match &value {
         Value::String(word) if word == "all" => Ok(Choice::All),
         Value::Array(items) if items.is_empty() => Err(String::from("is empty")),
         Value::Array(items) if items.len() > MOST_AUTHORIZERS => Err(format!("names more than {MOST_AUTHORIZERS}")),
-        Value::Array(items) => items.iter().map(text).collect::<Result<_, _>>().map(Choice::These),
+        Value::Array(items) => items.iter().enumerate().map(app_id).collect::<Result<_, _>>().map(Choice::These),
         Value::Object(members) if members.len() == 1 => match (members.get("tag"), members.get("version")) {
             (Some(tag), None) => text(tag).map(Choice::Tag),
             (None, Some(version)) => text(version).map(Choice::Version),

@@ -78,7 +78,7 @@ impl Answer {
 pub enum Stand {
     /// A process is at work on it.
     Working {
-        /// Which one; another one after a restart.
+        /// Which one; another one after a restart, and none (empty) after one has given it up.
         holder: String,
     },
     /// It was answered.
@@ -147,6 +147,12 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// Under what it is remembered.
+    #[must_use]
+    pub fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
     /// When the request first came.
     #[must_use]
     pub fn begun_at(&self) -> Timestamp {
@@ -203,6 +209,15 @@ impl Idempotency {
     /// The store's.
     pub async fn released(&self, ticket: Ticket) -> Result<(), ShelfError> {
         self.shelf.settle(&ticket.slot, None).await
+    }
+
+    /// Nobody knows how far it came, and nobody is at work on it any more: to whoever repeats it, it is [`Begun::Interrupted`].
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn interrupted(&self, ticket: Ticket) -> Result<(), ShelfError> {
+        let remembered = Remembered { request: ticket.request, stand: Stand::Working { holder: String::new() }, at: ticket.at };
+        self.shelf.settle(&ticket.slot, Some(remembered)).await
     }
 
     /// Takes over an interrupted request that may be carried out again. `false`: somebody else was quicker.

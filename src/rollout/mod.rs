@@ -40,7 +40,7 @@ use plan::Merchants;
 use record::{Rollout, RolloutId, Spec, State};
 use settle::Waits;
 use shelf::{Kept, RolloutLog};
-pub use steer::{Group, Progress};
+pub use steer::{Asked, Group, Progress};
 
 /// Settings of all rollouts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

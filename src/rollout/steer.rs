@@ -29,6 +29,15 @@ pub struct Group {
     pub until: Option<Timestamp>,
 }
 
+/// A request that may come again and makes one rollout.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Under what it is remembered, see [`Rollout::request`].
+    pub name: String,
+    /// When it first came: an older rollout of that name was made for another one, whose time was over.
+    pub since: Timestamp,
+}
+
 /// A rollout with how far it has come.
 #[derive(Debug, Clone)]
 pub struct Progress {
@@ -94,12 +103,17 @@ fn grouped(items: &[Item], which: impl Fn(&Item) -> bool) -> Vec<Group> {
 }
 
 impl Rollouts {
-    /// Makes a rollout and begins it. `request`: under what the request is remembered, see [`Rollout::request`].
+    /// Makes a rollout and begins it; gives the one that was made for that request already, if one was.
     ///
     /// # Errors
-    /// What is wrong with it, or the store's.
-    pub async fn create(&self, spec: Spec, request: Option<String>) -> Result<Rollout, RolloutError> {
+    /// What is wrong with it, or the store's: then it may have been made all the same, which the request tells when it comes again.
+    pub async fn create(&self, spec: Spec, request: Option<Asked>) -> Result<Rollout, RolloutError> {
         let alone = self.changing.lock().await;
+        if let Some(asked) = &request
+            && let Some(made) = self.made_for(asked).await?
+        {
+            return Ok(made);
+        }
         let planned = self.plan(&spec).await?;
         let now = self.clock.now();
         let items: Vec<Item> = (0_u32..)
@@ -116,7 +130,7 @@ impl Rollouts {
             reason: None,
             rolling_back: false,
             forgiven: 0,
-            request,
+            request: request.map(|asked| asked.name),
             created_at: now,
             updated_at: now,
         };
@@ -129,13 +143,9 @@ impl Rollouts {
         Ok(self.find(rollout.id).await?.unwrap_or(rollout))
     }
 
-    /// The rollout that was made for that request, if one was.
-    ///
-    /// # Errors
-    /// The store's.
-    pub async fn made_for(&self, request: &str) -> Result<Option<Rollout>, RolloutError> {
-        let all = self.log.rollouts().await?;
-        Ok(all.into_iter().map(|kept| kept.record).find(|rollout| rollout.request.as_deref() == Some(request)))
+    async fn made_for(&self, asked: &Asked) -> Result<Option<Rollout>, RolloutError> {
+        let is_made_for = |rollout: &Rollout| rollout.request.as_ref() == Some(&asked.name) && rollout.created_at >= asked.since;
+        Ok(self.log.rollouts().await?.into_iter().map(|kept| kept.record).find(is_made_for))
     }
 
     /// All of them, newest first.

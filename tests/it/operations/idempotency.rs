@@ -59,6 +59,19 @@ async fn what_a_former_process_was_at_is_known_as_interrupted() {
 }
 
 #[tokio::test]
+async fn what_was_given_up_is_interrupted_since_it_first_came() {
+    let clock = Leaping::new();
+    let book = Idempotency::new(Arc::new(Memory::default()), clock.clone());
+    let ticket = go(&book, "k", "r").await;
+    let began = ticket.begun_at();
+    clock.leap(SignedDuration::from_secs(60));
+    book.interrupted(ticket).await.unwrap();
+    let Begun::Interrupted(ticket) = book.begin(Slot::of("bot", "k"), "r".into()).await.unwrap() else { panic!() };
+    assert_eq!(ticket.begun_at(), began);
+    assert!(matches!(book.begin(Slot::of("bot", "k"), "other".into()).await.unwrap(), Begun::Another));
+}
+
+#[tokio::test]
 async fn a_very_long_answer_is_remembered_without_its_body() {
     let book = Idempotency::new(Arc::new(Memory::default()), Leaping::new());
     let ticket = go(&book, "k", "r").await;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 use tokio::sync::{Semaphore, watch};
 use yizhan::attributes::Attributes;
@@ -18,7 +19,7 @@ use yizhan::rollout::record::{Choice, Item, Rollback, Rollout, RolloutId, Spec, 
 use yizhan::rollout::settle::Waits;
 use yizhan::rollout::shelf::{Kept, RolloutLog};
 use yizhan::rollout::stage::{Goal, Stage};
-use yizhan::rollout::{Options, Rollouts};
+use yizhan::rollout::{Asked, Options, Rollouts};
 use yizhan::shutdown::Shutdown;
 use yizhan::vault::{Authorizer, AuthorizerState, VaultError};
 use yizhan::versions::Versions;
@@ -458,4 +459,20 @@ async fn a_stop_waits_no_longer_than_the_grace_period_for_a_step() {
     live(&world, "baidu", &Fate::after(usize::MAX), false).await;
     let deeds = world.deeds.lock().unwrap().clone();
     assert!(deeds.len() == 6 && deeds.values().all(|times| *times == 1), "{deeds:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_comes_again_hears_of_the_rollout_that_it_made() {
+    let world = Arc::new(World::default());
+    let process = Arc::new(Process { world, fate: Fate::after(usize::MAX), platform: "douyin" });
+    let rollouts = Rollouts::open(process.clone(), process.clone(), process.clone(), process.clone(), OPTIONS).await.unwrap();
+    let asked = |since| Some(Asked { name: String::from("request"), since });
+    let began = process.now();
+    let (one, two) = tokio::join!(rollouts.create(spec(), asked(began)), rollouts.create(spec(), asked(began)));
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert_eq!((one.id, rollouts.all().await.unwrap().len()), (two.id, 1), "two at once make one");
+    // The same key a day later is another request.
+    let later = one.created_at + SignedDuration::from_secs(1);
+    let third = rollouts.create(spec(), asked(later)).await.unwrap();
+    assert_ne!(third.id, one.id);
 }

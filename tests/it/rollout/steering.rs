@@ -110,9 +110,21 @@ async fn one_key_makes_one_rollout_and_what_is_wrong_is_named() {
     let body = deployment.body(json!({"until": "uploaded"}));
     let (first, second) = (post(body.clone()).await, post(body).await);
     assert_eq!((first.0, second.0, &first.1["id"]), (202, 202, &second.1["id"]));
+    let items = format!("/v1/rollouts/{}/items", first.1["id"].as_str().unwrap());
+    deployment.until_count(first.1["id"].as_str().unwrap(), "uploaded", 3).await;
+    let (_, page) = world.get(&format!("{items}?stage=uploaded&limit=2")).await;
+    let (status, rest) = world.get(&format!("{items}?cursor={}", page["next_cursor"].as_str().unwrap())).await;
+    assert_eq!((status, rest["items"].as_array().map(Vec::len)), (200, Some(1)), "the cursor carries the stage: {rest}");
     assert_eq!(post(deployment.body(json!({}))).await.0, 422);
     let wrong = json!({"component": "kuaishou", "authorizers": 7, "template_id": "x", "window": "25:00-1", "speed": 9});
     let (status, answer) = world.post("/v1/rollouts", wrong).await;
     let named: Vec<&str> = answer["parameters"].as_array().unwrap().iter().map(|bad| bad["name"].as_str().unwrap()).collect();
     assert_eq!((status, named), (422, vec!["authorizers", "template_id", "version", "description", "window", "speed"]));
+    for app_id in ["x".repeat(70_000), "x".repeat(129), String::from("ks71,ks72 ")] {
+        let (status, answer) = world.post("/v1/rollouts", deployment.body(json!({"authorizers": ["ks71", app_id]}))).await;
+        assert_eq!((status, &answer["parameters"][0]["name"]), (422, &json!("authorizers")), "{answer}");
+        assert!(answer["parameters"][0]["problem"].as_str().unwrap_or_default().contains("[1] is no app id"), "{answer}");
+    }
+    let (status, _) = world.get("/healthz").await;
+    assert_eq!(status, 200, "nothing of it reached the log");
 }
