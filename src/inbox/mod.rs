@@ -81,6 +81,9 @@ pub enum Listed {
     Unreadable(PushError),
 }
 
+/// Bytes of an app id by which events are listed; all known ones are below 40.
+const LONGEST_APP_ID: usize = 1024;
+
 /// Refused pushes of one component on their way into the store. More at a time are not kept: a flood of forgeries must not cost memory, nor
 /// another component's refused pushes.
 const KEEPING: usize = 16;
@@ -327,7 +330,8 @@ impl Inbox {
             id,
             component: name.to_owned(),
             platform: platform.to_owned(),
-            authorizer: push.authorizer,
+            // One that no vendor gives, and that may be longer than a key of the log: the event still names it, no list has it.
+            authorizer: push.authorizer.filter(|app_id| app_id.len() <= LONGEST_APP_ID),
             kind,
             time: push.time,
             received_at,

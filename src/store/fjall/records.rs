@@ -16,6 +16,9 @@ use super::{FjallLog, Store, damaged, malformed};
 use crate::inbox::LogError;
 use crate::store::at_rest::AtRestError;
 
+/// Bytes of a key that the engine takes at most.
+const LONGEST_KEY: usize = 65_535;
+
 /// What a record is: the first byte of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -176,6 +179,10 @@ impl FjallLog {
     /// # Errors
     /// The store's.
     pub(super) async fn swap(&self, swaps: Vec<Swap>) -> Result<bool, LogError> {
+        // The engine takes no longer one, and would end the committing thread over it.
+        if let Some(long) = swaps.iter().map(|swap| swap.key.len()).find(|length| *length > LONGEST_KEY) {
+            return Err(LogError::Damaged(format!("a record with a key of {long} bytes, more than {LONGEST_KEY}, cannot be written")));
+        }
         let swaps = swaps.into_iter().map(|swap| self.store.sealed(swap)).collect::<Result<_, _>>()?;
         self.committer.ask(|answer| Job::Swap(swaps, answer)).await?
     }

@@ -78,6 +78,44 @@ async fn no_spelling_of_a_name_is_another_component_or_a_file() {
     }
 }
 
+/// As long as an address may be, and longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_very_long_name_is_nobodys_and_harms_nothing() {
+    let world = World::new().await;
+    for long in ["x".repeat(65_470), "x".repeat(70_000)] {
+        for path in [
+            format!("/callback/{long}/message"),
+            format!("/authorize/{long}"),
+            format!("/v1/components/{long}"),
+            format!("/v1/components/douyin/authorizers/{long}"),
+            format!("/v1/components/douyin/authorizers/{long}/token"),
+            format!("/v1/components/douyin/authorizers/{long}/attributes"),
+            format!("/v1/components/douyin/authorizers/{long}/versions"),
+            format!("/v1/events/{long}"),
+            format!("/v1/events?authorizer={long}"),
+            format!("/v1/events?type={long}"),
+            format!("/v1/events?component={long}"),
+            format!("/v1/deliveries?subscription={long}"),
+            format!("/v1/deliveries/{long}"),
+            format!("/v1/subscriptions/{long}"),
+            format!("/v1/playbooks/{long}"),
+            format!("/v1/runs?playbook={long}"),
+            format!("/v1/runs/{long}"),
+            format!("/v1/replays/{long}"),
+            format!("/v1/rollouts/{long}"),
+            format!("/v1/audit?component={long}"),
+            format!("/v1/rejected?component={long}"),
+            format!("/v1/components/douyin/attributes?tag={long}"),
+        ] {
+            for method in ["GET", "POST", "PUT", "DELETE"] {
+                let answer = raw(&world, &request(method, &path, KEY)).await;
+                assert!((200..500).contains(&status(&answer)), "{method} {path:.60}: {answer:.300}");
+            }
+        }
+    }
+    assert_eq!(world.get("/readyz").await.0, 200);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_narrowed_key_reaches_no_other_component_by_any_spelling() {
     let narrow = "yzk_00000000000000000000000000000000000000000000000000000000000000aa";

@@ -268,6 +268,19 @@ async fn a_push_becomes_an_event_with_its_deliveries_and_is_then_acknowledged() 
     assert_eq!(ports.first("bot", 9).await[0].event, event);
 }
 
+/// Keys of the log are bounded, and what is too long for one ends the committing thread.
+#[tokio::test]
+async fn an_app_id_that_no_vendor_gives_harms_nothing() {
+    let scene = Scene::new();
+    let long = "t".repeat(70_000);
+    scene.push("right", &json!({"key": 1, "authorizer": long})).await.unwrap();
+    scene.push("right", &json!({"key": 2, "authorizer": "tt1"})).await.unwrap();
+    let events = scene.events().await;
+    let subjects: Vec<Value> =
+        events.iter().map(|event| serde_json::from_slice::<Value>(&event.body).unwrap()["subject"].clone()).collect();
+    assert!(events.len() == 2 && subjects.contains(&json!(long)), "the event says what the push said");
+}
+
 #[tokio::test]
 async fn what_waits_for_the_disk_is_small() {
     let scene = Scene::new();
