@@ -262,8 +262,14 @@ impl Outbox for Memory {
         Ok(depth)
     }
 
-    async fn retry(&self, _: DeliveryId, _: Timestamp) -> Result<Option<Delivery>, LogError> {
-        Ok(None)
+    async fn retry(&self, id: DeliveryId, now: Timestamp) -> Result<Option<Delivery>, LogError> {
+        let mut rows = self.rows.lock().unwrap();
+        let Some(row) = rows.iter_mut().find(|row| row.delivery.id == id) else { return Ok(None) };
+        (row.delivery.status, row.delivery.next_attempt_at) = (Status::Pending, Some(now));
+        let retried = row.delivery.clone();
+        drop(rows);
+        self.changed();
+        Ok(Some(retried))
     }
 
     async fn names(&self) -> Result<Vec<Known>, LogError> {
