@@ -140,6 +140,14 @@ impl<J: Send + 'static> Committer<J> {
     pub async fn ask_now<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> J) -> Result<T, LogError> {
         let (answer, answered) = oneshot::channel();
         self.put(job(answer))?;
+        self.answer(answered).await
+    }
+
+    /// Waits for the answer to a job that was put into the queue.
+    ///
+    /// # Errors
+    /// [`LogError::Failed`].
+    pub async fn answer<T>(&self, answered: oneshot::Receiver<T>) -> Result<T, LogError> {
         match answered.await {
             Ok(answer) => Ok(answer),
             Err(_) => Err(self.ended().await),
@@ -157,10 +165,7 @@ impl<J: Send + 'static> Committer<J> {
             Some(queue) => queue.reserve().await.map_err(|_| self.gone())?.send(self.counted(job(answer))),
             None => return Err(self.gone()),
         }
-        match answered.await {
-            Ok(answer) => Ok(answer),
-            Err(_) => Err(self.ended().await),
-        }
+        self.answer(answered).await
     }
 
     /// As [`Committer::ask`], from a thread that may block.

@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 
 use bytes::Bytes;
 use fjall::Readable;
+use tokio::sync::oneshot;
 
 use super::writer::{Job, Put};
 use super::{FjallLog, Store, aside, damaged, malformed, record, survived};
@@ -48,6 +49,13 @@ pub fn sealed_end() -> Vec<u8> {
     vec![RAW + 1]
 }
 
+/// One that gives way.
+struct Gone {
+    component: String,
+    id: String,
+    received_at: Timestamp,
+}
+
 /// Which are kept, by component and oldest first: so that what goes is found without looking for it. The room is shared, and whoever takes most of
 /// it gives way: a flood at one component pushes nobody else's out.
 #[derive(Default)]
@@ -70,16 +78,26 @@ impl Kept {
         self.0.entry(rejected.component).or_default().push_back((rejected.id, rejected.received_at));
     }
 
+    /// Makes it be as before that one came, and before these went for it.
+    fn take_back(&mut self, component: &str, gone: Vec<Gone>) {
+        for Gone { component, id, received_at } in gone.into_iter().rev() {
+            self.0.entry(component).or_default().push_front((id, received_at));
+        }
+        if let Some(kept) = self.0.get_mut(component) {
+            kept.pop_back();
+        }
+    }
+
     fn remove(&mut self, id: &str) {
         self.0.values_mut().for_each(|kept| kept.retain(|(known, _)| known != id));
     }
 
-    /// Takes out what is too many or too old.
-    fn surplus(&mut self, keep: usize, before: Timestamp) -> Vec<String> {
+    /// Takes out what is too many or too old, the oldest of a component first.
+    fn surplus(&mut self, keep: usize, before: Timestamp) -> Vec<Gone> {
         let mut gone = Vec::new();
-        for kept in self.0.values_mut() {
-            while kept.front().is_some_and(|(_, received_at)| *received_at < before) {
-                gone.extend(kept.pop_front().map(|(id, _)| id));
+        for (component, kept) in &mut self.0 {
+            while let Some((id, received_at)) = kept.pop_front_if(|(_, received_at)| *received_at < before) {
+                gone.push(Gone { component: component.clone(), id, received_at });
             }
         }
         self.0.retain(|_, kept| !kept.is_empty());
@@ -89,8 +107,8 @@ impl Kept {
             let most =
                 self.0.iter().max_by(|(_, one), (_, other)| one.len().cmp(&other.len()).then_with(|| other.front().cmp(&one.front())));
             let Some(most) = most.map(|(component, _)| component.clone()) else { break };
-            let Some((id, _)) = self.0.get_mut(&most).and_then(VecDeque::pop_front) else { break };
-            gone.push(id);
+            let Some((id, received_at)) = self.0.get_mut(&most).and_then(VecDeque::pop_front) else { break };
+            gone.push(Gone { component: most, id, received_at });
             over -= 1;
         }
         gone
@@ -111,13 +129,20 @@ impl Rejections for FjallLog {
                 .map_err(|error| LogError::Failed(format!("a refused push: {error}")))?;
             puts.push((self.store.rejected.clone(), key(RAW, &rejected.id), Some(Bytes::from(sealed))));
         }
-        let gone = {
+        let (answer, answered) = oneshot::channel();
+        {
+            // Until it is known whether the queue takes it: what is remembered and not written, or written and not remembered, would be removed by nobody.
             let mut kept = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+            let component = rejected.component.clone();
             kept.add(rejected);
-            kept.surplus(self.store.options.rejected_keep, self.rejected_before())
-        };
-        puts.extend(gone.iter().flat_map(|id| self.removal(id)));
-        self.committer.ask_now(|answer| Job::Put(puts, answer)).await
+            let gone = kept.surplus(self.store.options.rejected_keep, self.rejected_before());
+            puts.extend(gone.iter().flat_map(|gone| self.removal(&gone.id)));
+            if let Err(error) = self.committer.put(Job::Put(puts, answer)) {
+                kept.take_back(&component, gone);
+                return Err(error);
+            }
+        }
+        self.committer.answer(answered).await
     }
 
     async fn page(&self, component: Option<&str>, after: Option<&Position>, limit: usize) -> Result<Page<Rejected>, LogError> {
@@ -150,9 +175,11 @@ impl Rejections for FjallLog {
     }
 
     async fn remove(&self, id: &str) -> Result<(), LogError> {
-        self.rejected.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
         let puts = self.removal(id).into();
-        self.committer.ask(|answer| Job::Put(puts, answer)).await
+        self.committer.ask(|answer| Job::Put(puts, answer)).await?;
+        // Not before: whoever asked may go away while the queue is full, and it is still there then.
+        self.rejected.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        Ok(())
     }
 }
 
@@ -171,7 +198,7 @@ impl FjallLog {
             let mut kept = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
             kept.surplus(self.store.options.rejected_keep, self.rejected_before())
         };
-        let puts: Vec<Put> = gone.iter().flat_map(|id| self.removal(id)).collect();
+        let puts: Vec<Put> = gone.iter().flat_map(|gone| self.removal(&gone.id)).collect();
         if puts.is_empty() {
             return Ok(());
         }

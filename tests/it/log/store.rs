@@ -8,7 +8,8 @@ use jiff::SignedDuration;
 use yizhan::event_type::Glob;
 use yizhan::fanout::Outbox;
 use yizhan::fanout::delivery::Lane;
-use yizhan::inbox::{Accepted, EventFilter, EventLog, LogError};
+use yizhan::inbox::log::Rejected;
+use yizhan::inbox::{Accepted, EventFilter, EventLog, LogError, Rejections};
 use yizhan::store::fjall::{FjallLog, LogOptions, Lost, OpenError, missing_since};
 use yizhan::vault::audit::{Read, ReadLog};
 
@@ -170,6 +171,41 @@ async fn a_full_queue_is_told_at_once() {
     }
     assert!(full > 0 && stored > 0);
     assert_eq!(log.count(&EventFilter::default()).await.unwrap(), stored, "what was refused is not stored");
+}
+
+fn refused(number: usize, component: &str) -> Rejected {
+    Rejected {
+        id: format!("rej_{number:05}"),
+        component: component.to_owned(),
+        received_at: start(),
+        reason: String::from("bad-signature"),
+        detail: String::new(),
+    }
+}
+
+#[tokio::test]
+async fn refused_pushes_stay_bounded_though_the_queue_has_no_room_for_some() {
+    let mut world = World::new();
+    world.options = LogOptions { queue: 1, group: 1, rejected_keep: 5, ..LogOptions::default() };
+    let log = world.open();
+    let flood: Vec<_> = (0..300)
+        .map(|number| {
+            let log = log.clone();
+            tokio::spawn(async move { log.keep(refused(number, ["douyin", "baidu"][number % 2]), None).await })
+        })
+        .collect();
+    let mut full = 0;
+    for one in flood {
+        full += usize::from(matches!(one.await.unwrap(), Err(LogError::Full)));
+    }
+    assert!(full > 0);
+    for number in 300..305 {
+        log.keep(refused(number, "douyin"), None).await.unwrap();
+    }
+    let kept = log.ids(None).await.unwrap();
+    assert_eq!(kept.len(), 5, "{kept:?}");
+    drop(log);
+    assert_eq!(world.open().ids(None).await.unwrap(), kept);
 }
 
 #[tokio::test]
