@@ -88,6 +88,9 @@ const LONGEST_APP_ID: usize = 1024;
 /// another component's refused pushes.
 const KEEPING: usize = 16;
 
+/// The same of all components together: where many are flooded at once, pushes of the usual largest size leave half of the store's queue to genuine ones.
+const KEEPING_ALL: usize = 64;
+
 /// The door.
 pub struct Inbox {
     log: Arc<dyn EventLog>,
@@ -98,6 +101,7 @@ pub struct Inbox {
     components: Components,
     /// By component.
     keeping: HashMap<String, Arc<Semaphore>>,
+    keeping_all: Arc<Semaphore>,
     meters: Meters,
 }
 
@@ -113,7 +117,8 @@ impl Inbox {
     ) -> Self {
         let keeping = components.iter().map(|one| (one.name().to_owned(), Arc::new(Semaphore::new(KEEPING)))).collect();
         let meters = Meters::new(components.iter().map(|component| component.name()));
-        Self { log, rejections, audience, tickets, clock, components, keeping, meters }
+        let keeping_all = Arc::new(Semaphore::new(KEEPING_ALL));
+        Self { log, rejections, audience, tickets, clock, components, keeping, keeping_all, meters }
     }
 
     /// Opens a push, makes it durable, and says what to answer.
@@ -367,7 +372,8 @@ impl Inbox {
         let id = format!("rej_{}", event::random_uuid_at(received_at).as_simple());
         tracing::warn!(component = component.name(), rejected.id = %id, reason, detail, "a push was refused");
         let rejected = Rejected { id, component: component.name().to_owned(), received_at, reason: reason.to_owned(), detail };
-        let Some(room) = self.keeping.get(component.name()).and_then(|room| Arc::clone(room).try_acquire_owned().ok()) else {
+        let one_of = |rooms: &Arc<Semaphore>| Arc::clone(rooms).try_acquire_owned().ok();
+        let Some(room) = self.keeping.get(component.name()).and_then(one_of).zip(one_of(&self.keeping_all)) else {
             tracing::warn!(component = component.name(), "too many refused pushes at once: this one is not kept");
             return;
         };

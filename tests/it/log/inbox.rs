@@ -1,5 +1,6 @@
 //! The door for pushes, over a real log and made-up components.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,12 +28,17 @@ use super::world::{World, start};
 
 /// A component whose pushes are plain JSON: `{"key":…, "what":…}`; a body that is none is malformed. Its "signature" is the query.
 struct Plain {
+    name: String,
     key: Mutex<String>,
 }
 
 impl Plain {
     fn new() -> Arc<Self> {
-        Arc::new(Self { key: Mutex::new(String::from("right")) })
+        Self::named("douyin-1")
+    }
+
+    fn named(name: &str) -> Arc<Self> {
+        Arc::new(Self { name: name.to_owned(), key: Mutex::new(String::from("right")) })
     }
 }
 
@@ -127,7 +133,7 @@ impl Diagnose for Plain {
 
 impl Component for Plain {
     fn name(&self) -> &str {
-        "douyin-1"
+        &self.name
     }
     fn platform(&self) -> &'static dyn Platform {
         yizhan::platform::named("douyin").unwrap()
@@ -385,7 +391,11 @@ async fn an_oversized_push_is_remembered_without_its_body() {
 }
 
 /// A log that takes nothing, and rejections that never end.
-struct Stuck(Notify);
+#[derive(Default)]
+struct Stuck {
+    never: Notify,
+    keeping: AtomicUsize,
+}
 
 #[async_trait::async_trait]
 impl EventLog for Stuck {
@@ -424,7 +434,8 @@ impl EventLog for Stuck {
 #[async_trait::async_trait]
 impl Rejections for Stuck {
     async fn keep(&self, _: Rejected, _: Option<RawPush>) -> Result<(), LogError> {
-        self.0.notified().await;
+        self.keeping.fetch_add(1, Ordering::SeqCst);
+        self.never.notified().await;
         Ok(())
     }
     async fn page(&self, _: Option<&str>, _: Option<&Position>, _: usize) -> Result<Page<Rejected>, LogError> {
@@ -444,7 +455,7 @@ impl Rejections for Stuck {
 #[tokio::test]
 async fn a_store_that_does_not_take_it_means_unavailable_and_a_slow_one_delays_no_refusal() {
     let scene = Scene::new();
-    let stuck = Arc::new(Stuck(Notify::new()));
+    let stuck = Arc::new(Stuck::default());
     let inbox = Inbox::new(
         stuck.clone(),
         stuck,
@@ -461,4 +472,27 @@ async fn a_store_that_does_not_take_it_means_unavailable_and_a_slow_one_delays_n
         let refusal = inbox.accept(&*scene.component, raw("wrong", number.to_string())).await.unwrap_err();
         assert!(matches!(refusal, Refusal::Refused(PushError::BadSignature(_), None)));
     }
+}
+
+#[tokio::test]
+async fn a_flood_at_many_components_waits_in_a_bounded_number() {
+    let scene = Scene::new();
+    let stuck = Arc::new(Stuck::default());
+    let components: Vec<_> = (0..8).map(|number| Plain::named(&format!("douyin-{number}"))).collect();
+    let all = Components::new(components.iter().map(|one| one.clone() as Arc<dyn Component>).collect());
+    let inbox = Inbox::new(stuck.clone(), stuck.clone(), scene.audience.clone(), scene.tickets.clone(), scene.world.clock.clone(), all);
+    let flood = async |component: &Plain| {
+        for number in 0..100 {
+            inbox.accept(component, raw("wrong", number.to_string())).await.unwrap_err();
+        }
+        // Everything that was begun takes its turn.
+        tokio::task::yield_now().await;
+        stuck.keeping.load(Ordering::SeqCst)
+    };
+    assert_eq!(flood(&components[0]).await, 16, "one leaves room to the others");
+    let mut keeping = 0;
+    for component in &components {
+        keeping = flood(component).await;
+    }
+    assert_eq!(keeping, 64, "and all of them leave room to genuine pushes");
 }
