@@ -245,11 +245,11 @@ impl FjallLog {
         let Some(delivery) = stored.map(StoredDelivery::for_worker) else { return Ok(None) };
         let sealed = match sealed.is_empty() || !delivery.subscription.starts_with(OURS) {
             true => None,
-            false => self
-                .store
-                .unseal(event.id, &sealed)
-                .inspect_err(|error| tracing::error!(event.id = %event.id, %error, "the sealed part of an event cannot be opened"))
-                .ok(),
+            false => {
+                // Without it the vault has nothing to exchange: what is handed over so would count as delivered, and the grant be lost.
+                let named = |error| LogError::Damaged(format!("the sealed part of event {} cannot be opened: {error}", event.id));
+                Some(self.store.unseal(event.id, &sealed).map_err(named)?)
+            }
         };
         Ok(Some(Claimed { delivery, event, sealed }))
     }

@@ -314,10 +314,7 @@ impl Writer {
         if entry.id != id {
             return Ok(());
         }
-        let on_record = match entry.recorded {
-            true => survived(self.store.days.delivery(id), format_args!("delivery {id}"))?.flatten(),
-            false => None,
-        };
+        let known = survived(self.store.waiting_one(subscription, sequence, &entry), format_args!("delivery {id}"))?.flatten();
         let nameless = || {
             let delivery = Delivery {
                 id: entry.id,
@@ -333,7 +330,7 @@ impl Writer {
             };
             Some((self.store.days.of(sequence)?, StoredDelivery { delivery, schedule: 0 }))
         };
-        let Some((day, mut stored)) = on_record.or_else(nameless) else { return Ok(()) };
+        let Some((day, mut stored)) = known.or_else(nameless) else { return Ok(()) };
         let error = Some(String::from("the stored event cannot be read: it is damaged"));
         stored.tried(Attempt { at: now, status: None, duration_ms: 0, error, answer: None });
         self.bury(group, &day, stored, &entry);

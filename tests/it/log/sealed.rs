@@ -9,6 +9,8 @@ use yizhan::attributes::{AttributeShelf, Attributes};
 use yizhan::clock::SystemClock;
 use yizhan::config::Config;
 use yizhan::envelope::digest;
+use yizhan::fanout::Outbox;
+use yizhan::fanout::delivery::{DeliveryFilter, Status};
 use yizhan::inbox::log::Rejected;
 use yizhan::platform::{Door, RawPush};
 use yizhan::playbook::book::{PlaybookShelf, Stored};
@@ -88,6 +90,32 @@ async fn a_new_master_key_seals_again_what_the_former_one_sealed() {
     assert!(log.reseal().await.is_err(), "no key opens it");
     assert!(log.get("douyin", "tt1").await.is_err());
     world.ports(&log).put("after", None, &[]).await;
+}
+
+#[tokio::test]
+async fn a_grant_whose_code_cannot_be_opened_is_a_dead_letter_until_it_can() {
+    let world = World::new();
+    let mut grant = arrival("grant", Some("tt1"), start(), &["yizhan-vault", "bot"]);
+    grant.event.kind = yizhan::event_type::EventType::AuthorizationGranted;
+    grant.sealed = Some(Secret::new("a-very-secret-code"));
+    world.ports(&world.open()).put_arrival(grant).await;
+    let open = |keys: &[Secret]| {
+        let at_rest = AtRest::new(&key_of(9), keys).unwrap();
+        FjallLog::open(&world.folder.path().join("log"), at_rest.into(), world.options.clone(), world.clock.clone()).unwrap()
+    };
+    let dead = {
+        let log = open(&[]);
+        let ports = world.ports(&log);
+        assert!(ports.first("yizhan-vault", 9).await.is_empty(), "without its code it would count as delivered");
+        assert_eq!(ports.first("bot", 9).await.len(), 1, "who is given no code misses none");
+        let dead = DeliveryFilter { status: Some(Status::Dead), ..DeliveryFilter::default() };
+        log.deliveries(&dead, None, 9).await.unwrap().items
+    };
+    assert_eq!(dead.len(), 1);
+    assert_eq!((dead[0].subscription.as_str(), dead[0].ordering_key.as_str(), dead[0].attempts.len()), ("yizhan-vault", "douyin/tt1", 1));
+    let log = open(&[key_of(7)]);
+    assert!(log.retry(dead[0].id, start()).await.unwrap().is_some());
+    assert_eq!(world.ports(&log).first("yizhan-vault", 9).await[0].sealed.as_ref().unwrap().expose(), "a-very-secret-code");
 }
 
 #[tokio::test]
