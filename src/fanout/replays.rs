@@ -91,9 +91,9 @@ impl Replays {
     /// # Errors
     /// The subscription is unknown, or the rate out of range.
     pub async fn start(&self, filter: EventFilter, subscription: Option<String>, rate: u32) -> Result<Replay, ReplayError> {
-        if let Some(name) = subscription.as_ref().filter(|name| self.fanout.subscription(name).is_none()) {
-            return Err(ReplayError::UnknownSubscription(name.clone()));
-        }
+        let target =
+            subscription.as_ref().map(|name| self.fanout.subscription(name).ok_or_else(|| ReplayError::UnknownSubscription(name.clone())));
+        let target = target.transpose()?;
         if !RATES.contains(&rate) {
             return Err(ReplayError::Rate);
         }
@@ -112,7 +112,8 @@ impl Replays {
             enqueued: 0,
             unreadable: 0,
             cursor: 0,
-            created_at: now,
+            // One that was made while the clock was ahead must not count as made after its job.
+            created_at: target.map_or(now, |one| now.max(one.created_at)),
         };
         self.jobs.save(&replay).await?;
         tracing::info!(replay = replay.id, matched, subscription = replay.subscription, rate, "replay started");

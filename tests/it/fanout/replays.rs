@@ -280,6 +280,22 @@ async fn a_replay_does_not_go_on_into_another_subscription_of_the_same_name() {
 }
 
 #[tokio::test]
+async fn a_replay_to_a_subscription_that_was_made_while_the_clock_was_ahead_is_carried_out() {
+    let (world, replays) = world().await;
+    let hour = jiff::SignedDuration::from_hours(1);
+    world.clock.advance(hour);
+    let made = serde_json::json!({"name": "mine", "url": "https://bot.example/hook", "events": ["audit.*"]});
+    world.fanout.create(serde_json::from_value::<NewSubscription>(made).unwrap()).await.unwrap();
+    world.clock.advance(-hour);
+    replays.start(audits(), Some(String::from("mine")), 1000).await.unwrap();
+    let (shutdown, running) = run(&replays);
+    until_done(&world).await;
+    assert_eq!(enqueued(&world.memory, "mine").len(), 50);
+    shutdown.request();
+    soon(running).await.unwrap();
+}
+
+#[tokio::test]
 async fn every_job_that_ran_is_taken_up_again_however_many_came_after_it() {
     let (world, replays) = world().await;
     let oldest = replays.start(audits(), Some(String::from("bot")), 1000).await.unwrap();
