@@ -177,7 +177,10 @@ impl Line {
             Lane::Retry => self.claim_retries(view, wish, &mut taken),
         };
         if let Err(error) = done {
-            // What was in hand is looked for again from the beginning.
+            // Nobody is handed what was taken until then. What was in hand is looked for again from the beginning.
+            for (sequence, entry) in taken {
+                self.unclaim(sequence, entry.id);
+            }
             (self.cursor, self.retry_floor) = (self.floor, (0, 0));
             return Err(error);
         }

@@ -54,7 +54,10 @@ impl Outbox for FjallLog {
                 Ok(Some(one)) => claimed.push(one),
                 Ok(None) => {
                     tracing::warn!(subscription, delivery = %id, "a waiting delivery has no event any more and is cancelled");
-                    self.committer.put(Job::Forget { subscription: subscription.to_owned(), sequence, id })?;
+                    // Where there is no room for that now, it is found again when its claim runs out; the others are handed out all the same.
+                    if let Err(error) = self.committer.put(Job::Forget { subscription: subscription.to_owned(), sequence, id }) {
+                        tracing::warn!(subscription, delivery = %id, %error, "it is not cancelled yet");
+                    }
                 }
                 Err(LogError::Damaged(error)) => {
                     // It would hold back the others of its authorizer for ever. As a dead letter it is seen, and tried again once a backup is back.

@@ -1,8 +1,9 @@
 //! Damage of single records: each is named, kept and passed over, and nothing else is held up by it.
 
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use fjall::Database;
@@ -21,7 +22,7 @@ const DAY: i64 = 86_400;
 const MIDDLE: u64 = 40_000;
 
 /// Names of the keyspaces of that kind, in order.
-fn keyspaces(world: &World, kind: &str) -> Vec<String> {
+pub fn keyspaces(world: &World, kind: &str) -> Vec<String> {
     let db = Database::builder(world.folder.path().join("log")).open().unwrap();
     let mut names: Vec<String> = db.list_keyspace_names().iter().map(ToString::to_string).filter(|name| name.starts_with(kind)).collect();
     names.sort();
@@ -45,18 +46,22 @@ fn rot(world: &World, keyspace: &str, at: u64) {
 
 /// The same in the log of that folder.
 pub fn rot_in(log: &Path, keyspace: &str, at: u64) {
-    let tables = {
+    for table in tables(log, keyspace) {
+        flip(&table, at);
+    }
+}
+
+/// Writes a keyspace out to its tables, and names them.
+pub fn tables(log: &Path, keyspace: &str) -> Vec<PathBuf> {
+    let folder = {
         let db = Database::builder(log).open().unwrap();
         let keyspace = db.keyspace(keyspace, Default::default).unwrap();
         keyspace.rotate_memtable_and_wait().unwrap();
         keyspace.path().to_path_buf().join("tables")
     };
-    let mut harmed = 0;
-    for entry in std::fs::read_dir(&tables).unwrap() {
-        flip(&entry.unwrap().path(), at);
-        harmed += 1;
-    }
-    assert!(harmed > 0, "nothing was written to {}", tables.display());
+    let tables: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(!tables.is_empty(), "nothing was written to {}", folder.display());
+    tables
 }
 
 fn flip(file: &Path, at: u64) {
@@ -93,7 +98,7 @@ async fn works(log: &Ports, key: &str) {
     assert!(log.events.event(event.id).await.unwrap().is_some(), "the log still writes");
 }
 
-fn opened(world: &World) -> (Arc<FjallLog>, Ports) {
+pub fn opened(world: &World) -> (Arc<FjallLog>, Ports) {
     let log = world.open();
     let ports = world.ports(&log);
     (log, ports)
@@ -207,6 +212,19 @@ async fn a_waiting_delivery_whose_event_is_damaged_is_a_dead_letter_and_holds_ba
     assert_eq!((dead.len(), dead[0].event_sequence), (1, 1));
     assert!(dead[0].attempts[0].error.as_ref().unwrap().contains("damaged"));
     assert!(log.retry(dead[0].id, ports.now()).await.unwrap().is_some(), "a person may try it again");
+}
+
+#[tokio::test]
+async fn a_claim_that_meets_damage_holds_back_nothing_of_what_it_had_come_by() {
+    let world = World::new();
+    let (log, ports) = opened(&world);
+    stored(&ports, 0, 400, &["bot"]).await;
+    drop((log, ports));
+    rot(&world, "waiting", 6000);
+    let (log, ports) = opened(&world);
+    let all = log.claim("bot", Lane::First, ports.now(), Duration::from_secs(60), 400, false).await;
+    assert!(matches!(all, Err(LogError::Damaged(_))));
+    assert_eq!(keys(&ports.first("bot", 3).await), ["0", "1", "2"], "before any claim runs out");
 }
 
 #[tokio::test]

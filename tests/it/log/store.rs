@@ -13,6 +13,7 @@ use yizhan::inbox::{Accepted, EventFilter, EventLog, LogError, Rejections};
 use yizhan::store::fjall::{FjallLog, LogOptions, Lost, OpenError, missing_since};
 use yizhan::vault::audit::{Read, ReadLog};
 
+use super::damage::keyspaces;
 use super::world::{World, arrival, at_rest, key, keys, start};
 
 /// How much of a file is written: the journal is made 64 MiB long in advance, and the rest stays a hole.
@@ -206,6 +207,29 @@ async fn refused_pushes_stay_bounded_though_the_queue_has_no_room_for_some() {
     assert_eq!(kept.len(), 5, "{kept:?}");
     drop(log);
     assert_eq!(world.open().ids(None).await.unwrap(), kept);
+}
+
+#[tokio::test]
+async fn a_claim_is_handed_out_though_there_is_no_room_to_cancel_what_is_gone() {
+    let mut world = World::new();
+    let log = world.open();
+    for key in 0..100 {
+        world.ports(&log).put(&key.to_string(), None, &["bot"]).await;
+    }
+    drop(log);
+    let day = keyspaces(&world, "event").remove(0);
+    {
+        let db = fjall::Database::builder(world.folder.path().join("log")).open().unwrap();
+        let events = db.keyspace(&day, Default::default).unwrap();
+        for sequence in 2..100_u64 {
+            events.remove(sequence.to_be_bytes()).unwrap();
+        }
+        db.persist(fjall::PersistMode::SyncAll).unwrap();
+    }
+    world.options = LogOptions { queue: 1, group: 1, ..LogOptions::default() };
+    let log = world.open();
+    let claimed = log.claim("bot", Lane::First, start(), Duration::from_secs(60), 200, false).await.unwrap();
+    assert_eq!(keys(&claimed), ["0", "99"]);
 }
 
 #[tokio::test]
