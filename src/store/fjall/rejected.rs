@@ -215,13 +215,16 @@ impl Store {
 
     fn rejected_page(&self, component: Option<&str>, below: Option<&str>, limit: usize) -> Result<Page<Rejected>, LogError> {
         let (mut items, mut next): (Vec<Rejected>, _) = (Vec::new(), None);
+        // A page goes on below its position, so it is that of the last one that was looked at.
+        let mut last = None;
         let end = below.map_or_else(|| vec![SHOWN + 1], |id| key(SHOWN, id));
         for (looked_at, guard) in self.db.snapshot().range(&self.rejected, vec![SHOWN]..end).rev().enumerate() {
             let Some(rejected) = shown(guard)? else { continue };
-            if looked_at >= LOOKED_AT.max(limit) {
-                next = Some(Position(rejected.id));
+            if looked_at >= LOOKED_AT.max(limit) && last.is_some() {
+                next = last.map(Position);
                 break;
             }
+            last = Some(rejected.id.clone());
             if component.is_none_or(|component| component == rejected.component) {
                 if items.len() >= limit {
                     next = items.last().map(|last: &Rejected| Position(last.id.clone()));

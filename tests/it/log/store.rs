@@ -210,6 +210,28 @@ async fn refused_pushes_stay_bounded_though_the_queue_has_no_room_for_some() {
 }
 
 #[tokio::test]
+async fn a_page_of_refused_pushes_that_ends_early_leaves_none_out() {
+    const LOOKED_AT: usize = 20_000;
+    let mut world = World::new();
+    world.options = LogOptions { queue: 2 * LOOKED_AT, rejected_keep: 2 * LOOKED_AT, ..LogOptions::default() };
+    let log = world.open();
+    let keeping: Vec<_> = (0..=LOOKED_AT)
+        .map(|number| {
+            let log = log.clone();
+            tokio::spawn(async move { log.keep(refused(number, if number == 0 { "baidu" } else { "douyin" }), None).await })
+        })
+        .collect();
+    for one in keeping {
+        one.await.unwrap().unwrap();
+    }
+    let page = Rejections::page(&*log, Some("baidu"), None, 10).await.unwrap();
+    assert!(page.items.is_empty(), "as many as are looked at for one page are of another component");
+    let page = Rejections::page(&*log, Some("baidu"), page.next.as_ref(), 10).await.unwrap();
+    assert_eq!(page.items, [refused(0, "baidu")]);
+    assert!(page.next.is_none());
+}
+
+#[tokio::test]
 async fn a_claim_is_handed_out_though_there_is_no_room_to_cancel_what_is_gone() {
     let mut world = World::new();
     let log = world.open();
