@@ -34,8 +34,11 @@ fn stands(stored: &StoredDelivery, claimed: &Delivery, began: Timestamp) -> bool
     due == claimed.next_attempt_at || due.is_none_or(|due| began >= due)
 }
 
+/// A delivery that waits, and the day that holds what belongs to it.
+type Waiting = (Arc<Day>, StoredDelivery);
+
 /// An event, what stands in the queue of it, and the delivery that is.
-type ToEnqueue = (Event, Option<Entry>, Option<(Arc<Day>, StoredDelivery)>);
+type ToEnqueue = (Event, Option<Entry>, Option<Waiting>);
 
 /// Some of what waits for a subscription, and where the rest begins.
 type Part = (Vec<(u64, Entry)>, Option<u64>);
@@ -97,10 +100,10 @@ impl Writer {
         match verdict {
             Verdict::Delivered => {
                 stored.delivery.status = Status::Delivered;
-                group.outcome(stored.delivery.replay.as_deref(), 1, 0);
+                group.outcome(&self.store, stored.delivery.replay.as_deref(), 1, 0)?;
                 self.end(group, &day, stored, &entry);
             }
-            Verdict::Dead => self.bury(group, &day, stored, &entry),
+            Verdict::Dead => self.bury(group, &day, stored, &entry)?,
             Verdict::Retry(at) => {
                 stored.delivery.next_attempt_at = Some(at);
                 Self::put(group, &day, &stored);
@@ -182,31 +185,37 @@ impl Writer {
                 return Err(Hindrance::Conflict);
             }
         }
-        let mut ids = Vec::with_capacity(found.len());
+        // All is read before anything is written: a failed read leaves nothing of this job in the batch.
+        let mut begun = Vec::with_capacity(found.len());
         for sequence in found {
             let read = self.to_enqueue(subscription, sequence);
             let Some((event, entry, waiting)) = survived(read, format_args!("event number {sequence}"))?.flatten() else { continue };
-            let id = match waiting {
+            let (day, stored) = match waiting {
                 Some((day, mut stored)) => {
                     stored.restart(now);
                     if let Some(replay) = replay {
                         stored.delivery.replay = Some(replay.to_owned());
                     }
-                    self.begin(group, &day, &stored, entry.as_ref(), now);
-                    stored.delivery.id
+                    (Some(day), stored)
                 }
+                None => (None, StoredDelivery::fresh(DeliveryId(random_uuid_at(now)), &event, subscription, replay, now)),
+            };
+            begun.push((entry, day, stored));
+        }
+        let mut ids = Vec::with_capacity(begun.len());
+        for (entry, day, stored) in begun {
+            let Delivery { id, event_sequence: sequence, .. } = stored.delivery;
+            match day {
+                Some(day) => self.begin(group, &day, &stored, entry.as_ref(), now),
                 None => {
                     let day = self.day(now).map_err(Hindrance::Store)?;
-                    let id = DeliveryId(random_uuid_at(now));
-                    let stored = StoredDelivery::fresh(id, &event, subscription, replay, now);
                     self.begin(group, &day, &stored, entry.as_ref(), now);
                     if let Some(home) = self.store.days.of(sequence) {
                         let key = [&[index::REPLAYED], sequence.to_be_bytes().as_slice(), id.0.as_bytes()].concat();
                         group.batch.insert(&home.index, key, record::NOTHING);
                     }
-                    id
                 }
-            };
+            }
             ids.push(id);
         }
         Ok(ids)
@@ -238,22 +247,24 @@ impl Writer {
             return Err(Hindrance::Conflict);
         }
         let entry = self.store.entry(&subscription, sequence)?;
-        if let Some(other) = entry.filter(|entry| entry.id != id) {
-            // Another delivery of the same event waits: this one takes its place.
-            if let Some((day, mut replaced)) = self.store.waiting_one(&subscription, sequence, &other)? {
-                replaced.delivery.status = Status::Cancelled;
-                replaced.delivery.next_attempt_at = None;
-                Self::put(group, &day, &replaced);
-            }
-        }
+        // Another delivery of the same event may wait: this one takes its place.
+        let replaced = match entry.filter(|entry| entry.id != id) {
+            Some(other) => self.store.waiting_one(&subscription, sequence, &other)?,
+            None => None,
+        };
         match stored.delivery.status {
             Status::Dead => {
+                group.outcome(&self.store, stored.delivery.replay.as_deref(), 0, -1)?;
                 group.batch.remove(&self.store.dead, *id.0.as_bytes());
                 group.count(&subscription, 0, -1);
-                group.outcome(stored.delivery.replay.as_deref(), 0, -1);
             }
-            Status::Delivered => group.outcome(stored.delivery.replay.as_deref(), -1, 0),
+            Status::Delivered => group.outcome(&self.store, stored.delivery.replay.as_deref(), -1, 0)?,
             Status::Pending | Status::Held | Status::Cancelled => {}
+        }
+        if let Some((day, mut replaced)) = replaced {
+            replaced.delivery.status = Status::Cancelled;
+            replaced.delivery.next_attempt_at = None;
+            Self::put(group, &day, &replaced);
         }
         stored.restart(now);
         self.begin(group, &day, &stored, entry.as_ref(), now);
@@ -276,10 +287,14 @@ impl Writer {
                 return Err(Hindrance::Conflict);
             }
         }
-        let mut cancelled = 0;
+        let mut waiting = Vec::with_capacity(found.len());
         for (sequence, entry) in found {
+            waiting.push((sequence, entry, self.to_cancel(subscription, sequence, &entry)?));
+        }
+        let mut cancelled = 0;
+        for (sequence, entry, stored) in waiting {
             cancelled += 1;
-            self.cancel_one(group, subscription, sequence, &entry)?;
+            self.cancel_one(group, subscription, sequence, &entry, stored);
         }
         Ok((cancelled, next))
     }
@@ -294,7 +309,9 @@ impl Writer {
         if entry.id != id {
             return Ok(());
         }
-        Ok(self.cancel_one(group, subscription, sequence, &entry)?)
+        let stored = self.to_cancel(subscription, sequence, &entry)?;
+        self.cancel_one(group, subscription, sequence, &entry, stored);
+        Ok(())
     }
 
     /// Makes a waiting delivery a dead letter because it, or its event, cannot be read. What is not known of it any more is left open.
@@ -333,32 +350,36 @@ impl Writer {
         let Some((day, mut stored)) = known.or_else(nameless) else { return Ok(()) };
         let error = Some(String::from("the stored event cannot be read: it is damaged"));
         stored.tried(Attempt { at: now, status: None, duration_ms: 0, error, answer: None });
-        self.bury(group, &day, stored, &entry);
-        Ok(())
+        Ok(self.bury(group, &day, stored, &entry)?)
     }
 
     /// Makes a waiting delivery a dead letter.
-    fn bury(&self, group: &mut Group, day: &Day, mut stored: StoredDelivery, entry: &Entry) {
+    fn bury(&self, group: &mut Group, day: &Day, mut stored: StoredDelivery, entry: &Entry) -> fjall::Result<()> {
         stored.delivery.status = Status::Dead;
         let Delivery { id, subscription, event_sequence, replay, .. } = &stored.delivery;
-        group.outcome(replay.as_deref(), 0, 1);
+        group.outcome(&self.store, replay.as_deref(), 0, 1)?;
         group.count(subscription, 0, 1);
         group.batch.insert(&self.store.dead, *id.0.as_bytes(), record::write_dead(*event_sequence, subscription));
         self.end(group, day, stored, entry);
+        Ok(())
     }
 
-    /// Cancels a waiting delivery; one whose event or record is gone or damaged is only taken out of the queue.
-    fn cancel_one(&self, group: &mut Group, subscription: &str, sequence: u64, entry: &Entry) -> fjall::Result<()> {
+    /// A waiting delivery that is to be cancelled; `None`: its event or record is gone or damaged.
+    fn to_cancel(&self, subscription: &str, sequence: u64, entry: &Entry) -> fjall::Result<Option<Waiting>> {
         let waiting = self.store.waiting_one(subscription, sequence, entry);
-        if let Some((day, mut stored)) = survived(waiting, format_args!("delivery {}", entry.id))?.flatten() {
+        Ok(survived(waiting, format_args!("delivery {}", entry.id))?.flatten())
+    }
+
+    /// Cancels a waiting delivery; one of which nothing else is there is only taken out of the queue.
+    fn cancel_one(&self, group: &mut Group, subscription: &str, sequence: u64, entry: &Entry, stored: Option<Waiting>) {
+        if let Some((day, mut stored)) = stored {
             stored.delivery.status = Status::Cancelled;
             self.end(group, &day, stored, entry);
-            return Ok(());
+            return;
         }
         self.remove_waiting(group, subscription, sequence, entry);
         group.count(subscription, -1, 0);
         group.tell(subscription, sequence, entry.order, Change::Ended(entry.id));
-        Ok(())
     }
 
     /// Writes order keys for what waits from that sequence on; where to go on. From the first step on new deliveries get theirs too.

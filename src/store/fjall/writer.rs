@@ -3,6 +3,7 @@
 //! Being alone, it reads before it writes without locks: whether a message was seen, where a delivery stands, how much waits. Jobs of one group
 //! that touch the same delivery end up in two batches, so each sees what the one before it did.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -104,6 +105,12 @@ pub struct Aftermath {
     releases: Vec<(String, u64, DeliveryId)>,
 }
 
+/// How deliveries of a replay ended.
+struct Outcome {
+    before: (u64, u64),
+    change: (i64, i64),
+}
+
 /// A batch being filled.
 pub struct Group {
     pub batch: OwnedWriteBatch,
@@ -119,8 +126,8 @@ pub struct Group {
     pub tells: bool,
     /// Per subscription: change of pending, of dead.
     counts: HashMap<String, (i64, i64)>,
-    /// Per replay: change of delivered, of dead.
-    outcomes: HashMap<String, (i64, i64)>,
+    /// Per replay: delivered and dead before this batch, and the change of both.
+    outcomes: HashMap<String, Outcome>,
     after: Aftermath,
 }
 
@@ -155,13 +162,22 @@ impl Group {
         }
     }
 
-    /// Counts what a job changes for a replay.
-    pub fn outcome(&mut self, replay: Option<&str>, delivered: i64, dead: i64) {
-        if let Some(replay) = replay {
-            let outcome = self.outcomes.entry(replay.to_owned()).or_default();
-            outcome.0 += delivered;
-            outcome.1 += dead;
-        }
+    /// Counts what a job changes for a replay, before it writes anything: the first job of a batch reads how many there were, and that may fail. A count
+    /// that is damaged begins anew.
+    pub fn outcome(&mut self, store: &Store, replay: Option<&str>, delivered: i64, dead: i64) -> fjall::Result<()> {
+        let Some(replay) = replay else { return Ok(()) };
+        let outcome = match self.outcomes.entry(replay.to_owned()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let read = store.meta.get(record::named(meta::OUTCOME, replay));
+                let before = survived(read, format_args!("how many deliveries of {replay} were made"))?.flatten();
+                let before = before.and_then(|value| meta::read_outcome(&value)).unwrap_or_default();
+                unknown.insert(Outcome { before, change: (0, 0) })
+            }
+        };
+        outcome.change.0 += delivered;
+        outcome.change.1 += dead;
+        Ok(())
     }
 
     /// Tells the line of a subscription once this is durable.
@@ -399,12 +415,9 @@ impl Writer {
             group.batch.insert(&self.store.meta, record::named(meta::LINE, &subscription), meta::line(&subscription, &state));
             totals.push((line, state));
         }
-        for (replay, (delivered, dead)) in std::mem::take(&mut group.outcomes) {
-            let key = record::named(meta::OUTCOME, &replay);
-            let before = survived(self.store.meta.get(&key), format_args!("how many deliveries of {replay} were made"))?.flatten();
-            let before = before.and_then(|value| meta::read_outcome(&value)).unwrap_or_default();
-            let outcome = meta::outcome(before.0.saturating_add_signed(delivered), before.1.saturating_add_signed(dead));
-            group.batch.insert(&self.store.meta, key, outcome);
+        for (replay, Outcome { before, change }) in std::mem::take(&mut group.outcomes) {
+            let outcome = meta::outcome(before.0.saturating_add_signed(change.0), before.1.saturating_add_signed(change.1));
+            group.batch.insert(&self.store.meta, record::named(meta::OUTCOME, &replay), outcome);
         }
         group.batch.commit()?;
 

@@ -10,4 +10,5 @@ mod inbox;
 mod sealed;
 mod store;
 mod suite;
+mod withheld;
 pub mod world;
