@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fjall::Database;
+use jiff::SignedDuration;
 use yizhan::fanout::Outbox;
 use yizhan::fanout::delivery::Lane;
 use yizhan::inbox::replay::ReplayLog;
-use yizhan::inbox::{EventLog, LogError};
+use yizhan::inbox::{EventFilter, EventLog, LogError};
 
 use super::damage::{keyspaces, opened, tables};
-use super::world::{World, keys};
+use super::world::{World, key, keys};
 
 const DAY: i64 = 86_400;
 
@@ -89,6 +90,30 @@ async fn what_waits_is_cancelled_all_or_none() {
         assert_eq!(log.depth("bot").await.unwrap().pending, 2, "nothing was done of what failed");
     }
     assert_eq!(log.cancel_all("bot").await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn retention_waits_with_later_days_for_one_that_cannot_be_read() {
+    let world = World::new();
+    let records = two_days(&world, [&["bot"], &["bot"]], 0).await;
+    let (log, ports) = opened(&world);
+    ports.advance(60 * DAY);
+    ports.put("today", None, &[]).await;
+    let before = ports.now() - SignedDuration::from_hours(24 * 30);
+    let followed = async || {
+        let events = log.following(0, 9).await.unwrap().events;
+        events.iter().map(key).collect::<Vec<_>>()
+    };
+    {
+        let _away = Withheld::new(&records);
+        assert_eq!(log.expunge(before).await.unwrap().events, 0);
+        assert_eq!(followed().await, ["a", "b", "today"], "what waits of a later day is in its place");
+    }
+    assert_eq!(log.expunge(before).await.unwrap().events, 0, "both days go, and what waits of them is kept");
+    assert_eq!(followed().await, ["a", "b", "today"]);
+    assert_eq!(log.count(&EventFilter::default()).await.unwrap(), 3);
+    assert_eq!(keys(&ports.claim("bot", Lane::Retry, 9, false).await), ["a"]);
+    assert_eq!(keys(&ports.first("bot", 9).await), ["b"]);
 }
 
 #[tokio::test]
