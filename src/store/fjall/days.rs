@@ -3,7 +3,7 @@
 //!
 //! The first of all days is *kept*: what retention found still waiting for its handler moves there.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use fjall::compaction::Leveled;
@@ -52,6 +52,8 @@ pub struct Day {
     pub index: Keyspace,
     /// `id` → delivery.
     pub deliveries: Keyspace,
+    /// Behind its last event, once that was looked for; the last of all numbers where it is damaged.
+    end: OnceLock<u64>,
 }
 
 /// The day of a moment.
@@ -112,7 +114,26 @@ impl Day {
     /// Opens or makes the day of that label.
     pub fn open(db: &Database, label: u32, first: u64) -> fjall::Result<Arc<Self>> {
         let part = |kind: &str| keyspace(db, &format!("{kind}.{label}"));
-        Ok(Arc::new(Self { label, first, events: part("event")?, index: part("index")?, deliveries: part("delivery")? }))
+        let (events, index, deliveries) = (part("event")?, part("index")?, part("delivery")?);
+        Ok(Arc::new(Self { label, first, events, index, deliveries, end: OnceLock::new() }))
+    }
+
+    /// Behind its last event, or `next`, where the next day begins. They differ once a later day was dropped while this one had to stay: what waits of the
+    /// other stands between them, in the kept day. `newest` is the newest sequence that is durable: up to the first one of the next day, some of this one
+    /// may be under way.
+    pub fn end(&self, next: u64, newest: u64) -> fjall::Result<u64> {
+        if self.label == KEPT || newest < next {
+            return Ok(next);
+        }
+        if let Some(end) = self.end.get() {
+            return Ok(next.min(*end));
+        }
+        let last = self.events.last_key_value().map(fjall::Guard::key).transpose();
+        let end = match survived(last, format_args!("the last event of day {}", self.label))? {
+            Some(last) => last.map_or(self.first, |key| record::last_number(&key).map_or(u64::MAX, |last| last.saturating_add(1))),
+            None => u64::MAX,
+        };
+        Ok(next.min(*self.end.get_or_init(|| end)))
     }
 
     /// The event of that sequence as stored.

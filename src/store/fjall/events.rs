@@ -314,13 +314,19 @@ impl Store {
     }
 
     fn following(&self, sequence: u64, limit: usize) -> Result<Stretch, LogError> {
-        let mut stretch = Stretch { reached: sequence.max(*self.newest.borrow()), ..Stretch::default() };
+        let newest = *self.newest.borrow();
+        let mut stretch = Stretch { reached: sequence.max(newest), ..Stretch::default() };
         let (mut from, mut bytes) = (sequence.saturating_add(1), 0);
         let snapshot = self.db.snapshot();
         let days = self.days.all();
+        let Some(kept) = days.first() else { return Ok(stretch) };
         for (day, next) in days.iter().zip(days.iter().skip(1).map(|day| day.first).chain([u64::MAX])) {
-            // A day's own range only: what was moved to the kept day is met once.
-            for found in Passing::over(&snapshot, day, from, next) {
+            if next <= from {
+                continue;
+            }
+            // A day's own range only, and of the kept one what no other holds: what was moved there is met once.
+            let end = day.end(next, newest).map_err(damaged)?;
+            for found in Passing::over(&snapshot, day, from, end).chain(Passing::over(&snapshot, kept, from.max(end), next)) {
                 if stretch.events.len() + stretch.unreadable.len() >= limit || bytes >= MOST_BYTES {
                     (stretch.reached, stretch.more) = (from.saturating_sub(1), true);
                     return Ok(stretch);
@@ -372,9 +378,18 @@ impl Store {
             }
             return Ok(());
         }
-        let mut end = u64::MAX;
+        let Some(kept) = days.first() else { return Ok(()) };
+        let (mut end, newest) = (u64::MAX, *self.newest.borrow());
         for day in days.iter().rev() {
-            let below = below.min(std::mem::replace(&mut end, day.first));
+            let next = std::mem::replace(&mut end, day.first);
+            let below = below.min(next);
+            let behind = day.end(next, newest).map_err(damaged)?;
+            let moved = (behind < below).then(|| way.along(&snapshot, kept, behind, below, certain));
+            for found in moved.into_iter().flatten() {
+                if visit(found?)?.is_break() {
+                    return Ok(());
+                }
+            }
             let until = match filter.until {
                 // Behind that place only late ones were received before `until`.
                 Some(until) => checkpoint(&snapshot, &day.index, minute(until) + 3, u64::MAX, false)?.unwrap_or(u64::MAX).min(below),

@@ -274,6 +274,54 @@ async fn retention_keeps_a_day_of_which_something_that_waits_cannot_be_read_and_
 }
 
 #[tokio::test]
+async fn what_waits_of_a_day_that_went_is_in_its_place_though_an_older_one_is_kept() {
+    let world = World::new();
+    let (log, ports) = opened(&world);
+    stored(&ports, 0, 50, &["bot"]).await;
+    ports.advance(DAY);
+    stored(&ports, 50, 60, &["other"]).await;
+    for claimed in ports.first("other", 8).await {
+        ports.deliver(&claimed).await;
+    }
+    ports.advance(60 * DAY);
+    drop((log, ports));
+    let name = keyspaces(&world, "event").remove(0);
+    rot(&world, &name, MIDDLE);
+
+    let (log, ports) = opened(&world);
+    works(&ports, "today").await;
+    assert_eq!(log.following(0, 100).await.unwrap().reached, 61);
+    assert_eq!(log.expunge(ports.now() - SignedDuration::from_hours(24 * 30)).await.unwrap().events, 8);
+    all_in_their_places(&log).await;
+    drop((log, ports));
+    let (log, ports) = opened(&world);
+    all_in_their_places(&log).await;
+    assert_eq!(keys(&ports.first("other", 9).await), ["58", "59"]);
+}
+
+/// Of 61 events, 51 to 58 are gone and some up to 50 are damaged.
+async fn all_in_their_places(log: &FjallLog) {
+    let all = log.following(0, 100).await.unwrap();
+    assert_eq!((all.events.len() + all.unreadable.len(), all.reached), (53, 61));
+    assert!(all.unreadable.iter().all(|sequence| *sequence <= 50), "{:?}", all.unreadable);
+    assert_eq!(all.events.iter().rev().take(4).map(key).collect::<Vec<_>>(), ["today", "59", "58", "49"]);
+    let some = log.following(59, 100).await.unwrap().events;
+    assert_eq!(some.iter().map(key).collect::<Vec<_>>(), ["59", "today"], "from the middle of them on");
+
+    let kind = EventFilter { kind: Some(Glob::new("audit.passed")), ..EventFilter::default() };
+    for filter in [&EventFilter::default(), &kind] {
+        let (mut listed, mut after) = (Vec::new(), None);
+        for _ in 0..4 {
+            let page = EventLog::page(log, filter, after.as_ref(), 1).await.unwrap();
+            listed.extend(page.items.iter().map(key));
+            after = page.next;
+        }
+        assert_eq!(listed, ["today", "59", "58", "49"]);
+    }
+    assert_eq!(log.count(&kind).await.unwrap(), 53);
+}
+
+#[tokio::test]
 async fn retention_removes_a_day_whose_deliveries_cannot_be_counted() {
     let world = World::new();
     let (log, ports) = opened(&world);
