@@ -69,6 +69,8 @@ pub struct GrantList {
     pub most: u32,
     /// Where an item says when the merchant granted.
     pub granted_at: &'static str,
+    /// Whoever may have granted is on it. Where that is not so, who is not on it has not withdrawn.
+    pub holds_all: bool,
 }
 
 /// The operation that lists pushes which did not arrive, where a vendor has one.

@@ -2,7 +2,8 @@
 //!
 //! A merchant on the list that we do not know granted, and nobody told us: an event, and its tokens are won back by the vault. One of ours
 //! that is not on the list withdrew, but only when two whole lists, some time apart, lack it. A list is whole when its pages hold as many
-//! merchants as the vendor says there are; one that is cut, or changes while it is read, revokes nobody.
+//! merchants as the vendor says there are; one that is cut, or changes while it is read, revokes nobody. Nor does a list that holds some
+//! kinds of applications only, where merchants may grant others.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -51,7 +52,7 @@ impl Reconcile {
             }
         };
         self.unknown(corner, &listing, &ours, list, &mut report).await;
-        if listing.is_whole {
+        if listing.is_whole && list.holds_all {
             self.vanished(corner, &listing, &ours, list, &mut report).await;
         }
         report

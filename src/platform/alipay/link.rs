@@ -29,7 +29,16 @@ pub struct Links {
     pub application_types: Vec<String>,
 }
 
+/// A mini program, among the kinds of applications (Alipay 4.1).
+pub const MINI_PROGRAM: &str = "TINYAPP";
+
 impl Links {
+    /// Whether nothing but mini programs can be granted: only then does the list of mini programs (Alipay 4.6) hold everybody.
+    #[must_use]
+    pub fn are_for_mini_programs_only(&self) -> bool {
+        self.application_types.iter().all(|kind| kind == MINI_PROGRAM)
+    }
+
     /// The link for one merchant. Needs no asking, and does not expire.
     pub fn link(&self, app_id: &str, request: &LinkRequest) -> Link {
         let redirect_uri = self.redirect_uri.as_deref().unwrap_or(&request.redirect_uri);

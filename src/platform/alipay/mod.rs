@@ -122,9 +122,16 @@ impl Component for Application {
         })
     }
 
-    /// Alipay 4.6.
+    /// The mini programs among those that granted (Alipay 4.6).
     fn grant_list(&self) -> Option<GrantList> {
-        Some(GrantList { operation: "authorization.list", page: "page_no", size: "page_size", most: 50, granted_at: "granted_at" })
+        Some(GrantList {
+            operation: "authorization.list",
+            page: "page_no",
+            size: "page_size",
+            most: 50,
+            granted_at: "granted_at",
+            holds_all: self.links.are_for_mini_programs_only(),
+        })
     }
 
     fn operations(&self) -> &dyn Operations {

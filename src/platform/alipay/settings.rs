@@ -6,7 +6,7 @@ use super::certificate::{self, CertificateError};
 use super::check;
 use super::content::ContentKey;
 use super::gateway::Gateway;
-use super::link::Links;
+use super::link::{Links, MINI_PROGRAM};
 use super::operations;
 use super::trust::{OwnCertificates, Trust, TrustedKey};
 use crate::envelope::rsa2::{KeyError, PrivateKey, PublicKey};
@@ -245,7 +245,7 @@ fn links(settings: &mut Settings) -> Links {
     });
     let mut application_types = settings.texts("application_types");
     if application_types.is_empty() {
-        application_types.push(String::from("TINYAPP"));
+        application_types.push(String::from(MINI_PROGRAM));
     }
     Links {
         auth_url: settings.url_or("auth_url", AUTH_PAGE),

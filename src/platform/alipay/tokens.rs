@@ -79,7 +79,12 @@ impl Tokens for Application {
 
     fn read_recovered(&self, _family: Family, app_id: &str, reply: &Reply, _now: Timestamp) -> Result<Recovered, ApiError> {
         let node = self.gateway.read(AUTHORIZATIONS, reply)?;
-        recovered(&node, app_id).map(|tokens| Recovered::Tokens(Box::new(tokens)))
+        // Of another kind of application the list says nothing.
+        let (absent, words) = match self.links.are_for_mini_programs_only() {
+            true => (Class::GrantGone, "the application holds no authorization of this mini program"),
+            false => (Class::Refuse, "the application's mini programs lack it, which may be an application of another kind"),
+        };
+        recovered(&node, app_id, absent, words).map(|tokens| Recovered::Tokens(Box::new(tokens)))
     }
 
     fn lost_reply(&self) -> LostReply {
@@ -106,14 +111,15 @@ impl Application {
     }
 }
 
-fn recovered(node: &Map<String, Value>, app_id: &str) -> Result<AuthorizerTokens, ApiError> {
+/// The tokens of one mini program out of the list; `absent` and `words` are what it means that the whole list lacks it.
+fn recovered(node: &Map<String, Value>, app_id: &str, absent: Class, words: &'static str) -> Result<AuthorizerTokens, ApiError> {
     let list = node.get("app_auth_list").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let entry = list.iter().filter_map(Value::as_object).find(|entry| text(entry, "auth_app_id").as_deref() == Some(app_id));
     let Some(entry) = entry else {
         // Should the filter be ignored and the list go on, absence from one page proves nothing; nor does a list without its length.
         let complete = number(node, "total_items").map(|total| i64::try_from(list.len()).is_ok_and(|seen| total <= seen));
         let (class, words) = match complete {
-            Some(true) => (Class::GrantGone, "the application holds no authorization of this mini program"),
+            Some(true) => (absent, words),
             None => (Class::Retry, "the list of authorizations does not say how long it is"),
             Some(false) => (Class::Refuse, "the list of authorizations is longer than what was asked for"),
         };

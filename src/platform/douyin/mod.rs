@@ -86,7 +86,14 @@ impl Component for Application {
 
     /// 4.7.
     fn grant_list(&self) -> Option<GrantList> {
-        Some(GrantList { operation: "authorization.list", page: "page", size: "size", most: 50, granted_at: "authorized_at" })
+        Some(GrantList {
+            operation: "authorization.list",
+            page: "page",
+            size: "size",
+            most: 50,
+            granted_at: "authorized_at",
+            holds_all: true,
+        })
     }
 
     fn operations(&self) -> &dyn Operations {

@@ -75,6 +75,22 @@ fn a_lost_token_is_found_in_the_list_or_the_grant_is_gone() {
 }
 
 #[test]
+fn what_the_list_of_mini_programs_lacks_is_not_gone_where_other_kinds_can_be_granted() {
+    let nobody = answered("alipay.open.mini.appauth.query", &json!({"code": "10000", "total_items": 0}));
+    for (types, holds_all, class) in [
+        ("", true, Class::GrantGone),
+        ("application_types = [\"TINYAPP\"]\n", true, Class::GrantGone),
+        ("application_types = [\"TINYAPP\", \"WEBAPP\"]\n", false, Class::Refuse),
+        ("application_types = [\"WEBAPP\"]\n", false, Class::Refuse),
+    ] {
+        let component = component(&(sample() + types));
+        assert_eq!(component.grant_list().unwrap().holds_all, holds_all, "{types}");
+        let absent = component.read_recovered(Family::Current, "2021000000000003", &nobody, now()).unwrap_err();
+        assert_eq!((absent.class, absent.code.as_str()), (class, "not-in-list"), "{types}");
+    }
+}
+
+#[test]
 fn recovery_can_be_switched_off() {
     let standing = Standing { family: Family::Current, component_token: None, now: now() };
     assert!(component(&sample()).recover(standing, "1").is_some());

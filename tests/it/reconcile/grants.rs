@@ -120,3 +120,26 @@ async fn a_list_that_is_cut_in_the_middle_revokes_nobody() {
     }
     assert_eq!(events(&world, "douyin", "authorization.revoked").await.len(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_mini_programs_revokes_nobody_where_merchants_may_grant_other_applications() {
+    let mut world = World::new().await;
+    let platform = "platform = \"alipay\"\n";
+    world.mend(platform, &format!("{platform}application_types = [\"TINYAPP\", \"WEBAPP\"]\n")).await;
+    let (web, program) = (app_id("alipay"), "2021000000000009");
+    world.granted("alipay", web).await;
+    world.advance(Duration::from_secs(900));
+    // To the twin everything is a mini program: what is not listed is what was withdrawn.
+    lose_pushes(&world, "alipay", true);
+    world.simulator.revoke("alipay", web).await.unwrap();
+    world.simulator.grant("alipay", program).await.unwrap();
+    lose_pushes(&world, "alipay", false);
+    for _ in 0..3 {
+        let looks = reconcile(&world, "alipay").await;
+        assert!(looks["grants"]["error"].is_null(), "{looks}");
+        world.advance(Duration::from_secs(600));
+    }
+    assert_eq!(events(&world, "alipay", "authorization.revoked").await, Vec::<Value>::new());
+    assert_eq!(token_status(&world, "alipay", web).await, 200, "its tokens are kept");
+    world.until("a token", async || (token_status(&world, "alipay", program).await == 200).then_some(())).await;
+}
