@@ -1,11 +1,12 @@
 //! Our merchants held against the vendor's list of those that granted (Douyin 4.7, Alipay 4.6; Baidu and Kuaishou have none).
 //!
-//! A merchant on the list that we do not know granted, and nobody told us: an event, and its tokens are won back by the vault. One of ours
-//! that is not on the list withdrew, but only when two whole lists, some time apart, lack it. A list is whole when its pages hold as many
-//! merchants as the vendor says there are; one that is cut, or changes while it is read, revokes nobody. Nor does a list that holds some
-//! kinds of applications only, where merchants may grant others.
+//! A merchant on the list that we do not know granted, and nobody told us: an event, and its tokens are won back by the vault. So are those
+//! of a merchant whose grant was told and whose code the vault gave up; that is no event. One of ours that is not on the list withdrew, but
+//! only when two whole lists, some time apart, lack it. A list is whole when its pages hold as many merchants as the vendor says there are;
+//! one that is cut, or changes while it is read, revokes nobody. Nor does a list that holds some kinds of applications only, where
+//! merchants may grant others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -17,12 +18,15 @@ use crate::inbox::{Finding, Page};
 use crate::platform::looks::GrantList;
 use crate::platform::loose;
 use crate::platform::push::Grant;
+use crate::platform::token::{Family, TokenKey};
 use crate::vault::{Authorizer, AuthorizerState, LAG};
 
 /// Pages of one list: a hundred thousand merchants.
 const MOST_PAGES: u64 = 2000;
 /// Merchants found at once; more are found by the next look.
 const MOST_FOUND: usize = 500;
+/// The vendor is asked for the tokens of a merchant whose code was given up at most this often.
+const ASKED_EVERY: Duration = Duration::from_secs(3600);
 /// Two lists must lack a merchant, at least this far apart.
 const APART: Duration = Duration::from_secs(300);
 /// A list that lacks more than half of ours is not believed, where it is about more than a few.
@@ -52,6 +56,7 @@ impl Reconcile {
             }
         };
         self.unknown(corner, &listing, &ours, list, &mut report).await;
+        self.given_up(corner, &listing, &ours).await;
         if listing.is_whole && list.holds_all {
             self.vanished(corner, &listing, &ours, list, &mut report).await;
         }
@@ -155,6 +160,40 @@ impl Reconcile {
                 }
                 Ok(None) => {}
                 Err(error) => return report.fail(error),
+            }
+        }
+    }
+
+    /// Merchants on the list whose code the vault gave up. Nobody but us would try again: their grant was told, and the vendor thinks that
+    /// we have its tokens.
+    async fn given_up(&self, corner: &Corner, listing: &Listing, ours: &BTreeMap<String, Authorizer>) {
+        let component = corner.component.name();
+        let Ok(with_codes) = self.vault.with_codes(component) else { return };
+        let is_given_up = |authorizer: &&Authorizer| {
+            let Some(listed) = listing.merchants.get(&authorizer.app_id) else { return false };
+            // What came or changed in these minutes may be under way.
+            let last = Some(authorizer.updated_at).max(authorizer.granted_at).max(*listed);
+            authorizer.state == AuthorizerState::Pending
+                && last.is_some_and(|at| later(at, LAG) <= listing.began)
+                && !with_codes.contains(authorizer.app_id.as_str())
+        };
+        let given_up: BTreeSet<&str> = ours.values().filter(is_given_up).map(|authorizer| authorizer.app_id.as_str()).collect();
+        let due: Vec<&str> = {
+            let mut asked = locked(&corner.given_up);
+            asked.retain(|app_id, _| given_up.contains(app_id.as_str()));
+            let is_due = |app_id: &&str| asked.get(*app_id).is_none_or(|at| later(*at, ASKED_EVERY) <= listing.began);
+            let mut due: Vec<&str> = given_up.into_iter().filter(is_due).collect();
+            // Those that are refused again and again do not keep others from their turn.
+            due.sort_by_key(|app_id| asked.get(*app_id).copied());
+            due.truncate(MOST_FOUND);
+            asked.extend(due.iter().map(|app_id| ((*app_id).to_owned(), listing.began)));
+            due
+        };
+        for app_id in due {
+            let key = TokenKey::Authorizer { app_id: app_id.to_owned(), family: Family::Current };
+            match self.vault.refresh(component, &key).await {
+                Ok(_) => tracing::info!(component, authorizer = app_id, "a grant that was given up is won back"),
+                Err(error) => tracing::warn!(component, authorizer = app_id, %error, "a grant that was given up could not be won back"),
             }
         }
     }

@@ -125,6 +125,8 @@ struct Corner {
     looks: Mutex<BTreeMap<Look, Held>>,
     /// Merchants that the last whole list lacked, and since when.
     missing: Mutex<HashMap<String, Timestamp>>,
+    /// Merchants that the last list held and whose code was given up, and when their tokens were last asked for.
+    given_up: Mutex<HashMap<String, Timestamp>>,
     /// What is wrong with its tickets.
     remark: Mutex<Option<String>>,
     /// One look at a time.
@@ -194,6 +196,7 @@ impl Reconcile {
                 component: Arc::clone(component),
                 looks: Mutex::new(looks),
                 missing: Mutex::default(),
+                given_up: Mutex::default(),
                 remark: Mutex::default(),
                 looking: tokio::sync::Mutex::default(),
             }));

@@ -3,6 +3,7 @@
 //! A held token that is young enough is answered from memory. Everything else ends in [`Chamber::renew`], which all who want the same
 //! token share.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,9 @@ use crate::platform::token::{Family, TokenKey};
 
 use super::authorizer::AuthorizerState;
 use super::chamber::{Chamber, Pass, locked, token_key};
+use super::codes::WaitingCode;
 use super::held::{Held, Slot};
-use super::record::token_name;
+use super::record::{Origin, token_name};
 use super::schedule::{Item, between, later};
 use super::{Served, VaultError};
 
@@ -122,14 +124,14 @@ impl Chamber {
         if !app_id.is_empty() {
             // The grant stands in the current family: whoever asks for a token of that one needs no second look.
             let standing = self.board.read(Family::Current, app_id, |held| match held.state {
-                AuthorizerState::Granted if family == Family::Current => Some(judge(held)),
-                AuthorizerState::Granted => None,
-                AuthorizerState::Revoked => Some(Look::Missing(VaultError::Revoked { at: held.revoked_at })),
-                AuthorizerState::Pending => Some(Look::Missing(pending(app_id))),
+                AuthorizerState::Granted if family == Family::Current => Ok(judge(held)),
+                state => Err((state, held.revoked_at)),
             });
             match standing {
-                Some(Some(look)) => return look,
-                Some(None) => {}
+                Some(Ok(look)) => return look,
+                Some(Err((AuthorizerState::Granted, _))) => {}
+                Some(Err((AuthorizerState::Revoked, at))) => return Look::Missing(VaultError::Revoked { at }),
+                Some(Err((AuthorizerState::Pending, _))) => return Look::Missing(self.pending(app_id)),
                 None => return Look::Missing(self.unknown(app_id)),
             }
         }
@@ -269,19 +271,37 @@ impl Chamber {
             self.name
         ))
     }
+
+    fn pending(&self, app_id: &str) -> VaultError {
+        let has_code = locked(&self.codes).values().any(|code| is_tried_again(code) && code.app_id.as_deref() == Some(app_id));
+        VaultError::NotAuthorized(if has_code {
+            format!(
+                "`{app_id}` granted, but its code could not be exchanged yet; it is tried again by itself, \
+                 the component's state says what is in the way"
+            )
+        } else {
+            format!(
+                "`{app_id}` granted, but no code of it waits to be exchanged; if this lasts, renew its token once by force, \
+                 or have its owner authorize again"
+            )
+        })
+    }
+
+    /// Authorizers of whom a code waits that is tried again by itself.
+    pub fn with_codes(&self) -> BTreeSet<Arc<str>> {
+        locked(&self.codes).values().filter(|code| is_tried_again(code)).filter_map(|code| code.app_id.clone()).collect()
+    }
+}
+
+/// One that we asked for is not: it goes with the renewal of its token.
+fn is_tried_again(code: &WaitingCode) -> bool {
+    code.origin != Origin::Recovery
 }
 
 /// How much must be left. Never more than three quarters of the token's life: a caller who asks for more would renew it with every call.
 fn needed(held: &Held, min_ttl: Duration) -> Duration {
     let life = held.expires_at.map_or(Duration::MAX, |at| between(held.obtained_at, at));
     min_ttl.max(FLOOR).min(life / 4 * 3)
-}
-
-fn pending(app_id: &str) -> VaultError {
-    VaultError::NotAuthorized(format!(
-        "`{app_id}` granted, but its code could not be exchanged yet; it is tried again by itself, \
-         the component's state says what is in the way"
-    ))
 }
 
 /// The slot of a key.

@@ -31,7 +31,7 @@ mod ticket;
 mod waiting;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -383,6 +383,15 @@ impl Vault {
             return Err(VaultError::NotAuthorized(format!("no authorizer `{app_id}` is known")));
         };
         Ok((shown(component, app_id, record), chamber.token_states(app_id)))
+    }
+
+    /// Authorizers of whom a code waits, which is exchanged or won back by itself. Who is not among them and
+    /// [`AuthorizerState::Pending`] stays that until somebody has [`Vault::refresh`] ask for tokens, or its owner authorizes again.
+    ///
+    /// # Errors
+    /// [`VaultError::UnknownComponent`].
+    pub fn with_codes(&self, component: &str) -> Result<BTreeSet<Arc<str>>, VaultError> {
+        Ok(self.chamber(component)?.with_codes())
     }
 
     /// A link for one merchant; `redirect_uri` is ours unless the component's settings name another.

@@ -1,12 +1,18 @@
 //! Our merchants held against the vendors' lists.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use yizhan::outbound::vendors::HttpVendors;
+use yizhan::outbound::{SendError, Vendors};
+use yizhan::platform::{Call, Reply};
 use yizhan::simulator::fault::{CallFault, CallTrouble};
+use yizhan::vault::LAG;
 
 use super::{app_id, delivered, events, lose_pushes, reconcile};
-use crate::world::World;
+use crate::world::{Setting, World};
 
 async fn token_status(world: &World, platform: &str, app_id: &str) -> u16 {
     world.get(&format!("/v1/components/{platform}/authorizers/{app_id}/token")).await.0
@@ -142,4 +148,70 @@ async fn a_list_of_mini_programs_revokes_nobody_where_merchants_may_grant_other_
     assert_eq!(events(&world, "alipay", "authorization.revoked").await, Vec::<Value>::new());
     assert_eq!(token_status(&world, "alipay", web).await, 200, "its tokens are kept");
     world.until("a token", async || (token_status(&world, "alipay", program).await == 200).then_some(())).await;
+}
+
+/// Nobody looks by itself.
+async fn looked_at_by_hand(vendors: Option<Arc<dyn Vendors>>) -> World {
+    World::with(Setting { vendors, extra: String::from("[reconcile]\nenabled = false\n"), ..Setting::default() }).await
+}
+
+/// Douyin, which gives no code back for as long as it refuses to.
+struct Refusing {
+    vendors: HttpVendors,
+    refuses: AtomicBool,
+    asked: AtomicUsize,
+}
+
+#[async_trait::async_trait]
+impl Vendors for Refusing {
+    async fn send(&self, call: &Call) -> Result<Reply, SendError> {
+        if !call.target().contains("retrieve_auth_code") {
+            return self.vendors.send(call).await;
+        }
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if !self.refuses.load(Ordering::SeqCst) {
+            return self.vendors.send(call).await;
+        }
+        let body = r#"{"err_no":40004,"err_msg":"no such authorizer"}"#;
+        Ok(Reply { status: 200, content_type: String::from("application/json"), body: body.into() })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merchant_whose_code_was_given_up_is_asked_for_again_while_the_list_holds_it() {
+    let refusing = Arc::new(Refusing { vendors: HttpVendors::new().unwrap(), refuses: true.into(), asked: AtomicUsize::new(0) });
+    let asked = || refusing.asked.load(Ordering::SeqCst);
+    let world = looked_at_by_hand(Some(refusing.clone())).await;
+    let app = app_id("douyin");
+    world.simulator.ticket("douyin").await.unwrap();
+    lose_pushes(&world, "douyin", true);
+    world.simulator.grant("douyin", app).await.unwrap();
+    lose_pushes(&world, "douyin", false);
+    world.advance(Duration::from_secs(60));
+    assert_eq!(reconcile(&world, "douyin").await["grants"]["found"], 1);
+    // What was found is handed to the vault, refused for good, and not tried again.
+    let dead = "/v1/deliveries?status=dead";
+    world.until("the end of the delivery", async || (world.get(dead).await.1["items"] != json!([])).then_some(())).await;
+    let (status, answer) = world.get(&format!("/v1/components/douyin/authorizers/{app}/token")).await;
+    assert_eq!(status, 409, "{answer}");
+    assert!(answer["detail"].as_str().unwrap().contains("renew its token once by force"), "{answer}");
+    assert_eq!(asked(), 1);
+    reconcile(&world, "douyin").await;
+    assert_eq!(asked(), 1, "a grant of these minutes may be under way");
+    world.advance(LAG);
+    world.simulator.ticket("douyin").await.unwrap();
+    for _ in 0..2 {
+        reconcile(&world, "douyin").await;
+        assert_eq!(asked(), 2, "once in a while");
+    }
+    refusing.refuses.store(false, Ordering::SeqCst);
+    world.advance(Duration::from_secs(3600));
+    world.simulator.ticket("douyin").await.unwrap();
+    reconcile(&world, "douyin").await;
+    assert_eq!((asked(), token_status(&world, "douyin", app).await), (3, 200));
+    assert_eq!(events(&world, "douyin", "authorization.granted").await.len(), 1, "told once");
+    world.advance(Duration::from_secs(7200));
+    world.simulator.ticket("douyin").await.unwrap();
+    reconcile(&world, "douyin").await;
+    assert_eq!(asked(), 3, "nothing is given up any more");
 }

@@ -176,6 +176,23 @@ async fn an_expired_code_is_won_back_without_being_sent() {
 }
 
 #[tokio::test]
+async fn a_grant_whose_code_was_given_up_says_how_its_token_is_had() {
+    let world = World::new().await;
+    let push = world.pushed("app1");
+    assert!(matches!(world.vault.granted(NAME, Some("app1"), &push).await, Err(VaultError::NoTicket { .. })));
+    let with_codes = || world.vault.with_codes(NAME).unwrap().iter().map(|app_id| app_id.to_string()).collect::<Vec<_>>();
+    assert_eq!(with_codes(), ["app1"]);
+    world.advance(26 * 3600);
+    world.ticket().await;
+    assert!(matches!(world.vault.granted(NAME, Some("app1"), &push).await, Err(VaultError::NotAuthorized(_))), "given up");
+    assert_eq!(with_codes(), [""; 0]);
+    let pending = world.fresh("app1").await.unwrap_err();
+    assert!(matches!(&pending, VaultError::NotAuthorized(words) if words.contains("renew its token once by force")), "{pending}");
+    let served = world.vault.refresh(NAME, &token_of("app1")).await.unwrap();
+    assert!(world.vendor.accepts("app1", &served.token));
+}
+
+#[tokio::test]
 async fn a_refused_code_of_nobody_is_an_error_and_forgotten() {
     let world = World::with(Habits { has_state: false, ..Habits::default() }).await;
     world.ticket().await;
