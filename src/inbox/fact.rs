@@ -108,7 +108,8 @@ pub struct Fact {
     pub subject: Subject,
     /// Whom it is about.
     pub authorizer: String,
-    /// Remembered, but its event is stored whatever was told before: the push brings a code that nobody could do without.
+    /// Remembered, but its event is stored whatever was told before: the push brings a code or tokens that are not held, and its event is
+    /// the way to the vault. So a grant that was found may be told once more.
     pub always_stored: bool,
     /// All else.
     pub told: Told,

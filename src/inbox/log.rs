@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::event_type::EventType;
 use crate::platform::RawPush;
-use crate::platform::push::Ticket;
+use crate::platform::push::{Grant, Ticket};
 use crate::secret::Secret;
 
 use super::event::{Event, EventFilter, EventId};
@@ -170,6 +170,7 @@ pub trait Tickets: Send + Sync {
     /// Keeps a ticket durably, unless a newer one is kept already.
     async fn keep(&self, component: &str, ticket: &Ticket, received_at: Timestamp) -> Result<(), LogError>;
 
-    /// Whether tokens of that merchant are held by now. From memory. While they are not, no grant's code may be lost.
-    fn has_tokens(&self, component: &str, authorizer: &str) -> bool;
+    /// Whether tokens of that merchant are held by now, and a refresh token if that grant brings one. From memory. While they are not,
+    /// what the grant brings may not be lost.
+    fn has_tokens(&self, component: &str, authorizer: &str, grant: &Grant) -> bool;
 }

@@ -292,8 +292,12 @@ impl Inbox {
             self.tickets.keep(name, ticket, received_at).await?;
         }
         let kind = push.notice.kind();
-        let brings_tokens = matches!(&push.notice, Notice::Granted(grant) if grant.code.is_some() || grant.tokens.is_some());
-        let always_stored = brings_tokens && !push.authorizer.as_deref().is_some_and(|app_id| self.tickets.has_tokens(name, app_id));
+        let always_stored = match &push.notice {
+            Notice::Granted(grant) if grant.code.is_some() || grant.tokens.is_some() => {
+                !push.authorizer.as_deref().is_some_and(|app_id| self.tickets.has_tokens(name, app_id, grant))
+            }
+            _ => false,
+        };
         let fact = Fact::pushed(&push, received_at, always_stored);
         // A block of its own, so that the future does not hold the arrival until its end (see `put_down`).
         let putting = {

@@ -224,6 +224,7 @@ impl Chamber {
             held.expires_at = expires_at;
             held.obtained_at = record.obtained_at;
             held.renew_at = renew_at;
+            held.has_refresh = record.refresh.is_some();
             held.doubtful = false;
         });
         locked(&self.schedule).set(Item::Token(slot.clone()), renew_at);

@@ -50,6 +50,8 @@ pub(super) struct Held {
     pub obtained_at: Timestamp,
     /// When it should be renewed.
     pub renew_at: Option<Timestamp>,
+    /// Whether there is a refresh token on the shelf.
+    pub has_refresh: bool,
     /// A call that may have replaced it was never answered: asked for, it is settled first.
     pub doubtful: bool,
     /// Where the grant stands; of use only in the current family. `Granted` for components.
@@ -67,6 +69,7 @@ impl Held {
             expires_at: None,
             obtained_at: Timestamp::default(),
             renew_at: None,
+            has_refresh: false,
             doubtful: false,
             state,
             revoked_at: None,

@@ -146,7 +146,8 @@ impl Chamber {
         });
     }
 
-    /// Tokens that the vendor sent outright (Alipay): kept if the grant is newer than what is held.
+    /// Tokens that the vendor sent outright (Alipay): kept if the grant is newer than what is held, or is the same and brings the refresh
+    /// token that a recovery could not (Alipay 4.6).
     pub async fn keep_sent(self: Arc<Self>, app_id: Option<String>, grant: Grant) -> Result<Exchanged, VaultError> {
         let Some(tokens) = grant.tokens else { return Ok(Exchanged::Already(Vec::new())) };
         let Some(app_id) = tokens.app_id.clone().or(app_id) else {
@@ -155,9 +156,13 @@ impl Chamber {
         let _spending = self.spending.read().await;
         let _alone = self.locks.lock(&app_id).await;
         let (_, known) = self.authorizer_record(&app_id).await?;
+        let (_, held) = self.token_record(&Slot::authorizer(Family::Current, &app_id)).await?;
+        let completes = held.refresh.is_none() && tokens.refresh.is_some();
+        // Where no list said when the merchant granted, the time that is known is ours; the same access token is of the same grant.
+        let is_held = held.access.as_ref().is_some_and(|access| access.value == tokens.access.value);
+        let is_known = |at: Timestamp| if completes { at > grant.granted_at && !is_held } else { at >= grant.granted_at };
         if let Some(known) = known
-            && (known.outlived(grant.granted_at)
-                || (known.state == AuthorizerState::Granted && known.granted_at.is_some_and(|at| at >= grant.granted_at)))
+            && (known.outlived(grant.granted_at) || (known.state == AuthorizerState::Granted && known.granted_at.is_some_and(is_known)))
         {
             return Ok(Exchanged::Already(vec![app_id]));
         }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use crate::clock::{CHINA, Timestamp};
 use crate::inbox::log::{LogError, Tickets};
-use crate::platform::push::Ticket;
+use crate::platform::push::{Grant, Ticket};
 use crate::platform::token::TicketRule;
 use crate::platform::{ApiError, Class};
 
 use super::chamber::{Chamber, locked};
+use super::held::Held;
 use super::record::{NoteRecord, TicketRecord, put, read};
 use super::schedule::{Item, later};
 use super::shelf::{Kind, ShelfError};
@@ -193,10 +194,13 @@ impl Tickets for Vault {
         })
     }
 
-    fn has_tokens(&self, component: &str, authorizer: &str) -> bool {
+    fn has_tokens(&self, component: &str, authorizer: &str, grant: &Grant) -> bool {
         let Ok(chamber) = self.chamber(component) else { return false };
         let now = self.clock.now();
-        chamber.board.read(crate::platform::Family::Current, authorizer, |held| held.is_valid(now)).unwrap_or(false)
+        // What Alipay gives back lacks it (Alipay 4.6), and its push of the grant brings it.
+        let brings_refresh = grant.tokens.as_ref().is_some_and(|tokens| tokens.refresh.is_some());
+        let is_held = |held: &Held| held.is_valid(now) && (held.has_refresh || !brings_refresh);
+        chamber.board.read(crate::platform::Family::Current, authorizer, is_held).unwrap_or(false)
     }
 }
 

@@ -179,7 +179,7 @@ impl Tickets for Drawer {
         Ok(())
     }
 
-    fn has_tokens(&self, _: &str, _: &str) -> bool {
+    fn has_tokens(&self, _: &str, _: &str, _: &Grant) -> bool {
         false
     }
 }

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use yizhan::outbound::vendors::HttpVendors;
 use yizhan::outbound::{SendError, Vendors};
 use yizhan::platform::{Call, Reply};
-use yizhan::simulator::fault::{CallFault, CallTrouble};
+use yizhan::simulator::fault::{CallFault, CallTrouble, PushFaults};
 use yizhan::vault::LAG;
 
-use super::{app_id, delivered, events, lose_pushes, reconcile};
+use super::{app_id, delivered, events, lose_pushes, patiently, reconcile};
 use crate::world::{Setting, World};
 
 async fn token_status(world: &World, platform: &str, app_id: &str) -> u16 {
@@ -214,4 +214,31 @@ async fn a_merchant_whose_code_was_given_up_is_asked_for_again_while_the_list_ho
     world.simulator.ticket("douyin").await.unwrap();
     reconcile(&world, "douyin").await;
     assert_eq!(asked(), 3, "nothing is given up any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_push_with_the_refresh_token_of_a_grant_that_was_found_is_stored_once_and_reaches_the_vault() {
+    // To the twin a list and a recovery are one deed: only the looks made here read the list.
+    let world = looked_at_by_hand(None).await;
+    let app = app_id("alipay");
+    let deeds = |deed: &str| world.simulator.counts("alipay").unwrap().deeds.get(deed).copied().unwrap_or(0);
+    // The push of the grant is held back until another one comes, and each is sent twice.
+    let faults = PushFaults { reorder: 2, duplicates: 1, ..PushFaults::default() };
+    world.simulator.fail_pushes("alipay", faults).unwrap();
+    world.simulator.grant("alipay", app).await.unwrap();
+    world.advance(Duration::from_secs(60));
+    assert_eq!(reconcile(&world, "alipay").await["grants"]["found"], 1);
+    world.until("a token", async || (token_status(&world, "alipay", app).await == 200).then_some(())).await;
+    let other = json!({"msg_method": "alipay.open.mini.other", "msg_app_id": app, "biz_content": {"a": "b"}});
+    world.simulator.say("alipay", yizhan::platform::Door::Message, &other.to_string()).await.unwrap();
+    let derived: Vec<bool> =
+        events(&world, "alipay", "authorization.granted").await.iter().map(|event| event["data"]["derived"] == true).collect();
+    assert_eq!(derived, [true, false], "the push is an event of its own, and its copy is none");
+    delivered(&world, "alipay", "authorization.granted").await;
+    let pending = "/v1/deliveries?status=pending";
+    world.until("the end of all deliveries", async || (world.get(pending).await.1["items"] == json!([])).then_some(())).await;
+    let recovered = deeds("recover");
+    let refresh = format!("/v1/components/alipay/authorizers/{app}/token/refresh");
+    let (status, answer) = patiently(&world, world.post(&refresh, json!({}))).await;
+    assert_eq!((status, deeds("recover"), deeds("refresh")), (200, recovered, 1), "its refresh token is spent: {answer}");
 }

@@ -236,6 +236,41 @@ fn a_vendor_out_of_reach_costs_nothing() {
     });
 }
 
+/// Alipay's push of a grant, after a list that dated it so was read a minute later.
+async fn sent_after_it_was_found(listed_at: Option<Timestamp>) {
+    let shop = Shop::of(platform::named("alipay").unwrap()).await;
+    let push = shop.vendors.twin(shop.name, |twin| twin.grant(MERCHANT, start())).push.unwrap();
+    let Notice::Granted(sent) = shop.vendors.open(shop.name, &push).notice else { panic!() };
+    shop.clock.advance(SignedDuration::from_secs(60));
+    let granted_at = listed_at.unwrap_or(shop.clock.now());
+    let found = Grant { code: None, tokens: None, permissions: Vec::new(), granted_at };
+    shop.vault.granted(shop.name, Some(MERCHANT), &found).await.unwrap();
+    assert!(!shop.vault.has_tokens(shop.name, MERCHANT, &sent), "an access token alone is not all that the push brings");
+    assert!(shop.vault.has_tokens(shop.name, MERCHANT, &found));
+    // Tokens of an earlier grant, which the vendor replaced by those of this one.
+    let mut earlier = sent.clone();
+    earlier.granted_at = start() - SignedDuration::from_secs(60);
+    earlier.tokens.as_mut().unwrap().access.value = Secret::new("earlier");
+    let kept = vec![MERCHANT.to_owned()];
+    assert_eq!(shop.vault.granted(shop.name, Some(MERCHANT), &earlier).await.unwrap(), Exchanged::Already(kept.clone()));
+    assert_eq!(shop.deliver(&push).await.unwrap(), Exchanged::Authorizers(kept.clone()), "{listed_at:?}");
+    assert!(shop.vault.has_tokens(shop.name, MERCHANT, &sent));
+    assert_eq!(shop.deliver(&push).await.unwrap(), Exchanged::Already(kept), "and that once");
+    shop.let_it_age().await;
+    shop.renew().await.unwrap();
+    assert_eq!((shop.vendors.deeds(shop.name, "refresh"), shop.vendors.deeds(shop.name, "recover")), (1, 1), "spent, not asked for");
+    shop.works().await;
+    let again = opened(&shop.vendors, &shop.shelf, &shop.clock).await;
+    assert!(again.has_tokens(shop.name, MERCHANT, &sent), "after a start too");
+}
+
+#[tokio::test]
+async fn the_push_of_a_grant_that_was_found_first_brings_the_refresh_token_that_is_not_held() {
+    sent_after_it_was_found(Some(start())).await;
+    // A list that does not say when.
+    sent_after_it_was_found(None).await;
+}
+
 #[test]
 fn every_family_has_tokens() {
     each(async |shop| {
