@@ -87,6 +87,9 @@ pub(super) struct Chamber {
     pub forced: Mutex<HashMap<Slot, Timestamp>>,
     /// Authorizers whose code is being asked for: the push that this causes is no news.
     pub recovering: Mutex<HashSet<Arc<str>>>,
+    /// When a vendor last answered such an asking with a code, or may have without our hearing of it, by app id. Its push may still be on
+    /// its way, whatever became of that code.
+    pub recovered: Mutex<HashMap<Arc<str>, Timestamp>>,
     pub codes: Mutex<HashMap<CodeHash, WaitingCode>>,
     pub used: Mutex<UsedCodes>,
     pub states: Mutex<States>,
@@ -128,6 +131,7 @@ impl Chamber {
             troubles: Mutex::default(),
             forced: Mutex::default(),
             recovering: Mutex::default(),
+            recovered: Mutex::default(),
             codes: Mutex::default(),
             used: Mutex::default(),
             states: Mutex::default(),

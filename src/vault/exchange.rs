@@ -69,7 +69,10 @@ impl Chamber {
             let step = again.take().map_or_else(|| next(&mut record, lost, can_recover, now), Next::Send);
             let answer = match step {
                 Next::Read(answer) => answer,
-                Next::Recover => return self.win_back(&hash, record).await,
+                Next::Recover => {
+                    let lost = VaultError::NotAuthorized(String::from("the code was lost on its way, or is too old"));
+                    return self.win_back(&hash, record, lost).await;
+                }
                 Next::GiveUp => {
                     self.drop_code(&hash).await?;
                     tracing::error!(component = self.name, "a code was lost on its way; the merchant must authorize again");
@@ -230,16 +233,16 @@ impl Chamber {
             return self.used_up(hash, vec![app_id]).await.map(Exchanged::Already);
         }
         if self.can_recover(&slot).await? {
-            tracing::warn!(component = self.name, authorizer = app_id, %error, "a code was refused; asking for a new one");
-            return self.win_back(hash, record).await;
+            tracing::warn!(component = self.name, authorizer = app_id, %error, "a code was refused");
+            return self.win_back(hash, record, VaultError::VendorRefused(error)).await;
         }
         self.drop_code(hash).await?;
         tracing::error!(component = self.name, authorizer = app_id, %error, "a code was refused; the merchant must authorize again");
         Err(VaultError::VendorRefused(error))
     }
 
-    /// Replaces a lost code by one that we ask for.
-    async fn win_back(self: &Arc<Self>, hash: &CodeHash, mut record: CodeRecord) -> Result<Exchanged, VaultError> {
+    /// Replaces a lost code by one that we ask for, unless it may be the echo of such an asking: then `lost`, what became of it, is all.
+    async fn win_back(self: &Arc<Self>, hash: &CodeHash, mut record: CodeRecord, lost: VaultError) -> Result<Exchanged, VaultError> {
         let Some(app_id) = record.app_id.clone() else {
             self.drop_code(hash).await?;
             return Err(VaultError::NotAuthorized(String::from("the code was lost on its way; authorize again")));
@@ -253,9 +256,20 @@ impl Chamber {
             );
             return Err(VaultError::NotAuthorized(format!("the code of `{app_id}` expired; its owner must authorize again")));
         }
+        if record.echo && self.is_seen_to(hash, &app_id) {
+            // Never asked for because of an echo: each asking causes another one (Kuaishou 3.1.4).
+            self.drop_code(hash).await?;
+            locked(&self.used).insert(*hash, UsedRecord { at: self.clock.now(), authorizers: vec![app_id.clone()] });
+            tracing::warn!(component = self.name, authorizer = app_id, error = %lost, "a code that came with a recovery of ours led nowhere");
+            return Err(lost);
+        }
         // On record before the vendor is asked: this code itself is not to be sent again.
         record.stage = Stage::Lost;
         self.commit(vec![put(self.code_key(hash), &record)?]).await?;
+        if record.echo && self.expects_echo(&app_id) {
+            // Nobody else sees to this authorizer, so it may be a grant of its own. It waits until no echo can be taken for one.
+            return Err(lost);
+        }
         if let Err(error) = self.recover(&Slot::authorizer(record.family, &app_id)).await {
             if matches!(error, VaultError::Revoked { .. }) {
                 self.drop_code(hash).await?;

@@ -268,7 +268,12 @@ impl Chamber {
                 )));
             };
             let asked_at = self.clock.now();
-            let reply = self.send(&call).await.inspect_err(|error| self.count("authorizer", outcome_of(error)))?;
+            let reply = self.send(&call).await.inspect_err(|error| {
+                self.count("authorizer", outcome_of(error));
+                if matches!(error, SendError::NoAnswer { .. }) {
+                    self.expect_echo(slot);
+                }
+            })?;
             let at = self.clock.now();
             let error = match self.component.read_recovered(slot.family, &slot.app_id, &reply, at) {
                 Ok(Recovered::Tokens(tokens)) => {
@@ -277,6 +282,7 @@ impl Chamber {
                     return Ok(());
                 }
                 Ok(Recovered::Code(code)) => {
+                    self.expect_echo(slot);
                     let hash = super::codes::hash_of(&self.name, code.value.expose());
                     let record = CodeRecord {
                         code,
@@ -286,6 +292,7 @@ impl Chamber {
                         granted_at: at,
                         permissions: Vec::new(),
                         received_at: at,
+                        echo: false,
                         stage: Stage::Waiting,
                     };
                     self.replace_recovery(slot, hash, &record).await?;
@@ -305,6 +312,11 @@ impl Chamber {
                 }
             }
         }
+    }
+
+    /// The vendor gave a code, or may have: a push with one is to be expected (Kuaishou 3.1.4, Douyin 4.6).
+    fn expect_echo(&self, slot: &Slot) {
+        locked(&self.recovered).insert(Arc::clone(&slot.app_id), self.clock.now());
     }
 
     /// Keeps what a refresh or a recovery brought for one slot, and ends its intent in the same transaction.

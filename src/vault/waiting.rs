@@ -2,7 +2,8 @@
 //!
 //! The redirect and the push of one grant may carry the same code or two; our own recoveries cause pushes with codes, too. One rule
 //! keeps them from fighting: tokens got by an exchange *after* a grant was made are that grant's tokens ([`Chamber::is_settled`]).
-//! A code that is not settled is exchanged, and what came last from the vendor is kept.
+//! A code that is not settled is exchanged, and what came last from the vendor is kept. And a second: a push that may be what our own asking
+//! for a code caused ([`Chamber::expects_echo`]) does not make us ask again while it may be that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,9 +36,16 @@ impl Chamber {
         also: Vec<Change>,
     ) -> Result<Exchanged, VaultError> {
         let hash = hash_of(&self.name, code.value.expose());
-        if locked(&self.codes).contains_key(&hash) {
-            self.know_code(hash, app_id, also).await?;
-            return self.exchange(hash).await;
+        let known = locked(&self.codes).get(&hash).cloned();
+        match known {
+            Some(WaitingCode { origin: Origin::Recovery, app_id: Some(whose), .. }) => {
+                return self.take_echo(hash, &whose, granted_at, permissions).await;
+            }
+            Some(_) => {
+                self.know_code(hash, app_id, also).await?;
+                return self.exchange(hash).await;
+            }
+            None => {}
         }
         if let Some(used) = locked(&self.used).get(&hash) {
             return Ok(Exchanged::Already(used.authorizers.clone()));
@@ -50,6 +58,7 @@ impl Chamber {
             return Ok(Exchanged::Already(authorizers));
         }
         let echo_of = app_id.filter(|app_id| origin == Origin::Push && locked(&self.recovering).contains(*app_id));
+        let echo = origin == Origin::Push && app_id.is_some_and(|app_id| self.expects_echo(app_id));
         let record = CodeRecord {
             code,
             family: Family::Current,
@@ -58,6 +67,7 @@ impl Chamber {
             granted_at,
             permissions: permissions.to_vec(),
             received_at: self.clock.now(),
+            echo,
             stage: Stage::Waiting,
         };
         self.keep_code(hash, record, also).await?;
@@ -65,6 +75,30 @@ impl Chamber {
             // Kept all the same: should the recovery come to nothing, this may be a grant of its own.
             return Ok(Exchanged::Already(vec![app_id.to_owned()]));
         }
+        self.exchange(hash).await
+    }
+
+    /// A code that we asked for ourselves came back by push. Whoever asked goes on with it in his own time: to go on from here would be to ask
+    /// again for each push that the asking causes (Kuaishou 3.1.4).
+    async fn take_echo(
+        self: &Arc<Self>,
+        hash: CodeHash,
+        app_id: &str,
+        granted_at: Timestamp,
+        permissions: &[Permission],
+    ) -> Result<Exchanged, VaultError> {
+        let seen_to = self.is_seen_to(&hash, app_id);
+        let found = if seen_to { None } else { self.shelf.get(&self.code_key(&hash)).await? };
+        let Some(stored) = found.as_ref().and_then(read::<CodeRecord>) else {
+            return Ok(Exchanged::Already(vec![app_id.to_owned()]));
+        };
+        if let Some(authorizers) = self.is_settled(app_id, granted_at).await? {
+            return Ok(Exchanged::Already(authorizers));
+        }
+        // Who asked did so once, for an authorizer that nobody knew here. If this is its grant, it must not be lost.
+        let (permissions, received_at) = (permissions.to_vec(), self.clock.now());
+        let record = CodeRecord { origin: Origin::Push, granted_at, permissions, received_at, echo: true, ..stored };
+        self.keep_code(hash, record, Vec::new()).await?;
         self.exchange(hash).await
     }
 
@@ -156,6 +190,22 @@ impl Chamber {
             }
         }
         Ok(None)
+    }
+
+    /// Whether a push with a code of that authorizer may be what our own asking for one causes.
+    pub fn expects_echo(&self, app_id: &str) -> bool {
+        let now = self.clock.now();
+        locked(&self.recovering).contains(app_id) || locked(&self.recovered).get(app_id).is_some_and(|at| later(*at, ECHO) > now)
+    }
+
+    /// Whether an authorizer's tokens are tried for without that code: right now, by their own schedule, or for another code that waits.
+    pub fn is_seen_to(&self, hash: &CodeHash, app_id: &str) -> bool {
+        let is_other = |(other, code): (&CodeHash, &WaitingCode)| {
+            other != hash && code.origin != Origin::Recovery && code.app_id.as_deref() == Some(app_id)
+        };
+        self.state_of(app_id) == Some(AuthorizerState::Granted)
+            || locked(&self.recovering).contains(app_id)
+            || locked(&self.codes).iter().any(is_other)
     }
 
     pub fn is_held(&self, slot: &Slot, now: Timestamp) -> bool {

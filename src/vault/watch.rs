@@ -15,6 +15,7 @@ use crate::shutdown::Shutdown;
 
 use super::authorizer::AuthorizerState;
 use super::chamber::{Chamber, locked};
+use super::exchange::ECHO;
 use super::fresh::Urge;
 use super::held::Slot;
 use super::record::Origin;
@@ -128,6 +129,7 @@ impl Chamber {
 
     /// Forgets codes and states that are too old or too many.
     async fn clean(&self, now: Timestamp) {
+        locked(&self.recovered).retain(|_, at| later(*at, ECHO) > now);
         let mut gone: Vec<Change> = Vec::new();
         gone.extend(locked(&self.used).expunge(now).iter().map(|hash| Change::remove(self.key(Kind::Used, &hex::encode(hash)))));
         gone.extend(locked(&self.states).expunge(now).iter().map(|name| Change::remove(self.key(Kind::State, &hex::encode(name)))));

@@ -261,6 +261,113 @@ async fn a_grant_that_comes_while_a_recovery_fails_is_exchanged_afterwards() {
     assert!(world.vendor.accepts("app1", &world.fresh("app1").await.unwrap().token));
 }
 
+impl World {
+    fn faults(&self, deed: &str, fault: &Fault, times: usize) {
+        (0..times).for_each(|_| self.vendor.fault(deed, fault.clone()));
+    }
+
+    /// The vendor pushes a code, and the vault's subscription tries a few times.
+    async fn push(&self, code: &yizhan::platform::AuthorizationCode) -> Vec<Result<Exchanged, VaultError>> {
+        let push = granted(code.clone(), self.clock.now());
+        let mut came = Vec::new();
+        for _ in 0..4 {
+            came.push(self.vault.granted(NAME, Some("app1"), &push).await);
+        }
+        came
+    }
+
+    /// For every code that the vendor gave back it pushes that one and, as some might, another; until it has no more to push.
+    async fn echo(&self) {
+        for _ in 0..5 {
+            for echo in self.vendor.echoes() {
+                self.push(&echo).await;
+                self.push(&self.vendor.another_code("app1")).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_push_of_a_recovery_that_came_to_nothing_causes_no_other() {
+    for fault in [Fault::Says("code"), Fault::LostBefore, Fault::LostAfter, Fault::NotSent] {
+        let world = World::granted_with(Habits { renews_by_recovery: true, ..Habits::default() }).await;
+        world.advance(6000);
+        world.ticket().await;
+        world.vault.fresh(NAME, &COMPONENT, Want::default()).await.unwrap();
+        world.faults("exchange", &fault, 2);
+        world.vault.refresh(NAME, &token_of("app1")).await.unwrap_err();
+        // Each fails in its turn, as the recovery's own code did.
+        world.faults("exchange", &fault, 20);
+        world.echo().await;
+        assert_eq!(world.vendor.deeds("recover"), 1);
+        let world = world.restart().await;
+        world.echo().await;
+        assert_eq!(world.vendor.deeds("recover"), 1);
+        // Its own schedule goes on, and what it causes is known again.
+        while world.vendor.remaining("exchange") > 0 {
+            Worker::over(&world.vault, &world.clock, 1, 100).await;
+            world.echo().await;
+        }
+        let (recoveries, minutes) = (world.vendor.deeds("recover"), world.clock.now().duration_since(start()).as_mins() - 100);
+        assert!(i64::try_from(recoveries).unwrap() <= 4 + minutes / 5, "{recoveries} in {minutes} minutes");
+        world.ticket().await;
+        Worker::over(&world.vault, &world.clock, 4, 100).await;
+        assert!(world.vendor.accepts("app1", &world.fresh("app1").await.unwrap().token));
+        assert_eq!(world.shelf.names(Kind::Code), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_code_that_comes_soon_after_a_recovery_is_exchanged_once_and_leaves_no_other_asking() {
+    let world = World::granted_with(Habits { renews_by_recovery: true, ..Habits::default() }).await;
+    world.advance(6000);
+    world.ticket().await;
+    world.faults("exchange", &Fault::Says("code"), 2);
+    world.vault.refresh(NAME, &token_of("app1")).await.unwrap_err();
+    let code = world.vendor.another_code("app1");
+    let came = world.push(&code).await;
+    assert!(matches!(&came[0], Err(VaultError::VendorRefused(error)) if error.class == Class::CodeInvalid), "{came:?}");
+    assert!(matches!(&came[1], Ok(Exchanged::Already(apps)) if *apps == names(&["app1"])), "{came:?}");
+    assert_eq!((world.vendor.remaining("exchange"), world.vendor.deeds("recover")), (0, 1));
+    assert_eq!(world.shelf.names(Kind::Code), Vec::<String>::new());
+    // One that the vendor takes is as good as any.
+    let came = world.push(&world.vendor.grant("app1")).await;
+    assert!(matches!(&came[0], Ok(Exchanged::Authorizers(_))), "{came:?}");
+    assert!(world.vendor.accepts("app1", &world.fresh("app1").await.unwrap().token));
+}
+
+#[tokio::test]
+async fn a_grant_that_comes_soon_after_a_recovery_and_is_refused_is_won_back_when_no_echo_can_be_meant() {
+    for fault in [Fault::Says("code"), Fault::LostAfter] {
+        for its_own in [true, false] {
+            let world = World::new().await;
+            world.ticket().await;
+            // A person asks for a merchant that nobody knows here, and what comes back is of no use.
+            let code = world.vendor.grant("app1");
+            world.vendor.fault("exchange", fault.clone());
+            world.vault.refresh(NAME, &token_of("app1")).await.unwrap_err();
+            assert_eq!(world.vendor.deeds("recover"), 1);
+            let asked_at = world.clock.now();
+            world.faults("exchange", &fault, 20);
+            // Nobody else sees to this merchant.
+            let code = if its_own { code } else { world.vendor.echoes().remove(0) };
+            world.push(&code).await;
+            world.echo().await;
+            world.push(&world.vendor.another_code("app1")).await;
+            assert_eq!(world.vault.component_state(NAME).unwrap().codes_waiting, 1, "others are not kept beside it");
+            world.vendor.mend("exchange");
+            while world.vendor.deeds("recover") == 1 {
+                Worker::over(&world.vault, &world.clock, 1, 50).await;
+                assert!(world.clock.now().duration_since(asked_at) < SignedDuration::from_mins(20));
+            }
+            assert!(world.clock.now().duration_since(asked_at) >= SignedDuration::from_mins(10));
+            world.echo().await;
+            assert_eq!(world.vendor.deeds("recover"), 2);
+            assert!(world.vendor.accepts("app1", &world.fresh("app1").await.unwrap().token));
+        }
+    }
+}
+
 #[tokio::test]
 async fn who_asks_while_the_code_is_exchanged_gets_the_token() {
     let world = World::new().await;

@@ -254,6 +254,8 @@ struct State {
     held: HashMap<(String, String), (String, Timestamp, String)>,
     codes: HashMap<String, (String, Timestamp)>,
     standing: Vec<String>,
+    /// Codes given back and not pushed yet.
+    echoes: Vec<AuthorizationCode>,
     deeds: BTreeMap<String, usize>,
     faults: HashMap<String, VecDeque<Fault>>,
 }
@@ -296,6 +298,11 @@ impl FakeVendor {
         self.state.lock().unwrap().faults.entry(deed.to_owned()).or_default().push_back(fault);
     }
 
+    /// Nothing goes wrong with that deed any more.
+    pub fn mend(&self, deed: &str) {
+        self.state.lock().unwrap().faults.remove(deed);
+    }
+
     /// How often the vendor did that.
     pub fn deeds(&self, deed: &str) -> usize {
         self.state.lock().unwrap().deeds.get(deed).copied().unwrap_or(0)
@@ -331,6 +338,11 @@ impl FakeVendor {
     pub fn another_code(&self, app_id: &str) -> AuthorizationCode {
         let now = self.clock.now();
         self.state.lock().unwrap().code(app_id, now)
+    }
+
+    /// What the vendor pushes because codes were given back.
+    pub fn echoes(&self) -> Vec<AuthorizationCode> {
+        std::mem::take(&mut self.state.lock().unwrap().echoes)
     }
 
     pub fn revoke(&self, app_id: &str) {
@@ -415,7 +427,9 @@ impl FakeVendor {
             "recover" => {
                 let app = value("app");
                 if state.standing.contains(&app) {
-                    json!({"code": state.code(&app, now).value.expose(), "expires_in": 3600})
+                    let code = state.code(&app, now);
+                    state.echoes.push(code.clone());
+                    json!({"code": code.value.expose(), "expires_in": 3600})
                 } else {
                     json!({"error": "gone"})
                 }
