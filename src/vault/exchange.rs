@@ -128,7 +128,7 @@ impl Chamber {
             // A code that we asked for is of the grant that is known.
             let code_of = (record.origin != Origin::Recovery).then_some(record.granted_at);
             let error = match &record.app_id {
-                Some(app_id) => self.unless_young(app_id, code_of, asked_at, error),
+                Some(app_id) => self.unless_young(app_id, code_of, asked_at, error).await?,
                 None => error,
             };
             match (error.class, &record.app_id) {

@@ -227,22 +227,30 @@ impl Chamber {
     }
 
     /// The same error, to be tried again later where it says that a grant is gone which is so young that the vendor may not know of it yet
-    /// (see [`LAG`]). One that it has given tokens for it knows: what counts is codes that wait, and `code_of`, the time of the grant whose code
-    /// was answered so. `asked_at` is when the vendor was asked.
-    pub fn unless_young(&self, app_id: &str, code_of: Option<Timestamp>, asked_at: Timestamp, error: ApiError) -> ApiError {
+    /// (see [`LAG`]). One that it has given tokens for it knows: what counts is codes that wait, `code_of`, the time of the grant whose code
+    /// was answered so, and a grant that came without a code and has no tokens yet. `asked_at` is when the vendor was asked.
+    pub async fn unless_young(
+        &self,
+        app_id: &str,
+        code_of: Option<Timestamp>,
+        asked_at: Timestamp,
+        error: ApiError,
+    ) -> Result<ApiError, ShelfError> {
         if error.class != Class::GrantGone {
-            return error;
+            return Ok(error);
         }
+        let known = self.authorizer_record(app_id).await?.1;
+        let pending = known.filter(|known| known.state == AuthorizerState::Pending).and_then(|known| known.granted_at);
         let waiting = locked(&self.codes)
             .values()
             .filter(|code| code.app_id.as_deref() == Some(app_id) && code.origin != Origin::Recovery)
             .map(|code| code.granted_at)
             .max();
-        if waiting.max(code_of).is_none_or(|at| later(at, LAG) <= asked_at) {
-            return error;
+        if waiting.max(code_of).max(pending).is_none_or(|at| later(at, LAG) <= asked_at) {
+            return Ok(error);
         }
         tracing::warn!(component = self.name, authorizer = app_id, %error, "the vendor does not know a grant of these minutes yet");
-        ApiError { class: Class::Retry, ..error }
+        Ok(ApiError { class: Class::Retry, ..error })
     }
 
     /// The vendor, asked at `at`, says that the grant no longer stands: `code_of` is the time of the grant whose code was answered so. What to

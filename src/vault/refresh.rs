@@ -178,7 +178,7 @@ impl Chamber {
                     self.count("authorizer", "ok");
                     return Ok(());
                 }
-                Err(error) => self.unless_young(&slot.app_id, None, asked_at, error),
+                Err(error) => self.unless_young(&slot.app_id, None, asked_at, error).await?,
             };
             match error.class {
                 Class::RenewComponentToken if !pass_renewed => {
@@ -298,7 +298,7 @@ impl Chamber {
                     self.replace_recovery(slot, hash, &record).await?;
                     return Box::pin(self.exchange_code(hash, record)).await.map(drop);
                 }
-                Err(error) => self.unless_young(&slot.app_id, None, asked_at, error),
+                Err(error) => self.unless_young(&slot.app_id, None, asked_at, error).await?,
             };
             match error.class {
                 Class::RenewComponentToken if !pass_renewed => {

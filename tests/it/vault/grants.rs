@@ -685,6 +685,32 @@ async fn a_grant_of_these_minutes_that_the_vendor_does_not_know_yet_is_not_given
 }
 
 #[tokio::test]
+async fn a_young_grant_that_came_without_a_code_is_not_given_up() {
+    let world = World::new().await;
+    world.ticket().await;
+    drop(world.vendor.grant("app1"));
+    let grant = Grant { code: None, tokens: None, permissions: Vec::new(), granted_at: world.clock.now() };
+    // The vendor's answers lag behind its list, or its push; a person's asking does not end it either.
+    world.faults("recover", &Fault::Says("gone"), 3);
+    world.to_be_tried_again(world.vault.granted(NAME, Some("app1"), &grant).await.map(drop)).await;
+    world.to_be_tried_again(world.vault.refresh(NAME, &token_of("app1")).await.map(drop)).await;
+    let world = world.restart().await;
+    world.advance(300);
+    world.to_be_tried_again(world.vault.granted(NAME, Some("app1"), &grant).await.map(drop)).await;
+    assert_eq!(world.vault.granted(NAME, Some("app1"), &grant).await.unwrap(), Exchanged::Authorizers(names(&["app1"])));
+    assert!(world.vendor.accepts("app1", &world.fresh("app1").await.unwrap().token));
+    // After that time the vendor is believed.
+    drop(world.vendor.grant("app2"));
+    let grant = Grant { granted_at: world.clock.now(), ..grant };
+    world.faults("recover", &Fault::Says("gone"), 2);
+    assert!(matches!(world.vault.granted(NAME, Some("app2"), &grant).await, Err(VaultError::VendorRefused(_))));
+    world.advance(600);
+    assert!(matches!(world.vault.granted(NAME, Some("app2"), &grant).await, Err(VaultError::Revoked { .. })));
+    let found = world.untold("app2").await.unwrap();
+    assert_eq!((found.what, found.since), (Standing::Gone, Some(grant.granted_at)));
+}
+
+#[tokio::test]
 async fn a_withdrawal_is_dated_when_the_vendor_was_asked() {
     let world = World::granted().await;
     world.advance(700);
