@@ -43,6 +43,9 @@ impl From<VaultError> for Problem {
             VaultError::RateLimited(wait) => {
                 Self::new(Kind::RateLimited, "this token was renewed a moment ago").hint("read it without renewing it").retry_after(wait)
             }
+            VaultError::Crowded(wait) => Self::new(Kind::RateLimited, error.to_string())
+                .hint("load this page again in a minute; the component's state says why authorizations wait")
+                .retry_after(wait),
             VaultError::UnknownState => Self::new(Kind::Conflict, error.to_string()).hint("open /authorize/{component} for a new link"),
             VaultError::Store(cause) => Self::unavailable(cause),
         }

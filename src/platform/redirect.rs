@@ -44,7 +44,8 @@ pub fn with_state(redirect_uri: &str, state: &str) -> String {
     format!("{redirect_uri}{joint}{STATE}={state}")
 }
 
-/// Reads what a browser brings back: `authorization_code`, perhaps `expires_in` (else `default_seconds`), perhaps our mark.
+/// Reads what a browser brings back: `authorization_code`, perhaps `expires_in` (else, and at most, `default_seconds`: anybody can write
+/// a query, and what it says is how long its code is tried), perhaps our mark.
 /// A vendor that ignores the question mark that is already there and writes a second one is understood.
 ///
 /// # Errors
@@ -60,7 +61,10 @@ pub fn returned(query: &str, default_seconds: i64, now: Timestamp) -> Result<Ret
             advice: Some("open a new authorization link and finish the grant there"),
         });
     };
-    let seconds = value("expires_in").and_then(|text| text.parse().ok()).filter(|seconds| *seconds > 0).unwrap_or(default_seconds);
+    let seconds = value("expires_in")
+        .and_then(|text| text.parse().ok())
+        .filter(|seconds| (1..=default_seconds).contains(seconds))
+        .unwrap_or(default_seconds);
     Ok(Returned {
         code: AuthorizationCode { value: Secret::new(code), expires_at: after(now, seconds) },
         state: value(STATE).map(std::borrow::Cow::into_owned),

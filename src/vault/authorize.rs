@@ -2,7 +2,7 @@
 //!
 //! A link carries a `state`: unguessable, kept durably for 24 hours, good for one return. A return with an unknown one is refused.
 //! A return without one is exchanged: some platforms cannot carry it, and Alipay's service market sends browsers that never saw our link.
-//! Nothing is believed of such a return but what the vendor answers to its code.
+//! Nothing is believed of such a return but what the vendor answers to its code, and only few of them wait at a time.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::platform::push::Grant;
 use crate::platform::token::{Family, Link, LinkRequest};
 
 use super::chamber::{Chamber, locked};
-use super::codes::hash_of;
+use super::codes::{Entering, hash_of};
 use super::record::{Origin, StateRecord, put};
 use super::shelf::{Change, Kind};
 use super::{Exchanged, VaultError};
@@ -57,18 +57,25 @@ impl Chamber {
         let now = self.clock.now();
         let returned = self.component.returned(query, now).map_err(VaultError::VendorRefused)?;
         // A page loaded again brings the same code: it shows what became of it.
-        let used = locked(&self.used).get(&hash_of(&self.name, returned.code.value.expose())).cloned();
+        let hash = hash_of(&self.name, returned.code.value.expose());
+        let used = locked(&self.used).get(&hash).cloned();
         if let Some(used) = used {
             return Ok(Exchanged::Already(used.authorizers));
         }
-        let mut also = Vec::new();
+        // Before the state is taken: who is turned away comes back with it.
+        let entering = Entering::of(self, hash, returned.state.is_some())?;
+        let mut gone = None;
         if let Some(state) = &returned.state {
             let name = locked(&self.states).take(&self.name, state, now).ok_or(VaultError::UnknownState)?;
             // The state goes and the code stays in one transaction: a crash loses neither.
-            also.push(Change::remove(self.key(Kind::State, &hex::encode(name))));
+            gone = Some(Change::remove(self.key(Kind::State, &hex::encode(name))));
         }
         let me = Arc::clone(self);
-        self.carry_out(async move { me.take_code(returned.code, Origin::Redirect, None, now, &[], also).await }).await
+        self.carry_out(async move {
+            let _entering = entering;
+            me.take_code(returned.code, Origin::Redirect, None, now, &[], gone).await
+        })
+        .await
     }
 
     /// A grant came by push.
@@ -83,7 +90,7 @@ impl Chamber {
                 (true, _, app_id) => me.keep_sent(app_id, grant).await,
                 (false, Some(code), app_id) => {
                     let code = code.clone();
-                    me.take_code(code, Origin::Push, app_id.as_deref(), grant.granted_at, &grant.permissions, Vec::new()).await
+                    me.take_code(code, Origin::Push, app_id.as_deref(), grant.granted_at, &grant.permissions, None).await
                 }
                 (false, None, Some(app_id)) => me.keep_permissions(app_id, grant).await,
                 (false, None, None) => Err(VaultError::NotAuthorized(String::from("the grant names neither a code nor an app id"))),

@@ -91,6 +91,8 @@ pub(super) struct Chamber {
     /// its way, whatever became of that code.
     pub recovered: Mutex<HashMap<Arc<str>, Timestamp>>,
     pub codes: Mutex<HashMap<CodeHash, WaitingCode>>,
+    /// Browsers' codes that are let in and not kept yet, and whether they came with a `state` of ours. Locked before `codes`.
+    pub entering: Mutex<HashMap<CodeHash, bool>>,
     pub used: Mutex<UsedCodes>,
     pub states: Mutex<States>,
     /// Authorizers of which something was found that is no event yet.
@@ -133,6 +135,7 @@ impl Chamber {
             recovering: Mutex::default(),
             recovered: Mutex::default(),
             codes: Mutex::default(),
+            entering: Mutex::default(),
             used: Mutex::default(),
             states: Mutex::default(),
             untold: watch::Sender::default(),

@@ -8,8 +8,13 @@ use crate::clock::Timestamp;
 use crate::envelope::{digest, equal};
 use crate::platform::token::Family;
 
+use super::VaultError;
+use super::chamber::{Chamber, locked};
 use super::record::{Origin, UsedRecord};
 use super::schedule::{CodeHash, later};
+
+/// When to come back to a full room.
+const CROWDED_FOR: Duration = Duration::from_secs(60);
 
 /// Used codes remembered per component.
 const USED_KEPT: usize = 10_000;
@@ -23,17 +28,56 @@ const STATES_KEPT: usize = 10_000;
 /// How long a link's state is good.
 pub(super) const STATE_FOR: Duration = Duration::from_secs(24 * 3600);
 
+/// Codes of browsers that wait at a time per component, where their authorizers are not known: each holds up all renewals while it is
+/// exchanged, and anybody can make one up.
+const WAITING_AT_MOST: usize = 32;
+
+/// The same for those that came with a `state` of ours. They have a room of their own, which strangers cannot fill without asking for a link
+/// each time.
+const INVITED_AT_MOST: usize = 256;
+
 /// A code that waits for its tokens, as memory knows it.
 #[derive(Clone)]
 pub(super) struct WaitingCode {
     pub app_id: Option<Arc<str>>,
     pub family: Family,
     pub origin: Origin,
+    pub invited: bool,
     pub granted_at: Timestamp,
     pub received_at: Timestamp,
     pub expires_at: Timestamp,
     /// Whether the alarm before its expiry was given.
     pub warned: bool,
+}
+
+/// A browser's code that is let in: counted from now on, though it is not kept yet.
+pub(super) struct Entering {
+    chamber: Arc<Chamber>,
+    hash: CodeHash,
+}
+
+impl Entering {
+    /// Lets a code in if there is room for it. One that waits already takes none.
+    pub fn of(chamber: &Arc<Chamber>, hash: CodeHash, invited: bool) -> Result<Self, VaultError> {
+        let mut entering = locked(&chamber.entering);
+        let codes = locked(&chamber.codes);
+        let waits = |code: &WaitingCode| code.origin == Origin::Redirect && code.app_id.is_none() && code.invited == invited;
+        let waiting = codes.values().filter(|code| waits(code)).count();
+        let coming = entering.iter().filter(|(hash, came_invited)| **came_invited == invited && !codes.contains_key(*hash)).count();
+        let most = if invited { INVITED_AT_MOST } else { WAITING_AT_MOST };
+        if !codes.contains_key(&hash) && waiting + coming >= most {
+            tracing::warn!(component = chamber.name, waiting, "a browser's code was turned away: too many wait to be exchanged");
+            return Err(VaultError::Crowded(CROWDED_FOR));
+        }
+        entering.insert(hash, invited);
+        Ok(Self { chamber: Arc::clone(chamber), hash })
+    }
+}
+
+impl Drop for Entering {
+    fn drop(&mut self) {
+        locked(&self.chamber.entering).remove(&self.hash);
+    }
 }
 
 /// The name of a code or state.

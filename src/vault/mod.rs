@@ -190,6 +190,9 @@ pub enum VaultError {
     /// Asked too often; how long to wait.
     #[error("asked too often")]
     RateLimited(Duration),
+    /// Too many browsers came back whose codes wait to be exchanged; how long to wait.
+    #[error("too many authorizations wait to be completed")]
+    Crowded(Duration),
     /// A `state` that is unknown, used or too old.
     #[error("the authorization was not started here, or its link was used already")]
     UnknownState,
@@ -405,7 +408,8 @@ impl Vault {
     /// A browser came back with this query: exchanges the code. If that fails for now, the code is kept and tried again by itself.
     ///
     /// # Errors
-    /// [`VaultError::UnknownState`]; [`VaultError::VendorRefused`] when no code is in it; why the exchange failed.
+    /// [`VaultError::UnknownState`]; [`VaultError::Crowded`], and nothing was kept; [`VaultError::VendorRefused`] when no code is in it; why
+    /// the exchange failed.
     pub async fn returned(&self, component: &str, query: &str) -> Result<Exchanged, VaultError> {
         self.chamber(component)?.returned(query).await
     }

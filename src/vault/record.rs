@@ -189,6 +189,9 @@ pub(super) struct CodeRecord {
     pub granted_at: Timestamp,
     pub permissions: Vec<Permission>,
     pub received_at: Timestamp,
+    /// A browser brought it with a `state` of ours.
+    #[serde(default)]
+    pub invited: bool,
     /// It came while we asked for a code ourselves, or soon after: perhaps its push is what that caused, and no grant.
     #[serde(default)]
     pub echo: bool,

@@ -292,6 +292,7 @@ impl Chamber {
                         granted_at: at,
                         permissions: Vec::new(),
                         received_at: at,
+                        invited: false,
                         echo: false,
                         stage: Stage::Waiting,
                     };

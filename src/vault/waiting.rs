@@ -25,7 +25,8 @@ use super::shelf::{Change, Kind, RecordKey, ShelfError};
 use super::{Exchanged, VaultError};
 
 impl Chamber {
-    /// A code came. Kept, together with what `also` changes, then exchanged, together with whoever else brings the same one.
+    /// A code came. Kept, in one transaction with the end of the `state` that a browser brought with it, then exchanged, together with whoever
+    /// else brings the same one.
     pub async fn take_code(
         self: &Arc<Self>,
         code: AuthorizationCode,
@@ -33,7 +34,7 @@ impl Chamber {
         app_id: Option<&str>,
         granted_at: Timestamp,
         permissions: &[Permission],
-        also: Vec<Change>,
+        state: Option<Change>,
     ) -> Result<Exchanged, VaultError> {
         let hash = hash_of(&self.name, code.value.expose());
         let known = locked(&self.codes).get(&hash).cloned();
@@ -42,7 +43,7 @@ impl Chamber {
                 return self.take_echo(hash, &whose, granted_at, permissions).await;
             }
             Some(_) => {
-                self.know_code(hash, app_id, also).await?;
+                self.know_code(hash, app_id, state).await?;
                 return self.exchange(hash).await;
             }
             None => {}
@@ -67,10 +68,11 @@ impl Chamber {
             granted_at,
             permissions: permissions.to_vec(),
             received_at: self.clock.now(),
+            invited: state.is_some(),
             echo,
             stage: Stage::Waiting,
         };
-        self.keep_code(hash, record, also).await?;
+        self.keep_code(hash, record, state).await?;
         if let Some(app_id) = echo_of {
             // Kept all the same: should the recovery come to nothing, this may be a grant of its own.
             return Ok(Exchanged::Already(vec![app_id.to_owned()]));
@@ -98,7 +100,7 @@ impl Chamber {
         // Who asked did so once, for an authorizer that nobody knew here. If this is its grant, it must not be lost.
         let (permissions, received_at) = (permissions.to_vec(), self.clock.now());
         let record = CodeRecord { origin: Origin::Push, granted_at, permissions, received_at, echo: true, ..stored };
-        self.keep_code(hash, record, Vec::new()).await?;
+        self.keep_code(hash, record, None).await?;
         self.exchange(hash).await
     }
 
@@ -213,8 +215,8 @@ impl Chamber {
     }
 
     /// A code that is kept came again. If a redirect brought it without an app id, the push may say now whose it is.
-    async fn know_code(&self, hash: CodeHash, app_id: Option<&str>, also: Vec<Change>) -> Result<(), VaultError> {
-        let mut changes = also;
+    async fn know_code(&self, hash: CodeHash, app_id: Option<&str>, state: Option<Change>) -> Result<(), VaultError> {
+        let mut changes = Vec::from_iter(state);
         let mut known = None;
         if let Some(app_id) = app_id
             && locked(&self.codes).get(&hash).is_some_and(|code| code.app_id.is_none())
@@ -235,8 +237,8 @@ impl Chamber {
     }
 
     /// Keeps a code durably before anything is done with it. The first word of an authorizer makes it pending.
-    async fn keep_code(&self, hash: CodeHash, record: CodeRecord, also: Vec<Change>) -> Result<(), VaultError> {
-        let mut changes = also;
+    async fn keep_code(&self, hash: CodeHash, record: CodeRecord, state: Option<Change>) -> Result<(), VaultError> {
+        let mut changes = Vec::from_iter(state);
         changes.push(put(self.code_key(&hash), &record)?);
         let mut pending = None;
         if let Some(app_id) = &record.app_id {
@@ -267,6 +269,7 @@ impl Chamber {
             app_id: record.app_id.as_deref().map(Arc::from),
             family: record.family,
             origin: record.origin,
+            invited: record.invited,
             granted_at: record.granted_at,
             received_at: record.received_at,
             expires_at: record.code.expires_at,

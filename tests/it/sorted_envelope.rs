@@ -464,8 +464,11 @@ fn a_browser_comes_back_with_code_and_mark() {
             assert_eq!((returned.code.value.expose(), returned.state.as_deref()), ("c1", Some("m-_1")), "{platform}");
             assert_eq!(returned.code.expires_at, at("2026-11-20T04:01:00Z"));
         }
-        let bare = component.returned("authorization_code=c1&expires_in=soon", now).unwrap();
-        assert_eq!((bare.code.expires_at, bare.state), (at("2026-11-20T05:00:00Z"), None));
+        // What cannot be true is not believed: a query is anybody's to write.
+        for seconds in ["soon", "0", "-1", "3601", "9999999999"] {
+            let bare = component.returned(&format!("authorization_code=c1&expires_in={seconds}"), now).unwrap();
+            assert_eq!((bare.code.expires_at, bare.state), (at("2026-11-20T05:00:00Z"), None), "{platform}: {seconds}");
+        }
         for query in ["", "state=x", "authorization_code="] {
             let error = component.returned(query, now).unwrap_err();
             assert_eq!(error.class, yizhan::platform::Class::Refuse);

@@ -349,7 +349,8 @@ impl Tokens for Application {
             });
         };
         let lifetime = ["expires_in", "expiresIn"].iter().find_map(|name| found(name)).and_then(|text| text.parse().ok());
-        let expires_at = later(now, lifetime.filter(|seconds| *seconds > 0).unwrap_or(CODE_SECONDS));
+        // At most the known one: anybody can write a query, and what it says is how long its code is tried.
+        let expires_at = later(now, lifetime.filter(|seconds| (1..=CODE_SECONDS).contains(seconds)).unwrap_or(CODE_SECONDS));
         Ok(Returned { code: AuthorizationCode { value: Secret::new(code), expires_at }, state: found("state") })
     }
 }

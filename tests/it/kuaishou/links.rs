@@ -63,6 +63,8 @@ fn the_code_comes_back_under_several_names() {
         assert_eq!(returned.code.expires_at.duration_since(now()).as_secs(), 60);
         assert_eq!(returned.state, None);
     }
+    let endless = component("").returned("code=1&expires_in=9999999999", now()).unwrap();
+    assert_eq!(endless.code.expires_at.duration_since(now()).as_secs(), 3600, "a query is anybody's to write");
     let own = component("auth.redirect_code_params = [\"c\"]");
     assert_eq!(own.returned("code=1&c=2", now()).unwrap().code.value.expose(), "2");
     for query in ["", "code=", "state=1", "%ff=%ff", "expires_in=5"] {

@@ -828,3 +828,61 @@ async fn a_code_of_nobody_known_is_given_up_a_day_after_its_end() {
     hours(&world, 10).await;
     assert_eq!(world.vendor.remaining("exchange"), left);
 }
+
+/// Turned away, or let in and to be exchanged later.
+fn is_turned_away(came: &Result<Exchanged, VaultError>) -> bool {
+    match came {
+        Err(VaultError::VendorRefused(error)) if error.class == Class::Retry => false,
+        Err(error) if error.to_string() == "too many authorizations wait to be completed" => true,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn codes_that_strangers_make_up_wait_in_a_room_that_is_soon_full() {
+    let world = World::new().await;
+    world.ticket().await;
+    let (state, later_state) = (world.state().await, world.state().await);
+    world.faults("exchange", &Fault::Says("busy"), 1000);
+    let made_up: Vec<String> = (0..100).map(|number| format!("code=made-up-{number}")).collect();
+    let all = made_up.iter().map(|query| world.vault.returned(NAME, query));
+    let turned_away = futures_util::future::join_all(all).await.iter().filter(|came| is_turned_away(came)).count();
+    assert_eq!((turned_away, world.shelf.names(Kind::Code).len()), (68, 32));
+    assert!(!is_turned_away(&world.vault.returned(NAME, &made_up[0]).await), "it waits already");
+    // A merchant whom we sent has a room of his own, and so has one of whom the vendor tells.
+    let code = world.vendor.grant("app1");
+    assert!(!is_turned_away(&world.came_back(&code, &state).await));
+    assert!(!is_turned_away(&world.grant("app2").await));
+    let world = world.restart().await;
+    assert!(is_turned_away(&world.vault.returned(NAME, "code=made-up-too").await));
+    assert!(!is_turned_away(&world.came_back(&world.vendor.grant("app3"), &later_state).await));
+    world.vendor.mend("exchange");
+    Worker::over(&world.vault, &world.clock, 30, 1).await;
+    for app in ["app1", "app2", "app3"] {
+        assert!(world.vendor.accepts(app, &world.fresh(app).await.unwrap().token));
+    }
+    let room = world.vault.returned(NAME, "code=made-up-again").await;
+    assert!(matches!(&room, Err(VaultError::VendorRefused(error)) if error.class == Class::CodeInvalid), "{room:?}");
+    assert_eq!(world.shelf.names(Kind::Code), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn who_finds_the_room_full_comes_back_with_the_same_state() {
+    let world = World::new().await;
+    world.ticket().await;
+    let mut states = Vec::new();
+    for _ in 0..257 {
+        states.push(world.state().await);
+    }
+    world.faults("exchange", &Fault::Says("busy"), 1000);
+    let last = states.pop().unwrap();
+    for (number, state) in states.iter().enumerate() {
+        let came = world.vault.returned(NAME, &format!("code=made-up-{number}&state={state}")).await;
+        assert!(!is_turned_away(&came), "{number}");
+    }
+    let code = world.vendor.grant("app1");
+    assert!(is_turned_away(&world.came_back(&code, &last).await));
+    world.vendor.mend("exchange");
+    Worker::over(&world.vault, &world.clock, 50, 1).await;
+    assert_eq!(world.came_back(&code, &last).await.unwrap(), Exchanged::Authorizers(names(&["app1"])));
+}
