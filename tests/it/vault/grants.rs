@@ -829,6 +829,23 @@ async fn a_code_of_nobody_known_is_given_up_a_day_after_its_end() {
     assert_eq!(world.vendor.remaining("exchange"), left);
 }
 
+#[tokio::test]
+async fn tokens_whose_owner_the_vendor_never_tells_are_given_up_a_day_after_their_codes_end() {
+    let world = World::with(Habits { has_state: false, anonymous: true, ..Habits::default() }).await;
+    world.ticket().await;
+    world.faults("identify", &Fault::Says("busy"), 1000);
+    let code = world.vendor.grant("app1");
+    world.vault.returned(NAME, &format!("code={}", code.value.expose())).await.unwrap_err();
+    hours(&world, 20).await;
+    assert_eq!(world.vault.component_state(NAME).unwrap().codes_waiting, 1, "kept as long as it may be of use");
+    hours(&world, 10).await;
+    let state = world.vault.component_state(NAME).unwrap();
+    assert_eq!(state.codes_waiting, 0);
+    assert!(!state.warnings.iter().any(|line| line.contains("code")), "{:?}", state.warnings);
+    assert_eq!(world.shelf.names(Kind::Code), Vec::<String>::new());
+    assert_eq!(world.vendor.deeds("exchange"), 1);
+}
+
 /// Turned away, or let in and to be exchanged later.
 fn is_turned_away(came: &Result<Exchanged, VaultError>) -> bool {
     match came {
