@@ -13,7 +13,7 @@ use super::{Checked, Desk, OperationError};
 use crate::clock::Timestamp;
 use crate::outbound::SendError;
 use crate::platform::call::{Class, Method};
-use crate::platform::operation::{Bearer, Caller, Effect, LookedUp, Next, Operation, Outcome, Params};
+use crate::platform::operation::{Bearer, Caller, Earlier, Effect, LookedUp, Next, Operation, Outcome, Params};
 use crate::platform::{ApiError, Call, Component, Family, Reply, TokenKey};
 use crate::vault::VaultError;
 
@@ -39,15 +39,6 @@ enum Sort {
     Harmless,
     /// Must not take effect twice.
     Deed,
-}
-
-/// What may have happened before an errand began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Before {
-    /// Nothing.
-    Nothing,
-    /// Another process may have sent its calls, any of them, and have ended before it knew what came of them.
-    MaybeSent,
 }
 
 /// How a call ended.
@@ -81,7 +72,7 @@ pub(super) struct Errand<'a> {
     /// The calls that were answered, one for each of the replies, with their sorts. As long as there is a deed among them, nothing that
     /// fails means "not done": the vendor has accepted it, or its answer could not be read yet.
     answered: Vec<(Box<Call>, Sort)>,
-    before: Before,
+    earlier: Earlier,
     renewed_component: bool,
     renewed_authorizer: bool,
     /// Repetitions after refusals that may pass.
@@ -89,7 +80,7 @@ pub(super) struct Errand<'a> {
 }
 
 impl<'a> Errand<'a> {
-    pub(super) fn new(desk: &'a Desk, checked: Checked<'a>, before: Before) -> Self {
+    pub(super) fn new(desk: &'a Desk, checked: Checked<'a>, earlier: Earlier) -> Self {
         let Checked { component, authorizer, operation, params } = checked;
         Self {
             desk,
@@ -99,7 +90,7 @@ impl<'a> Errand<'a> {
             params,
             replies: Vec::new(),
             answered: Vec::new(),
-            before,
+            earlier,
             renewed_component: false,
             renewed_authorizer: false,
             repeated: 0,
@@ -141,8 +132,8 @@ impl<'a> Errand<'a> {
                     (call, Sort::Harmless)
                 }
             };
-            let sent = match (sort, self.before) {
-                (Sort::Deed, Before::MaybeSent) => self.send_unless_done(&call, &tokens).await,
+            let sent = match (sort, self.earlier) {
+                (Sort::Deed, Earlier::MaybeSent) => self.send_unless_done(&call, &tokens).await,
                 _ => self.send(&call, sort, &tokens).await,
             };
             match sent {
@@ -358,7 +349,7 @@ impl<'a> Errand<'a> {
             }
             let Ok(found) = self.desk.vendors.send(&question).await else { continue };
             unheard &= found.status >= 500;
-            match operations.looked_up(self.operation, &self.params, &self.replies, &found) {
+            match operations.looked_up(self.operation, &self.params, &self.replies, &found, self.earlier) {
                 LookedUp::Done(outcome) => return Found::Sent(Sent::Found(outcome)),
                 LookedUp::Stands => return Found::Sent(Sent::Reply(found)),
                 LookedUp::NotDone => not_done += 1,

@@ -19,10 +19,10 @@ use serde_json::{Map, Value};
 
 use crate::clock::{Clock, Timestamp};
 use crate::outbound::{SendError, Vendors};
-use crate::platform::operation::{BadParam, Bearer, Effect, Operation, Outcome, Params};
+use crate::platform::operation::{BadParam, Bearer, Earlier, Effect, Operation, Outcome, Params};
 use crate::platform::{ApiError, Component, Components};
 use crate::vault::VaultError;
-use errand::{Before, Errand};
+use errand::Errand;
 pub use tokens::TokenSource;
 
 /// Why an operation gave no result.
@@ -222,7 +222,7 @@ impl Desk {
     /// # Errors
     /// See [`OperationError`].
     pub async fn carry_out_checked(&self, checked: Checked<'_>) -> Result<Outcome, OperationError> {
-        self.note(checked, Before::Nothing).await
+        self.note(checked, Earlier::Nothing).await
     }
 
     /// The same for a request that an earlier process may have sent before it ended: what must not be done twice is looked up before it is sent.
@@ -230,14 +230,14 @@ impl Desk {
     /// # Errors
     /// See [`OperationError`]; [`OperationError::OutcomeUnknown`] where the vendor has no way to tell.
     pub async fn resume(&self, checked: Checked<'_>) -> Result<Outcome, OperationError> {
-        self.note(checked, Before::MaybeSent).await
+        self.note(checked, Earlier::MaybeSent).await
     }
 
-    async fn note(&self, checked: Checked<'_>, before: Before) -> Result<Outcome, OperationError> {
+    async fn note(&self, checked: Checked<'_>, earlier: Earlier) -> Result<Outcome, OperationError> {
         let (component, authorizer, name) = (checked.component.name(), checked.authorizer.clone(), checked.operation.name);
         let started = self.clock.now();
         let is_question = checked.operation.effect == Effect::Read;
-        let mut errand = Errand::new(self, checked, before);
+        let mut errand = Errand::new(self, checked, earlier);
         if !is_question {
             for observer in &self.observers {
                 let (authorizer, params) = (authorizer.as_deref(), errand.params());

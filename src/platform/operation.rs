@@ -250,6 +250,16 @@ pub enum Next {
     Refused(ApiError),
 }
 
+/// What may have been sent of an operation before its first reply came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Earlier {
+    /// Nothing: its replies show how things stood before its deed.
+    Nothing,
+    /// Any of its calls, by another process that ended before it knew what came of them: its replies may show the deed's own work already.
+    /// Then only where things stand tells, never a comparison with them.
+    MaybeSent,
+}
+
 /// What a look-up after a lost answer found.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LookedUp {
@@ -293,7 +303,7 @@ pub trait Operations: Send + Sync {
     fn look_up(&self, operation: &Operation, params: &Params, replies: &[Reply], caller: Caller<'_>) -> Option<Call>;
 
     /// Reads the answer to [`Operations::look_up`].
-    fn looked_up(&self, operation: &Operation, params: &Params, replies: &[Reply], found: &Reply) -> LookedUp;
+    fn looked_up(&self, operation: &Operation, params: &Params, replies: &[Reply], found: &Reply, earlier: Earlier) -> LookedUp;
 }
 
 /// No operations at all.
@@ -313,7 +323,7 @@ impl Operations for Nothing {
         None
     }
 
-    fn looked_up(&self, _: &Operation, _: &Params, _: &[Reply], _: &Reply) -> LookedUp {
+    fn looked_up(&self, _: &Operation, _: &Params, _: &[Reply], _: &Reply, _: Earlier) -> LookedUp {
         LookedUp::Unknown
     }
 }

@@ -44,10 +44,11 @@ pub struct Route {
     pub domains: &'static [Domains],
     /// Parameters of a submission where no variable gives them.
     pub defaults: &'static [(&'static str, &'static str)],
-    /// Seconds after which an upload that does not show was not done.
+    /// Seconds after which a deed that does not show was not done.
     pub shows_after: i64,
-    /// Whether the platform's own look-up tells if an upload took place. If not, our look before and after it does.
-    pub looks_up_uploads: bool,
+    /// Deeds of which the platform's own look-up tells by itself whether they took place. Of the others our look before and after them does: the
+    /// look-up compares, and has nothing to compare with when another process sent them.
+    pub looks_up: &'static [&'static str],
     /// Codes of a refused submission that mean: the quota is used up.
     pub quota_codes: &'static [&'static str],
     /// Codes with a pause of their own.
@@ -88,7 +89,7 @@ pub const ROUTES: &[Route] = &[
         defaults: &[],
         // Baidu 5.2.1: the package appears about three seconds after the answer.
         shows_after: 30,
-        looks_up_uploads: false,
+        looks_up: &["audit.submit", "package.release", "package.rollback"],
         quota_codes: &["69013"],
         pauses: &[],
         // Baidu 1.3: permissions have names without a number, and how that of development is spelled is not certain.
@@ -106,7 +107,7 @@ pub const ROUTES: &[Route] = &[
         domains: &[SERVER, WEBVIEW],
         defaults: &[],
         shows_after: 10,
-        looks_up_uploads: true,
+        looks_up: &[],
         quota_codes: &[],
         // Douyin 5.6: ten seconds between submissions, ten minutes between rollbacks.
         pauses: &[Pause { code: "11301", seconds: 11 }, Pause { code: "11501", seconds: 605 }],
@@ -124,7 +125,7 @@ pub const ROUTES: &[Route] = &[
         domains: &[SERVER, WEBVIEW],
         defaults: &[],
         shows_after: 10,
-        looks_up_uploads: true,
+        looks_up: &[],
         quota_codes: &[],
         // Kuaishou 6: at least a minute.
         pauses: &[Pause { code: "100100402", seconds: 60 }],
@@ -145,7 +146,7 @@ pub const ROUTES: &[Route] = &[
         // Alipay 5.4: must be given.
         defaults: &[("region", "CHINA")],
         shows_after: 10,
-        looks_up_uploads: true,
+        looks_up: &["package.upload", "audit.submit", "package.release", "package.rollback"],
         quota_codes: &[],
         pauses: &[],
         // Alipay 4: a grant brings no permissions; they are told when `authorization.permissions` asks for them.

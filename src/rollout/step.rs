@@ -49,16 +49,21 @@ impl Step<'_> {
             Effect::Look => Ok(self.look(held).await.unwrap_or_else(|told| told)),
             Effect::LookBack => Ok(self.look_back(held).await.unwrap_or_else(|told| told)),
             Effect::Upload => self.upload(held, Before::Nothing).await,
-            // Where the platform's own look-up cannot tell, we have looked ourselves: it is not there and was not there before.
-            Effect::UploadAgain if self.route.looks_up_uploads => self.upload(held, Before::MaybeSent).await,
-            Effect::UploadAgain => self.upload(held, Before::Nothing).await,
+            Effect::UploadAgain => self.upload(held, self.again(UPLOAD)).await,
             Effect::Submit => self.submit(held, Before::Nothing).await,
-            Effect::SubmitAgain => self.submit(held, Before::MaybeSent).await,
+            Effect::SubmitAgain => self.submit(held, self.again(SUBMIT)).await,
             Effect::Ask => Ok(self.ask(held).await.unwrap_or_else(|told| told)),
             Effect::Release => self.release(held, Before::Nothing).await,
-            Effect::ReleaseAgain => self.release(held, Before::MaybeSent).await,
+            Effect::ReleaseAgain => self.release(held, self.again(RELEASE)).await,
             Effect::Nothing | Effect::Wait | Effect::Onward => Ok(Happened::from(On::Resumed)),
         }
+    }
+
+    /// How a deed is sent that was begun before. Where the platform's own look-up cannot tell, we have looked ourselves, if there is a list to look
+    /// at: it did not take place.
+    fn again(&self, deed: &str) -> Before {
+        let has_list = self.hands.takes(&self.spec.component, LIST).is_ok();
+        if has_list && !self.route.looks_up.contains(&deed) { Before::Nothing } else { Before::MaybeSent }
     }
 
     fn filling<'f>(&'f self, held: &'f Held<'_>) -> Filling<'f> {
@@ -121,20 +126,25 @@ impl Step<'_> {
         let Some(found) = self.whereabouts(held).await? else { return Ok(On::Missing.into()) };
         let stands = || Happened::from(On::Stands).of_package(found.package_id.clone());
         let version = &self.spec.version;
-        let missing_after = |seconds: i64| {
-            let shows = item.begun.map(|begun| later(begun, seconds));
+        let missing = || {
+            let shows = item.begun.map(|begun| later(begun, self.route.shows_after));
             Happened::from(if shows.is_some_and(|shows| self.clock.now() < shows) { On::TooSoon } else { On::Missing })
         };
+        // Where the platform's own look-up tells, it is asked before anything is sent, twice and after a while.
+        let missing_unless_asked = |deed: &str| match self.again(deed) {
+            Before::Nothing => missing(),
+            Before::MaybeSent => On::Missing.into(),
+        };
         Ok(match (item.stage, found.place) {
-            (Stage::Uploading, Place::Nowhere) => missing_after(self.route.shows_after),
+            (Stage::Uploading, Place::Nowhere) => missing(),
             (Stage::Uploading, Place::Making) => On::TooSoon.into(),
             (Stage::Uploading, Place::NotMade) => not_made(found.reason),
             (Stage::Uploading, _) => stands(),
-            (Stage::Submitting, Place::Made | Place::Withdrawn) => On::Missing.into(),
+            (Stage::Submitting, Place::Made | Place::Withdrawn) => missing_unless_asked(SUBMIT),
             (_, Place::Nowhere) => Happened::from(On::Refused).because(format!("the platform no longer lists version {version}")),
             (Stage::Submitting, _) => stands(),
             (_, Place::Released) => stands(),
-            (_, Place::Approved) => On::Missing.into(),
+            (_, Place::Approved) => missing_unless_asked(RELEASE),
             (_, Place::InAudit) => On::NotYet.into(),
             (_, Place::Rejected) => rejected(found.reason),
             _ => Happened::from(On::Refused).because(format!("version {version} is {} at the platform", found.word)),
@@ -335,7 +345,7 @@ impl Step<'_> {
 /// Whether a deed may have been sent before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Before {
-    /// Certainly not.
+    /// Certainly not, or a look at the platform showed that it did not take place.
     Nothing,
     /// By another process, or by this one without an answer.
     MaybeSent,

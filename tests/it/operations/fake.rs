@@ -11,7 +11,7 @@ use yizhan::outbound::{SendError, Vendors};
 use yizhan::platform::call::{Call, Class, Method, Reply};
 use yizhan::platform::diagnose::{Diagnose, Diagnosis};
 use yizhan::platform::operation::{
-    Answers, Bearer, Caller, Effect, Kind, LookedUp, Next, Operation, Operations, Outcome, Param, Params, Place,
+    Answers, Bearer, Caller, Earlier, Effect, Kind, LookedUp, Next, Operation, Operations, Outcome, Param, Params, Place,
 };
 use yizhan::platform::push::Pushes;
 use yizhan::platform::token::{
@@ -117,7 +117,7 @@ impl Operations for Fake {
         (row.name != "thing.blind").then(|| *call(row, "/record", caller))
     }
 
-    fn looked_up(&self, row: &Operation, _: &Params, _: &[Reply], found: &Reply) -> LookedUp {
+    fn looked_up(&self, row: &Operation, _: &Params, _: &[Reply], found: &Reply, _: Earlier) -> LookedUp {
         let found: Value = serde_json::from_slice(&found.body).unwrap_or_default();
         match found["deeds"].as_u64() {
             None => LookedUp::Unknown,

@@ -18,7 +18,7 @@ use super::settings::Application;
 use super::trust::TrustedKey;
 use crate::clock::Timestamp;
 use crate::platform::call::{ApiError, Call, Reply};
-use crate::platform::operation::{BadParam, Caller, LookedUp, Next, Operation, Operations, Params};
+use crate::platform::operation::{BadParam, Caller, Earlier, LookedUp, Next, Operation, Operations, Params};
 use certificates::Hearing;
 
 pub use rows::rows;
@@ -95,7 +95,8 @@ impl Operations for Application {
         }
     }
 
-    fn looked_up(&self, operation: &Operation, params: &Params, replies: &[Reply], found: &Reply) -> LookedUp {
+    /// Every trace is a state, never a comparison: it tells the same whenever the call was sent.
+    fn looked_up(&self, operation: &Operation, params: &Params, replies: &[Reply], found: &Reply, _: Earlier) -> LookedUp {
         // The time was held against the certificates when their answers were read.
         match certificates::hear(self, replies, None) {
             Hearing::Unknown(_) => LookedUp::Stands,

@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::rows::Asks;
+use super::rows::{Asks, Sends};
 use super::steps::{Errand, Learnt, Reached};
 use super::{calls, categories, packages, read};
 use crate::platform::call::{Call, Reply};
 use crate::platform::loose;
-use crate::platform::operation::{Caller, LookedUp};
+use crate::platform::operation::{Caller, Earlier, LookedUp};
 
 impl Errand<'_> {
     pub(super) fn look_up(&self, caller: Caller<'_>) -> Option<Call> {
@@ -22,18 +22,27 @@ impl Errand<'_> {
         Some(self.reading(path, caller))
     }
 
-    pub(super) fn looked_up(&self, replies: &[Reply], found: &Reply) -> LookedUp {
+    pub(super) fn looked_up(&self, replies: &[Reply], found: &Reply, earlier: Earlier) -> LookedUp {
         let Ok(Reached::Main(learnt, _)) = self.reached(replies) else { return LookedUp::Unknown };
         let Ok((data, vendor)) = self.data(found) else { return LookedUp::Unknown };
         let told = match self.plan.asks {
+            // Without a name the package is the one that waited when the list was read: another one, if the deed was done before that.
+            Asks::Packages if earlier == Earlier::MaybeSent && !self.names_its_package() => None,
             Asks::Packages => return self.package_looked_up(&learnt, &data, vendor),
             Asks::Phone => match loose::integer(data.get("status").unwrap_or(&Value::Null)) {
                 Some(1 | 3) => Some(true),
                 Some(0 | 2) => Some(false),
                 _ => None,
             },
-            Asks::Info => self.info_tells(&learnt, &data),
+            Asks::Info => {
+                let told = self.info_tells(&learnt, &data);
+                // An address that was made for this try, and a set that may hold the deed's own work, prove nothing by not being there.
+                let is_proof = earlier == Earlier::Nothing || (self.pictures().is_empty() && !self.compares_categories());
+                told.filter(|is_done| *is_done || is_proof)
+            }
             Asks::Domains => Some(self.domains_gone(&data)),
+            // The new one may be among those that were read before.
+            Asks::Templates if earlier == Earlier::MaybeSent && self.params.get("template_id").is_none() => None,
             Asks::Templates => return self.templates_tell(&learnt, &data, vendor),
             Asks::Nothing => None,
         };
@@ -42,6 +51,14 @@ impl Errand<'_> {
             Some(false) => LookedUp::NotDone,
             None => LookedUp::Unknown,
         }
+    }
+
+    fn names_its_package(&self) -> bool {
+        self.operation.name == "package.upload" || ["package_id", "version"].iter().any(|name| self.params.get(name).is_some())
+    }
+
+    fn compares_categories(&self) -> bool {
+        matches!(self.plan.sends, Sends::AddCategories | Sends::ModifyCategories)
     }
 
     /// Whether `app/info` shows the change, in force or in audit.

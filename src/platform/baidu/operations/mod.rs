@@ -15,7 +15,7 @@ mod steps;
 
 use super::Application;
 use crate::platform::call::{ApiError, Class};
-use crate::platform::operation::{BadParam, Caller, LookedUp, Next, Operation, Operations, Params};
+use crate::platform::operation::{BadParam, Caller, Earlier, LookedUp, Next, Operation, Operations, Params};
 use crate::platform::{Call, Reply};
 use rows::{Plan, Row};
 use steps::Errand;
@@ -65,7 +65,7 @@ impl Operations for Application {
         self.errand(operation, params)?.look_up(caller)
     }
 
-    fn looked_up(&self, operation: &Operation, params: &Params, replies: &[Reply], found: &Reply) -> LookedUp {
-        self.errand(operation, params).map_or(LookedUp::Unknown, |errand| errand.looked_up(replies, found))
+    fn looked_up(&self, operation: &Operation, params: &Params, replies: &[Reply], found: &Reply, earlier: Earlier) -> LookedUp {
+        self.errand(operation, params).map_or(LookedUp::Unknown, |errand| errand.looked_up(replies, found, earlier))
     }
 }

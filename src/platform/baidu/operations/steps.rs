@@ -83,7 +83,7 @@ impl Errand<'_> {
         Ok(Reached::Main(Box::new(Learnt { params, before, package }), rest))
     }
 
-    fn pictures(&self) -> Vec<(String, Bytes)> {
+    pub(super) fn pictures(&self) -> Vec<(String, Bytes)> {
         match self.operation.name {
             "media.upload" => Vec::new(),
             _ => self.params.files(),

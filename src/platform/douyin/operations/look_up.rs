@@ -10,7 +10,7 @@ use super::versions::stage;
 use crate::platform::call::{Call, Reply};
 use crate::platform::douyin::errors;
 use crate::platform::loose;
-use crate::platform::operation::{Caller, LookedUp};
+use crate::platform::operation::{Caller, Earlier, LookedUp};
 
 type Data = Map<String, Json>;
 
@@ -19,13 +19,42 @@ pub(super) fn question(task: Task<'_>, caller: Caller<'_>) -> Option<Call> {
     procedure(task.operation.name).look_up.map(|question| task.ask(question, caller))
 }
 
-pub(super) fn meaning(task: Task<'_>, replies: &[Reply], found: &Reply) -> LookedUp {
+pub(super) fn meaning(task: Task<'_>, replies: &[Reply], found: &Reply, earlier: Earlier) -> LookedUp {
     let progress = progress(task, replies);
     let Ok(now) = errors::read(found) else { return LookedUp::Unknown };
-    match took_place(task, &progress, &now) {
+    let told = match earlier {
+        Earlier::MaybeSent if is_compared(task.operation.name) => stands(task, &now).then_some(true),
+        _ => took_place(task, &progress, &now),
+    };
+    match told {
         Some(true) => LookedUp::Stands,
         Some(false) => LookedUp::NotDone,
         None => LookedUp::Unknown,
+    }
+}
+
+/// Whether an operation is told by what has changed since before its call. Where the call may have been sent before that was read, nothing has
+/// changed since then whatever it did.
+fn is_compared(operation: &str) -> bool {
+    matches!(operation, "package.upload" | "audit.submit" | "package.release" | "package.rollback" | "profile.set_icon" | "template.add")
+}
+
+/// Whether where things stand shows, by itself, that there is nothing left to do. The contrary is no proof that it may be sent: a submission and
+/// a release name no version, and what waits for them now may be another than the one that was meant.
+fn stands(task: Task<'_>, now: &Data) -> bool {
+    let version = |name: &str| stage(now, name).and_then(|one| loose::text_of(one, &["version"])).map(|version| version.into_owned());
+    let number = |of: &str, member: &str| stage(now, of).and_then(|one| loose::integer_of(one, &[member]));
+    let same = |one: &str, other: &str| version(one).is_some() && version(one) == version(other);
+    match task.operation.name {
+        // Another channel's version need not be the one that is listed.
+        "audit.submit" if task.params.get("tag").is_some() => false,
+        // A rejected version was handed in again: it is so no longer.
+        "audit.submit" if task.params.text("audit_way").as_deref() == Some("1") => matches!(number("audit", "status"), Some(0 | 1)),
+        "audit.submit" => {
+            same("latest", "audit") && number("latest", "has_audit") != Some(0) && matches!(number("audit", "status"), Some(0..=2))
+        }
+        "package.release" => same("audit", "current") && number("audit", "has_publish") == Some(1),
+        _ => false,
     }
 }
 

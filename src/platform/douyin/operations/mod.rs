@@ -14,7 +14,7 @@ mod versions;
 
 use super::{Application, Own};
 use crate::platform::call::{Call, Reply};
-use crate::platform::operation::{BadParam, Caller, LookedUp, Next, Operation, Operations, Params};
+use crate::platform::operation::{BadParam, Caller, Earlier, LookedUp, Next, Operation, Operations, Params};
 
 pub(super) use rows::rows;
 
@@ -43,7 +43,7 @@ impl Operations for Application {
         look_up::question(Task { of: &self.of, operation, params }, caller)
     }
 
-    fn looked_up(&self, operation: &Operation, params: &Params, replies: &[Reply], found: &Reply) -> LookedUp {
-        look_up::meaning(Task { of: &self.of, operation, params }, replies, found)
+    fn looked_up(&self, operation: &Operation, params: &Params, replies: &[Reply], found: &Reply, earlier: Earlier) -> LookedUp {
+        look_up::meaning(Task { of: &self.of, operation, params }, replies, found, earlier)
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::rules::{Rule, key};
 use super::{Members, Task, read, request};
 use crate::platform::call::{ApiError, Call, Class, Reply};
-use crate::platform::operation::{Bearer, Caller, Effect, LookedUp};
+use crate::platform::operation::{Bearer, Caller, Earlier, Effect, LookedUp};
 use crate::platform::token::Family;
 
 /// What can be asked.
@@ -84,14 +84,17 @@ impl Question {
 }
 
 /// What the answer to the question means. `replies` begins with what was read before the deed.
-pub fn meaning(task: Task<'_>, replies: &[Reply], found: &Reply) -> LookedUp {
+pub fn meaning(task: Task<'_>, replies: &[Reply], found: &Reply, earlier: Earlier) -> LookedUp {
     let Ok(after) = task.accepted(found) else { return LookedUp::Unknown };
-    let before = Question::before(task).and_then(|_| replies.first()).and_then(|reply| task.accepted(reply).ok());
+    // What may show the deed's own work is no list from before it: then nothing is compared with it.
+    let asked = Question::before(task).filter(|_| earlier == Earlier::Nothing);
+    let before = asked.and_then(|_| replies.first()).and_then(|reply| task.accepted(reply).ok());
     let took_place = match task.operation.name {
         "template.delete" => gone(task, &after),
         "template.add" => return added(task, before.as_ref(), after),
         "capability.apply" | "phone_number.apply" => applied(task, &after),
         "server_domain.delete" | "webview_domain.delete" => domains_gone(task, &after),
+        "audit.withdraw" if earlier == Earlier::MaybeSent => withdrawn(task, &after),
         _ => before.as_ref().and_then(|before| version_changed(task, before, &after)),
     };
     match took_place {
@@ -138,6 +141,14 @@ fn version_changed(task: Task<'_>, before: &Members, after: &Members) -> Option<
         // A rollback may take minutes to show (5.3.7), so that it does not show says nothing.
         "package.rollback" => (!same("current")).then_some(true),
         _ => None,
+    }
+}
+
+/// Whether nothing is in audit any more, as the list of now says by itself. An answer in which no group is known says nothing.
+fn withdrawn(task: Task<'_>, after: &Members) -> Option<bool> {
+    match read::staged(task, after, "audit") {
+        Some(audit) => Some(audit.get("status")?.as_str()? == "withdrawn"),
+        None => ["current", "latest"].iter().any(|stage| read::staged(task, after, stage).is_some()).then_some(true),
     }
 }
 

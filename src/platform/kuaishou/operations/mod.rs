@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use super::Application;
 use super::errors::Spent;
 use crate::platform::call::{ApiError, Call, Class, Reply};
-use crate::platform::operation::{Bearer, Caller, LookedUp, Next, Operation, Operations, Params};
+use crate::platform::operation::{Bearer, Caller, Earlier, LookedUp, Next, Operation, Operations, Params};
 use look_up::Question;
 use rules::key;
 pub(super) use rules::{Calls, Carriage, Rule};
@@ -97,9 +97,9 @@ impl Operations for Application {
         Question::after(task)?.call(task, caller).ok()
     }
 
-    fn looked_up(&self, operation: &Operation, params: &Params, replies: &[Reply], found: &Reply) -> LookedUp {
+    fn looked_up(&self, operation: &Operation, params: &Params, replies: &[Reply], found: &Reply, earlier: Earlier) -> LookedUp {
         match Task::of(self, operation, params) {
-            Ok(task) => look_up::meaning(task, replies, found),
+            Ok(task) => look_up::meaning(task, replies, found, earlier),
             Err(_) => LookedUp::Unknown,
         }
     }

@@ -15,7 +15,7 @@ use yizhan::clock::{Clock, Timestamp};
 use yizhan::operations::{Desk, OperationError, TokenSource};
 use yizhan::outbound::{SendError, Vendors};
 use yizhan::platform::call::{ApiError, Body, Call, Fields, Part, Reply};
-use yizhan::platform::operation::{BadParam, Bearer, Caller, LookedUp, Operation, Outcome, Params};
+use yizhan::platform::operation::{BadParam, Bearer, Caller, Earlier, LookedUp, Operation, Outcome, Params};
 use yizhan::platform::twin::{Request, Verdict};
 use yizhan::platform::{Component, Components, TokenKey, Twin};
 use yizhan::secret::Secret;
@@ -176,7 +176,7 @@ impl World {
         let value = |fields: &Fields, name: &str| fields.iter().find(|(n, _)| n == name).map(|(_, value)| value.expose().to_owned());
         let asked = serde_json::from_str(&value(fields, "biz_content").unwrap()).unwrap();
         let answer = certificates::signed_reply(&value(&call.query, "method").unwrap(), &node.to_string(), "platform", None);
-        let answered = match operations.looked_up(&row, &params, &[], &answer) {
+        let answered = match operations.looked_up(&row, &params, &[], &answer, Earlier::Nothing) {
             LookedUp::Done(_) => "done",
             LookedUp::NotDone => "not done",
             LookedUp::Unknown => "unknown",

@@ -123,3 +123,24 @@ fn a_release_that_another_one_refuses_stays_refused() {
     let error = shop.refused("package.release", json!({"package_id": id}));
     assert_eq!((error.code.as_str(), shop.count("package.release")), ("69005", 0));
 }
+
+#[test]
+fn a_deed_of_a_process_that_ended_is_not_sent_again_by_what_was_read_after_it() {
+    let mut shop = Shop::open();
+    let first = shop.approve("1.0.0");
+    shop.done("package.release", json!({}));
+    assert!(matches!(shop.resume("package.release", json!({"package_id": first})), Ok(outcome) if outcome.result["package_id"] == first));
+    // Without a name it would be the one that waits now.
+    shop.approve("1.1.0");
+    assert!(matches!(shop.resume("package.release", json!({})), Err(Failure::Unknown)));
+    assert_eq!(shop.count("package.release"), 1);
+    shop.prepare("template.add");
+    let template = Value::Object(shop.row("template.add").example());
+    shop.done("template.add", template.clone());
+    assert!(matches!(shop.resume("template.add", template), Err(Failure::Unknown)));
+    assert_eq!(shop.count("template.add"), 1);
+    shop.prepare("profile.set_icon");
+    shop.done("profile.set_icon", json!({"icon": picture("icon.png")}));
+    assert!(matches!(shop.resume("profile.set_icon", json!({"icon": picture("icon.png")})), Err(Failure::Unknown)));
+    assert_eq!(shop.count("profile.set_icon"), 1);
+}

@@ -187,11 +187,24 @@ impl Shop {
 
     /// Carries an operation out at the service's desk.
     pub fn carry(&mut self, name: &str, given: Value) -> Result<Outcome, Failure> {
+        self.at_the_desk(name, async |desk, authorizer| desk.carry_out("shop", authorizer, name, params(given)).await)
+    }
+
+    /// What the next process does with what this one may have sent.
+    pub fn resume(&mut self, name: &str, given: Value) -> Result<Outcome, Failure> {
+        self.at_the_desk(name, async |desk, authorizer| desk.resume(desk.check("shop", authorizer, name, params(given))?).await)
+    }
+
+    fn at_the_desk(
+        &mut self,
+        name: &str,
+        asks: impl AsyncFnOnce(&Desk, Option<&'static str>) -> Result<Outcome, OperationError>,
+    ) -> Result<Outcome, Failure> {
         let authorizer = matches!(self.row(name).bearer, Bearer::Authorizer(_)).then_some(MERCHANT);
         let line = Arc::new(Line(Mutex::new(std::mem::replace(self, Self::empty()))));
         let desk = Desk::new(Components::new(vec![Arc::clone(&line.shop().component)]), line.clone(), line.clone(), line.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let told = runtime.block_on(desk.carry_out("shop", authorizer, name, params(given)));
+        let told = runtime.block_on(asks(&desk, authorizer));
         drop(desk);
         *self = Arc::into_inner(line).unwrap().0.into_inner().unwrap();
         told.map_err(|error| match error {

@@ -163,3 +163,34 @@ fn failed_try_again_is_tried_again_and_an_unreadable_answer_is_looked_up() {
     world.done("package.release", none());
     assert_eq!((world.stage("current")["version"].clone(), world.seen("package.release")), (json!("1.0.0"), 1));
 }
+
+#[test]
+fn a_deed_of_a_process_that_ended_is_never_sent_again_and_is_known_by_where_things_stand() {
+    let world = World::new();
+    world.publish("1.0.0");
+    let upload = json!({"template_id": TEMPLATE, "version": "1.1.0", "description": "d"});
+    world.done("package.upload", upload.clone());
+    assert!(matches!(world.resume("package.upload", upload), Err(Failure::OutcomeUnknown)));
+    // Not handed in: that does not show whether the call is on its way.
+    assert!(matches!(world.resume("audit.submit", json!({"hosts": ["douyin"]})), Err(Failure::OutcomeUnknown)));
+    world.submit();
+    world.advance(10);
+    let submitted = world.resume("audit.submit", json!({"hosts": ["douyin"]})).unwrap().result;
+    assert_eq!((&submitted["version"], &submitted["status"]), (&json!("1.1.0"), &json!("in_audit")));
+    world.approve();
+    assert!(matches!(world.resume("package.release", none()), Err(Failure::OutcomeUnknown)), "nobody knows that it is this version");
+    world.done("package.release", none());
+    assert_eq!(world.resume("package.release", none()).unwrap().result, json!({"version": "1.1.0", "status": "released"}));
+    world.done("profile.set_icon", json!({"icon": picture("i.png")}));
+    assert!(matches!(world.resume("profile.set_icon", json!({"icon": picture("i.png")})), Err(Failure::OutcomeUnknown)));
+    world.done("template.add", json!({"draft_id": "9133504853504540002"}));
+    assert!(matches!(world.resume("template.add", json!({"draft_id": "9133504853504540002"})), Err(Failure::OutcomeUnknown)));
+    // Another version has passed meanwhile: a release that was approved for the one before must not take it.
+    world.upload("1.2.0");
+    world.submit();
+    world.approve();
+    assert!(matches!(world.resume("package.release", none()), Err(Failure::OutcomeUnknown)));
+    assert_eq!(world.stage("current")["version"], "1.1.0");
+    let deeds = ["package.upload", "audit.submit", "package.release", "profile.set_icon", "template.add"];
+    assert_eq!(deeds.map(|deed| world.seen(deed)), [3, 3, 2, 1, 1]);
+}

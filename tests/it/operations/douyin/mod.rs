@@ -212,16 +212,29 @@ impl World {
         self.rows().iter().find(|row| row.name == name).unwrap_or_else(|| panic!("no row {name}"))
     }
 
-    pub fn call(&self, name: &str, params: Value) -> Result<Outcome, Failure> {
-        let authorizer = matches!(self.row(name).bearer, Bearer::Authorizer(_)).then_some(SHOP);
+    fn told(&self, name: &str, asked: impl Future<Output = Result<Outcome, OperationError>>) -> Result<Outcome, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let given = params.as_object().unwrap().clone();
-        runtime.block_on(self.desk.carry_out("shop", authorizer, name, given)).map_err(|error| match error {
+        runtime.block_on(asked).map_err(|error| match error {
             OperationError::Invalid(bad) => Failure::Bad(bad),
             OperationError::Refused(error) => Failure::Refused(error),
             OperationError::OutcomeUnknown { .. } => Failure::OutcomeUnknown,
             other => panic!("{name}: {other:?}"),
         })
+    }
+
+    fn authorizer(&self, name: &str) -> Option<&'static str> {
+        matches!(self.row(name).bearer, Bearer::Authorizer(_)).then_some(SHOP)
+    }
+
+    pub fn call(&self, name: &str, params: Value) -> Result<Outcome, Failure> {
+        let given = params.as_object().unwrap().clone();
+        self.told(name, self.desk.carry_out("shop", self.authorizer(name), name, given))
+    }
+
+    /// What the next process does with what this one may have sent.
+    pub fn resume(&self, name: &str, params: Value) -> Result<Outcome, Failure> {
+        let checked = self.desk.check("shop", self.authorizer(name), name, params.as_object().unwrap().clone()).unwrap();
+        self.told(name, self.desk.resume(checked))
     }
 
     pub fn done(&self, name: &str, params: Value) -> Value {

@@ -227,6 +227,14 @@ impl World {
         runtime.block_on(self.desk.carry_out("kuaishou", authorizer, name, params.as_object().unwrap().clone()))
     }
 
+    /// What the next process does with what this one may have sent.
+    pub fn resume(&self, name: &str, params: Value) -> Result<Outcome, OperationError> {
+        let authorizer = matches!(self.row(name).bearer, Bearer::Authorizer(_)).then_some(SHOP);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let checked = self.desk.check("kuaishou", authorizer, name, params.as_object().unwrap().clone())?;
+        runtime.block_on(self.desk.resume(checked))
+    }
+
     pub fn done(&self, name: &str, params: Value) -> Value {
         self.call(name, params.clone()).unwrap_or_else(|error| panic!("{name} {params}: {error:?}")).result
     }

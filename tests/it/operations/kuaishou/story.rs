@@ -94,6 +94,36 @@ fn a_rollback_that_does_not_show_stays_unknown_and_one_that_does_is_found() {
 }
 
 #[test]
+fn a_deed_of_a_process_that_ended_is_not_sent_again_by_a_comparison_with_the_list_of_now() {
+    let world = World::new();
+    world.publish("1.0.0");
+    let (upload, draft) = (json!({"template_id": 12, "version": "1.1.0", "description": "驿站"}), json!({"draft_id": 31}));
+    let unknown = |name: &str, params: &Value| {
+        let outcome = world.resume(name, params.clone());
+        assert!(matches!(outcome, Err(OperationError::OutcomeUnknown { .. })), "{name}: {outcome:?}");
+    };
+    world.done("package.upload", upload.clone());
+    unknown("package.upload", &upload);
+    world.done("audit.submit", json!({}));
+    unknown("audit.submit", &json!({}));
+    // A withdrawal shows by itself.
+    world.done("audit.withdraw", json!({}));
+    world.resume("audit.withdraw", json!({})).unwrap();
+    world.approve("1.1.0");
+    world.done("package.release", json!({}));
+    unknown("package.release", &json!({}));
+    world.done("template.add", draft.clone());
+    unknown("template.add", &draft);
+    // Another version has passed meanwhile.
+    world.upload("1.2.0");
+    world.approve("1.2.0");
+    unknown("package.release", &json!({}));
+    assert_eq!(world.stage("current")["version"], "1.1.0");
+    let deeds = ["package.upload", "audit.submit", "audit.withdraw", "package.release", "template.add"];
+    assert_eq!(deeds.map(|deed| world.seen(deed)), [3, 4, 1, 2, 1]);
+}
+
+#[test]
 fn without_a_list_of_versions_a_lost_answer_stays_unknown() {
     let world = World::of("operations.\"package.upload\" = { enabled = true }");
     world.lose("/package/upload", Loss::Answer);
