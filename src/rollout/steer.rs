@@ -76,6 +76,22 @@ impl Progress {
     }
 }
 
+/// Whether a person may do that to a rollout that stands where it does.
+fn stands_in(rollout: &Rollout, states: &[State], how: &str) -> Result<(), RolloutError> {
+    match states.contains(&rollout.state) {
+        true => Ok(()),
+        false => Err(RolloutError::Conflict(format!("a rollout that is {} cannot be {how}", rollout.state.as_str()))),
+    }
+}
+
+/// One that goes on while it takes back would release further merchants, and take them back at once.
+fn takes_nothing_back(rollout: &Rollout) -> Result<(), RolloutError> {
+    match rollout.rolling_back {
+        true => Err(RolloutError::Conflict(String::from("what it released is being taken back; wait until `rolling_back` is false"))),
+        false => Ok(()),
+    }
+}
+
 fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
@@ -194,16 +210,20 @@ impl Rollouts {
     /// # Errors
     /// It does not run.
     pub async fn pause(&self, id: RolloutId) -> Result<(), RolloutError> {
-        self.turn(id, "paused", |state| state == State::Running, State::Paused).await
+        self.turn(id, |rollout| stands_in(rollout, &[State::Running], "paused"), State::Paused).await
     }
 
     /// Goes on. Failures so far are forgiven: it stops again only after more of them.
     ///
     /// # Errors
-    /// It is not paused, nor stopped.
+    /// It is not paused, nor stopped, or what it released is being taken back.
     pub async fn resume(&self, id: RolloutId) -> Result<(), RolloutError> {
         let failures = number(self.items(id).await?.iter().filter(|item| item.stage.is_failure()).count());
-        self.turn(id, "resumed", |state| matches!(state, State::Paused | State::Stopped), State::Running).await?;
+        let may = |rollout: &Rollout| {
+            stands_in(rollout, &[State::Paused, State::Stopped], "resumed")?;
+            takes_nothing_back(rollout)
+        };
+        self.turn(id, may, State::Running).await?;
         self.set(id, |rollout| rollout.forgiven = failures).await?;
         self.bell.notify_one();
         Ok(())
@@ -214,8 +234,8 @@ impl Rollouts {
     /// # Errors
     /// It has ended already.
     pub async fn cancel(&self, id: RolloutId) -> Result<(), RolloutError> {
-        let is_open = |state| matches!(state, State::Running | State::Paused | State::Stopped);
-        self.turn(id, "cancelled", is_open, State::Paused).await?;
+        let open = [State::Running, State::Paused, State::Stopped];
+        self.turn(id, |rollout| stands_in(rollout, &open, "cancelled"), State::Paused).await?;
         let until = self.find(id).await?.ok_or(RolloutError::Unknown)?.spec.until;
         self.tell(id, |item| !until.is_over(item.stage), &On::Cancelled.into()).await?;
         self.set(id, |rollout| rollout.state = State::Cancelled).await?;
@@ -225,10 +245,14 @@ impl Rollouts {
     /// Those that failed go on where they stopped. How many.
     ///
     /// # Errors
-    /// It was cancelled.
+    /// It was cancelled, or what it released is being taken back.
     pub async fn retry(&self, id: RolloutId) -> Result<u32, RolloutError> {
         let visit = self.activate(id).await?;
-        if let Err(error) = self.turn(id, "tried again", |state| state != State::Cancelled, State::Running).await {
+        let may = |rollout: &Rollout| {
+            stands_in(rollout, &[State::Running, State::Paused, State::Stopped, State::Done], "tried again")?;
+            takes_nothing_back(rollout)
+        };
+        if let Err(error) = self.turn(id, may, State::Running).await {
             drop(visit);
             self.review(id).await?;
             return Err(error);
@@ -268,16 +292,21 @@ impl Rollouts {
     /// The store's.
     pub async fn roll_back(&self, id: RolloutId) -> Result<u32, RolloutError> {
         let visit = self.activate(id).await?;
-        self.set(id, |rollout| {
+        let halt = |rollout: &mut Rollout| {
             if rollout.state == State::Running {
                 rollout.state = State::Paused;
                 rollout.reason = Some(String::from("what it released is being rolled back"));
             }
-        })
-        .await?;
+        };
+        self.set(id, halt).await?;
         // Nothing is taken back before the rollout says so: then every item that was released is durably among those wanted back.
         let mut count = self.want_back(id, |rollback| !matches!(rollback, Some(Rollback::Done | Rollback::Begun))).await?;
-        self.set(id, |rollout| rollout.rolling_back = true).await?;
+        let begin = |rollout: &mut Rollout| {
+            // Somebody may have resumed it before it said so.
+            halt(rollout);
+            rollout.rolling_back = true;
+        };
+        self.set(id, begin).await?;
         // Those that came to their release meanwhile.
         count = count.saturating_add(self.want_back(id, |rollback| rollback.is_none()).await?);
         tracing::info!(rollout = %id, authorizers = count, "what a rollout released is taken back");
@@ -314,23 +343,27 @@ impl Rollouts {
         }
     }
 
-    async fn turn(&self, id: RolloutId, how: &str, from: impl Fn(State) -> bool, to: State) -> Result<(), RolloutError> {
-        let rollout = self.find(id).await?.ok_or(RolloutError::Unknown)?;
-        if !from(rollout.state) {
-            return Err(RolloutError::Conflict(format!("a rollout that is {} cannot be {how}", rollout.state.as_str())));
-        }
-        self.set(id, |rollout| {
+    /// Brings it to that state, if it may come there: nothing happens between the look and the change.
+    async fn turn(&self, id: RolloutId, may: impl FnOnce(&Rollout) -> Result<(), RolloutError>, to: State) -> Result<(), RolloutError> {
+        let _alone = self.changing.lock().await;
+        may(&self.find(id).await?.ok_or(RolloutError::Unknown)?)?;
+        self.change(id, |rollout| {
             rollout.state = to;
             rollout.reason = None;
         })
         .await?;
-        tracing::info!(rollout = %id, how, "a rollout was steered");
+        tracing::info!(rollout = %id, to = to.as_str(), "a rollout was steered");
         Ok(())
     }
 
     /// Changes what is kept of a rollout, durably.
     pub(super) async fn set(&self, id: RolloutId, change: impl FnOnce(&mut Rollout)) -> Result<(), LogError> {
         let _alone = self.changing.lock().await;
+        self.change(id, change).await
+    }
+
+    /// The same for who holds `changing`.
+    async fn change(&self, id: RolloutId, change: impl FnOnce(&mut Rollout)) -> Result<(), LogError> {
         let found = locked(&self.floor).active.get(&id).map(|active| (active.rollout.clone(), active.version));
         let Some((mut rollout, version)) = found else { return Ok(()) };
         change(&mut rollout);

@@ -20,7 +20,7 @@ use crate::world::Setting;
 
 /// Between the service and the vendors. While it storms, calls fail in turn: no connection, an error of the gateway, no answer in time; and of
 /// the last two every other one reached the vendor all the same.
-struct Weather {
+pub struct Weather {
     vendors: HttpVendors,
     /// The platform that is away.
     platform: String,
@@ -34,10 +34,18 @@ struct Weather {
 }
 
 impl Weather {
-    fn over(platform: &str) -> Arc<Self> {
+    pub fn over(platform: &str) -> Arc<Self> {
         let (vendors, platform) = (HttpVendors::new().unwrap(), platform.to_owned());
         let (storms, passes, swallows, tried) = Default::default();
         Arc::new(Self { vendors, platform, storms, passes, swallows, tried })
+    }
+
+    pub fn storm(&self) {
+        self.storms.store(true, Ordering::SeqCst);
+    }
+
+    pub fn clear(&self) {
+        self.storms.store(false, Ordering::SeqCst);
     }
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 use yizhan::platform;
 
+use super::outage::Weather;
 use super::stories::Deployment;
+use crate::world::Setting;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_takes_back_what_this_rollout_released_and_nothing_else() {
@@ -70,4 +72,30 @@ async fn a_rollback_in_the_middle_pauses_the_rollout_and_leaves_the_others_where
     assert_eq!(deployment.online(second).await, ["2.0.0"]);
     deployment.steer(&id, "cancel").await;
     assert_eq!(deployment.show(&id).await["counts"]["cancelled"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_goes_on_only_after_everything_is_taken_back() {
+    let weather = Weather::over("kuaishou");
+    let deployment = Deployment::with("kuaishou", "", Setting { vendors: Some(weather.clone()), ..Setting::default() }).await;
+    deployment.release("2.0.0", &deployment.shops).await;
+    deployment.world.advance(Duration::from_secs(15));
+    let id = deployment.begin(json!({"canary": 1})).await;
+    deployment.until_count(&id, "in_audit", 1).await;
+    deployment.judge(deployment.shops[0], yizhan::platform::twin::Verdict::Passed).await;
+    deployment.until_count(&id, "released", 1).await;
+    deployment.until_count(&id, "in_audit", 2).await;
+    // Nobody answers: what was released stays there for now.
+    weather.storm();
+    deployment.steer(&id, "rollback").await;
+    for how in ["resume", "retry"] {
+        let (status, answer) = deployment.world.post(&format!("/v1/rollouts/{id}/{how}"), json!({})).await;
+        assert_eq!(status, 409, "{how}: {answer}");
+        assert!(answer.to_string().contains("wait until `rolling_back` is false"), "{how}: {answer}");
+    }
+    let shown = deployment.show(&id).await;
+    assert_eq!((&shown["state"], &shown["rolling_back"]), (&json!("paused"), &json!(true)));
+    weather.clear();
+    deployment.until(&id, "rolled back", |shown| shown["rolling_back"] == false && shown["rolled_back"] == 1).await;
+    assert_eq!(deployment.steer(&id, "resume").await["state"], "running");
 }
