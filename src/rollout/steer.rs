@@ -210,7 +210,7 @@ impl Rollouts {
     /// # Errors
     /// It does not run.
     pub async fn pause(&self, id: RolloutId) -> Result<(), RolloutError> {
-        self.turn(id, |rollout| stands_in(rollout, &[State::Running], "paused"), State::Paused).await
+        self.turn(id, |rollout| stands_in(rollout, &[State::Running], "paused"), |rollout| rollout.state = State::Paused).await
     }
 
     /// Goes on. Failures so far are forgiven: it stops again only after more of them.
@@ -218,13 +218,15 @@ impl Rollouts {
     /// # Errors
     /// It is not paused, nor stopped, or what it released is being taken back.
     pub async fn resume(&self, id: RolloutId) -> Result<(), RolloutError> {
-        let failures = number(self.items(id).await?.iter().filter(|item| item.stage.is_failure()).count());
         let may = |rollout: &Rollout| {
             stands_in(rollout, &[State::Paused, State::Stopped], "resumed")?;
             takes_nothing_back(rollout)
         };
-        self.turn(id, may, State::Running).await?;
-        self.set(id, |rollout| rollout.forgiven = failures).await?;
+        let goes_on = |rollout: &mut Rollout| {
+            rollout.state = State::Running;
+            rollout.forgiven = self.count(id, |item| item.stage.is_failure());
+        };
+        self.turn(id, may, goes_on).await?;
         self.bell.notify_one();
         Ok(())
     }
@@ -235,14 +237,14 @@ impl Rollouts {
     /// It has ended already.
     pub async fn cancel(&self, id: RolloutId) -> Result<(), RolloutError> {
         let open = [State::Running, State::Paused, State::Stopped];
-        self.turn(id, |rollout| stands_in(rollout, &open, "cancelled"), State::Paused).await?;
+        self.turn(id, |rollout| stands_in(rollout, &open, "cancelled"), |rollout| rollout.state = State::Paused).await?;
         let until = self.find(id).await?.ok_or(RolloutError::Unknown)?.spec.until;
         self.tell(id, |item| !until.is_over(item.stage), &On::Cancelled.into()).await?;
         self.set(id, |rollout| rollout.state = State::Cancelled).await?;
         Ok(self.review(id).await?)
     }
 
-    /// Those that failed go on where they stopped. How many.
+    /// Those that failed go on where they stopped. Those that were rejected stay so, and are forgiven. How many.
     ///
     /// # Errors
     /// It was cancelled, or what it released is being taken back.
@@ -252,17 +254,21 @@ impl Rollouts {
             stands_in(rollout, &[State::Running, State::Paused, State::Stopped, State::Done], "tried again")?;
             takes_nothing_back(rollout)
         };
-        if let Err(error) = self.turn(id, may, State::Running).await {
-            drop(visit);
-            self.review(id).await?;
-            return Err(error);
-        }
-        self.set(id, |rollout| rollout.forgiven = 0).await?;
-        let count = self.tell(id, |item| item.stage == Stage::Failed, &On::Retried.into()).await?;
+        let goes_on = |rollout: &mut Rollout| {
+            rollout.state = State::Running;
+            rollout.forgiven = self.count(id, |item| item.stage == Stage::Rejected);
+        };
+        let again = async {
+            // Between the two those that failed would stop it once more.
+            let _unseen = self.reviewing.lock().await;
+            self.turn(id, may, goes_on).await?;
+            Ok(self.tell(id, |item| item.stage == Stage::Failed, &On::Retried.into()).await?)
+        };
+        let again: Result<u32, RolloutError> = again.await;
         drop(visit);
         self.review(id).await?;
         self.bell.notify_one();
-        Ok(count)
+        again
     }
 
     /// Removes those that ended before that. How many.
@@ -343,17 +349,30 @@ impl Rollouts {
         }
     }
 
-    /// Brings it to that state, if it may come there: nothing happens between the look and the change.
-    async fn turn(&self, id: RolloutId, may: impl FnOnce(&Rollout) -> Result<(), RolloutError>, to: State) -> Result<(), RolloutError> {
+    /// Turns it, if that may be done to it: nothing happens between the look and the change, and the change is one.
+    async fn turn(
+        &self,
+        id: RolloutId,
+        may: impl FnOnce(&Rollout) -> Result<(), RolloutError>,
+        change: impl FnOnce(&mut Rollout),
+    ) -> Result<(), RolloutError> {
         let _alone = self.changing.lock().await;
         may(&self.find(id).await?.ok_or(RolloutError::Unknown)?)?;
+        let mut to = "";
         self.change(id, |rollout| {
-            rollout.state = to;
+            change(rollout);
             rollout.reason = None;
+            to = rollout.state.as_str();
         })
         .await?;
-        tracing::info!(rollout = %id, to = to.as_str(), "a rollout was steered");
+        tracing::info!(rollout = %id, to, "a rollout was steered");
         Ok(())
+    }
+
+    /// How many items are so, of a rollout that is in memory.
+    fn count(&self, id: RolloutId, which: impl Fn(&Item) -> bool) -> u32 {
+        let floor = locked(&self.floor);
+        number(floor.active.get(&id).map_or(0, |active| active.items().filter(|item| which(item)).count()))
     }
 
     /// Changes what is kept of a rollout, durably.

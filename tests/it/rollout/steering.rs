@@ -64,6 +64,21 @@ async fn the_others_wait_for_the_canary_and_a_canary_that_fails_stops_the_rollou
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_that_is_tried_again_does_not_stop_for_those_who_were_rejected() {
+    let deployment = Deployment::of("kuaishou").await;
+    let id = deployment.begin(json!({"canary": 1, "stop_above_failed_percent": 0})).await;
+    deployment.until_count(&id, "in_audit", 1).await;
+    deployment.judge(deployment.shops[0], Verdict::Failed(String::from("不合规"))).await;
+    deployment.until(&id, "stopped", |shown| shown["state"] == "stopped").await;
+    assert_eq!(deployment.steer(&id, "retry").await["state"], "running");
+    let shown = deployment.until_count(&id, "in_audit", 2).await;
+    assert_eq!((&shown["state"], &shown["counts"]["rejected"]), (&json!("running"), &json!(1)));
+    // One more is one that nobody has seen.
+    deployment.judge(deployment.shops[1], Verdict::Failed(String::from("不合规"))).await;
+    deployment.until(&id, "stopped again", |shown| shown["state"] == "stopped").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn releases_wait_for_their_hours() {
     // The world begins at 15:00 in China.
     let deployment = Deployment::of("douyin").await;
