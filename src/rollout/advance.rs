@@ -101,6 +101,12 @@ impl Effect {
     pub const fn is_deed(self) -> bool {
         matches!(self, Self::Upload | Self::UploadAgain | Self::Submit | Self::SubmitAgain | Self::Release | Self::ReleaseAgain)
     }
+
+    /// Whether it needs the merchant's variables.
+    #[must_use]
+    pub const fn says_words(self) -> bool {
+        matches!(self, Self::Upload | Self::UploadAgain | Self::Submit | Self::SubmitAgain)
+    }
 }
 
 /// The stage afterwards.

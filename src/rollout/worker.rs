@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use jiff::SignedDuration;
+use serde_json::Map;
 use tokio::task::JoinSet;
 
 use super::advance::{Effect, On, advance};
@@ -16,7 +17,7 @@ use super::settle::settle;
 use super::stage::Stage;
 use super::step::{Before, Step};
 use super::waves::{self, Verdict};
-use super::{Rollouts, route};
+use super::{Rollouts, Words, route};
 use crate::clock::Timestamp;
 use crate::fanout::schedule;
 use crate::inbox::LogError;
@@ -256,9 +257,13 @@ impl Rollouts {
         let Some(route) = self.hands.platform(&spec.component).and_then(route::of) else {
             return Ok(Happened::from(On::Refused).because("the component is no longer configured"));
         };
-        let words = match self.words(spec, Some(held.id), &held.item.authorizer).await? {
-            Ok(words) => words,
-            Err(reason) => return Ok(Happened::from(On::Refused).because(reason)),
+        // What only asks or releases says nothing in the merchant's words: a variable taken away since the submission ends nothing.
+        let words = match effect.says_words() {
+            false => Words { variables: Map::new(), description: spec.description.clone() },
+            true => match self.words(spec, Some(held.id), &held.item.authorizer).await? {
+                Ok(words) => words,
+                Err(reason) => return Ok(Happened::from(On::Refused).because(reason)),
+            },
         };
         let step =
             Step { hands: &*self.hands, route, spec, variables: &words.variables, description: &words.description, clock: &*self.clock };
@@ -301,7 +306,7 @@ impl Rollouts {
         let Some(rollout) = locked(&self.floor).active.get(&held.id).map(|active| active.rollout.clone()) else { return Ok(()) };
         let spec = &rollout.spec;
         let Some(route) = self.hands.platform(&spec.component).and_then(route::of) else { return Ok(()) };
-        let nothing = serde_json::Map::new();
+        let nothing = Map::new();
         let (hands, clock) = (&*self.hands, &*self.clock);
         let step = Step { hands, route, spec, variables: &nothing, description: &spec.description, clock };
         let before = match held.item.rollback {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use yizhan::platform::twin::Verdict;
 
@@ -76,6 +77,22 @@ async fn a_rollout_that_is_tried_again_does_not_stop_for_those_who_were_rejected
     // One more is one that nobody has seen.
     deployment.judge(deployment.shops[1], Verdict::Failed(String::from("不合规"))).await;
     deployment.until(&id, "stopped again", |shown| shown["state"] == "stopped").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variable_taken_away_during_the_audit_ends_nobody() {
+    let deployment = Deployment::of("kuaishou").await;
+    let shop = deployment.shops[0];
+    let address = format!("/v1/components/kuaishou/authorizers/{shop}/attributes");
+    let (status, answer) = deployment.world.ask(Method::PUT, &address, json!({"tags": [], "variables": {"shop": "驿站"}})).await;
+    assert_eq!(status, 200, "{answer}");
+    let id =
+        deployment.begin(json!({"authorizers": [shop], "description": "${variables.shop}的新菜单，请在白天测试，另有两项改进。"})).await;
+    deployment.until_count(&id, "in_audit", 1).await;
+    assert_eq!(deployment.world.ask(Method::PUT, &address, json!({"tags": [], "variables": {}})).await.0, 200);
+    deployment.judge(shop, Verdict::Passed).await;
+    let done = deployment.until(&id, "done", |shown| shown["state"] == "done").await;
+    assert_eq!(done["counts"]["released"], 1, "{done} {:?}", deployment.items(&id).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
