@@ -322,6 +322,8 @@ impl Rollouts {
             Ok(()) => {
                 (item.rollback, item.begun, item.failures) = (Some(Rollback::Done), None, 0);
                 item.reason = Some(String::from("rolled back"));
+                // The vendor answers again: the others need not wait for one another.
+                self.weather(held, &On::Stands.into());
             }
             Err(happened) => {
                 let passes = matches!(happened.on, On::Unreachable | On::Doubtful | On::RateLimited | On::Blocked);

@@ -1,6 +1,7 @@
 //! A process that is killed between any two lines of a rollout: before and after every write and every call. Each deed happens once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use yizhan::attributes::Attributes;
 use yizhan::clock::{Clock, Timestamp};
 use yizhan::inbox::LogError;
 use yizhan::operations::OperationError;
+use yizhan::outbound::SendError;
 use yizhan::platform::token::Permission;
 use yizhan::platform::{ApiError, Class};
 use yizhan::rollout::hands::{Given, Hands};
@@ -61,8 +63,12 @@ pub struct World {
     /// Deeds that took place.
     deeds: Mutex<BTreeMap<(String, String), u32>>,
     now: Mutex<Timestamp>,
-    /// Releases wait here until it is closed.
-    hold: Mutex<Option<Arc<Semaphore>>>,
+    /// Calls of that operation wait here, each for a permit or until it is closed.
+    hold: Mutex<Option<(&'static str, Arc<Semaphore>)>>,
+    /// Calls that came to wait there.
+    held: AtomicUsize,
+    /// Nobody answers.
+    is_away: AtomicBool,
 }
 
 pub struct Process {
@@ -141,9 +147,12 @@ impl RolloutLog for Process {
 impl Process {
     async fn answer(&self, authorizer: &str, operation: &str, resumed: bool) -> Value {
         self.fate.step().await;
-        let hold = self.world.hold.lock().unwrap().clone().filter(|_| operation == "package.release");
-        if let Some(hold) = hold {
-            let _ = hold.acquire().await;
+        let hold = self.world.hold.lock().unwrap().clone().filter(|(held, _)| *held == operation);
+        if let Some((_, hold)) = hold {
+            self.world.held.fetch_add(1, Ordering::SeqCst);
+            if let Ok(permit) = hold.acquire().await {
+                permit.forget();
+            }
         }
         let answer = {
             let mut states = self.world.states.lock().unwrap();
@@ -222,6 +231,9 @@ impl Hands for Process {
     }
 
     async fn carry_out(&self, _: &str, authorizer: &str, operation: &str, _: Given) -> Result<Value, OperationError> {
+        if self.world.is_away.load(Ordering::SeqCst) {
+            return Err(OperationError::Unreachable(SendError::NotSent { target: operation.to_owned(), cause: String::from("refused") }));
+        }
         let is_absent = self.world.states.lock().unwrap().get(authorizer).is_none_or(|state| *state == "absent");
         if operation == "package.build_status" && is_absent {
             return Err(OperationError::Refused(ApiError::new(Class::Refuse, "BUILD_VERSION_NOT_EXISTED", "there is no such build")));
@@ -433,7 +445,7 @@ async fn a_release_that_a_killed_process_began_is_taken_back_by_a_rollback_after
 async fn a_release_under_way_when_a_rollback_is_asked_for_is_taken_back_when_it_has_ended() {
     let world = Arc::new(World::default());
     let hold = Arc::new(Semaphore::new(0));
-    *world.hold.lock().unwrap() = Some(hold.clone());
+    *world.hold.lock().unwrap() = Some(("package.release", hold.clone()));
     let process = Arc::new(Process { world: world.clone(), fate: Fate::after(usize::MAX), platform: "douyin" });
     let rollouts = Rollouts::open(process.clone(), process.clone(), process.clone(), process, OPTIONS).await.unwrap();
     let id = rollouts.create(spec(), None).await.unwrap().id;
@@ -448,6 +460,38 @@ async fn a_release_under_way_when_a_rollback_is_asked_for_is_taken_back_when_it_
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     taken_back(&world, id, "both").await;
+    running.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_outage_a_rollback_takes_several_merchants_back_at_a_time() {
+    let world = Arc::new(World::default());
+    let process = Arc::new(Process { world: world.clone(), fate: Fate::after(usize::MAX), platform: "alipay" });
+    let rollouts = Rollouts::open(process.clone(), process.clone(), process.clone(), process, OPTIONS).await.unwrap();
+    let shops = ["shop-1", "shop-2", "shop-3"].map(String::from).to_vec();
+    let id = rollouts.create(Spec { authorizers: Choice::These(shops), ..spec() }, None).await.unwrap().id;
+    let running = tokio::spawn(rollouts.clone().run(Shutdown::default()));
+    let until = async |what: &str, holds: &dyn Fn() -> bool| {
+        let waited = async {
+            while !holds() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(20), waited).await.is_ok(), "waited too long: {what}");
+    };
+    until("released", &|| world.rollouts.lock().unwrap()[&id].record.state == State::Done).await;
+    world.is_away.store(true, Ordering::SeqCst);
+    rollouts.roll_back(id).await.unwrap();
+    until("nobody answers", &|| world.items.lock().unwrap().values().any(|kept| kept.record.failures > 2)).await;
+    let hold = Arc::new(Semaphore::new(0));
+    *world.hold.lock().unwrap() = Some(("package.rollback", hold.clone()));
+    world.is_away.store(false, Ordering::SeqCst);
+    let held = || world.held.load(Ordering::SeqCst);
+    until("one asks for all", &|| held() == 1).await;
+    hold.add_permits(1);
+    until("the others, together", &|| held() == 3).await;
+    hold.close();
+    taken_back(&world, id, "all three").await;
     running.abort();
 }
 
