@@ -46,6 +46,8 @@ pub struct Route {
     pub defaults: &'static [(&'static str, &'static str)],
     /// Seconds after which a deed that does not show was not done.
     pub shows_after: i64,
+    /// Seconds after which a rollback that does not show was not done; 0: the platform shows at once that it is under way.
+    pub rollback_shows_after: i64,
     /// Deeds of which the platform's own look-up tells by itself whether they took place. Of the others our look before and after them does: the
     /// look-up compares, and has nothing to compare with when another process sent them.
     pub looks_up: &'static [&'static str],
@@ -89,6 +91,8 @@ pub const ROUTES: &[Route] = &[
         defaults: &[],
         // Baidu 5.2.1: the package appears about three seconds after the answer.
         shows_after: 30,
+        // Baidu 5.2.2: the package says that it is being rolled back.
+        rollback_shows_after: 0,
         looks_up: &["audit.submit", "package.release", "package.rollback"],
         quota_codes: &["69013"],
         pauses: &[],
@@ -107,6 +111,8 @@ pub const ROUTES: &[Route] = &[
         domains: &[SERVER, WEBVIEW],
         defaults: &[],
         shows_after: 10,
+        // Douyin 5.6: it takes effect after three to five minutes; none is taken within ten minutes of another.
+        rollback_shows_after: 660,
         looks_up: &[],
         quota_codes: &[],
         // Douyin 5.6: ten seconds between submissions, ten minutes between rollbacks.
@@ -125,6 +131,8 @@ pub const ROUTES: &[Route] = &[
         domains: &[SERVER, WEBVIEW],
         defaults: &[],
         shows_after: 10,
+        // Kuaishou 5.3.7: it may take minutes.
+        rollback_shows_after: 660,
         looks_up: &[],
         quota_codes: &[],
         // Kuaishou 6: at least a minute.
@@ -146,6 +154,7 @@ pub const ROUTES: &[Route] = &[
         // Alipay 5.4: must be given.
         defaults: &[("region", "CHINA")],
         shows_after: 10,
+        rollback_shows_after: 0,
         looks_up: &["package.upload", "audit.submit", "package.release", "package.rollback"],
         quota_codes: &[],
         pauses: &[],

@@ -10,9 +10,10 @@ use super::hold::Held;
 use super::parameters::Filling;
 use super::record::Spec;
 use super::route::Route;
+use super::settle::look_after;
 use super::stage::Stage;
 use super::whereabouts::{self, Place, Whereabouts, as_text};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::inbox::LogError;
 use crate::operations::OperationError;
 use crate::platform::Class;
@@ -290,16 +291,33 @@ impl Step<'_> {
             Ok(found) => found.map_or(Place::Released, |found| found.place),
             Err(told) => return Ok(Err(told)),
         };
-        match (found, before) {
-            (Place::Released, _) => {}
+        let before = match (found, before) {
+            (Place::Released, Before::Nothing) => Before::Nothing,
+            (Place::Released, Before::MaybeSent) => match self.rollback_may_show(held) {
+                Some(look_again) => {
+                    let told = Happened::from(On::Doubtful).because("the rollback does not show yet").not_before(look_again);
+                    return Ok(Err(told));
+                }
+                None => self.again(ROLLBACK),
+            },
             (_, Before::MaybeSent) => return Ok(Ok(())),
-            _ => return Ok(Err(Happened::from(On::Refused).because(format!("version {} is not what is online", self.spec.version)))),
-        }
+            (_, Before::Nothing) => {
+                let reason = format!("version {} is not what is online", self.spec.version);
+                return Ok(Err(Happened::from(On::Refused).because(reason)));
+            }
+        };
         let given = match self.takes(ROLLBACK) {
             Ok(takes) => self.filling(held).version(&takes),
             Err(told) => return Ok(Err(told)),
         };
         Ok(self.deed(held, ROLLBACK, given, before).await?.map(drop))
+    }
+
+    /// When to look next for a rollback that was begun and does not show; `None`: it would by now.
+    fn rollback_may_show(&self, held: &Held<'_>) -> Option<Timestamp> {
+        let (now, begun) = (self.clock.now(), held.item.begun?);
+        let shows = later(begun, self.route.rollback_shows_after);
+        (now < shows).then(|| later(now, look_after(now.duration_since(begun))).min(shows))
     }
 
     /// A deed: "begun" is durable before it is sent. Afterwards it is as if it never began where nothing can have taken effect.

@@ -67,8 +67,14 @@ pub struct World {
     hold: Mutex<Option<(&'static str, Arc<Semaphore>)>>,
     /// Calls that came to wait there.
     held: AtomicUsize,
+    /// There is no list of versions to ask.
+    has_no_list: AtomicBool,
     /// Nobody answers.
     is_away: AtomicBool,
+    /// So many rollbacks are not answered, and take effect minutes later (`Some`) or never.
+    lost_rollbacks: Mutex<Vec<Option<SignedDuration>>>,
+    /// When a merchant's rollback takes effect.
+    effects: Mutex<BTreeMap<String, Timestamp>>,
 }
 
 pub struct Process {
@@ -155,7 +161,11 @@ impl Process {
             }
         }
         let answer = {
+            let now = *self.world.now.lock().unwrap();
             let mut states = self.world.states.lock().unwrap();
+            if self.world.effects.lock().unwrap().get(authorizer).is_some_and(|at| *at <= now) {
+                states.insert(authorizer.to_owned(), "offline");
+            }
             let state = states.entry(authorizer.to_owned()).or_insert("absent");
             let after = match operation {
                 // There an upload is built, then scanned, and stands in the list all the while.
@@ -210,6 +220,15 @@ impl Process {
     }
 }
 
+fn unknown(operation: &str) -> OperationError {
+    OperationError::OutcomeUnknown {
+        sent: operation.to_owned(),
+        cause: String::from("no whole answer in time"),
+        looked_up: String::from("the list does not tell"),
+        unheard: false,
+    }
+}
+
 #[async_trait::async_trait]
 impl Hands for Process {
     fn platform(&self, _: &str) -> Option<&'static str> {
@@ -218,6 +237,9 @@ impl Hands for Process {
 
     fn takes(&self, _: &str, operation: &str) -> Result<Vec<&'static str>, OperationError> {
         match operation {
+            "package.list" if self.world.has_no_list.load(Ordering::SeqCst) => {
+                Err(OperationError::NotConfigured(String::from("operations.\"package.list\" = { enabled = true }")))
+            }
             "package.list" | "package.upload" | "package.release" | "package.rollback" => Ok(vec!["version"]),
             "audit.submit" => Ok(vec!["version", "hosts"]),
             "audit.quota" | "audit.hosts" | "server_domain.add" | "safe_domain.add" => Ok(Vec::new()),
@@ -234,6 +256,15 @@ impl Hands for Process {
         if self.world.is_away.load(Ordering::SeqCst) {
             return Err(OperationError::Unreachable(SendError::NotSent { target: operation.to_owned(), cause: String::from("refused") }));
         }
+        let lost = if operation == "package.rollback" { self.world.lost_rollbacks.lock().unwrap().pop() } else { None };
+        if let Some(effect) = lost {
+            if let Some(later) = effect {
+                let at = self.now() + later;
+                self.world.effects.lock().unwrap().insert(authorizer.to_owned(), at);
+                *self.world.deeds.lock().unwrap().entry((authorizer.to_owned(), operation.to_owned())).or_default() += 1;
+            }
+            return Err(unknown(operation));
+        }
         let is_absent = self.world.states.lock().unwrap().get(authorizer).is_none_or(|state| *state == "absent");
         if operation == "package.build_status" && is_absent {
             return Err(OperationError::Refused(ApiError::new(Class::Refuse, "BUILD_VERSION_NOT_EXISTED", "there is no such build")));
@@ -244,12 +275,7 @@ impl Hands for Process {
     async fn resume(&self, _: &str, authorizer: &str, operation: &str, _: Given) -> Result<Value, OperationError> {
         // Their look-up compares, and has nothing to compare with.
         if matches!(self.platform, "douyin" | "kuaishou") {
-            return Err(OperationError::OutcomeUnknown {
-                sent: operation.to_owned(),
-                cause: String::from("it may have been sent before"),
-                looked_up: String::from("the list does not tell"),
-                unheard: false,
-            });
+            return Err(unknown(operation));
         }
         Ok(self.answer(authorizer, operation, true).await)
     }
@@ -330,6 +356,10 @@ async fn live(world: &Arc<World>, platform: &'static str, fate: &Arc<Fate>, take
     let known = world.rollouts.lock().unwrap().keys().next().copied();
     let id = match known {
         Some(id) => id,
+        // Without a list only events tell how an audit ends, and there are none here.
+        None if world.has_no_list.load(Ordering::SeqCst) => {
+            rollouts.create(Spec { until: Goal::InAudit, ..spec() }, None).await.unwrap().id
+        }
         None => rollouts.create(spec(), None).await.unwrap().id,
     };
     let running = tokio::spawn(rollouts.clone().run(Shutdown::default()));
@@ -377,6 +407,26 @@ async fn a_kill_between_any_two_lines_repeats_no_deed() {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_list_to_look_at_a_kill_repeats_no_deed_either() {
+    let mut failed = 0;
+    for steps in 0.. {
+        let world = Arc::new(World::default());
+        world.has_no_list.store(true, Ordering::SeqCst);
+        let died = live(&world, "kuaishou", &Fate::after(steps), false).await;
+        if died {
+            live(&world, "kuaishou", &Fate::after(usize::MAX), false).await;
+        }
+        let deeds = world.deeds.lock().unwrap().clone();
+        assert!(deeds.values().all(|times| *times == 1), "killed after {steps} steps: {deeds:?}");
+        failed += usize::from(world.items.lock().unwrap().values().any(|kept| kept.record.stage == Stage::Failed));
+        if !died {
+            break;
+        }
+    }
+    assert!(failed > 3, "what nobody can tell is left to people: {failed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -461,6 +511,21 @@ async fn a_release_under_way_when_a_rollback_is_asked_for_is_taken_back_when_it_
     }
     taken_back(&world, id, "both").await;
     running.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_whose_answer_was_lost_is_looked_for_until_it_would_show() {
+    for platform in ["douyin", "kuaishou"] {
+        let world = Arc::new(World::default());
+        live(&world, platform, &Fate::after(usize::MAX), false).await;
+        // One takes effect minutes later; one never arrived, and is sent again when it would show by now.
+        *world.lost_rollbacks.lock().unwrap() = vec![Some(SignedDuration::from_mins(5)), None];
+        live(&world, platform, &Fate::after(usize::MAX), true).await;
+        let items: Vec<Item> = world.items.lock().unwrap().values().map(|kept| kept.record.clone()).collect();
+        assert!(items.iter().all(|item| item.rollback == Some(Rollback::Done)), "{platform}: {items:?}");
+        let deeds = world.deeds.lock().unwrap().clone();
+        assert!(deeds.len() == 8 && deeds.values().all(|times| *times == 1), "{platform}: {deeds:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
