@@ -183,7 +183,11 @@ impl Team {
             outcome = errand.sink.deliver(&errand.subscription, claimed) => outcome,
             () = given_up => return None,
         };
-        Some(self.judge(&errand.subscription, claimed, outcome, begun.elapsed()).await)
+        let settlement = self.judge(&errand.subscription, claimed, outcome, begun.elapsed()).await;
+        if let Settlement::Dead(attempt) = &settlement {
+            errand.sink.gave_up(claimed, attempt).await;
+        }
+        Some(settlement)
     }
 
     /// What follows from a try, with its one log line and its metrics.

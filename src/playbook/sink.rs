@@ -162,6 +162,21 @@ impl Steps {
         Err(Stop::Again(String::from("somebody else changed this run meanwhile"), None))
     }
 
+    /// Nobody else is at work on that run as long as this lives; `None`: somebody is.
+    fn take_up(&self, id: String) -> Option<UnderWay<'_>> {
+        let is_free = self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+        is_free.then(|| UnderWay(self, id))
+    }
+
+    /// Writes a run down as failed that would be tried again otherwise.
+    async fn end(&self, id: &str, why: Option<&str>) -> Result<(), LogError> {
+        let Some((version, mut run)) = self.runs.run(id).await?.filter(|(_, run)| run.state == State::Running) else { return Ok(()) };
+        run.reason = why.map(|why| format!("it is not tried any more: {why}")).or(run.reason);
+        (run.state, run.updated_at) = (State::Failed, self.clock.now());
+        // Whoever changed it meanwhile knows better.
+        self.runs.save_run(version, &run).await.map(drop)
+    }
+
     /// Brings the run as far as it comes; says so where there was nothing to do.
     async fn go(
         &self,
@@ -404,16 +419,24 @@ impl Sink for Steps {
         if !playbook.concerns(&cloud_event) {
             return Outcome::Delivered(attempt(Some("its conditions do not hold of this event"), None));
         }
-        let id = super::run::id(&playbook.name, claimed.event.id);
-        if !self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone()) {
+        let Some(_under_way) = self.take_up(super::run::id(&playbook.name, claimed.event.id)) else {
             return Outcome::Deferred(attempt(Some("this run is under way already"), None), later(at, BUSY));
-        }
-        let _under_way = UnderWay(self, id);
+        };
         match self.go(subscription, &playbook, &claimed.event, &cloud_event).await {
             Ok(remark) => Outcome::Delivered(attempt(remark, None)),
             Err(Stop::Wait(_, until, why)) => Outcome::Deferred(attempt(Some(&why), None), until),
             Err(Stop::Again(why, until)) => Outcome::Failed(attempt(None, Some(why)), until),
             Err(Stop::Never(why)) => Outcome::Refused(attempt(None, Some(why))),
+        }
+    }
+
+    /// What was between two tries has failed: there is no next one.
+    async fn gave_up(&self, claimed: &Claimed, attempt: &Attempt) {
+        let id = super::run::id(&claimed.delivery.subscription, claimed.event.id);
+        // Another delivery of the same event carries it on.
+        let Some(_under_way) = self.take_up(id.clone()) else { return };
+        if let Err(error) = self.end(&id, attempt.error.as_deref()).await {
+            tracing::error!(run = id, %error, "a run that is not tried any more could not be written down as failed");
         }
     }
 }

@@ -48,4 +48,7 @@ pub trait Sink: Send + Sync {
     fn made_ready(&self, _: &Subscription) -> Option<Arc<dyn Sink>> {
         None
     }
+
+    /// A delivery is given up after this last try of it. Told before that is durable: after a crash in between it is tried once more.
+    async fn gave_up(&self, _: &Claimed, _: &Attempt) {}
 }

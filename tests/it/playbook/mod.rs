@@ -458,6 +458,39 @@ async fn a_failed_audit_is_told_to_the_group_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_tries_are_used_up_has_failed() {
+    let extra = r#"
+        [[playbooks]]
+        name = "look"
+        on = "audit.failed"
+        components = ["douyin"]
+        steps = [{ operation = "package.list", find = { version = "9.9.9" } }]
+    "#;
+    let world = World::with(Setting { extra: extra.to_owned(), ..Setting::default() }).await;
+    world.granted("douyin", "tt0123456789abcdef").await;
+    world.simulator.audit("douyin", "tt0123456789abcdef", "1.0.0", &Verdict::Failed(String::from("picture"))).await.unwrap();
+    let dead = async || {
+        world.advance(std::time::Duration::from_secs(1800));
+        let (_, list) = world.get("/v1/deliveries?subscription=look&status=dead").await;
+        list["items"].get(0).cloned()
+    };
+    let dead = world.until("the last try", dead).await;
+    let (_, runs) = world.get("/v1/runs?playbook=look").await;
+    assert_eq!(runs["items"][0]["state"], "failed", "{runs}");
+    let reason = runs["items"][0]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("it is not tried any more: step 1 (package.list): "), "{reason}");
+    // A person may still have it tried again.
+    let id = dead["id"].as_str().unwrap();
+    assert_eq!(world.post(&format!("/v1/deliveries/{id}/retry"), json!({})).await.0, 202);
+    let tried = async || {
+        let (_, shown) = world.get(&format!("/v1/deliveries/{id}")).await;
+        let tries = u64::try_from(shown["attempts"].as_array().unwrap().len()).unwrap();
+        (tries > dead["attempts"].as_u64().unwrap()).then_some(())
+    };
+    world.until("one more try", tried).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_audit_runs_its_playbook_over_http_and_a_person_approves() {
     let extra = r#"
         [[playbooks]]
