@@ -27,6 +27,9 @@ const HARMLESS: &[(&str, &str)] = &[
     ("secret.is_some() && kind ==", "whether there is one"),
     ("expected == checksum.digest()", "a checksum against rot, not against people"),
     ("kept.value == ticket.value", "`Secret` compares in constant time"),
+    ("access.value == tokens.access.value", "`Secret` compares in constant time"),
+    ("**came_invited == invited", "whether each came with a mark of ours"),
+    ("other != hash && code.origin", "two hashes of codes that we hold"),
 ];
 
 /// Words that secrets and digests go by.
