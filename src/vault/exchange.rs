@@ -253,7 +253,7 @@ impl Chamber {
         Err(VaultError::VendorRefused(error))
     }
 
-    /// Replaces a lost code by one that we ask for, unless it may be the echo of such an asking: then `lost`, what became of it, is all.
+    /// Replaces a lost code by one that we ask for, unless it may be the echo of such an asking; `lost` is what became of it.
     async fn win_back(self: &Arc<Self>, hash: &CodeHash, mut record: CodeRecord, lost: VaultError) -> Result<Exchanged, VaultError> {
         let Some(app_id) = record.app_id.clone() else {
             self.drop_code(hash).await?;
@@ -273,14 +273,14 @@ impl Chamber {
             self.drop_code(hash).await?;
             locked(&self.used).insert(*hash, UsedRecord { at: self.clock.now(), authorizers: vec![app_id.clone()] });
             tracing::warn!(component = self.name, authorizer = app_id, error = %lost, "a code that came with a recovery of ours led nowhere");
-            return Err(lost);
+            return Ok(Exchanged::Already(vec![app_id]));
         }
         // On record before the vendor is asked: this code itself is not to be sent again.
         record.stage = Stage::Lost;
         self.commit(vec![put(self.code_key(hash), &record)?]).await?;
         if record.echo && self.expects_echo(&app_id) {
             // Nobody else sees to this authorizer, so it may be a grant of its own. It waits until no echo can be taken for one.
-            return Err(lost);
+            return Err(VaultError::NotAuthorized(format!("its code led nowhere ({lost}); another one is asked for in some minutes")));
         }
         if let Err(error) = self.recover(&Slot::authorizer(record.family, &app_id)).await {
             if matches!(error, VaultError::Revoked { .. }) {

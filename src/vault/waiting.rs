@@ -90,6 +90,10 @@ impl Chamber {
         permissions: &[Permission],
     ) -> Result<Exchanged, VaultError> {
         let seen_to = self.is_seen_to(&hash, app_id);
+        if !seen_to && locked(&self.recovering).contains(app_id) {
+            // Whether the asking led anywhere is known when it has ended: the push is handed over again.
+            return Err(VaultError::NotAuthorized(format!("a code of `{app_id}` that was asked for is being exchanged")));
+        }
         let found = if seen_to { None } else { self.shelf.get(&self.code_key(&hash)).await? };
         let Some(stored) = found.as_ref().and_then(read::<CodeRecord>) else {
             return Ok(Exchanged::Already(vec![app_id.to_owned()]));
@@ -200,14 +204,12 @@ impl Chamber {
         locked(&self.recovering).contains(app_id) || locked(&self.recovered).get(app_id).is_some_and(|at| later(*at, ECHO) > now)
     }
 
-    /// Whether an authorizer's tokens are tried for without that code: right now, by their own schedule, or for another code that waits.
+    /// Whether an authorizer's tokens are tried for without that code: by their own schedule, or for another code that waits.
     pub fn is_seen_to(&self, hash: &CodeHash, app_id: &str) -> bool {
         let is_other = |(other, code): (&CodeHash, &WaitingCode)| {
             other != hash && code.origin != Origin::Recovery && code.app_id.as_deref() == Some(app_id)
         };
-        self.state_of(app_id) == Some(AuthorizerState::Granted)
-            || locked(&self.recovering).contains(app_id)
-            || locked(&self.codes).iter().any(is_other)
+        self.state_of(app_id) == Some(AuthorizerState::Granted) || locked(&self.codes).iter().any(is_other)
     }
 
     pub fn is_held(&self, slot: &Slot, now: Timestamp) -> bool {

@@ -243,6 +243,8 @@ pub enum Fault {
     Says(&'static str),
     /// The vendor did it, and answers as if it had been asked about that app.
     Mistakes(&'static str),
+    /// The vendor did it, and nothing is heard until that closes; then, that the answer never came.
+    Hangs(Arc<Semaphore>),
 }
 
 #[derive(Default)]
@@ -493,6 +495,11 @@ impl Vendors for FakeVendor {
             Some(Fault::LostBefore) => return Err(lost),
             Some(Fault::LostAfter) => {
                 self.answer(call);
+                return Err(lost);
+            }
+            Some(Fault::Hangs(until)) => {
+                self.answer(call);
+                until.acquire().await.unwrap_err();
                 return Err(lost);
             }
             Some(Fault::Says(word)) => json!({"error": word}),
