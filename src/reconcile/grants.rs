@@ -15,11 +15,12 @@ use super::{Corner, Reconcile, Report, locked};
 use crate::clock::Timestamp;
 use crate::event_type::EventType;
 use crate::inbox::{Finding, Page};
+use crate::platform::call::Class;
 use crate::platform::looks::GrantList;
 use crate::platform::loose;
 use crate::platform::push::Grant;
 use crate::platform::token::{Family, TokenKey};
-use crate::vault::{Authorizer, AuthorizerState, LAG};
+use crate::vault::{Authorizer, AuthorizerState, LAG, VaultError};
 
 /// Pages of one list: a hundred thousand merchants.
 const MOST_PAGES: u64 = 2000;
@@ -189,11 +190,25 @@ impl Reconcile {
             asked.extend(due.iter().map(|app_id| ((*app_id).to_owned(), listing.began)));
             due
         };
-        for app_id in due {
-            let key = TokenKey::Authorizer { app_id: app_id.to_owned(), family: Family::Current };
+        for (place, app_id) in due.iter().enumerate() {
+            // It may have granted again, or withdrawn, since the list was read.
+            let before = ours.get(*app_id).map(|known| (known.state, known.updated_at));
+            let now_known = self.vault.authorizer(component, app_id).await.ok().map(|(known, _)| (known.state, known.updated_at));
+            if now_known != before || self.vault.with_codes(component).is_ok_and(|codes| codes.contains(*app_id)) {
+                continue;
+            }
+            let key = TokenKey::Authorizer { app_id: (*app_id).to_owned(), family: Family::Current };
             match self.vault.refresh(component, &key).await {
                 Ok(_) => tracing::info!(component, authorizer = app_id, "a grant that was given up is won back"),
-                Err(error) => tracing::warn!(component, authorizer = app_id, %error, "a grant that was given up could not be won back"),
+                Err(error) => {
+                    tracing::warn!(component, authorizer = app_id, %error, "a grant that was given up could not be won back");
+                    if is_for_all(&error) {
+                        // The others wait for the next look, and the looks behind this one do not wait for them.
+                        let rest = due.get(place.saturating_add(1)..).unwrap_or_default();
+                        locked(&corner.given_up).retain(|app_id, _| !rest.contains(&app_id.as_str()));
+                        return;
+                    }
+                }
             }
         }
     }
@@ -261,4 +276,15 @@ impl Reconcile {
 
 fn later(at: Timestamp, by: Duration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// Whether it is the vendor's or our own trouble, which the next merchant meets as well.
+fn is_for_all(error: &VaultError) -> bool {
+    match error {
+        VaultError::NoTicket { .. } | VaultError::VendorUnreachable(_) | VaultError::Store(_) => true,
+        VaultError::VendorRefused(refusal) => {
+            matches!(refusal.class, Class::RateLimited | Class::RenewComponentToken | Class::TicketInvalid | Class::Configuration)
+        }
+        _ => false,
+    }
 }
