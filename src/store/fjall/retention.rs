@@ -91,8 +91,8 @@ impl FjallLog {
                 Err(LogError::Unread(error)) => {
                     tracing::error!(day = days::end(day.label).to_string(), error, "a day that is over is kept until it can be read");
                     self.carry_out(Step::Reopen { label: day.label }).await?;
-                    // Later days wait for it: it will be read, and days go in their order.
-                    break;
+                    // Some disks never read it again: later days go all the same, and what waits of them is found behind this one.
+                    continue;
                 }
                 moved => moved?,
             };
