@@ -95,7 +95,7 @@ impl From<OperationError> for Problem {
             }
             OperationError::Invalid(bad) => Self::invalid(&bad.into_iter().map(|bad| (bad.name, bad.reason)).collect::<Vec<_>>()),
             OperationError::Vault(error) => error.into(),
-            OperationError::Refused(refusal) => refused(&refusal),
+            OperationError::Refused(refusal) | OperationError::Doubted(refusal) => refused(&refusal),
             OperationError::Unreachable(error) => unreachable(&error),
             OperationError::OutcomeUnknown { ref sent, ref cause, ref looked_up, .. } => Self::new(Kind::OutcomeUnknown, error.to_string())
                 .with("sent", json!(sent))

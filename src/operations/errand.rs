@@ -163,7 +163,7 @@ impl<'a> Errand<'a> {
     /// What a failure means: once a deed was accepted, "it may be done again" would be wrong.
     fn broken_off(&self, error: OperationError) -> OperationError {
         let may_pass = match &error {
-            OperationError::Refused(refusal) => !matches!(refusal.class, Class::Refuse),
+            OperationError::Refused(refusal) | OperationError::Doubted(refusal) => !matches!(refusal.class, Class::Refuse),
             OperationError::Vault(_) | OperationError::Unreachable(_) => true,
             _ => false,
         };
@@ -275,7 +275,7 @@ impl<'a> Errand<'a> {
                 Found::NotDone => {}
                 Found::Unknown(asked, unheard) if error.is_unreadable() => return Err(unknown((asked, unheard))),
                 Found::NoQuestion if error.is_unreadable() => return Err(unknown((NO_QUESTION.to_owned(), false))),
-                Found::Unknown(..) | Found::NoQuestion => return Err(self.broken_off(OperationError::Refused(error))),
+                Found::Unknown(..) | Found::NoQuestion => return Err(self.broken_off(OperationError::Doubted(error))),
             }
         }
         if spent {

@@ -56,6 +56,9 @@ pub enum OperationError {
     /// The vendor said no.
     #[error("the vendor refused: {0}")]
     Refused(ApiError),
+    /// The vendor said no for now to what it may have done all the same, and its record did not tell.
+    #[error("the vendor refused: {0}; whether it was done all the same could not be learnt")]
+    Doubted(ApiError),
     /// The vendor could not be reached; nothing was done, or it may be done again.
     #[error(transparent)]
     Unreachable(SendError),

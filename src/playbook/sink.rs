@@ -308,7 +308,7 @@ impl Steps {
                     return Err(Stop::Never(why));
                 }
                 // What was begun before this stays in doubt whatever came of this, and a vendor in trouble may say no to what it does all the same.
-                let in_doubt = maybe_sent || matches!(&error, OperationError::Refused(refusal) if refusal.class == Class::Retry);
+                let in_doubt = maybe_sent || matches!(error, OperationError::Doubted(_));
                 if let Some(record) = held.run.steps.get_mut(index).filter(|_| !in_doubt) {
                     record.begun_at = None;
                 }
@@ -382,7 +382,9 @@ fn words(error: &OperationError) -> String {
 fn may_pass(error: &OperationError) -> bool {
     match error {
         OperationError::Unreachable(_) => true,
-        OperationError::Refused(refusal) => !matches!(refusal.class, Class::Refuse | Class::GrantGone | Class::CodeInvalid),
+        OperationError::Refused(refusal) | OperationError::Doubted(refusal) => {
+            !matches!(refusal.class, Class::Refuse | Class::GrantGone | Class::CodeInvalid)
+        }
         OperationError::Vault(error) => {
             !matches!(error, VaultError::Revoked { .. } | VaultError::UnknownComponent | VaultError::NotApplicable(_))
         }

@@ -128,7 +128,7 @@ pub fn failed(error: &OperationError, route: &Route, now: Timestamp) -> Happened
         OperationError::Unreachable(_) => Happened { of_component: true, ..on(On::Unreachable) },
         OperationError::OutcomeUnknown { unheard: true, .. } => Happened { of_component: true, ..on(On::Doubtful) },
         OperationError::OutcomeUnknown { .. } => on(On::Unknown),
-        OperationError::Refused(refusal) => refused(refusal, route, now),
+        OperationError::Refused(refusal) | OperationError::Doubted(refusal) => refused(refusal, route, now),
         OperationError::Vault(error) => vault(error, route, now),
     }
 }

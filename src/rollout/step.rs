@@ -344,11 +344,7 @@ impl Step<'_> {
                 let told = self.failed(&error);
                 // A vendor in trouble may say no to what it does all the same, and what was begun before this stays in doubt whatever came of
                 // this: both are looked for before anything is sent again.
-                let in_doubt = match &error {
-                    OperationError::OutcomeUnknown { .. } => true,
-                    OperationError::Refused(refusal) => refusal.class == Class::Retry,
-                    _ => false,
-                };
+                let in_doubt = matches!(error, OperationError::OutcomeUnknown { .. } | OperationError::Doubted(_));
                 if before == Before::Nothing && !in_doubt {
                     held.item.begun = None;
                 }

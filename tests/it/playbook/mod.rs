@@ -138,7 +138,7 @@ impl Fate {
 #[derive(Default)]
 struct Vendor {
     deeds: Mutex<Vec<String>>,
-    refuses: Mutex<Option<ApiError>>,
+    refuses: Mutex<Option<OperationError>>,
 }
 
 struct Fake {
@@ -155,7 +155,7 @@ impl Hands for Fake {
     async fn carry_out(&self, call: Call<'_>, with: Map<String, Value>, maybe_sent: bool) -> Result<Value, OperationError> {
         let operation = call.operation;
         if let Some(error) = self.vendor.refuses.lock().unwrap().take() {
-            return Err(OperationError::Refused(error));
+            return Err(error);
         }
         self.fate
             .effect(async {
@@ -285,10 +285,14 @@ async fn a_kill_between_any_two_effects_repeats_no_deed() {
 async fn what_time_can_mend_is_tried_again_and_what_it_cannot_is_dead_with_the_vendors_words() {
     let book = playbook(vec![step("audit.submit", json!({}))]);
     let stage = Stage::new();
-    *stage.vendor.refuses.lock().unwrap() = Some(ApiError::new(Class::RateLimited, "429", "slowly"));
+    *stage.vendor.refuses.lock().unwrap() = Some(OperationError::Refused(ApiError::new(Class::RateLimited, "429", "slowly")));
     assert!(matches!(stage.try_once(&book).await, Outcome::Failed(..)));
     assert_eq!(stage.run().await.steps[0].begun_at, None, "it certainly was not done");
-    *stage.vendor.refuses.lock().unwrap() = Some(ApiError::new(Class::Refuse, "40001", "name is taken"));
+    // The desk asked the vendor's record, or nothing was sent yet.
+    *stage.vendor.refuses.lock().unwrap() = Some(OperationError::Refused(ApiError::new(Class::Retry, "-1", "system busy")));
+    assert!(matches!(stage.try_once(&book).await, Outcome::Failed(..)));
+    assert_eq!(stage.run().await.steps[0].begun_at, None, "nor was this");
+    *stage.vendor.refuses.lock().unwrap() = Some(OperationError::Refused(ApiError::new(Class::Refuse, "40001", "name is taken")));
     let Outcome::Refused(attempt) = stage.try_once(&book).await else { panic!("it is dead") };
     assert!(attempt.error.unwrap().contains("name is taken"));
     assert_eq!(stage.run().await.state, State::Failed);
@@ -303,7 +307,8 @@ async fn what_was_begun_before_a_crash_stays_begun_while_nobody_can_be_asked_abo
     // It is sent, and the process dies before it knows what came of it.
     assert_eq!(stage.try_until(&book, 1, true).await, None);
     // The next one cannot even ask.
-    *stage.vendor.refuses.lock().unwrap() = Some(ApiError::new(Class::RenewComponentToken, "40001", "token is invalid"));
+    *stage.vendor.refuses.lock().unwrap() =
+        Some(OperationError::Refused(ApiError::new(Class::RenewComponentToken, "40001", "token is invalid")));
     assert!(matches!(stage.try_once(&book).await, Outcome::Failed(..)));
     assert!(matches!(stage.try_once(&book).await, Outcome::Delivered(_)));
     assert_eq!(stage.deeds(), 1, "{:?}", stage.vendor.deeds.lock().unwrap());
@@ -313,7 +318,7 @@ async fn what_was_begun_before_a_crash_stays_begun_while_nobody_can_be_asked_abo
 async fn a_deed_that_a_vendor_in_trouble_refused_is_looked_up_before_it_is_sent_again() {
     let book = playbook(vec![step("audit.submit", json!({}))]);
     let stage = Stage::new();
-    *stage.vendor.refuses.lock().unwrap() = Some(ApiError::new(Class::Retry, "-1", "system busy"));
+    *stage.vendor.refuses.lock().unwrap() = Some(OperationError::Doubted(ApiError::new(Class::Retry, "-1", "system busy")));
     // It took it all the same.
     stage.vendor.deeds.lock().unwrap().push(String::from("audit.submit {}"));
     assert!(matches!(stage.try_once(&book).await, Outcome::Failed(..)));
