@@ -128,7 +128,12 @@ impl Rollouts {
         if let Some(asked) = &request
             && let Some(made) = self.made_for(asked).await?
         {
-            return Ok(made);
+            drop(alone);
+            // What failed then may have kept it from being taken in hand.
+            drop(self.activate(made.id).await?);
+            self.review(made.id).await?;
+            self.bell.notify_one();
+            return Ok(self.find(made.id).await?.unwrap_or(made));
         }
         let planned = self.plan(&spec).await?;
         let now = self.clock.now();
@@ -358,6 +363,10 @@ impl Rollouts {
     ) -> Result<(), RolloutError> {
         let _alone = self.changing.lock().await;
         may(&self.find(id).await?.ok_or(RolloutError::Unknown)?)?;
+        if !locked(&self.floor).active.contains_key(&id) {
+            // The store was in trouble when it was made or taken in hand.
+            self.take_up(self.log.rollout(id).await?.ok_or(RolloutError::Unknown)?).await?;
+        }
         let mut to = "";
         self.change(id, |rollout| {
             change(rollout);

@@ -305,7 +305,12 @@ impl Rollouts {
     async fn take_back(&self, held: &mut Held<'_>) -> Result<(), LogError> {
         let Some(rollout) = locked(&self.floor).active.get(&held.id).map(|active| active.rollout.clone()) else { return Ok(()) };
         let spec = &rollout.spec;
-        let Some(route) = self.hands.platform(&spec.component).and_then(route::of) else { return Ok(()) };
+        let Some(route) = self.hands.platform(&spec.component).and_then(route::of) else {
+            let item = &mut held.item;
+            (item.rollback, item.updated_at, item.wake_at) = (Some(Rollback::Failed), self.clock.now(), None);
+            item.reason = Some(String::from("the component is no longer configured"));
+            return held.save().await;
+        };
         let nothing = Map::new();
         let (hands, clock) = (&*self.hands, &*self.clock);
         let step = Step { hands, route, spec, variables: &nothing, description: &spec.description, clock };

@@ -71,6 +71,10 @@ pub struct World {
     has_no_list: AtomicBool,
     /// Nobody answers.
     is_away: AtomicBool,
+    /// The component is taken out of the configuration.
+    is_gone: AtomicBool,
+    /// Items cannot be read just now.
+    is_unread: AtomicBool,
     /// So many rollbacks are not answered, and take effect minutes later (`Some`) or never.
     lost_rollbacks: Mutex<Vec<Option<SignedDuration>>>,
     /// When a merchant's rollback takes effect.
@@ -145,6 +149,9 @@ impl RolloutLog for Process {
     }
 
     async fn items(&self, id: RolloutId) -> Result<Vec<Kept<Item>>, LogError> {
+        if self.world.is_unread.load(Ordering::SeqCst) {
+            return Err(LogError::Unread(String::from("no descriptor is left")));
+        }
         let items = self.world.items.lock().unwrap();
         Ok(items.iter().filter(|((of, _), _)| *of == id).map(|(_, kept)| kept.clone()).collect())
     }
@@ -232,7 +239,7 @@ fn unknown(operation: &str) -> OperationError {
 #[async_trait::async_trait]
 impl Hands for Process {
     fn platform(&self, _: &str) -> Option<&'static str> {
-        Some(self.platform)
+        (!self.world.is_gone.load(Ordering::SeqCst)).then_some(self.platform)
     }
 
     fn takes(&self, _: &str, operation: &str) -> Result<Vec<&'static str>, OperationError> {
@@ -593,4 +600,51 @@ async fn a_request_that_comes_again_hears_of_the_rollout_that_it_made() {
     let later = one.created_at + SignedDuration::from_secs(1);
     let third = rollouts.create(spec(), asked(later)).await.unwrap();
     assert_ne!(third.id, one.id);
+}
+
+/// What is on the disk and not in hand is taken in hand by whoever asks for it again, or steers it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_that_could_not_be_taken_in_hand_is_when_it_is_asked_for_again_or_steered() {
+    for steered in [false, true] {
+        let world = Arc::new(World::default());
+        let process = Arc::new(Process { world: world.clone(), fate: Fate::after(usize::MAX), platform: "douyin" });
+        let rollouts = Rollouts::open(process.clone(), process.clone(), process.clone(), process.clone(), OPTIONS).await.unwrap();
+        let asked = || Some(Asked { name: String::from("request"), since: Timestamp::UNIX_EPOCH });
+        world.is_unread.store(true, Ordering::SeqCst);
+        rollouts.create(spec(), asked()).await.unwrap_err();
+        world.is_unread.store(false, Ordering::SeqCst);
+        let id = *world.rollouts.lock().unwrap().keys().next().unwrap();
+        let state = || world.rollouts.lock().unwrap()[&id].record.state;
+        if steered {
+            rollouts.pause(id).await.unwrap();
+            assert_eq!(state(), State::Paused, "it is so on the disk");
+            rollouts.resume(id).await.unwrap();
+        } else {
+            assert_eq!(rollouts.create(spec(), asked()).await.unwrap().id, id);
+        }
+        let running = tokio::spawn(rollouts.run(Shutdown::default()));
+        while state() != State::Done {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        running.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_taken_back_of_a_component_that_is_gone_and_the_rollback_ends() {
+    let world = Arc::new(World::default());
+    assert!(!live(&world, "douyin", &Fate::after(usize::MAX), false).await);
+    let id = *world.rollouts.lock().unwrap().keys().next().unwrap();
+    world.is_gone.store(true, Ordering::SeqCst);
+    let process = Arc::new(Process { world: world.clone(), fate: Fate::after(usize::MAX), platform: "douyin" });
+    let rollouts = Rollouts::open(process.clone(), process.clone(), process.clone(), process, OPTIONS).await.unwrap();
+    rollouts.roll_back(id).await.unwrap();
+    let running = tokio::spawn(rollouts.run(Shutdown::default()));
+    while world.rollouts.lock().unwrap()[&id].record.rolling_back {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let items: Vec<Item> = world.items.lock().unwrap().values().map(|kept| kept.record.clone()).collect();
+    assert!(items.iter().all(|item| item.rollback == Some(Rollback::Failed)), "{items:?}");
+    assert_eq!(items[0].reason.as_deref(), Some("the component is no longer configured"));
+    running.abort();
 }
