@@ -333,7 +333,9 @@ impl Rollouts {
         let held = self.seize(id, |item| item.stage == Stage::Released && which(item.rollback));
         let count = number(held.len());
         let saves = held.into_iter().map(async |mut held| {
-            held.item.rollback = Some(Rollback::Wanted);
+            // One that failed without a last word is looked for before it is sent again.
+            let in_doubt = held.item.rollback == Some(Rollback::Failed) && held.item.begun.is_some();
+            held.item.rollback = Some(if in_doubt { Rollback::Begun } else { Rollback::Wanted });
             (held.item.reason, held.item.wake_at, held.item.updated_at) = (None, None, now);
             self.saved(held).await
         });

@@ -339,7 +339,7 @@ impl Rollouts {
                     let again = waits.again(now, OUTAGE_PAUSE, item.failures);
                     item.wake_at = Some(happened.until.map_or(again, |until| waits.at_most(now, until)));
                 } else {
-                    item.rollback = Some(Rollback::Failed);
+                    (item.rollback, item.begun) = (Some(Rollback::Failed), None);
                 }
                 self.weather(held, &happened);
             }

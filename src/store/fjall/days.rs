@@ -121,19 +121,21 @@ impl Day {
     /// Behind its last event, or `next`, where the next day begins. They differ once a later day was dropped while this one had to stay: what waits of the
     /// other stands between them, in the kept day. `newest` is the newest sequence that is durable: up to the first one of the next day, some of this one
     /// may be under way.
-    pub fn end(&self, next: u64, newest: u64) -> fjall::Result<u64> {
+    pub fn end(&self, next: u64, newest: u64) -> u64 {
         if self.label == KEPT || newest < next {
-            return Ok(next);
+            return next;
         }
         if let Some(end) = self.end.get() {
-            return Ok(next.min(*end));
+            return next.min(*end);
         }
         let last = self.events.last_key_value().map(fjall::Guard::key).transpose();
-        let end = match survived(last, format_args!("the last event of day {}", self.label))? {
-            Some(last) => last.map_or(self.first, |key| record::last_number(&key).map_or(u64::MAX, |last| last.saturating_add(1))),
-            None => u64::MAX,
+        let end = match survived(last, format_args!("the last event of day {}", self.label)) {
+            Ok(Some(last)) => last.map_or(self.first, |key| record::last_number(&key).map_or(u64::MAX, |last| last.saturating_add(1))),
+            Ok(None) => u64::MAX,
+            // Whoever needs that block hears of it; others are not kept from the rest. Another time it may be read.
+            Err(_) => return next,
         };
-        Ok(next.min(*self.end.get_or_init(|| end)))
+        next.min(*self.end.get_or_init(|| end))
     }
 
     /// The event of that sequence as stored.

@@ -325,7 +325,7 @@ impl Store {
                 continue;
             }
             // A day's own range only, and of the kept one what no other holds: what was moved there is met once.
-            let end = day.end(next, newest).map_err(damaged)?;
+            let end = day.end(next, newest);
             for found in Passing::over(&snapshot, day, from, end).chain(Passing::over(&snapshot, kept, from.max(end), next)) {
                 if stretch.events.len() + stretch.unreadable.len() >= limit || bytes >= MOST_BYTES {
                     (stretch.reached, stretch.more) = (from.saturating_sub(1), true);
@@ -383,7 +383,7 @@ impl Store {
         for day in days.iter().rev() {
             let next = std::mem::replace(&mut end, day.first);
             let below = below.min(next);
-            let behind = day.end(next, newest).map_err(damaged)?;
+            let behind = day.end(next, newest);
             let moved = (behind < below).then(|| way.along(&snapshot, kept, behind, below, certain));
             for found in moved.into_iter().flatten() {
                 if visit(found?)?.is_break() {

@@ -648,3 +648,29 @@ async fn nothing_is_taken_back_of_a_component_that_is_gone_and_the_rollback_ends
     assert_eq!(items[0].reason.as_deref(), Some("the component is no longer configured"));
     running.abort();
 }
+
+/// Its rollback was sent and not answered, then the component was away for a while: it is looked for, and not sent again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_in_doubt_stays_so_while_its_component_is_gone() {
+    let world = Arc::new(World::default());
+    assert!(!live(&world, "douyin", &Fate::after(usize::MAX), false).await);
+    let id = *world.rollouts.lock().unwrap().keys().next().unwrap();
+    *world.lost_rollbacks.lock().unwrap() = vec![Some(SignedDuration::from_mins(10)); 2];
+    let items = || world.items.lock().unwrap().values().map(|kept| kept.record.clone()).collect::<Vec<Item>>();
+    for (is_gone, until) in [(false, Rollback::Begun), (true, Rollback::Failed), (false, Rollback::Done)] {
+        world.is_gone.store(is_gone, Ordering::SeqCst);
+        let process = Arc::new(Process { world: world.clone(), fate: Fate::after(usize::MAX), platform: "douyin" });
+        let rollouts = Rollouts::open(process.clone(), process.clone(), process.clone(), process, OPTIONS).await.unwrap();
+        if !is_gone {
+            rollouts.roll_back(id).await.unwrap();
+        }
+        let running = tokio::spawn(rollouts.run(Shutdown::default()));
+        let has_come = || items().iter().all(|item| item.rollback == Some(until) && (until != Rollback::Begun || item.wake_at.is_some()));
+        while !has_come() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        running.abort();
+    }
+    let deeds = world.deeds.lock().unwrap().clone();
+    assert!(deeds.values().all(|times| *times == 1), "{deeds:?}");
+}
