@@ -73,11 +73,14 @@ fn filled(lines: &[(&str, &str, String)], api_key: &ApiKey) -> String {
 }
 
 fn write(file: &Path, text: &str, force: bool) -> anyhow::Result<()> {
-    if !force && file.try_exists().unwrap_or(true) {
+    let mut whole = WholeFile::create(file)?;
+    whole.write_all(text.as_bytes()).with_context(|| format!("{} cannot be written", file.display()))?;
+    if force {
+        return whole.keep();
+    }
+    if !whole.keep_new()? {
         let hint = "name another file with --config, or say --force to lose the keys in this one";
         return Err(hinted(format!("{} is there already", file.display()), hint).into());
     }
-    let mut whole = WholeFile::create(file)?;
-    whole.write_all(text.as_bytes()).with_context(|| format!("{} cannot be written", file.display()))?;
-    whole.keep()
+    Ok(())
 }

@@ -31,13 +31,26 @@ impl WholeFile {
 
     /// Makes it durable and puts it in its place, over a file that is there.
     pub fn keep(self) -> anyhow::Result<()> {
+        self.put(|file, place| file.persist(place)).map(drop)
+    }
+
+    /// The same where no file is. `false`: there is one, and it is left as it is.
+    pub fn keep_new(self) -> anyhow::Result<bool> {
+        self.put(|file, place| file.persist_noclobber(place))
+    }
+
+    fn put(self, persist: impl FnOnce(tempfile::NamedTempFile, &Path) -> Result<File, tempfile::PersistError>) -> anyhow::Result<bool> {
         let Self { place, temporary } = self;
         let failed = || format!("{} cannot be written", place.display());
         let file = temporary.into_inner().map_err(io::IntoInnerError::into_error).with_context(failed)?;
         file.as_file().sync_all().with_context(failed)?;
-        file.persist(&place).map_err(|error| error.error).with_context(failed)?;
+        match persist(file, &place) {
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            persisted => persisted.map_err(|error| error.error).with_context(failed)?,
+        };
         // The rename is durable once the folder is.
-        File::open(folder_of(&place)).and_then(|folder| folder.sync_all()).with_context(failed)
+        File::open(folder_of(&place)).and_then(|folder| folder.sync_all()).with_context(failed)?;
+        Ok(true)
     }
 }
 
