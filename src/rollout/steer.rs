@@ -128,12 +128,10 @@ impl Rollouts {
         if let Some(asked) = &request
             && let Some(made) = self.made_for(asked).await?
         {
-            drop(alone);
             // What failed then may have kept it from being taken in hand.
-            drop(self.activate(made.id).await?);
-            self.review(made.id).await?;
-            self.bell.notify_one();
-            return Ok(self.find(made.id).await?.unwrap_or(made));
+            self.take_in_hand(made.id).await?;
+            drop(alone);
+            return self.begin(made).await;
         }
         let planned = self.plan(&spec).await?;
         let now = self.clock.now();
@@ -159,6 +157,11 @@ impl Rollouts {
         self.take_up(Kept { version: 1, record: rollout.clone() }).await?;
         drop(alone);
         tracing::info!(rollout = %rollout.id, component = rollout.spec.component, authorizers = items.len(), "a rollout begins");
+        self.begin(rollout).await
+    }
+
+    /// Has those go to work on it who do; as it is then.
+    async fn begin(&self, rollout: Rollout) -> Result<Rollout, RolloutError> {
         self.review(rollout.id).await?;
         self.bell.notify_one();
         Ok(self.find(rollout.id).await?.unwrap_or(rollout))
@@ -351,9 +354,16 @@ impl Rollouts {
                 active.visits = active.visits.saturating_add(1);
                 return Ok(Visit { floor: &self.floor, id });
             }
-            let kept = self.log.rollout(id).await?.ok_or(RolloutError::Unknown)?;
-            self.take_up(kept).await?;
+            self.take_in_hand(id).await?;
         }
+    }
+
+    /// Brings one into memory that is only on the disk, for who holds `changing`.
+    async fn take_in_hand(&self, id: RolloutId) -> Result<(), RolloutError> {
+        if !locked(&self.floor).active.contains_key(&id) {
+            self.take_up(self.log.rollout(id).await?.ok_or(RolloutError::Unknown)?).await?;
+        }
+        Ok(())
     }
 
     /// Turns it, if that may be done to it: nothing happens between the look and the change, and the change is one.
@@ -365,10 +375,8 @@ impl Rollouts {
     ) -> Result<(), RolloutError> {
         let _alone = self.changing.lock().await;
         may(&self.find(id).await?.ok_or(RolloutError::Unknown)?)?;
-        if !locked(&self.floor).active.contains_key(&id) {
-            // The store was in trouble when it was made or taken in hand.
-            self.take_up(self.log.rollout(id).await?.ok_or(RolloutError::Unknown)?).await?;
-        }
+        // The store may have been in trouble when it was made.
+        self.take_in_hand(id).await?;
         let mut to = "";
         self.change(id, |rollout| {
             change(rollout);
