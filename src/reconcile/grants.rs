@@ -194,7 +194,7 @@ impl Reconcile {
             // It may have granted again, or withdrawn, since the list was read.
             let before = ours.get(*app_id).map(|known| (known.state, known.updated_at));
             let now_known = self.vault.authorizer(component, app_id).await.ok().map(|(known, _)| (known.state, known.updated_at));
-            if now_known != before || self.vault.with_codes(component).is_ok_and(|codes| codes.contains(*app_id)) {
+            if now_known != before || self.vault.has_code(component, app_id).unwrap_or_default() {
                 continue;
             }
             let key = TokenKey::Authorizer { app_id: (*app_id).to_owned(), family: Family::Current };

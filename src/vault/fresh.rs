@@ -68,7 +68,7 @@ impl Chamber {
 
     /// A token with at least `min_ttl` left, if it can be had; else the one held, as long as that is valid.
     pub async fn ensure(self: &Arc<Self>, key: &TokenKey, min_ttl: Duration) -> Result<Served, VaultError> {
-        let (family, app_id) = (key.family(), key.authorizer().unwrap_or_default());
+        let (family, app_id) = names(key);
         let seen = match self.look(key, min_ttl) {
             Look::Good(served, aging) => {
                 if aging {
@@ -112,7 +112,7 @@ impl Chamber {
     }
 
     fn look(&self, key: &TokenKey, min_ttl: Duration) -> Look {
-        let (family, app_id) = (key.family(), key.authorizer().unwrap_or_default());
+        let (family, app_id) = names(key);
         let now = self.clock.now();
         let judge = |held: &Held| {
             if held.doubtful || !held.is_valid(now) || held.expires_at.is_some_and(|at| between(now, at) < needed(held, min_ttl)) {
@@ -140,7 +140,7 @@ impl Chamber {
 
     /// What is held and valid, however little is left.
     pub fn held(&self, key: &TokenKey) -> Option<Served> {
-        let (family, app_id) = (key.family(), key.authorizer().unwrap_or_default());
+        let (family, app_id) = names(key);
         let now = self.clock.now();
         if !app_id.is_empty() && self.state_of(app_id) != Some(AuthorizerState::Granted) {
             return None;
@@ -273,8 +273,7 @@ impl Chamber {
     }
 
     fn pending(&self, app_id: &str) -> VaultError {
-        let has_code = locked(&self.codes).values().any(|code| is_tried_again(code) && code.app_id.as_deref() == Some(app_id));
-        VaultError::NotAuthorized(if has_code {
+        VaultError::NotAuthorized(if self.has_code(app_id) {
             format!(
                 "`{app_id}` granted, but its code could not be exchanged yet; it is tried again by itself, \
                  the component's state says what is in the way"
@@ -287,7 +286,12 @@ impl Chamber {
         })
     }
 
-    /// Authorizers of whom a code waits that is tried again by itself.
+    /// Whether a code of that authorizer waits that is tried again by itself.
+    pub fn has_code(&self, app_id: &str) -> bool {
+        locked(&self.codes).values().any(|code| is_tried_again(code) && code.app_id.as_deref() == Some(app_id))
+    }
+
+    /// Authorizers of whom one does.
     pub fn with_codes(&self) -> BTreeSet<Arc<str>> {
         locked(&self.codes).values().filter(|code| is_tried_again(code)).filter_map(|code| code.app_id.clone()).collect()
     }
@@ -304,9 +308,15 @@ fn needed(held: &Held, min_ttl: Duration) -> Duration {
     min_ttl.max(FLOOR).min(life / 4 * 3)
 }
 
+/// Family and app id, empty for the component's own.
+fn names(key: &TokenKey) -> (Family, &str) {
+    (key.family(), key.authorizer().unwrap_or_default())
+}
+
 /// The slot of a key.
 pub(super) fn slot_of(key: &TokenKey) -> Slot {
-    let slot = Slot::authorizer(key.family(), key.authorizer().unwrap_or_default());
+    let (family, app_id) = names(key);
+    let slot = Slot::authorizer(family, app_id);
     debug_assert_eq!(&token_key(&slot), key, "an authorizer's app id is never empty");
     slot
 }

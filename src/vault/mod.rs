@@ -397,6 +397,14 @@ impl Vault {
         Ok(self.chamber(component)?.with_codes())
     }
 
+    /// Whether that authorizer is among them by now.
+    ///
+    /// # Errors
+    /// [`VaultError::UnknownComponent`].
+    pub fn has_code(&self, component: &str, app_id: &str) -> Result<bool, VaultError> {
+        Ok(self.chamber(component)?.has_code(app_id))
+    }
+
     /// A link for one merchant; `redirect_uri` is ours unless the component's settings name another.
     ///
     /// # Errors
