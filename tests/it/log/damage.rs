@@ -241,20 +241,25 @@ async fn a_push_is_taken_in_though_nobody_can_say_any_more_whether_it_came_befor
     assert_eq!((log.last_sequence(), log.failed().borrow().is_none()), (7, true), "told twice is better than not told");
 }
 
-#[tokio::test]
-async fn retention_keeps_a_day_of_which_something_that_waits_cannot_be_read_and_goes_on() {
-    let world = World::new();
-    let (log, ports) = opened(&world);
+/// Two days that are over. What waits of the first, for `bot`, is harmed in its middle; of the ten of the second, for `other`, so many are delivered.
+async fn two_days(world: &World, delivered: usize) {
+    let (log, ports) = opened(world);
     stored(&ports, 0, 50, &["bot"]).await;
     ports.advance(DAY);
     stored(&ports, 50, 60, &["other"]).await;
-    for claimed in ports.first("other", 10).await {
+    for claimed in ports.first("other", delivered).await {
         ports.deliver(&claimed).await;
     }
     ports.advance(60 * DAY);
     drop((log, ports));
-    let name = keyspaces(&world, "event").remove(0);
-    rot(&world, &name, MIDDLE);
+    let name = keyspaces(world, "event").remove(0);
+    rot(world, &name, MIDDLE);
+}
+
+#[tokio::test]
+async fn retention_keeps_a_day_of_which_something_that_waits_cannot_be_read_and_goes_on() {
+    let world = World::new();
+    two_days(&world, 10).await;
 
     let (log, ports) = opened(&world);
     works(&ports, "today").await;
@@ -276,17 +281,7 @@ async fn retention_keeps_a_day_of_which_something_that_waits_cannot_be_read_and_
 #[tokio::test]
 async fn what_waits_of_a_day_that_went_is_in_its_place_though_an_older_one_is_kept() {
     let world = World::new();
-    let (log, ports) = opened(&world);
-    stored(&ports, 0, 50, &["bot"]).await;
-    ports.advance(DAY);
-    stored(&ports, 50, 60, &["other"]).await;
-    for claimed in ports.first("other", 8).await {
-        ports.deliver(&claimed).await;
-    }
-    ports.advance(60 * DAY);
-    drop((log, ports));
-    let name = keyspaces(&world, "event").remove(0);
-    rot(&world, &name, MIDDLE);
+    two_days(&world, 8).await;
 
     let (log, ports) = opened(&world);
     works(&ports, "today").await;
