@@ -1,51 +1,58 @@
 //! Text that must not be seen: tickets, tokens, codes, keys.
 //!
-//! A [`Secret`] prints as `[redacted]`, is wiped when dropped, compares in constant time and is serialised only
+//! A [`Secret`] prints as `[redacted]`, is wiped when its last clone is dropped, compares in constant time and is serialised only
 //! where a field says so with `#[serde(with = "crate::secret::exposed")]`, which is reserved to records that are sealed.
 
 use std::fmt;
+use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-/// A secret text. Cloning copies it; each copy wipes itself.
+/// A secret text. Clones share it: there is one in memory, and it is wiped with the last of them.
 #[derive(Clone, Default)]
-pub struct Secret(String);
+pub struct Secret(Arc<Text>);
+
+#[derive(Default)]
+struct Text(Box<str>);
+
+impl Drop for Text {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
 
 impl Secret {
     /// Takes ownership of the text.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self::from(text.into())
     }
 
     /// The text itself. The caller must not print, log or store it unsealed.
     #[must_use]
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.0.0
     }
 
     /// True when there is no text.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.expose().is_empty()
     }
 }
 
 impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
+    fn from(mut text: String) -> Self {
+        let secret = Self::from(text.as_str());
+        // Taking its memory over would leave a copy behind wherever it has room to spare.
+        text.zeroize();
+        secret
     }
 }
 
 impl From<&str> for Secret {
     fn from(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-}
-
-impl Drop for Secret {
-    fn drop(&mut self) {
-        self.0.zeroize();
+        Self(Arc::new(Text(Box::from(text))))
     }
 }
 
@@ -57,7 +64,7 @@ impl fmt::Debug for Secret {
 
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
-        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+        self.expose().as_bytes().ct_eq(other.expose().as_bytes()).into()
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::body::{moment, second, seconds_left};
 use super::caller::{Caller, Reader, TicketsRead, TokensForce, TokensRead};
@@ -12,7 +13,6 @@ use super::parameters::{Members, Query};
 use super::problem::Problem;
 use super::{Face, body};
 use crate::clock::Timestamp;
-use crate::envelope::digest;
 use crate::platform::{Family, TokenKey};
 use crate::vault::audit::Reading;
 use crate::vault::{Served, Want};
@@ -178,7 +178,9 @@ fn hand_out(
     held: Option<&HeaderValue>,
 ) -> Result<HttpResponse, Problem> {
     let authorizer = key.authorizer();
-    note(face, reader, action, (component, authorizer), served.generation);
+    let now = face.app.clock.now();
+    let reading = Reading { key: reader.key, action, component, authorizer, generation: served.generation, remote: reader.remote };
+    face.app.audit.note_at(reading, now);
     let tag = entity_tag(served.generation, component, key);
     let is_held = held.and_then(|value| value.to_str().ok()).is_some_and(|held| names(held, &tag));
     let mut answer = if is_held { HttpResponse::NotModified() } else { HttpResponse::Ok() };
@@ -195,7 +197,7 @@ fn hand_out(
         access_token: token,
         generation: served.generation,
         expires_at: served.expires_at.map(second),
-        expires_in: served.expires_at.map(|at| seconds_left(face.app.clock.now(), at)),
+        expires_in: served.expires_at.map(|at| seconds_left(now, at)),
         component,
         authorizer,
     };
@@ -210,9 +212,12 @@ fn entity_tag(generation: u64, component: &str, key: &TokenKey) -> String {
         Family::Current => "current",
         Family::V1 => "v1",
     };
-    let mark = digest::sha256(&[component.as_bytes(), b"\0", app_id.as_bytes(), b"\0", family.as_bytes()]);
-    let [a, b, c, d, e, ..] = mark;
-    format!("\"{generation}-{:010x}\"", u64::from_be_bytes([0, 0, 0, a, b, c, d, e]))
+    let mut mark = Xxh3::new();
+    for text in [component, app_id, family] {
+        mark.update(text.as_bytes());
+        mark.update(b"\0");
+    }
+    format!("\"{generation}-{:010x}\"", mark.digest() & 0xff_ffff_ffff)
 }
 
 /// Whether an `If-None-Match` names that tag (weak comparison, RFC 9110 13.1.2).
