@@ -34,6 +34,10 @@ struct ReadBody {
 pub async fn list(caller: Caller<AuditRead>, face: web::Data<Face>, mut query: Query) -> Result<HttpResponse, Problem> {
     let filter = Filter { component: query.text("component") };
     let listing = Listing::read("audit", query, filter)?;
+    if listing.after.is_none() {
+        // Whoever looks now sees what was done until now.
+        face.app.audit.write_new().await;
+    }
     let reach = caller.reach();
     let component = listing.filter.component.as_deref().or_else(|| reach.only_one());
     let page = gather(

@@ -1,18 +1,20 @@
-//! Who read which token when: kept without the token, repeats within a minute counted, written in the background.
+//! Who read which token when: kept without the token, written in the background. The first of a minute is written within seconds, its repeats are
+//! counted and written when the minute is over; what makes a vendor do something is written at once.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::SignedDuration;
+use tokio::sync::Notify;
 
 use crate::clock::{Clock, Timestamp};
 use crate::inbox::log::{LogError, Page, Position};
 use crate::shutdown::Shutdown;
 
-/// Reads of one token by one key from one address within a minute.
+/// Reads of one token by one key from one address within a minute: the first of them, or its repeats.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Read {
     /// Name of the API key.
@@ -28,7 +30,7 @@ pub struct Read {
     pub generation: u64,
     /// The caller's address.
     pub remote: String,
-    /// First read.
+    /// First of them.
     pub at: Timestamp,
     /// How many.
     pub count: u64,
@@ -73,14 +75,23 @@ impl Read {
             count: 1,
         }
     }
+}
 
-    /// Whether it is the same but for the caller's address.
-    fn is(&self, reading: Reading<'_>) -> bool {
-        self.key == reading.key
-            && self.action == reading.action
-            && self.component == reading.component
-            && self.authorizer.as_deref() == reading.authorizer
-            && self.generation == reading.generation
+impl Reading<'_> {
+    /// Everything of it in one piece, which no other reading has: what is counted is found by it with one comparison.
+    fn write(self, to: &mut Vec<u8>) {
+        to.clear();
+        for text in [self.key, self.action, self.component, self.authorizer.unwrap_or_default()] {
+            to.extend_from_slice(text.as_bytes());
+            // Of no text in UTF-8.
+            to.push(0xff);
+        }
+        to.push(u8::from(self.authorizer.is_some()));
+        to.extend_from_slice(&self.generation.to_be_bytes());
+        match self.remote {
+            IpAddr::V4(address) => to.extend_from_slice(&address.octets()),
+            IpAddr::V6(address) => to.extend_from_slice(&address.octets()),
+        }
     }
 }
 
@@ -92,18 +103,69 @@ const WINDOW: SignedDuration = SignedDuration::from_secs(60);
 /// How often what is counted is looked through.
 const WRITTEN_EVERY: SignedDuration = SignedDuration::from_secs(5);
 
+/// What is noted most and can wait for the next round; everything else is written at once.
+const READ: &str = "token.read";
+
 /// Different reads held in memory at most, while the log does not take them. More are dropped, and said to be.
 const KEPT: usize = 100_000;
 
-/// Reads that are being counted, with the address that each came from: it becomes a text only once.
-type Shard = Mutex<HashMap<u64, Vec<(IpAddr, Read)>>>;
+thread_local! {
+    /// Where a reading is written out to be looked for.
+    static WRITTEN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A read whose minute runs.
+struct Running {
+    /// When its minute began.
+    began: Timestamp,
+    /// When the first came that is not written yet.
+    at: Timestamp,
+    /// How many are not written yet.
+    count: u64,
+    /// Whether the first of the minute was handed to the log.
+    is_told: bool,
+    /// All the rest of it, which is looked at only to be written.
+    read: Box<Read>,
+}
+
+impl Running {
+    /// What is to be written of it.
+    fn tell(&mut self) -> Option<Read> {
+        self.is_told = true;
+        let count = std::mem::take(&mut self.count);
+        (count > 0).then(|| Read { at: self.at, count, ..(*self.read).clone() })
+    }
+}
+
+#[derive(Default)]
+struct Shard {
+    /// By all that makes a reading one.
+    running: HashMap<Box<[u8]>, Running>,
+    /// The same of what is written at once: alike are only those that come while the log is at it.
+    urgent: HashMap<Box<[u8]>, Running>,
+    /// Those whose minute is over, and those that the log did not take.
+    ended: Vec<Read>,
+}
+
+/// Which reads are to be written.
+enum Due {
+    /// Urgent ones alone.
+    Urgent,
+    /// Those too of which nothing was written yet.
+    New,
+    /// Those too whose minute began then or before.
+    Ended(Timestamp),
+    /// All.
+    All,
+}
 
 /// Counts reads in memory and writes them behind the readers' backs: a read never waits for the log.
 pub struct ReadAudit {
     log: Arc<dyn ReadLog>,
     clock: Arc<dyn Clock>,
-    hasher: RandomState,
-    shards: Vec<Shard>,
+    shards: Vec<Mutex<Shard>>,
+    /// Something is to be written at once.
+    urgent: Notify,
     held: AtomicUsize,
     dropped: AtomicU64,
 }
@@ -112,63 +174,110 @@ impl ReadAudit {
     /// An empty one; [`ReadAudit::run`] writes.
     #[must_use]
     pub fn new(log: Arc<dyn ReadLog>, clock: Arc<dyn Clock>) -> Self {
-        let shards = std::iter::repeat_with(Shard::default).take(SHARDS).collect();
-        Self { log, clock, hasher: RandomState::new(), shards, held: AtomicUsize::new(0), dropped: AtomicU64::new(0) }
+        let shards = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
+        Self { log, clock, shards, urgent: Notify::new(), held: AtomicUsize::new(0), dropped: AtomicU64::new(0) }
     }
 
     /// Notes one read. Nothing is copied when the same read was noted within the last minute.
     pub fn note(&self, reading: Reading<'_>) {
-        let now = self.clock.now();
-        let Some((hash, shard)) = self.shard(reading) else { return };
-        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        let alike = shard.entry(hash).or_default();
-        let is_running = |(remote, read): &&mut (IpAddr, Read)| {
-            *remote == reading.remote && read.is(reading) && now.duration_since(read.at).abs() < WINDOW
-        };
-        if let Some((_, read)) = alike.iter_mut().find(is_running) {
-            read.count = read.count.saturating_add(1);
-        } else if self.held.load(Ordering::Relaxed) < KEPT {
-            alike.push((reading.remote, Read::of(reading, now)));
-            self.held.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        self.note_at(reading, self.clock.now());
+    }
+
+    /// The same for who knows what time it is.
+    pub fn note_at(&self, reading: Reading<'_>, now: Timestamp) {
+        WRITTEN.with_borrow_mut(|written| {
+            reading.write(written);
+            self.count(written, reading, now);
+        });
+        if reading.action != READ {
+            self.urgent.notify_one();
         }
     }
 
-    fn shard(&self, reading: Reading<'_>) -> Option<(u64, &Shard)> {
-        let hash = self.hasher.hash_one(reading);
-        let index = usize::try_from(hash & 0xffff).ok()? % SHARDS;
-        Some((hash, self.shards.get(index)?))
+    fn count(&self, written: &[u8], reading: Reading<'_>, now: Timestamp) {
+        let Some(shard) = self.shard(written) else { return };
+        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = if reading.action == READ { &mut shard.running } else { &mut shard.urgent };
+        let alike = running.get_mut(written);
+        if let Some(running) = alike
+            && now.duration_since(running.began).abs() < WINDOW
+        {
+            if running.count == 0 {
+                running.at = now;
+            }
+            running.count = running.count.saturating_add(1);
+            return;
+        }
+        if self.held.load(Ordering::Relaxed) >= KEPT {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let new = Running { began: now, at: now, count: 1, is_told: false, read: Box::new(Read::of(reading, now)) };
+        self.held.fetch_add(1, Ordering::Relaxed);
+        if let Some(mut over) = running.insert(Box::from(written), new) {
+            match over.tell() {
+                Some(read) => shard.ended.push(read),
+                None => _ = self.held.fetch_sub(1, Ordering::Relaxed),
+            }
+        }
     }
 
-    /// Writes what is older than a minute every few seconds, and everything at shutdown.
+    fn shard(&self, written: &[u8]) -> Option<&Mutex<Shard>> {
+        // Which one it is tells nobody anything, so any hash will do.
+        let hash = xxhash_rust::xxh3::xxh3_64(written);
+        self.shards.get(usize::try_from(hash & 0xffff).ok()? % SHARDS)
+    }
+
+    /// Writes every few seconds, what is urgent at once, and everything at shutdown.
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
         while !shutdown.is_requested() {
             let next = self.clock.now().checked_add(WRITTEN_EVERY).unwrap_or(Timestamp::MAX);
             tokio::select! {
                 () = self.clock.sleep_until(next) => {
                     let ended = self.clock.now().checked_sub(WINDOW).unwrap_or(Timestamp::MIN);
-                    self.write(ended).await;
+                    self.write(Due::Ended(ended)).await;
                 }
+                () = self.urgent.notified() => self.write(Due::Urgent).await,
                 () = shutdown.requested() => {}
             }
         }
         self.flush().await;
     }
 
-    /// Writes everything that is counted, running minutes too.
-    pub async fn flush(&self) {
-        self.write(Timestamp::MAX).await;
+    /// Writes the reads of which nothing was written yet.
+    pub async fn write_new(&self) {
+        self.write(Due::New).await;
     }
 
-    /// Writes reads that began at or before `until`; what the log does not take is kept for the next time.
-    async fn write(&self, until: Timestamp) {
+    /// Writes everything that is counted, running minutes too.
+    pub async fn flush(&self) {
+        self.write(Due::All).await;
+    }
+
+    /// What the log does not take is kept for the next time.
+    async fn write(&self, due: Due) {
         let mut reads = Vec::new();
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.retain(|_, alike| {
-                reads.extend(alike.extract_if(.., |(_, read)| read.at <= until).map(|(_, read)| read));
-                !alike.is_empty()
+            self.held.fetch_sub(shard.ended.len().saturating_add(shard.urgent.len()), Ordering::Relaxed);
+            reads.append(&mut shard.ended);
+            reads.extend(shard.urgent.drain().filter_map(|(_, mut urgent)| urgent.tell()));
+            if matches!(due, Due::Urgent) {
+                continue;
+            }
+            shard.running.retain(|_, running| {
+                let is_over = match due {
+                    Due::Urgent | Due::New => false,
+                    Due::Ended(until) => running.began <= until,
+                    Due::All => true,
+                };
+                if is_over || !running.is_told {
+                    reads.extend(running.tell());
+                }
+                if is_over {
+                    self.held.fetch_sub(1, Ordering::Relaxed);
+                }
+                !is_over
             });
         }
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
@@ -179,29 +288,16 @@ impl ReadAudit {
             return;
         }
         reads.sort_by_key(|read| read.at);
-        self.held.fetch_sub(reads.len(), Ordering::Relaxed);
         if let Err(error) = self.log.append(reads.clone()).await {
             tracing::error!(%error, reads = reads.len(), "reads of tokens could not be recorded; trying again");
             self.put_back(reads);
         }
     }
 
+    /// Keeps them for the next time. Which shard has them does not matter: nothing is counted on top of them.
     fn put_back(&self, reads: Vec<Read>) {
-        for read in reads {
-            // It was written from an address.
-            let Ok(remote) = read.remote.parse() else { continue };
-            let reading = Reading {
-                key: &read.key,
-                action: &read.action,
-                component: &read.component,
-                authorizer: read.authorizer.as_deref(),
-                generation: read.generation,
-                remote,
-            };
-            if let Some((hash, shard)) = self.shard(reading) {
-                shard.lock().unwrap_or_else(PoisonError::into_inner).entry(hash).or_default().push((remote, read));
-                self.held.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+        let Some(shard) = self.shards.first() else { return };
+        self.held.fetch_add(reads.len(), Ordering::Relaxed);
+        shard.lock().unwrap_or_else(PoisonError::into_inner).ended.extend(reads);
     }
 }
