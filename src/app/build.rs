@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{App, Health, Stores};
+use super::{App, Health, Stores, Tasks};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::fanout::follower::{Follower, Shelves};
@@ -214,6 +214,7 @@ impl App {
             metrics,
             health,
             shutdown: Shutdown::default(),
+            tasks: Tasks::here(),
             stores,
         }))
     }

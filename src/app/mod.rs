@@ -6,6 +6,7 @@
 mod backup;
 mod build;
 mod examine;
+mod tasks;
 mod work;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 pub use backup::{Half, RestoreError, restore};
 pub use build::BuildError;
 pub use examine::{Examination, ExamineError, Finding, examine};
+pub use tasks::Tasks;
 pub use work::Work;
 
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -90,6 +92,8 @@ pub struct App {
     pub health: Arc<Health>,
     /// The wish to stop.
     pub shutdown: Shutdown,
+    /// What requests began.
+    pub tasks: Tasks,
     /// The concrete stores, for what no port offers: failure of a sync, backup, the high-water mark.
     stores: Stores,
 }

@@ -9,9 +9,12 @@ use tokio::task::JoinSet;
 
 use super::App;
 use crate::clock::Timestamp;
+use crate::shutdown::Shutdown;
 
 /// How often the newest acknowledged sequence is remembered.
 const MARK_EVERY: Duration = Duration::from_secs(1);
+/// What a worker has beyond the grace of a stop to write down where it stands.
+const LEEWAY: Duration = Duration::from_secs(2);
 /// How often retention looks for what is old.
 const EXPUNGE_EVERY: Duration = Duration::from_secs(3600);
 
@@ -39,11 +42,19 @@ impl App {
         let disk = Arc::new(Mutex::new(None));
         let mut workers = JoinSet::new();
         let mut start = |name: &'static str, worker: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
-            let (health, shutdown) = (Arc::clone(&self.health), self.shutdown.clone());
+            let (health, shutdown, grace) = (Arc::clone(&self.health), self.shutdown.clone(), self.config.server.shutdown_grace);
             health.works(name);
             workers.spawn(async move {
                 // A panic in a worker is a bug: it is told, and the service is not ready any more.
-                let ended = tokio::spawn(worker).await;
+                let mut worker = tokio::spawn(worker);
+                let ended = tokio::select! {
+                    ended = &mut worker => ended,
+                    () = overdue(&shutdown, grace) => {
+                        worker.abort();
+                        tracing::warn!(worker = name, "a worker did not end within `server.shutdown_grace`; the next start goes on with what it did");
+                        return;
+                    }
+                };
                 if let Err(error) = ended {
                     tracing::error!(worker = name, %error, "a worker broke");
                     health.fails(name, "the worker broke; restart the service");
@@ -176,6 +187,12 @@ impl App {
             () = self.shutdown.requested() => {}
         }
     }
+}
+
+/// Returns when a worker should have ended long since.
+async fn overdue(shutdown: &Shutdown, grace: Duration) {
+    shutdown.requested().await;
+    tokio::time::sleep(grace.saturating_add(LEEWAY)).await;
 }
 
 /// The cause, once a store has failed.

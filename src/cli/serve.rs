@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
@@ -110,9 +110,17 @@ impl Service {
 
     /// Stops in good order: requests first, while everything else still works; then deliveries under way finish and everything is flushed. The cause, if the store failed.
     pub async fn stop(self) -> Option<String> {
+        let begun = Instant::now();
         self.server.stop().await;
         self.app.shutdown.request();
-        let cause = self.work.finished().await;
+        // What requests began and nobody waits for any more has what is left of the time.
+        let left = self.app.config.server.shutdown_grace.saturating_sub(begun.elapsed());
+        let (cause, ended) = tokio::join!(self.work.finished(), tokio::time::timeout(left, self.app.tasks.finished()));
+        if ended.is_err() {
+            tracing::warn!(
+                "what requests began did not end within `server.shutdown_grace`; the outcome of calls is looked up when they are asked for again"
+            );
+        }
         if cause.is_none() {
             self.app.write_out().await;
         }

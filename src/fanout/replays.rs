@@ -34,6 +34,8 @@ const OUT_OF_ORDER: Duration = Duration::from_secs(60);
 
 /// Wait after the store did not answer.
 const STORE_TROUBLE: Duration = Duration::from_secs(1);
+/// How often is looked for jobs that nobody told of.
+const LOOKED_EVERY: Duration = Duration::from_secs(60);
 
 /// What was read of the log and not looked at yet, by sequence; `None` where it is damaged.
 type Ahead = BTreeMap<u64, Option<Event>>;
@@ -143,8 +145,9 @@ impl Replays {
             replay.state = state;
             self.jobs.save(&replay).await?;
             tracing::info!(replay = id, ?state, "replay's state set");
-            self.started.notify_one();
         }
+        // Also for one that runs already: whoever asks again may do so because nothing happens.
+        self.started.notify_one();
         Ok(Some(replay))
     }
 
@@ -173,7 +176,8 @@ impl Replays {
                 Some(ended) = working.join_next_with_id() => {
                     at_work.remove(&ended.map_or_else(|error| error.id(), |(id, ())| id));
                 }
-                () = self.wait(STORE_TROUBLE), if trouble => {}
+                // Every now and then in any case: whoever started one may have been interrupted before it was told here.
+                () = self.wait(if trouble { STORE_TROUBLE } else { LOOKED_EVERY }) => {}
                 () = shutdown.requested() => {}
             }
         }

@@ -48,7 +48,7 @@ async fn link(face: &Face, request: &HttpRequest, component: &str, words: &'stat
     let component = face.component(component)?;
     visit(face, request)?;
     let name = component.name();
-    let link = face.app.vault.link(name, &face.return_address(name)).await?;
+    let link = face.link(name).await?;
     // A phone that scans the platform's page out of a code comes without a Referer and is turned away (Baidu 4.3, Douyin 4.3),
     // so the code leads to this page unless the platform has an address for its own app.
     let here = format!("{}/authorize/{name}", face.app.config.server.public_url);

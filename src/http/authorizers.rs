@@ -131,7 +131,7 @@ pub async fn invite(
     _: Nothing,
 ) -> Result<HttpResponse, Problem> {
     face.component(&component)?;
-    let link = face.app.vault.link(&component, &face.return_address(&component)).await?;
+    let link = face.link(&component).await?;
     tracing::info!(component = %component, key = caller.name(), "authorization link made");
     let qr_svg = pages::qr_code(link.mobile_url.as_ref().unwrap_or(&link.url)).unwrap_or_default();
     let invitation = InvitationBody {

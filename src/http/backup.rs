@@ -1,20 +1,25 @@
 //! `GET /v1/backup`: the whole store as one archive, written while the service runs. Secrets stay sealed under the master key.
 
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::stream;
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{self, error::SendTimeoutError};
 
 use super::Face;
 use super::caller::{Caller, StoreBackup};
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 
 /// Bytes in one piece.
 const PIECE: usize = 64 * 1024;
 /// Pieces that wait for a slow reader; the archive is written no faster than it is read.
 const PIECES: usize = 16;
+/// Longest time that a reader may leave a piece waiting: as long as an archive is written, the disk keeps what it shows.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `GET /v1/backup`. An archive that breaks off lacks its end, which `yizhan backup` and `yizhan restore` notice.
 pub async fn archive(caller: Caller<StoreBackup>, face: web::Data<Face>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -24,15 +29,20 @@ pub async fn archive(caller: Caller<StoreBackup>, face: web::Data<Face>, request
         return Ok(HttpResponse::Ok().content_type("application/octet-stream").finish());
     }
     let (pieces, written) = mpsc::channel(PIECES);
-    let app = face.app.clone();
-    tokio::task::spawn_blocking(move || {
-        let mut to = Pieces { pieces, piece: Vec::with_capacity(PIECE) };
+    let Ok(alone) = Arc::clone(&face.archiving).try_acquire_owned() else {
+        return Err(Problem::new(Kind::Conflict, "another backup is being written")
+            .hint("wait for its end; one that nobody reads is broken off within a minute"));
+    };
+    let (app, runtime) = (Arc::clone(&face.app), face.app.tasks.runtime().clone());
+    runtime.clone().spawn_blocking(move || {
+        let _alone = alone;
+        let mut to = Pieces { pieces, piece: Vec::with_capacity(PIECE), runtime };
         match app.backup(&mut to).and_then(|records| to.flush().map(|()| records)) {
             Ok(records) => tracing::info!(records, "backup written"),
             Err(error) => {
                 tracing::warn!(%error, "backup broken off");
                 // The reader must not take what it has for the whole.
-                let _ = to.pieces.blocking_send(Err(error));
+                let _ = to.hand_over(Err(error));
             }
         }
     });
@@ -44,6 +54,17 @@ pub async fn archive(caller: Caller<StoreBackup>, face: web::Data<Face>, request
 struct Pieces {
     pieces: mpsc::Sender<io::Result<Bytes>>,
     piece: Vec<u8>,
+    runtime: Handle,
+}
+
+impl Pieces {
+    fn hand_over(&self, piece: io::Result<Bytes>) -> io::Result<()> {
+        let handed = self.runtime.block_on(self.pieces.send_timeout(piece, PATIENCE));
+        handed.map_err(|why| match why {
+            SendTimeoutError::Closed(_) => io::Error::new(io::ErrorKind::BrokenPipe, "the reader went away"),
+            SendTimeoutError::Timeout(_) => io::Error::new(io::ErrorKind::TimedOut, "the reader took nothing for a minute"),
+        })
+    }
 }
 
 impl Write for Pieces {
@@ -60,6 +81,6 @@ impl Write for Pieces {
             return Ok(());
         }
         let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
-        self.pieces.blocking_send(Ok(piece.into())).map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the reader went away"))
+        self.hand_over(Ok(piece.into()))
     }
 }

@@ -90,7 +90,7 @@ pub async fn retry(
     _: Nothing,
 ) -> Result<HttpResponse, Problem> {
     let found = find(&face, &caller, &id).await?;
-    let delivery = face.app.fanout.retry(&found).await?;
+    let delivery = face.through(|app| async move { app.fanout.retry(&found).await }).await??;
     tracing::info!(delivery.id = %delivery.id, subscription = delivery.subscription, key = caller.name(), "delivery retried on request");
     body::json_with(StatusCode::ACCEPTED, &in_full(&face, &delivery))
 }

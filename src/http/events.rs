@@ -66,7 +66,8 @@ pub async fn replay(
     };
     let mut deliveries = Vec::with_capacity(subscriptions.len());
     for subscription in &subscriptions {
-        let ids = face.app.fanout.send(&[event.id], subscription, None).await?;
+        let (id, named) = (event.id, subscription.clone());
+        let ids = face.through(move |app| async move { app.fanout.send(&[id], &named, None).await }).await??;
         deliveries.extend(ids.into_iter().flatten().map(|id| Enqueued { id: id.to_string(), subscription: subscription.clone() }));
     }
     tracing::info!(event.id = %event.id, key = caller.name(), deliveries = deliveries.len(), "event replayed");

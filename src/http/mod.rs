@@ -67,10 +67,12 @@ use actix_web::middleware::from_fn;
 use actix_web::{App as Site, HttpResponse, dev, web};
 use bytes::Bytes;
 use jiff::SignedDuration;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::app::App;
 use crate::platform::Component;
+use crate::platform::token::Link;
 use crate::shutdown::Shutdown;
 use caller::Keyring;
 use meter::Meter;
@@ -101,6 +103,8 @@ pub struct Face {
     pub visits: Meter,
     /// The wish that this server ends, which comes before [`App::shutdown`] where requests are to finish while everything else still works.
     pub closing: Shutdown,
+    /// Held by the backup that is being written.
+    pub archiving: Arc<Semaphore>,
     /// `/openapi.json`, once somebody has asked for it.
     document: OnceLock<Bytes>,
 }
@@ -110,7 +114,7 @@ impl Face {
         let minute = SignedDuration::from_mins(1);
         let keys = Keyring::new(&app.config.api_keys);
         let (wrong_keys, visits) = (Meter::new(WRONG_KEYS_A_MINUTE, minute), Meter::new(VISITS_A_MINUTE, minute));
-        Self { keys, wrong_keys, visits, closing, document: OnceLock::new(), app }
+        Self { keys, wrong_keys, visits, closing, archiving: Arc::new(Semaphore::new(1)), document: OnceLock::new(), app }
     }
 
     /// The component of that name.
@@ -119,6 +123,21 @@ impl Face {
     /// `not-found`.
     fn component(&self, name: &str) -> Result<&Arc<dyn Component>, Problem> {
         self.app.config.components.named(name).ok_or_else(|| Problem::no_such("component", name))
+    }
+
+    /// Has that done for a request, to its end whatever becomes of whoever asked, and not on this thread, which a stop may end first.
+    async fn through<T, F>(&self, deed: impl FnOnce(Arc<App>) -> F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.app.tasks.through(deed(Arc::clone(&self.app))).await.map_err(Problem::internal)
+    }
+
+    /// A link for merchants.
+    async fn link(&self, component: &str) -> Result<Link, Problem> {
+        let (component, address) = (component.to_owned(), self.return_address(component));
+        Ok(self.through(|app| async move { app.vault.link(&component, &address).await }).await??)
     }
 
     /// Where merchants come back to.

@@ -174,10 +174,8 @@ pub async fn call(
         wants_json: wants_json(text(header::ACCEPT)),
         which,
     };
-    // In a task of its own: a caller that goes away must not leave a lost answer without its look-up.
-    let app = Arc::clone(&face.app);
-    let answered = tokio::spawn(async move { attend(&app, asked).await }).await.map_err(Problem::internal)?;
-    let (answer, is_remembered) = answered?;
+    // A caller that goes away must not leave a lost answer without its look-up.
+    let (answer, is_remembered) = face.through(|app| async move { attend(&app, asked).await }).await??;
     write(answer, is_remembered)
 }
 

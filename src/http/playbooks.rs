@@ -48,7 +48,7 @@ pub async fn create(
     query.finish()?;
     let playbook = face.app.playbooks.read(&members.all())?;
     reached(&caller, &playbook)?;
-    let entry = face.app.playbooks.write(playbook, Writing::Create).await?;
+    let entry = face.through(|app| async move { app.playbooks.write(playbook, Writing::Create).await }).await??;
     tracing::info!(playbook = entry.playbook.name, key = caller.name(), "playbook made");
     made(&face, &entry)
 }
@@ -75,7 +75,7 @@ pub async fn put(
     }
     let playbook = face.app.playbooks.read(&source)?;
     reached(&caller, &playbook)?;
-    let entry = face.app.playbooks.write(playbook, Writing::Replace).await?;
+    let entry = face.through(|app| async move { app.playbooks.write(playbook, Writing::Replace).await }).await??;
     tracing::info!(playbook = entry.playbook.name, key = caller.name(), "playbook written");
     if before.is_some() { body::json(&write(&face, &entry)) } else { made(&face, &entry) }
 }
@@ -89,7 +89,8 @@ pub async fn remove(
 ) -> Result<HttpResponse, Problem> {
     query.finish()?;
     known(&caller, &face, &name)?;
-    let cancelled = face.app.playbooks.delete(&name).await?;
+    let named = name.clone();
+    let cancelled = face.through(|app| async move { app.playbooks.delete(&named).await }).await??;
     tracing::info!(playbook = %name, cancelled, key = caller.name(), "playbook deleted");
     Ok(HttpResponse::NoContent().finish())
 }

@@ -59,6 +59,7 @@ struct ReconciledBody<'a> {
 /// `POST /v1/components/{c}/reconcile`: every look now; answers when they are done.
 pub async fn run(_: Caller<OperationsCall>, face: web::Data<Face>, name: web::Path<String>, _: Nothing) -> Result<HttpResponse, Problem> {
     let component = face.component(&name)?;
-    let looked = face.app.reconcile.now(component.name()).await;
+    let named = component.name().to_owned();
+    let looked = face.through(|app| async move { app.reconcile.now(&named).await }).await?;
     body::json(&ReconciledBody { component: component.name(), looks: looks(looked) })
 }

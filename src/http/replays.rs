@@ -62,7 +62,7 @@ pub async fn create(
     if dry_run {
         return body::json(&PreviewBody { matched: face.app.replays.preview(&filter).await? });
     }
-    let replay = face.app.replays.start(filter, subscription, rate).await?;
+    let replay = face.through(move |app| async move { app.replays.start(filter, subscription, rate).await }).await??;
     tracing::info!(replay = replay.id, key = caller.name(), "replay asked for");
     let location = format!("/v1/replays/{}", replay.id);
     let mut answer = body::json_with(StatusCode::ACCEPTED, &write(replay, 0, 0))?;
@@ -116,7 +116,9 @@ pub async fn resume(
 
 async fn set(caller: &Caller<EventsReplay>, face: &Face, id: &str, state: ReplayState) -> Result<HttpResponse, Problem> {
     find(caller, face, id).await?;
-    let replay = face.app.replays.set_state(id, state).await?.ok_or_else(|| Problem::no_such("replay", id))?;
+    let named = id.to_owned();
+    let set = face.through(move |app| async move { app.replays.set_state(&named, state).await }).await??;
+    let replay = set.ok_or_else(|| Problem::no_such("replay", id))?;
     if replay.state != state {
         return Err(Problem::new(Kind::Conflict, format!("replay `{id}` is finished")).hint("start another one with POST /v1/replays"));
     }

@@ -108,10 +108,8 @@ pub async fn create(
     }
     let slot = key.map(|key| (Slot::of(caller.name(), &key), fingerprint(&[b"POST /v1/rollouts", &asked])));
     tracing::info!(key = caller.name(), component = spec.component, version = spec.version, "rollout asked for");
-    // In a task of its own: a caller that goes away must not leave its key without an answer.
-    let app = Arc::clone(&face.app);
-    let answered = tokio::spawn(async move { attend(&app, spec, slot).await }).await.map_err(Problem::internal)?;
-    let (answer, is_remembered) = answered?;
+    // A caller that goes away must not leave its key without an answer.
+    let (answer, is_remembered) = face.through(|app| async move { attend(&app, spec, slot).await }).await??;
     let location = answer.body.as_deref().and_then(|body| serde_json::from_slice::<Value>(body).ok());
     let location = location.and_then(|body| Some(format!("/v1/rollouts/{}", body.get("id")?.as_str()?)));
     let mut response = write(answer, is_remembered)?;
@@ -255,8 +253,8 @@ where
 {
     let found = find(caller, face, id).await?.rollout.id;
     tracing::info!(rollout = id, key = caller.name(), "rollout steered");
-    // In a task of its own: a connection that is reset must not leave what was written without what follows in memory.
-    tokio::spawn(deed(Arc::clone(&face.app), found)).await.map_err(Problem::internal)??;
+    // A connection that is reset must not leave what was written without what follows in memory.
+    face.through(move |app| deed(app, found)).await??;
     body::json(&describe(&face.app.rollouts.progress(found).await?))
 }
 

@@ -100,7 +100,7 @@ pub async fn approve(
     tracing::info!(run = run.id, key = caller.name(), "step approved");
     // Lost by a crash here, the approval is found at the next look.
     if let Ok(event) = run.event_id.parse::<EventId>() {
-        face.app.fanout.send(&[event], &playbook, None).await?;
+        face.through(move |app| async move { app.fanout.send(&[event], &playbook, None).await }).await??;
     }
     body::json(&RunBody::new(&run))
 }

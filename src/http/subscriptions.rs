@@ -100,7 +100,7 @@ pub async fn create(
         timeout: members.take("timeout"),
     };
     members.finish()?;
-    let (subscription, secret) = face.app.fanout.create(new).await?;
+    let (subscription, secret) = face.through(|app| async move { app.fanout.create(new).await }).await??;
     tracing::info!(subscription = subscription.name, key = caller.name(), "subscription made");
     let mut written = write(&face, &subscription).await?;
     written.secret = Some(secret.expose().to_owned());
@@ -132,7 +132,8 @@ pub async fn change(
         timeout: members.take("timeout"),
     };
     members.finish()?;
-    let subscription = face.app.fanout.change(&name, change).await?;
+    let name = name.into_inner();
+    let subscription = face.through(|app| async move { app.fanout.change(&name, change).await }).await??;
     tracing::info!(subscription = subscription.name, key = caller.name(), "subscription changed");
     body::json(&write(&face, &subscription).await?)
 }
@@ -146,7 +147,8 @@ pub async fn remove(
 ) -> Result<HttpResponse, Problem> {
     caller.must_reach(None)?;
     query.finish()?;
-    face.app.fanout.delete(&name).await?;
+    let named = name.clone();
+    face.through(|app| async move { app.fanout.delete(&named).await }).await??;
     tracing::info!(subscription = %name, key = caller.name(), "subscription deleted");
     Ok(HttpResponse::NoContent().finish())
 }
@@ -162,7 +164,8 @@ pub async fn test(
     caller.must_reach(None)?;
     query.finish()?;
     members.finish()?;
-    let attempt = face.app.fanout.test(&name).await?;
+    let name = name.into_inner();
+    let attempt = face.through(|app| async move { app.fanout.test(&name).await }).await??;
     body::json(&AttemptBody::from(&attempt))
 }
 
@@ -204,7 +207,8 @@ pub async fn rotate_secret(
     }
     members.finish()?;
     let overlap = overlap.flatten().unwrap_or(OVERLAP);
-    let secret = face.app.fanout.rotate_secret(&name, overlap).await?;
+    let named = name.clone();
+    let secret = face.through(move |app| async move { app.fanout.rotate_secret(&named, overlap).await }).await??;
     tracing::info!(subscription = %name, key = caller.name(), "signing secret rotated");
     let former_until = moment(face.app.clock.now().checked_add(overlap).unwrap_or(Timestamp::MAX));
     body::json(&SecretBody { name: &name, secret: secret.expose(), former_until })
@@ -221,7 +225,8 @@ async fn set(
     caller.must_reach(None)?;
     query.finish()?;
     members.finish()?;
-    let subscription = face.app.fanout.set_state(name, state).await?;
+    let named = name.to_owned();
+    let subscription = face.through(move |app| async move { app.fanout.set_state(&named, state).await }).await??;
     tracing::info!(subscription = name, key = caller.name(), state = ?state, "subscription changed");
     body::json(&write(face, &subscription).await?)
 }

@@ -18,6 +18,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 pub use book::{Awaited, Book, Place, Submission};
 pub use ledger::{Ledger, LookState};
 
@@ -131,6 +133,8 @@ struct Corner {
     remark: Mutex<Option<String>>,
     /// One look at a time.
     looking: tokio::sync::Mutex<()>,
+    /// The round that somebody asked for and that waits for its turn: who asks meanwhile joins it.
+    waiting: Mutex<Option<watch::Receiver<()>>>,
 }
 
 /// The rooms that this one works with.
@@ -199,6 +203,7 @@ impl Reconcile {
                 given_up: Mutex::default(),
                 remark: Mutex::default(),
                 looking: tokio::sync::Mutex::default(),
+                waiting: Mutex::default(),
             }));
         }
         Ok(Arc::new(Self { desk, inbox, vault, versions, ledger, book, clock, options, corners }))
@@ -254,14 +259,25 @@ impl Reconcile {
         locked(&corner.looks).iter().map(time).collect()
     }
 
-    /// Runs every look at a component now, whatever is due, after what is under way, and answers with what came of it. Works where
-    /// reconciling by itself is switched off.
+    /// Runs every look at a component now, whatever is due, after what is under way, and answers with what came of it. However many ask, one round
+    /// waits at most. Works where reconciling by itself is switched off.
     pub async fn now(self: &Arc<Self>, component: &str) -> Option<Vec<(Look, Looked)>> {
         let corner = Arc::clone(self.corners.iter().find(|corner| corner.component.name() == component)?);
-        let me = Arc::clone(self);
-        // A task of its own: what was begun ends even if the caller goes away.
-        let running = tokio::spawn(async move {
+        let mut round = locked(&corner.waiting).get_or_insert_with(|| self.round(&corner)).clone();
+        // An error says that it is over: nothing is ever sent.
+        let _ = round.changed().await;
+        self.looked(component)
+    }
+
+    /// A round of all looks, in a task of its own: what was begun ends even if nobody waits for it any more. When it has ended, so has the channel.
+    fn round(self: &Arc<Self>, corner: &Arc<Corner>) -> watch::Receiver<()> {
+        let (me, corner) = (Arc::clone(self), Arc::clone(corner));
+        let (running, round) = watch::channel(());
+        tokio::spawn(async move {
+            let _running = running;
             let _alone = corner.looking.lock().await;
+            // Who asks from now on wants to know what is then.
+            drop(locked(&corner.waiting).take());
             if let Err(error) = audits::adopt(&me, &corner).await {
                 tracing::warn!(component = corner.component.name(), %error, "versions in audit could not be read");
             }
@@ -270,10 +286,7 @@ impl Reconcile {
                 me.look(&corner, look, true).await;
             }
         });
-        if let Err(error) = running.await {
-            tracing::error!(component, %error, "reconciling broke");
-        }
-        self.looked(component)
+        round
     }
 
     /// What each look at a component came to.

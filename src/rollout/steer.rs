@@ -418,16 +418,24 @@ impl Rollouts {
 
     /// Takes those items in hand that nobody is at work on.
     fn seize(&self, id: RolloutId, which: impl Fn(&Item) -> bool) -> Vec<Held<'_>> {
+        self.seize_or(id, which, |_| {})
+    }
+
+    /// The same, and does that to the others: in one moment, so that none is missed that is let go of just then.
+    fn seize_or(&self, id: RolloutId, which: impl Fn(&Item) -> bool, mut busy: impl FnMut(&mut Entry)) -> Vec<Held<'_>> {
         let mut floor = locked(&self.floor);
         let Some(active) = floor.active.get_mut(&id) else { return Vec::new() };
-        let mut running = active.running;
-        let free = active.entries.values_mut().filter(|entry| !entry.is_busy && which(&entry.item));
-        let held = free.map(|Entry { item, version, is_busy, .. }| {
-            *is_busy = true;
+        let (mut running, mut held) = (active.running, Vec::new());
+        for entry in active.entries.values_mut().filter(|entry| which(&entry.item)) {
+            if entry.is_busy {
+                busy(entry);
+                continue;
+            }
+            entry.is_busy = true;
             running = running.saturating_add(1);
-            Held { floor: &self.floor, log: &*self.log, clock: &*self.clock, id, item: item.clone(), version: *version }
-        });
-        let held = held.collect();
+            let (item, version) = (entry.item.clone(), entry.version);
+            held.push(Held { floor: &self.floor, log: &*self.log, clock: &*self.clock, id, item, version });
+        }
         active.running = running;
         held
     }
@@ -440,18 +448,12 @@ impl Rollouts {
 
     /// Tells items of something, durably where nobody is at work on them, else by mail. How many.
     async fn tell(&self, id: RolloutId, which: impl Fn(&Item) -> bool, happened: &Happened) -> Result<u32, LogError> {
-        let held = self.seize(id, &which);
-        let mut count = held.len();
-        {
-            let mut floor = locked(&self.floor);
-            let seized: Vec<&str> = held.iter().map(|held| held.item.authorizer.as_str()).collect();
-            for (authorizer, entry) in floor.active.get_mut(&id).into_iter().flat_map(|active| &mut active.entries) {
-                if entry.is_busy && which(&entry.item) && !seized.contains(&authorizer.as_str()) {
-                    entry.mail.push(happened.clone());
-                    count += 1;
-                }
-            }
-        }
+        let mut mailed = 0;
+        let held = self.seize_or(id, which, |entry| {
+            entry.mail.push(happened.clone());
+            mailed += 1;
+        });
+        let count = held.len().saturating_add(mailed);
         let (now, waits) = (self.clock.now(), self.options.waits);
         let saves = held.into_iter().map(async |mut held| {
             if let Some((to, then)) = advance(held.item.stage, happened.on, held.item.stopped_at) {

@@ -137,7 +137,19 @@ impl VersionBook {
                 if news.is_empty() || authorizer.contains('\0') {
                     continue;
                 }
-                let kept = self.shelf.get(component, authorizer).await?;
+                let kept = match self.shelf.get(component, authorizer).await {
+                    Err(LogError::Damaged(error)) => {
+                        // One harmed record keeps back nobody else's news.
+                        tracing::error!(
+                            component,
+                            authorizer,
+                            error,
+                            "damage: what is known of a merchant's versions cannot be read; news of it is passed over"
+                        );
+                        continue;
+                    }
+                    kept => kept?,
+                };
                 let (before, over) = kept.map_or_else(Default::default, |kept| (kept.versions, Some(kept.revision)));
                 let versions = news.iter().fold(before.clone(), |versions, (news, received_at)| match received_at {
                     Some(received_at) => versions.hear(news, *received_at),

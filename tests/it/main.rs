@@ -43,6 +43,7 @@ mod rollout;
 mod settings;
 mod simulator;
 mod sorted_envelope;
+mod stopping;
 mod telemetry;
 mod twin_vendors;
 mod vault;

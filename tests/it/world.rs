@@ -138,6 +138,17 @@ impl World {
         }
     }
 
+    /// Stops the server alone, as a stop does first of all, and starts another one once `meanwhile` has happened.
+    pub async fn without_server(&mut self, meanwhile: impl AsyncFnOnce(&Arc<App>)) {
+        let (server, work, app) = self.running.take().unwrap();
+        server.stop().await;
+        meanwhile(&app).await;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        self.base = format!("http://{}", listener.local_addr().unwrap());
+        let server = yizhan::http::start(app.clone(), listener).unwrap();
+        self.running = Some((server, work, app));
+    }
+
     /// The service.
     pub fn app(&self) -> &Arc<App> {
         &self.running.as_ref().unwrap().2
