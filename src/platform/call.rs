@@ -247,6 +247,9 @@ pub struct ApiError {
 /// Codes of our own, beside `http …`, for answers that cannot be read or believed (Alipay signs its answers).
 const UNREADABLE: &[&str] = &["unreadable", "repeated-name", "unsigned", "unknown-certificate", "bad-signature", "undecipherable"];
 
+/// Those of them that another key in our settings may open: by itself the answer is whole.
+const KEYLESS: &[&str] = &["unknown-certificate", "bad-signature", "undecipherable"];
+
 impl ApiError {
     /// An error without advice.
     pub fn new(class: Class, code: impl Into<String>, message: impl Into<String>) -> Self {
@@ -272,5 +275,11 @@ impl ApiError {
     #[must_use]
     pub fn is_unreadable(&self) -> bool {
         (self.class == Class::Retry && self.code.starts_with("http ")) || UNREADABLE.contains(&self.code.as_str())
+    }
+
+    /// Whether the answer lacks nothing but the right key on our side: once an operator has put that right, the same answer can be read.
+    #[must_use]
+    pub fn lacks_key(&self) -> bool {
+        self.class == Class::Configuration && KEYLESS.contains(&self.code.as_str())
     }
 }

@@ -18,13 +18,14 @@ use super::keep::How;
 use super::record::{Answer, CodeRecord, Origin, Stage, UsedRecord, put};
 use super::schedule::{CodeHash, later};
 use super::shelf::{Change, Kind};
+use super::unread::Unread;
 use super::{Exchanged, VaultError};
 
 /// A push with a code that follows a recovery of ours this soon is its echo (Kuaishou 3.1.4).
 pub(super) const ECHO: Duration = Duration::from_secs(600);
 
-/// How long after its expiry a code is still tried, or its grant to be won back.
-const GIVEN_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// How long after its expiry a code is still tried, or its grant to be won back; and how long an answer waits that lacks a key.
+pub(super) const GIVEN_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// What comes next for a code.
 enum Next {
@@ -119,10 +120,24 @@ impl Chamber {
             let error = match self.component.read_tokens(record.family, &reply, answer.at) {
                 Ok(tokens) => {
                     record.stage = Stage::Answered(answer);
-                    return self.keep_exchanged(&hash, &record, tokens).await;
+                    return self.keep_exchanged(&hash, &record, tokens, asked_at).await;
                 }
                 Err(error) => error,
             };
+            match self.unread(&error, answer.at) {
+                // Its record stays as it is. What is held may be replaced by what cannot be read.
+                Some(Unread::Waits(error)) => {
+                    if let (Origin::Recovery, Some(slot)) = (record.origin, &slot) {
+                        self.doubt(slot);
+                    }
+                    return Err(error);
+                }
+                Some(Unread::GivenUp) => {
+                    record.stage = Stage::Lost;
+                    continue;
+                }
+                None => {}
+            }
             // Of an answer that an earlier process left behind, only the time when it came is known.
             let asked_at = asked_at.unwrap_or(answer.at);
             // A code that we asked for is of the grant that is known.
@@ -159,12 +174,14 @@ impl Chamber {
         }
     }
 
-    /// An answer with tokens was read: finds out whose they are, where neither push nor answer said so, and keeps them.
+    /// An answer with tokens was read: finds out whose they are, where neither push nor answer said so, and keeps them. `asked_at` is when
+    /// they were asked for, `None` where an earlier try did that and left the answer.
     async fn keep_exchanged(
         self: &Arc<Self>,
         hash: &CodeHash,
         record: &CodeRecord,
         tokens: Vec<AuthorizerTokens>,
+        asked_at: Option<Timestamp>,
     ) -> Result<Exchanged, VaultError> {
         let mut named = Vec::with_capacity(tokens.len());
         for tokens in tokens {
@@ -196,6 +213,9 @@ impl Chamber {
             Stage::Answered(answer) => answer.at,
             _ => self.clock.now(),
         };
+        if asked_at.is_none() {
+            named = self.unfollowed(record, named, at).await?;
+        }
         let how = match record.origin {
             Origin::Recovery => How::Recovered,
             Origin::Push | Origin::Redirect => How::Granted { at: record.granted_at, permissions: &record.permissions, exchanged: true },

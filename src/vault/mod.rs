@@ -4,8 +4,9 @@
 //! tickets through its own port. Never speaks HTTP itself (`outbound` does) and never writes a secret unsealed (the shelf seals).
 //!
 //! The rooms: [`shelf`] is the port to the store and `record` what is on it; `chamber` is one component's part, with `held` its tokens in
-//! memory; `fresh` hands out, `refresh` renews, `waiting` keeps codes and `exchange` turns them into tokens, `keep` writes those down, `found` says what
-//! answers showed of grants, `authorize` makes links and hears of grants, `ticket` keeps tickets; `schedule` says what is due when and `watch` does it; [`audit`] counts who read what.
+//! memory; `fresh` hands out, `refresh` renews, `waiting` keeps codes and `exchange` turns them into tokens, `unread` says what becomes of
+//! answers that lack a key, `keep` writes tokens down, `found` says what answers showed of grants, `authorize` makes links and hears of
+//! grants, `ticket` keeps tickets; `schedule` says what is due when and `watch` does it; [`audit`] counts who read what.
 //!
 //! Two promises. **Nothing is handed out that is not durable.** And **nothing single-use is spent without a durable word of it before,
 //! and the vendor's raw answer is durable before it is read**: whatever is interrupted where, a valid token comes back without the
@@ -28,6 +29,7 @@ mod refresh;
 mod schedule;
 pub mod shelf;
 mod ticket;
+mod unread;
 mod waiting;
 mod watch;
 

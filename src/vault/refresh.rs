@@ -19,6 +19,7 @@ use super::held::Slot;
 use super::keep::How;
 use super::record::{Answer, CodeRecord, IntentRecord, Origin, Stage, TokenRecord, put, read, token_name, write};
 use super::shelf::{Change, Kind, ShelfError};
+use super::unread::Unread;
 
 /// What comes next for a refresh token.
 enum Next {
@@ -180,6 +181,20 @@ impl Chamber {
                 }
                 Err(error) => self.unless_young(&slot.app_id, None, asked_at, error).await?,
             };
+            match self.unread(&error, answer.at) {
+                // The intent stays as it is. What is held may be replaced by what cannot be read.
+                Some(Unread::Waits(error)) => {
+                    self.count("authorizer", "unknown");
+                    self.doubt(slot);
+                    return Err(error);
+                }
+                // It stays on the shelf until another call is about to be sent.
+                Some(Unread::GivenUp) => {
+                    intent = Some(IntentRecord { at: asked_at, repeats, answer: None });
+                    continue;
+                }
+                None => {}
+            }
             match error.class {
                 Class::RenewComponentToken if !pass_renewed => {
                     // The refresh token was not looked at.

@@ -135,7 +135,8 @@ impl Vendors for TwinVendors {
     }
 }
 
-fn request(call: &Call, path: &str) -> Request {
+/// The call as it reaches a twin.
+pub fn request(call: &Call, path: &str) -> Request {
     let mut headers: Vec<(String, String)> = call.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
     let (content_type, body) = match &call.body {
         Body::Empty => (None, Bytes::new()),

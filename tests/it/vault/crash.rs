@@ -1,7 +1,7 @@
 //! A kill at every step: before and after every commit, before and after every call. After each, a new process on the same shelf must
 //! serve a token that the vendor accepts, without a new authorization, with a generation that never goes back.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use tokio::runtime::{Builder, Runtime};
 use yizhan::clock::Clock;
@@ -145,6 +145,53 @@ fn killed_at_every_step_where_renewal_is_recovery() {
 fn killed_at_every_step_where_answers_name_nobody() {
     for work in [false, true] {
         killed_at_every_step(&Habits { anonymous: true, ..Habits::default() }, work);
+    }
+}
+
+/// The vendor changes its certificate before the grant or the first renewal, and an operator appends it only after the kill. The process reads
+/// the answer in vain, starts again, and reads it in vain once more.
+#[test]
+fn killed_at_every_step_while_the_vendors_certificate_is_unknown() {
+    for is_grant_unread in [true, false] {
+        for step in 1.. {
+            let outside = Outside::new(Habits { lost_reply: LostReply::RepeatThenRecover, ..Habits::default() });
+            outside.stops.set(step);
+            let ended = process().block_on(async {
+                let life = async {
+                    for start in 0..2 {
+                        let vault = open(Arc::clone(&outside.shelf) as _, &outside.vendor, &outside.clock).await;
+                        outside.ticket(&vault).await;
+                        if is_grant_unread {
+                            if start == 0 {
+                                outside.vendor.change_certificate();
+                            }
+                            assert!(vault.granted(NAME, Some("app1"), &outside.push).await.is_err());
+                            continue;
+                        }
+                        outside.deliver(&vault).await;
+                        if start == 0 {
+                            outside.fetch(&vault).await;
+                            outside.vendor.change_certificate();
+                            outside.clock.advance(SignedDuration::from_secs(7100));
+                            outside.ticket(&vault).await;
+                        }
+                        assert!(vault.refresh(NAME, &token_of("app1")).await.is_err());
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    () = outside.stops.stopped() => false,
+                    () = life => true,
+                }
+            });
+            outside.vendor.append_certificate();
+            process().block_on(outside.live_on(step % 2 == 0));
+            if ended {
+                let calls = ["exchange", "refresh", "recover"].map(|deed| outside.vendor.calls(deed));
+                assert_eq!(calls, [1, if is_grant_unread { 1 } else { 2 }, 0], "nothing was asked for twice");
+                break;
+            }
+        }
     }
 }
 

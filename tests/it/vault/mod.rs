@@ -9,10 +9,12 @@ mod shelf;
 mod sled;
 mod tickets;
 mod tokens;
+mod unread;
 mod vendor;
 mod worker;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -83,7 +85,8 @@ impl Worker {
 const COMPONENT: TokenKey = TokenKey::Component(Family::Current);
 
 async fn open(shelf: Arc<dyn TokenShelf>, vendor: &Arc<FakeVendor>, clock: &Arc<ManualClock>) -> Arc<Vault> {
-    let component = Arc::new(FakeComponent { habits: vendor.habits.clone() });
+    let certificate = vendor.configured.load(Ordering::SeqCst);
+    let component = Arc::new(FakeComponent { habits: vendor.habits.clone(), certificate });
     let components = Components::new(vec![component]);
     Vault::open(shelf, components, Arc::clone(vendor) as _, Arc::clone(clock) as _, "https://post.example.com").await.unwrap()
 }

@@ -2,7 +2,7 @@
 //! known of the real ones: codes and refresh tokens work once, a refresh kills the former access token at once.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -86,6 +86,23 @@ impl Platform for FakePlatform {
 
 pub struct FakeComponent {
     pub habits: Habits,
+    /// The newest of the vendor's certificates in our settings.
+    pub certificate: u64,
+}
+
+/// What an operator is told to do about an unknown certificate.
+pub const APPEND: &str = "append the certificate";
+
+impl FakeComponent {
+    /// The answer's JSON, if its certificate is known.
+    fn believed(&self, reply: &Reply) -> Result<Json, ApiError> {
+        let unsigned: Json = serde_json::from_slice(&reply.body).unwrap_or_default();
+        if unsigned["certificate"].as_u64().is_some_and(|number| number > self.certificate) {
+            let unknown = ApiError::new(Class::Configuration, "unknown-certificate", "the answer is signed by nobody known");
+            return Err(ApiError { advice: Some(APPEND), ..unknown });
+        }
+        body(reply)
+    }
 }
 
 impl Pushes for FakeComponent {
@@ -184,7 +201,7 @@ impl Tokens for FakeComponent {
         Refresh::Spend(with_pass(call("refresh", standing.family).query("app", app_id).query("refresh", refresh_token), standing))
     }
     fn read_tokens(&self, _family: Family, reply: &Reply, now: Timestamp) -> Result<Vec<AuthorizerTokens>, ApiError> {
-        let json = body(reply)?;
+        let json = self.believed(reply)?;
         match json["tokens"].as_array() {
             Some(several) => Ok(several.iter().map(|one| tokens(one, now)).collect()),
             None => Ok(vec![tokens(&json, now)]),
@@ -194,7 +211,7 @@ impl Tokens for FakeComponent {
         self.habits.can_recover.then(|| with_pass(call("recover", standing.family).query("app", app_id), standing))
     }
     fn read_recovered(&self, _family: Family, _app_id: &str, reply: &Reply, now: Timestamp) -> Result<Recovered, ApiError> {
-        let json = body(reply)?;
+        let json = self.believed(reply)?;
         Ok(Recovered::Code(AuthorizationCode {
             value: Secret::new(json["code"].as_str().unwrap()),
             expires_at: expiry(&json, now).unwrap(),
@@ -241,6 +258,8 @@ pub enum Fault {
     LostAfter,
     /// The vendor says no with this word.
     Says(&'static str),
+    /// A page of something on the way, which did not pass the call on.
+    Page,
     /// The vendor did it, and answers as if it had been asked about that app.
     Mistakes(&'static str),
     /// The vendor did it, and nothing is heard until that closes; then, that the answer never came.
@@ -259,6 +278,7 @@ struct State {
     /// Codes given back and not pushed yet.
     echoes: Vec<AuthorizationCode>,
     deeds: BTreeMap<String, usize>,
+    calls: BTreeMap<String, usize>,
     faults: HashMap<String, VecDeque<Fault>>,
 }
 
@@ -269,6 +289,10 @@ pub struct FakeVendor {
     /// Calls wait here; open unless a test closes it.
     pub gate: Arc<Semaphore>,
     pub stops: Mutex<Option<Arc<Stops>>>,
+    /// The newest of its certificates in our settings, from the next start on.
+    pub configured: AtomicU64,
+    /// Number of the certificate that answers about merchants' tokens are signed with.
+    certificate: AtomicU64,
     waiting: AtomicUsize,
 }
 
@@ -282,6 +306,8 @@ impl FakeVendor {
             state: Mutex::default(),
             gate: Arc::new(Semaphore::new(OPEN)),
             stops: Mutex::default(),
+            configured: AtomicU64::new(1),
+            certificate: AtomicU64::new(1),
             waiting: AtomicUsize::new(0),
         }
     }
@@ -308,6 +334,21 @@ impl FakeVendor {
     /// How often the vendor did that.
     pub fn deeds(&self, deed: &str) -> usize {
         self.state.lock().unwrap().deeds.get(deed).copied().unwrap_or(0)
+    }
+
+    /// How often the vendor was asked for that, whatever it answered.
+    pub fn calls(&self, deed: &str) -> usize {
+        self.state.lock().unwrap().calls.get(deed).copied().unwrap_or(0)
+    }
+
+    /// The vendor signs with another certificate from now on.
+    pub fn change_certificate(&self) {
+        self.certificate.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// An operator appends the vendor's certificate to our settings, for the next start.
+    pub fn append_certificate(&self) {
+        self.configured.store(self.certificate.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
     /// Faults that were not met yet.
@@ -488,9 +529,13 @@ impl Vendors for FakeVendor {
         drop(self.gate.acquire().await.unwrap());
         self.waiting.fetch_sub(1, Ordering::SeqCst);
         let deed = call.url.rsplit('/').next().unwrap().to_owned();
-        let fault = self.state.lock().unwrap().faults.get_mut(&deed).and_then(VecDeque::pop_front);
+        let fault = {
+            let mut state = self.state.lock().unwrap();
+            *state.calls.entry(deed.clone()).or_default() += 1;
+            state.faults.get_mut(&deed).and_then(VecDeque::pop_front)
+        };
         let lost = SendError::NoAnswer { target: deed.clone(), cause: String::from("timed out") };
-        let answer = match fault {
+        let mut answer = match fault {
             Some(Fault::NotSent) => return Err(SendError::NotSent { target: deed, cause: String::from("refused") }),
             Some(Fault::LostBefore) => return Err(lost),
             Some(Fault::LostAfter) => {
@@ -502,6 +547,9 @@ impl Vendors for FakeVendor {
                 until.acquire().await.unwrap_err();
                 return Err(lost);
             }
+            Some(Fault::Page) => {
+                return Ok(Reply { status: 502, content_type: String::from("text/html"), body: "<html>bad gateway</html>".into() });
+            }
             Some(Fault::Says(word)) => json!({"error": word}),
             Some(Fault::Mistakes(app_id)) => {
                 let mut answer = self.answer(call);
@@ -510,6 +558,9 @@ impl Vendors for FakeVendor {
             }
             None => self.answer(call),
         };
+        if ["exchange", "refresh", "recover"].contains(&deed.as_str()) {
+            answer["certificate"] = json!(self.certificate.load(Ordering::SeqCst));
+        }
         if let Some(stops) = &stops {
             stops.pass().await;
         }

@@ -9,7 +9,7 @@ use super::vendor::Fault;
 use super::*;
 
 /// Waits for something that other tasks bring about, and says what is missing.
-async fn until(what: &str, done: impl Fn() -> bool) {
+pub async fn until(what: &str, done: impl Fn() -> bool) {
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     while !done() {
         assert!(std::time::Instant::now() < deadline, "waited in vain: {what}");
