@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::clock::{Clock, Timestamp};
 use crate::outbound::{SendError, Vendors};
 use crate::platform::token::{Family, Renewal, Standing, TokenKey};
-use crate::platform::{Call, Component, Reply};
+use crate::platform::{Call, Class, Component, Reply};
 use crate::secret::Secret;
 
 use super::authorizer::AuthorizerState;
@@ -22,7 +22,7 @@ use super::codes::{States, UsedCodes, WaitingCode};
 use super::flight::{Flights, Locks};
 use super::held::{Board, Slot};
 use super::record::{AuthorizerRecord, TokenRecord, key, read, token_name};
-use super::schedule::{CodeHash, Item, Schedule, backoff, later, renew_at};
+use super::schedule::{CodeHash, Item, RATE_PAUSE, Schedule, backoff, later, renew_at};
 use super::shelf::{Change, Kind, RecordKey, ShelfError, TokenShelf};
 use super::ticket::TicketDesk;
 use super::{Exchanged, VaultError};
@@ -43,6 +43,13 @@ pub(super) struct Trouble {
     pub failures: u32,
     pub last_at: Timestamp,
     pub error: VaultError,
+}
+
+impl Trouble {
+    /// Until when the vendor wants to hear no more of it, where it said that it is asked too often.
+    fn limited_until(&self) -> Option<Timestamp> {
+        is_rate_limit(&self.error).then(|| later(self.last_at, RATE_PAUSE))
+    }
 }
 
 /// The component's own token, as a call needs it.
@@ -239,8 +246,10 @@ impl Chamber {
         self.wake.notify_one();
     }
 
-    /// Makes an item due.
+    /// Makes an item due, though not before the vendor wants to hear of it again.
     pub fn due(&self, item: Item, at: Timestamp) {
+        let limited_until = locked(&self.troubles).get(&item).and_then(Trouble::limited_until);
+        let at = limited_until.map_or(at, |until| at.max(until));
         locked(&self.schedule).set(item, Some(at));
         self.wake.notify_one();
     }
@@ -264,7 +273,7 @@ impl Chamber {
             trouble.failures
         };
         if self.is_kept(item) {
-            let wait = backoff(failures);
+            let wait = if is_rate_limit(error) { backoff(failures).max(RATE_PAUSE) } else { backoff(failures) };
             self.due(item.clone(), later(now, wait));
             let of_component = matches!(item, Item::Token(slot) if slot.is_component());
             if matches!(error, VaultError::NoTicket { .. }) && !of_component {
@@ -303,7 +312,13 @@ impl Chamber {
     pub fn cooling(&self, item: &Item) -> Option<VaultError> {
         let troubles = locked(&self.troubles);
         let trouble = troubles.get(item)?;
-        (self.clock.now() < later(trouble.last_at, COOLING)).then(|| trouble.error.clone())
+        let until = trouble.limited_until().unwrap_or_else(|| later(trouble.last_at, COOLING));
+        (self.clock.now() < until).then(|| trouble.error.clone())
+    }
+
+    /// The vendor's word that it is asked too often, while it wants to be left alone with that item: also by those who insist.
+    pub fn limited(&self, item: &Item) -> Option<VaultError> {
+        self.cooling(item).filter(is_rate_limit)
     }
 
     /// Does some work under the lease on a name.
@@ -332,6 +347,10 @@ impl Chamber {
             tracing::warn!(component = self.name, %error, "a lease could not be given back");
         }
     }
+}
+
+fn is_rate_limit(error: &VaultError) -> bool {
+    matches!(error, VaultError::VendorRefused(refusal) if refusal.class == Class::RateLimited)
 }
 
 /// The key by which platforms know a slot.

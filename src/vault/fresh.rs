@@ -228,6 +228,9 @@ impl Chamber {
     fn insist(self: &Arc<Self>, slot: &Slot, seen: u64) -> Result<Landing, VaultError> {
         let mut forced = locked(&self.forced);
         if !self.renewals.is_under_way(slot) {
+            if let Some(error) = self.limited(&Item::Token(slot.clone())) {
+                return Err(error);
+            }
             let (now, apart) = (self.clock.now(), self.component.forced_renewal_interval());
             if let Some(again_at) = forced.get(slot).map(|at| later(*at, apart))
                 && again_at > now

@@ -67,6 +67,9 @@ impl Schedule {
 /// Waits between tries of something that fails (Kuaishou 4.7, good for all).
 const BACKOFF: [Duration; 4] = [Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(300)];
 
+/// Least wait after the vendor said that it is asked too often (Kuaishou 6.3, good for all).
+pub(super) const RATE_PAUSE: Duration = Duration::from_secs(60);
+
 /// Wait after the `failures`-th failure in a row, from 1.
 pub(super) fn backoff(failures: u32) -> Duration {
     let step = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX);

@@ -110,6 +110,12 @@ impl Chamber {
 
     /// Exchanges a code that is kept, together with whoever else wants that.
     pub async fn exchange(self: &Arc<Self>, hash: CodeHash) -> Result<Exchanged, VaultError> {
+        // A page that is loaded again, or a push that is repeated, is no reason to ask sooner.
+        if !self.exchanges.is_under_way(&hash)
+            && let Some(error) = self.limited(&Item::Code(hash))
+        {
+            return Err(error);
+        }
         let me = Arc::clone(self);
         let flown = self.exchanges.join(&self.runtime, hash, || me.exchanged(hash)).await;
         flown.unwrap_or_else(|| {

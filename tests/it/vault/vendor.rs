@@ -151,6 +151,7 @@ fn body(reply: &Reply) -> Result<Json, ApiError> {
         "refresh" => Class::RefreshTokenInvalid,
         "gone" => Class::GrantGone,
         "busy" => Class::Retry,
+        "slower" => Class::RateLimited,
         _ => Class::Refuse,
     };
     Err(ApiError::new(class, error, "no"))

@@ -1,6 +1,7 @@
 //! The worker: renews ahead, for idle authorizers too; asks for tickets; exchanges what waits.
 
 use yizhan::clock::Clock;
+use yizhan::platform::Class;
 use yizhan::platform::token::Renewal;
 use yizhan::vault::Want;
 use yizhan::vault::shelf::{Change, Kind, RecordKey};
@@ -73,6 +74,51 @@ async fn a_failing_renewal_is_tried_again_with_growing_waits() {
     worker.stop().await;
     assert_eq!(world.fresh("app1").await.unwrap().generation, 2);
     assert!(world.vault.component_state(NAME).unwrap().warnings.iter().all(|line| !line.contains("fails")));
+}
+
+fn is_too_often<T>(answer: &Result<T, VaultError>) -> bool {
+    matches!(answer, Err(VaultError::VendorRefused(error)) if error.class == Class::RateLimited)
+}
+
+#[tokio::test]
+async fn a_vendor_that_is_asked_too_often_for_tokens_is_left_alone_for_a_minute() {
+    let world = World::granted().await;
+    world.advance(2000);
+    world.vendor.fault("refresh", Fault::Says("slower"));
+    assert!(is_too_often(&world.vault.refresh(NAME, &token_of("app1")).await));
+    let worker = world.work();
+    world.advance(31);
+    assert!(is_too_often(&world.vault.refresh(NAME, &token_of("app1")).await), "by force neither");
+    world.advance(28);
+    world.ticket().await;
+    assert_eq!(world.vault.fresh(NAME, &token_of("app1"), min_ttl(7000)).await.unwrap().generation, 1, "renewed first, if that could be");
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.vendor.calls("refresh"), 1);
+    world.advance(1);
+    until("a refresh", || world.vendor.deeds("refresh") == 1).await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_vendor_that_is_asked_too_often_to_exchange_is_left_alone_for_a_minute() {
+    let world = World::new().await;
+    world.ticket().await;
+    let push = world.pushed("app1");
+    world.vendor.fault("exchange", Fault::Says("slower"));
+    let worker = world.work();
+    for wait in [0, 30, 29] {
+        world.advance(wait);
+        assert!(is_too_often(&world.vault.granted(NAME, Some("app1"), &push).await));
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(world.vendor.calls("exchange"), 1);
+    world.advance(1);
+    until("an exchange", || world.vendor.deeds("exchange") == 1).await;
+    worker.stop().await;
 }
 
 #[tokio::test]
