@@ -124,7 +124,7 @@ impl Retry {
             (false, true) => self.ids,
             (true, false) => {
                 let found = all_pages(&client, &PATH, filter, usize::MAX).await?;
-                terminal.confirm(&format!("try {} deliveries again?", found.items.len()), self.yes)?;
+                terminal.confirm(&format!("try {} deliveries again?", found.items.len()), self.yes).await?;
                 found.items.iter().map(|item| text(item, "id")).collect()
             }
             (true, true) => {

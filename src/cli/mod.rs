@@ -147,12 +147,20 @@ impl Cli {
 /// Runs a command that talks to others, until it is done or the person presses Ctrl-C.
 fn wait(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::from)?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
+        // The listener for Ctrl-C stands before the command begins: there is no question that it could come too early at.
+        let command = async {
+            tokio::task::yield_now().await;
+            command.await
+        };
         tokio::select! {
             // A command that has its own way to end on Ctrl-C is asked first.
             biased;
             done = command => done,
             _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
         }
-    })
+    });
+    // A thread may still wait for the answer to a question, and nobody is going to give it.
+    runtime.shutdown_background();
+    done
 }

@@ -34,8 +34,8 @@ impl One {
 
 impl Cancel {
     /// The one to end, if the person means it.
-    pub fn confirmed(self, terminal: &Terminal) -> Result<One, Failure> {
-        terminal.confirm(&format!("cancel {} for good? What it did stays done.", plain(&self.one.id)), self.yes)?;
+    pub async fn confirmed(self, terminal: &Terminal) -> Result<One, Failure> {
+        terminal.confirm(&format!("cancel {} for good? What it did stays done.", plain(&self.one.id)), self.yes).await?;
         Ok(self.one)
     }
 }

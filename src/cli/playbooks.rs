@@ -96,7 +96,7 @@ impl Playbooks {
             Self::Put(put) => put.run(terminal, place).await,
             Self::Delete(Delete { one, yes }) => {
                 let question = format!("delete the playbook {}? What waits for it is cancelled, its runs end.", plain(&one.name));
-                terminal.confirm(&question, yes)?;
+                terminal.confirm(&question, yes).await?;
                 one.remote.client()?.delete(&["v1", "playbooks", &one.name]).await?;
                 if terminal.json {
                     return Ok(terminal.json(&json!({"deleted": one.name}))?);

@@ -54,7 +54,7 @@ impl Runs {
                 tell(terminal, &run)
             }
             Self::Approve(one) => tell(terminal, &one.ask("runs", "approve").await?),
-            Self::Cancel(cancel) => tell(terminal, &cancel.confirmed(terminal)?.ask("runs", "cancel").await?),
+            Self::Cancel(cancel) => tell(terminal, &cancel.confirmed(terminal).await?.ask("runs", "cancel").await?),
         }
     }
 }

@@ -81,7 +81,10 @@ impl Terminal {
     }
 
     /// Asks before something that cannot be undone. `yes` is `--yes`.
-    pub fn confirm(&self, question: &str, yes: bool) -> Result<(), Failure> {
+    ///
+    /// A read from a terminal cannot be called off. It waits on a thread of its own, so that whoever runs the command still hears Ctrl-C; see
+    /// [`super::wait`] for what becomes of that thread.
+    pub async fn confirm(&self, question: &str, yes: bool) -> Result<(), Failure> {
         if yes {
             return Ok(());
         }
@@ -89,8 +92,11 @@ impl Terminal {
             return Err(Failure::usage(question.to_owned(), "nobody can answer here: say --yes"));
         }
         let _ = write!(io::stderr().lock(), "{question} [y/N] ");
-        let mut answer = String::new();
-        io::stdin().read_line(&mut answer)?;
+        let answer = tokio::task::spawn_blocking(|| {
+            let mut answer = String::new();
+            io::stdin().read_line(&mut answer).map(|_| answer)
+        });
+        let answer = answer.await.map_err(io::Error::from)??;
         match answer.trim().to_ascii_lowercase().as_str() {
             "y" | "yes" => Ok(()),
             _ => Err(Failure::Interrupted),

@@ -4,6 +4,8 @@ mod bench;
 mod demo;
 mod operations;
 mod playbooks;
+#[cfg(target_os = "linux")]
+mod questions;
 mod rollout;
 mod rollout_live;
 mod service;

@@ -92,7 +92,7 @@ impl Replay {
                         Ok(terminal.data(format!("{} events", text(&preview, "matched")))?)
                     };
                 }
-                terminal.confirm(&format!("send {} events again?", text(&preview, "matched")), self.yes)?;
+                terminal.confirm(&format!("send {} events again?", text(&preview, "matched")), self.yes).await?;
                 job.insert(String::from("dry_run"), false.into());
                 let started = client.post(&["v1", "replays"], &Value::Object(job)).await?;
                 watch(terminal, &client, &text(&started, "id")).await

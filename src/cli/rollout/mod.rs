@@ -51,7 +51,7 @@ impl Rollout {
             Self::Watch(command) => command.run(terminal).await,
             Self::Pause(one) => steer(terminal, one, "pause").await,
             Self::Resume(one) => steer(terminal, one, "resume").await,
-            Self::Cancel(cancel) => steer(terminal, cancel.confirmed(terminal)?, "cancel").await,
+            Self::Cancel(cancel) => steer(terminal, cancel.confirmed(terminal).await?, "cancel").await,
             Self::Retry(one) => steer(terminal, one, "retry").await,
             Self::Rollback(command) => command.run(terminal).await,
         }

@@ -38,7 +38,7 @@ impl Rollback {
             let progress = Progress::read(&client.get(&["v1", "rollouts", &self.id], &Query::new()).await?)?;
             let left = progress.at("released").saturating_sub(progress.rolled_back);
             let question = format!("take {} back from {left} merchants to which {id} released it?", plain(&progress.version));
-            terminal.confirm(&question, false)?;
+            terminal.confirm(&question, false).await?;
         }
         let answer = client.post(&["v1", "rollouts", &self.id, "rollback"], &json!({})).await?;
         if self.watch {

@@ -132,7 +132,7 @@ impl Start {
             let (partakers, skipped) = counted(&preview);
             let version = plain(&text(&Value::Object(body.clone()), "version"));
             let question = format!("bring {version} to {partakers} merchants ({skipped} take no part)?");
-            terminal.confirm(&question, false)?;
+            terminal.confirm(&question, false).await?;
         }
         body.insert(String::from("dry_run"), false.into());
         let started = begin(&client, &Value::Object(body), self.idempotency_key.as_deref()).await?;
