@@ -23,7 +23,16 @@ pub(super) async fn standing(
         outbox.retire(name, made.get(name).map_or(now, |made| now.max(*made))).await?;
         book.remove(name).await?;
         let cancelled = cancel(outbox, name).await;
-        tracing::warn!(subscription = name, cancelled, "subscription is no longer in the file: forgotten, what waited for it is cancelled");
+        if cancelled == 0 {
+            tracing::warn!(subscription = name, cancelled, "subscription is no longer in the file: forgotten");
+            continue;
+        }
+        tracing::warn!(
+            subscription = name,
+            cancelled,
+            "subscription is no longer in the file: forgotten, what waited for it is cancelled; if it has another name now, or comes back, that one \
+             is sent it with: yizhan events replay --status cancelled --subscription NAME (--dry-run only counts)"
+        );
     }
     for one in &merged.standing {
         outbox.reinstate(&one.name).await?;

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use serde_json::json;
+use tracing::instrument::WithSubscriber as _;
 use yizhan::event_type::{EventType, Glob};
 use yizhan::fanout::delivery::Status;
 use yizhan::fanout::sink::Sink;
@@ -14,6 +15,7 @@ use yizhan::inbox::log::Audience;
 use yizhan::secret::Secret;
 
 use super::world::{Deed, Memory, SECRET, World, options, subscription};
+use crate::hostile::lines::Written;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -201,10 +203,19 @@ async fn what_the_file_no_longer_has_is_forgotten_and_cancelled() {
     let memory: Arc<Memory> = Arc::default();
     let before = World::still(Arc::clone(&memory), vec![subscription("bot"), subscription("other")], |_, _| Deed::Take).await;
     before.push("bot", "tt1");
-    let after = World::still(Arc::clone(&memory), vec![subscription("other")], |_, _| Deed::Take).await;
+    let written = Written::default();
+    let starting = World::still(Arc::clone(&memory), vec![subscription("other")], |_, _| Deed::Take);
+    let after = starting.with_subscriber(written.subscriber("info")).await;
     assert!(after.fanout.subscription("bot").is_none());
     assert_eq!(memory.count(Status::Cancelled), 1);
     assert_eq!(memory.book.lock().unwrap().len(), 1);
+    let told = written.text();
+    assert!(told.contains("yizhan events replay --status cancelled --subscription NAME") && told.contains("cancelled=1"), "{told}");
+
+    let written = Written::default();
+    World::still(memory, Vec::new(), |_, _| Deed::Take).with_subscriber(written.subscriber("info")).await;
+    let told = written.text();
+    assert!(told.contains("forgotten") && !told.contains("replay"), "{told}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@
 mod comparisons;
 mod crowds;
 mod guesses;
-mod lines;
+pub mod lines;
 mod names;
 mod paths;
 mod repeats;
