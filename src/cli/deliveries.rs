@@ -153,7 +153,7 @@ impl Retry {
         for (id, error) in &refused {
             terminal.say(format!("{id}: {error:#}"));
         }
-        if retried.is_empty() && refused.is_empty() {
+        if ended.is_some() && retried.is_empty() && refused.is_empty() {
             // Nothing was done that could be told.
         } else if terminal.json {
             let refused: Vec<Value> = refused.iter().map(|(id, error)| json!({ "id": id, "error": format!("{error:#}") })).collect();

@@ -74,7 +74,8 @@ impl Replay {
             Some(id) => {
                 let body = self.subscription.map_or_else(|| json!({}), |subscription| json!({ "subscription": subscription }));
                 let answer = client.post(&["v1", "events", &id, "replay"], &body).await?;
-                terminal.say(format!("{id} is on its way again"));
+                let wanted = answer.get("deliveries").and_then(Value::as_array).is_none_or(|deliveries| !deliveries.is_empty());
+                terminal.say(format!("{id} {}", if wanted { "is on its way again" } else { "was not sent: no subscription wants it" }));
                 if terminal.json { Ok(terminal.json(&answer)?) } else { Ok(()) }
             }
             None if filter.is_empty() => Err(Failure::usage(
@@ -126,6 +127,7 @@ fn done(terminal: &Terminal, state: &Value) -> Result<(), Failure> {
     Ok(if terminal.json { terminal.json(state) } else { terminal.data(line(state)) }?)
 }
 
+/// Events that matched, and deliveries made of them so far: one for each subscription that wants an event.
 fn line(job: &Value) -> String {
     let [id, state, matched, enqueued, delivered, dead] =
         ["id", "state", "matched", "enqueued", "delivered", "dead"].map(|member| text(job, member));
@@ -133,5 +135,5 @@ fn line(job: &Value) -> String {
         None | Some(0) => String::new(),
         Some(events) => format!(", {events} passed over because they are damaged"),
     };
-    format!("{id} {state}: {enqueued} of {matched} events enqueued, {delivered} delivered, {dead} dead{damaged}")
+    format!("{id} {state}: {matched} events, {enqueued} deliveries enqueued, {delivered} delivered, {dead} dead{damaged}")
 }

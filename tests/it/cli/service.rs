@@ -104,7 +104,7 @@ pub fn ok(body: Value) -> Answer {
     (200, "application/json", body.to_string().into_bytes())
 }
 
-fn problem(status: u16, body: Value) -> Answer {
+pub fn problem(status: u16, body: Value) -> Answer {
     (status, "application/problem+json", body.to_string().into_bytes())
 }
 
@@ -285,11 +285,20 @@ fn one_event_is_sent_again() {
         (service.lines()[0].as_str(), service.asked()[0].body.as_str()),
         ("POST /v1/events/evt_1/replay", r#"{"subscription":"bot"}"#)
     );
+    assert_eq!(ran.err, "evt_1 is on its way again\n");
+}
+
+#[test]
+fn an_event_that_no_subscription_wants_is_not_said_to_be_on_its_way() {
+    let answer = json!({"event_id": "evt_1", "deliveries": []});
+    let ran = StandIn::json(answer.clone()).run(&["events", "replay", "evt_1"]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, "evt_1 was not sent: no subscription wants it\n"));
+    assert_eq!(StandIn::json(answer.clone()).run(&["events", "replay", "evt_1", "--json"]).json(), answer);
 }
 
 #[test]
 fn a_bulk_replay_is_counted_confirmed_and_watched() {
-    let job = |state: &str| json!({"id": "rpl_1", "state": state, "matched": 7, "enqueued": 7, "delivered": 6, "dead": 1});
+    let job = |state: &str| json!({"id": "rpl_1", "state": state, "matched": 3, "enqueued": 9, "delivered": 8, "dead": 1});
     let arguments = ["events", "replay", "--type", "audit.*", "--rate", "5"];
     let service = StandIn::answering([
         ok(json!({"matched": 7})),
@@ -299,7 +308,7 @@ fn a_bulk_replay_is_counted_confirmed_and_watched() {
     ]);
     let ran = service.run(&[&arguments[..], &["--yes"]].concat());
     assert_eq!(ran.code, 0, "{}", ran.err);
-    assert_eq!(ran.out, "rpl_1 done: 7 of 7 events enqueued, 6 delivered, 1 dead\n");
+    assert_eq!(ran.out, "rpl_1 done: 3 events, 9 deliveries enqueued, 8 delivered, 1 dead\n");
     let bodies: Vec<Value> = service.asked()[..2].iter().map(|asked| serde_json::from_str(&asked.body).unwrap()).collect();
     assert_eq!(bodies[0], json!({"filter": {"type": "audit.*"}, "rate": 5, "dry_run": true}));
     assert_eq!(bodies[1], json!({"filter": {"type": "audit.*"}, "rate": 5, "dry_run": false}));
@@ -331,6 +340,12 @@ fn deliveries_are_listed_and_tried_again() {
     assert_eq!((ran.code, ran.out.as_str()), (0, "1 deliveries are on their way again\n"), "{}", ran.err);
     assert_eq!(service.lines(), ["GET /v1/deliveries?status=dead&limit=500", "POST /v1/deliveries/dlv_1/retry"]);
     assert_eq!(StandIn::json(json!({})).run(&["deliveries", "retry"]).code, 2);
+
+    let none = || StandIn::json(json!({"items": []}));
+    let ran = none().run(&["deliveries", "retry", "--status", "dead", "--yes"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "0 deliveries are on their way again\n"), "{}", ran.err);
+    let ran = none().run(&["deliveries", "retry", "--status", "dead", "--yes", "--json"]);
+    assert_eq!((ran.code, ran.json()), (0, json!({"items": [], "refused": []})), "{}", ran.err);
 }
 
 fn archive() -> Vec<u8> {
