@@ -76,9 +76,7 @@ impl Failure {
                 for cause in error.chain().skip(1) {
                     let _ = writeln!(text, "  because: {cause}");
                 }
-                if let Some(hinted) = error.chain().find_map(|cause| cause.downcast_ref::<Hinted>()) {
-                    text.push_str(&hint_text(&hinted.hint));
-                }
+                text.push_str(&hint_text(hint_of(error)));
                 text
             }
             Self::Interrupted => String::from("interrupted\n"),
@@ -150,6 +148,16 @@ pub fn hinted(message: impl Into<String>, hint: impl Into<String>) -> Hinted {
 /// Whether it is about the one thing that was named: it is not there, or not as it must be. What is asked of another one may work.
 pub fn is_of_one(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Hinted>().is_some_and(|hinted| matches!(hinted.status, Some(404 | 409 | 410)))
+}
+
+/// Whether the service holds what it was sent for wrong.
+pub fn is_invalid(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Hinted>().is_some_and(|hinted| hinted.status == Some(422))
+}
+
+/// What to do next, where the error knows.
+pub fn hint_of(error: &anyhow::Error) -> &str {
+    error.chain().find_map(|cause| cause.downcast_ref::<Hinted>()).map_or("", |hinted| &hinted.hint)
 }
 
 /// Whether the same may work later.

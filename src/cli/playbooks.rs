@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, Query, Remote};
 use super::events::list::{all_pages, text};
-use super::failure::Failure;
+use super::failure::{Failure, hint_of, is_invalid, is_temporary};
 use super::surroundings::{Place, variables};
 use super::table::Table;
 use super::terminal::{Look, Terminal, plain};
@@ -53,7 +53,8 @@ pub struct One {
 /// Say everything that is wrong with playbooks.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "With an API key (YIZHAN_API_KEY or --key) the running service is asked which merchants lack a variable.\n\
-    Exit code 0: all is right; 1: merchants lack variables; 2: there are mistakes.")]
+    A FILE needs no configuration here then: the service says what is wrong with it.\n\
+    Exit code 0: all is right; 1: merchants lack variables, or the service does not say; 2: there are mistakes.")]
 pub struct Check {
     /// A file with [[playbooks]], as in deploy/playbooks; without it, those of the configuration.
     file: Option<PathBuf>,
@@ -131,19 +132,60 @@ impl List {
     }
 }
 
-/// The playbooks of a file, or of the configuration, and everything that is wrong.
-fn read(file: Option<&PathBuf>, place: &Place) -> Result<(Vec<Playbook>, Vec<Problem>), Failure> {
-    let Some(file) = file else {
-        return match Config::load(place.file().as_deref(), variables()) {
-            Ok(config) => Ok((config.playbooks, Vec::new())),
-            // Everything else that is wrong with the configuration is `yizhan check`'s to say, as long as playbooks could be held against it.
-            Err(problems) => Ok((Vec::new(), problems)),
+/// What was read here.
+struct Found {
+    /// The playbooks as the service takes them.
+    playbooks: Vec<Value>,
+    /// Everything that is wrong.
+    problems: Vec<Problem>,
+    /// The file that the problems are of.
+    file: Option<PathBuf>,
+    /// Why the playbooks of a file could not be held against a configuration here, where they could not: what a service says of them is all
+    /// that is known.
+    unheld: Option<Vec<Problem>>,
+}
+
+impl Found {
+    /// Reads the playbooks of a file, or of the configuration.
+    fn read(file: Option<&PathBuf>, place: &Place) -> Self {
+        let configuration = Config::load(place.file().as_deref(), variables());
+        let written = |playbooks: &[Playbook]| playbooks.iter().map(written::write).collect();
+        let Some(file) = file else {
+            let (playbooks, problems) = match configuration {
+                Ok(config) => (written(&config.playbooks), Vec::new()),
+                // Everything else that is wrong with the configuration is `yizhan check`'s to say, as long as playbooks could be held against it.
+                Err(problems) => (Vec::new(), problems),
+            };
+            return Self { playbooks, problems, file: place.file(), unheld: None };
         };
-    };
-    let config = place.config()?;
-    let surroundings = Surroundings { variables: std::sync::Arc::new(variables()), ..Surroundings::default() };
-    let found = config::snippet(&config, file, &surroundings);
-    Ok((found.playbooks, found.problems))
+        let surroundings = Surroundings { variables: std::sync::Arc::new(variables()), ..Surroundings::default() };
+        let (playbooks, problems, unheld) = match configuration {
+            Ok(config) => {
+                let found = config::snippet(&config, file, &surroundings);
+                (written(&found.playbooks), found.problems, None)
+            }
+            Err(unusable) => match config::written(file, &surroundings) {
+                Ok(sources) => (sources.into_iter().map(Value::Object).collect(), Vec::new(), Some(unusable)),
+                Err(problems) => (Vec::new(), problems, None),
+            },
+        };
+        Self { playbooks, problems, file: Some(file.clone()), unheld }
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.playbooks.iter().map(name_of).collect()
+    }
+
+    /// Says who is going to find mistakes.
+    fn say_if_unheld(&self, terminal: &Terminal) {
+        if self.unheld.is_some() {
+            terminal.say("there is no usable configuration here: the service alone says what is wrong");
+        }
+    }
+}
+
+fn name_of(playbook: &Value) -> &str {
+    playbook.get("name").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// What `--json` prints.
@@ -155,40 +197,86 @@ struct Report<'a> {
     /// One for each playbook; absent where no service was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     merchants: Option<&'a [Value]>,
+    /// Those of which the service could not say which merchants lack what.
+    #[serde(skip_serializing_if = "<[Unsaid]>::is_empty")]
+    unsaid: &'a [Unsaid],
+}
+
+/// A playbook of which the service could not say which merchants lack a variable.
+#[derive(Serialize)]
+struct Unsaid {
+    playbook: String,
+    error: String,
+    hint: String,
+}
+
+/// What a service said.
+#[derive(Default)]
+struct Said {
+    /// By playbook, which merchants lack what.
+    merchants: Vec<Value>,
+    unsaid: Vec<Unsaid>,
 }
 
 impl Check {
     async fn run(self, terminal: &Terminal, place: &Place) -> Result<(), Failure> {
-        let (playbooks, problems) = read(self.file.as_ref(), place)?;
-        let merchants = match self.remote.optional()? {
-            Some(client) if problems.is_empty() => Some(ask(&client, &playbooks).await?),
+        let mut found = Found::read(self.file.as_ref(), place);
+        let client = self.remote.optional()?;
+        if client.is_none()
+            && let Some(unusable) = found.unheld.take()
+        {
+            // Nobody can say anything of them.
+            (found.problems, found.file) = (unusable, place.file());
+        }
+        let said = match client {
+            Some(client) if found.problems.is_empty() => {
+                found.say_if_unheld(terminal);
+                Some(ask(&client, &mut found).await)
+            }
             _ => None,
         };
-        let lacking = merchants.iter().flatten().any(|one| one.get("lacking").and_then(Value::as_u64).unwrap_or_default() > 0);
+        let lacks = |one: &Value| one.get("lacking").and_then(Value::as_u64).unwrap_or_default() > 0;
+        let is_open = said.as_ref().is_some_and(|said| said.merchants.iter().any(lacks) || !said.unsaid.is_empty());
         if terminal.json {
-            let names = playbooks.iter().map(|one| one.name.as_str()).collect();
-            let ok = problems.is_empty() && !lacking;
-            terminal.json(&Report { ok, playbooks: names, problems: &problems, merchants: merchants.as_deref() })?;
-            return match (problems.is_empty(), lacking) {
+            let ok = found.problems.is_empty() && !is_open;
+            let merchants = said.as_ref().map(|said| said.merchants.as_slice());
+            let unsaid = said.as_ref().map(|said| said.unsaid.as_slice()).unwrap_or_default();
+            terminal.json(&Report { ok, playbooks: found.names(), problems: &found.problems, merchants, unsaid })?;
+            return match (found.problems.is_empty(), is_open) {
                 (false, _) => Err(Failure::Told(2)),
                 (true, true) => Err(Failure::Told(1)),
                 (true, false) => Ok(()),
             };
         }
-        if !problems.is_empty() {
-            return Err(Failure::Configuration { file: self.file.or_else(|| place.file()), problems });
+        if !found.problems.is_empty() {
+            return Err(Failure::Configuration { file: found.file, problems: found.problems });
         }
-        for playbook in &playbooks {
-            let steps = if playbook.steps.len() == 1 { "step" } else { "steps" };
-            terminal.data(plain(&format!("{} {}: {} {steps}", terminal.paint(Look::Good, "ok"), playbook.name, playbook.steps.len())))?;
+        // What is known here is told whatever the service says. Of what could not be held against anything here nothing is.
+        for playbook in found.playbooks.iter().filter(|playbook| found.unheld.is_none() || !is_unsaid(said.as_ref(), playbook)) {
+            let count = playbook.get("steps").and_then(Value::as_array).map_or(0, Vec::len);
+            let steps = if count == 1 { "step" } else { "steps" };
+            terminal.data(plain(&format!("{} {}: {count} {steps}", terminal.paint(Look::Good, "ok"), name_of(playbook))))?;
         }
-        let Some(merchants) = merchants else {
+        let Some(said) = said else {
             terminal.say("merchants' variables were not looked at: that takes a running service (YIZHAN_API_KEY, --url)");
             return Ok(());
         };
-        tell(terminal, &merchants, self.limit)?;
-        if lacking { Err(Failure::Told(1)) } else { Ok(()) }
+        tell(terminal, &said.merchants, self.limit)?;
+        for unsaid in said.unsaid.chunk_by(|one, next| one.error == next.error) {
+            let names = unsaid.iter().map(|one| one.playbook.as_str()).collect::<Vec<_>>().join(", ");
+            for Unsaid { error, hint, .. } in unsaid.iter().take(1) {
+                terminal.say(format!("{}: the service does not say which merchants lack a variable: {error}", plain(&names)));
+                if !hint.is_empty() {
+                    terminal.say(format!("hint: {hint}"));
+                }
+            }
+        }
+        if is_open { Err(Failure::Told(1)) } else { Ok(()) }
     }
+}
+
+fn is_unsaid(said: Option<&Said>, playbook: &Value) -> bool {
+    said.is_some_and(|said| said.unsaid.iter().any(|unsaid| unsaid.playbook == name_of(playbook)))
 }
 
 /// Which merchants lack what, by playbook.
@@ -212,31 +300,63 @@ fn tell(terminal: &Terminal, merchants: &[Value], limit: usize) -> Result<(), Fa
     Ok(())
 }
 
-/// Asks the service who lacks a variable.
-async fn ask(client: &Client, playbooks: &[Playbook]) -> Result<Vec<Value>, Failure> {
-    let mut answers = Vec::new();
-    for playbook in playbooks {
-        let mut answer = client.post(&["v1", "playbooks", "check"], &written::write(playbook)).await?;
-        if let Some(members) = answer.as_object_mut() {
-            members.insert(String::from("playbook"), Value::from(playbook.name.as_str()));
+/// The configuration here has what the service does not know.
+const RESTART: &str =
+    "it is right by the configuration here, and the service runs with another one: new robots and components it knows after a restart";
+
+/// Asks the service who lacks a variable. What is wrong by its word alone is a mistake where nothing could be held against a configuration here.
+async fn ask(client: &Client, found: &mut Found) -> Said {
+    let mut said = Said::default();
+    let mut waiting = found.playbooks.iter();
+    for playbook in waiting.by_ref() {
+        let error = match client.post(&["v1", "playbooks", "check"], playbook).await {
+            Ok(mut answer) => {
+                if let Some(members) = answer.as_object_mut() {
+                    members.insert(String::from("playbook"), Value::from(name_of(playbook)));
+                }
+                said.merchants.push(answer);
+                continue;
+            }
+            Err(error) => error,
+        };
+        let unsaid = |playbook: &Value, hint: &str| Unsaid {
+            playbook: name_of(playbook).to_owned(),
+            error: format!("{error:#}"),
+            hint: hint.to_owned(),
+        };
+        match (is_invalid(&error), &found.unheld) {
+            (true, Some(_)) => found.problems.push(Problem {
+                at: format!("playbooks.{}", name_of(playbook)),
+                line: None,
+                message: format!("is refused by the service: {error:#}"),
+                hint: hint_of(&error).to_owned(),
+            }),
+            (true, None) => said.unsaid.push(unsaid(playbook, RESTART)),
+            (false, _) => said.unsaid.push(unsaid(playbook, hint_of(&error))),
         }
-        answers.push(answer);
+        if is_temporary(&error) {
+            // The others would fare no better.
+            said.unsaid.extend(waiting.map(|left| unsaid(left, hint_of(&error))));
+            break;
+        }
     }
-    Ok(answers)
+    said
 }
 
 impl Put {
     async fn run(self, terminal: &Terminal, place: &Place) -> Result<(), Failure> {
-        let (playbooks, problems) = read(Some(&self.file), place)?;
-        if !problems.is_empty() {
-            return Err(Failure::Configuration { file: Some(self.file), problems });
+        let found = Found::read(Some(&self.file), place);
+        if !found.problems.is_empty() {
+            return Err(Failure::Configuration { file: found.file, problems: found.problems });
         }
         let client = self.remote.client()?;
+        found.say_if_unheld(terminal);
         let mut written = Vec::new();
-        for playbook in &playbooks {
-            written.push(client.ask(Method::PUT, &["v1", "playbooks", &playbook.name], &written::write(playbook)).await?);
+        for playbook in &found.playbooks {
+            let name = name_of(playbook);
+            written.push(client.ask(Method::PUT, &["v1", "playbooks", name], playbook).await?);
             if !terminal.json {
-                terminal.data(plain(&format!("{}: written", playbook.name)))?;
+                terminal.data(plain(&format!("{name}: written")))?;
             }
         }
         if terminal.json {

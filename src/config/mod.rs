@@ -30,7 +30,7 @@ use crate::secret::Secret;
 use crate::telemetry::Format;
 
 pub use load::DEFAULTS;
-pub use snippet::{Snippet, snippet};
+pub use snippet::{Snippet, snippet, written};
 
 /// Everything that a service needs to know.
 pub struct Config {

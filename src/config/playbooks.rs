@@ -58,6 +58,19 @@ pub(super) fn read(root: &mut Settings, around: &mut Around<'_>) -> Vec<Playbook
     playbooks
 }
 
+/// Those of a file as they are written, held against nothing but the form of a file.
+pub(super) fn written(root: &mut Settings) -> Vec<Map<String, Value>> {
+    let mut all = Vec::new();
+    for mut table in root.tables("playbooks") {
+        if let Some(name) = table.text("name") {
+            table.rename(&format!("playbooks.{name}"));
+        }
+        all.push(source(&mut table).0);
+        root.problems(table.finish());
+    }
+    all
+}
+
 /// The playbook as JSON, and the line of each step.
 fn source(table: &mut Settings) -> (Map<String, Value>, Vec<Option<usize>>) {
     let mut source = Map::new();

@@ -1,8 +1,11 @@
-//! One file of playbooks held against a configuration that does not include it (yet): `yizhan playbooks check FILE`.
+//! One file of playbooks held against a configuration that does not include it (yet), or read for a service that has the configuration:
+//! `yizhan playbooks check FILE` and `put FILE`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+
+use serde_json::{Map, Value};
 
 use super::{Config, include, playbooks, robots};
 use crate::outbound::Guard;
@@ -34,4 +37,17 @@ pub fn snippet(config: &Config, file: &Path, surroundings: &Surroundings) -> Sni
     let mut around = playbooks::Around { names: &names, components: &components, robots: &called, taken };
     let playbooks = playbooks::read(&mut included.settings, &mut around);
     Snippet { playbooks, problems: included.finish() }
+}
+
+/// Reads the playbooks of a file as they are written, for a service that holds them against its own configuration. Robots are left aside: they are
+/// the service's too, and their addresses are secrets that need not be known here.
+///
+/// # Errors
+/// The file cannot be read, or is no file of playbooks.
+pub fn written(file: &Path, surroundings: &Surroundings) -> Result<Vec<Map<String, Value>>, Vec<Problem>> {
+    let mut included = include::one(file, surroundings).map_err(|problem| vec![problem])?;
+    drop(included.settings.tables("robots"));
+    let written = playbooks::written(&mut included.settings);
+    let problems = included.finish();
+    if problems.is_empty() { Ok(written) } else { Err(problems) }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::run;
-use super::service::{StandIn, ok};
+use super::service::{StandIn, ok, problem};
 use crate::world::configuration;
 
 const COMPONENT: &str = "[[components]]\nname = \"baidu\"\nplatform = \"baidu\"\ntp_id = \"1\"\nclient_id = \"c\"\ntoken = \"t\"\n\
@@ -74,6 +74,96 @@ fn with_a_service_the_merchants_that_lack_a_variable_are_named() {
     let service = StandIn::json(lacking());
     let ran = service.run_in(folder.path(), &["playbooks", "check", "good.toml", "--json"]);
     assert_eq!((ran.code, &ran.json()["merchants"][0]["items"][0]["authorizer"]), (1, &json!("100001")), "{}", ran.out);
+}
+
+const TWO: &str = "[[robots]]\nname = \"ops\"\nkind = \"feishu\"\nurl = \"https://open.feishu.cn/open-apis/bot/v2/hook/x\"\n\
+    [[playbooks]]\nname = \"look\"\non = \"audit.failed\"\nsteps = [{ operation = \"profile.get\" }, { tell = \"ops\" }]\n\
+    [[playbooks]]\nname = \"other\"\non = \"audit.passed\"\nsteps = [{ operation = \"profile.get\" }]\n";
+
+fn no_such_robot() -> super::service::Answer {
+    let detail = "`steps[1].tell` there is no robot \"ops\"; none is configured";
+    problem(422, json!({"title": "A parameter is not valid", "detail": detail, "request_id": "req_1"}))
+}
+
+#[test]
+fn a_service_that_does_not_know_a_new_robot_yet_makes_a_file_no_less_right() {
+    let folder = folder("");
+    std::fs::write(folder.path().join("two.toml"), TWO).unwrap();
+    let service = StandIn::answering([no_such_robot(), ok(json!({"authorizers": 3, "lacking": 0, "items": []}))]);
+    let ran = service.run_in(folder.path(), &["playbooks", "check", "two.toml"]);
+    assert_eq!(ran.code, 1, "not everything was looked at: {}", ran.err);
+    assert_eq!(ran.out, "ok look: 2 steps\nok other: 1 step\nother: 0 of 3 merchants lack a variable\n", "{}", ran.err);
+    assert!(ran.err.starts_with("look: the service does not say") && ran.err.contains("there is no robot \"ops\""), "{}", ran.err);
+    assert!(ran.err.contains("\nhint: it is right by the configuration here") && ran.err.contains("after a restart"), "{}", ran.err);
+
+    let service = StandIn::answering([no_such_robot(), ok(json!({"authorizers": 3, "lacking": 0, "items": []}))]);
+    let report = service.run_in(folder.path(), &["playbooks", "check", "two.toml", "--json"]).json();
+    assert_eq!((&report["ok"], &report["problems"], &report["playbooks"]), (&json!(false), &json!([]), &json!(["look", "other"])));
+    assert_eq!((&report["unsaid"][0]["playbook"], &report["merchants"][0]["playbook"]), (&json!("look"), &json!("other")), "{report}");
+}
+
+#[test]
+fn what_is_known_here_is_told_also_where_no_service_answers() {
+    let folder = folder("");
+    std::fs::write(folder.path().join("two.toml"), TWO).unwrap();
+    let nobody = ["--url", "http://127.0.0.1:1", "--key", "yzk_x"];
+    let ran = run(folder.path(), &[&["playbooks", "check", "two.toml"], &nobody[..]].concat());
+    assert_eq!((ran.code, ran.out.as_str()), (1, "ok look: 2 steps\nok other: 1 step\n"), "{}", ran.err);
+    assert!(ran.err.starts_with("look, other: the service does not say") && ran.err.contains("cannot be reached"), "{}", ran.err);
+    assert_eq!(ran.err.matches("hint: is the service running").count(), 1, "{}", ran.err);
+    let report = run(folder.path(), &[&["playbooks", "check", "two.toml", "--json"], &nobody[..]].concat()).json();
+    assert_eq!(report["unsaid"].as_array().unwrap().len(), 2, "{report}");
+}
+
+#[test]
+fn without_a_configuration_the_service_says_what_is_wrong_with_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    // Robots' addresses are secrets of the service.
+    std::fs::write(
+        folder.path().join("two.toml"),
+        TWO.replace("\"https://open.feishu.cn/open-apis/bot/v2/hook/x\"", "{ env = \"ROBOT\" }"),
+    )
+    .unwrap();
+    std::fs::write(folder.path().join("good.toml"), GOOD).unwrap();
+
+    let service = StandIn::json(json!({"name": "look"}));
+    let ran = service.run_in(folder.path(), &["playbooks", "put", "good.toml"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "look: written\n"), "{}", ran.err);
+    assert_eq!((service.lines()[0].as_str(), ran.err.contains("no usable configuration here")), ("PUT /v1/playbooks/look", true));
+    let sent: Value = serde_json::from_str(&service.asked()[0].body).unwrap();
+    assert_eq!((&sent["on"], &sent["steps"][0]["with"]["template_id"]), (&json!("audit.failed"), &json!(12)), "{sent}");
+
+    let ran = StandIn::answering([no_such_robot()]).run_in(folder.path(), &["playbooks", "put", "two.toml"]);
+    assert!(ran.code == 1 && ran.err.contains("there is no robot \"ops\""), "{}", ran.err);
+
+    let refusing = || StandIn::answering([no_such_robot(), ok(json!({"authorizers": 3, "lacking": 0, "items": []}))]);
+    let ran = refusing().run_in(folder.path(), &["playbooks", "check", "two.toml"]);
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{}", ran.err);
+    assert!(ran.err.contains("`playbooks.look` is refused by the service: ") && ran.err.contains("no robot"), "{}", ran.err);
+    let ran = refusing().run_in(folder.path(), &["playbooks", "check", "two.toml", "--json"]);
+    assert_eq!((ran.code, &ran.json()["problems"][0]["at"]), (2, &json!("playbooks.look")), "{}", ran.out);
+    let ran = StandIn::json(lacking()).run_in(folder.path(), &["playbooks", "check", "good.toml"]);
+    assert!(ran.code == 1 && ran.out.starts_with("ok look: 1 step\n") && ran.out.contains("100001"), "{}{}", ran.out, ran.err);
+}
+
+#[test]
+fn a_file_that_is_none_is_told_before_a_configuration_that_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("odd.toml"), "[[playbooks]]\non = \"x\"\nstep = []\n").unwrap();
+    std::fs::write(folder.path().join("good.toml"), GOOD).unwrap();
+    for (arguments, told) in [
+        (["playbooks", "put", "missing.toml"], "cannot read the file missing.toml"),
+        (["playbooks", "check", "missing.toml"], "cannot read the file missing.toml"),
+        (["playbooks", "put", "odd.toml"], "`playbooks[0].step` is not a known key"),
+        (["playbooks", "check", "odd.toml"], "`playbooks[0].name` is missing"),
+        // Neither a service nor a configuration.
+        (["playbooks", "check", "good.toml"], "`store.master_key` the environment variable YIZHAN_MASTER_KEY is not set"),
+    ] {
+        let ran = run(folder.path(), &arguments);
+        assert!(ran.code == 2 && ran.out.is_empty() && ran.err.contains(told), "{arguments:?}: {}", ran.err);
+    }
+    let ran = run(folder.path(), &["playbooks", "check", "good.toml", "--json"]);
+    assert_eq!((ran.code, &ran.json()["problems"][0]["at"]), (2, &json!("store.master_key")), "{}", ran.out);
 }
 
 #[test]
