@@ -34,6 +34,12 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Where a problem is that a text has as a whole. Whoever read it from a file puts the file's name there.
+pub const WHOLE: &str = "yizhan.toml";
+
+/// What the parser says of a key or table that is there already; it has no kinds of errors to tell it by.
+const DUPLICATE: &str = "duplicate key";
+
 /// A value and where it stands.
 #[derive(Clone)]
 pub struct Spot {
@@ -92,17 +98,23 @@ impl Settings {
     /// Parses TOML text into the root table.
     ///
     /// # Errors
-    /// The syntax error, with its line.
+    /// The syntax error, with its line, at [`WHOLE`].
     pub fn parse(text: &str, surroundings: Surroundings) -> Result<Self, Problem> {
         let line_of = |at: usize| text.as_bytes().iter().take(at).filter(|b| **b == b'\n').count() + 1;
         match toml::de::DeTable::parse(text) {
             Ok(table) => Ok(Self::new("", None, entries(table.get_ref(), &line_of), surroundings)),
-            Err(error) => Err(Problem {
-                at: String::from("yizhan.toml"),
-                line: error.span().map(|span| line_of(span.start)),
-                message: format!("not TOML: {}", error.message()),
-                hint: String::from("mend the syntax on that line"),
-            }),
+            Err(error) => {
+                // Only of this error the parser says a name; anything else that it points to may be a secret.
+                let twice = error.span().and_then(|span| text.get(span)).filter(|_| error.message() == DUPLICATE);
+                let (message, hint) = match twice {
+                    Some(key) => {
+                        (format!("not TOML: {DUPLICATE} `{key}`"), "it may stand in the file once: write what belongs to it in one place")
+                    }
+                    None => (format!("not TOML: {}", error.message()), "mend the syntax on that line"),
+                };
+                let line = error.span().map(|span| line_of(span.start));
+                Err(Problem { at: String::from(WHOLE), line, message, hint: hint.to_owned() })
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::load::of_file;
 use crate::settings::{Problem, Settings, Surroundings};
 
 /// One included file.
@@ -38,7 +39,7 @@ pub(super) fn one(path: &Path, surroundings: &Surroundings) -> Result<Included, 
     let surroundings = Surroundings { folder, variables: surroundings.variables.clone() };
     match Settings::parse(&text, surroundings) {
         Ok(settings) => Ok(Included { settings, path: path.to_owned() }),
-        Err(problem) => Err(placed(problem, path)),
+        Err(problem) => Err(placed(of_file(problem, Some(path)), path)),
     }
 }
 

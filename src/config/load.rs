@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Config, api_keys, components, include, playbooks, robots, sections, subscriptions};
 use crate::outbound::Guard;
 use crate::platform::Components;
-use crate::settings::{Node, Problem, Settings, Surroundings};
+use crate::settings::{Node, Problem, Settings, Surroundings, WHOLE};
 
 /// Every setting, commented, with its default: `deploy/yizhan.toml` itself.
 pub const DEFAULTS: &str = include_str!("../../deploy/yizhan.toml");
@@ -28,7 +28,7 @@ impl Config {
             Ok(text) => text.unwrap_or_default(),
             Err(error) => {
                 return Err(vec![Problem {
-                    at: file.unwrap_or(Path::new("yizhan.toml")).display().to_string(),
+                    at: file.unwrap_or(Path::new(WHOLE)).display().to_string(),
                     line: None,
                     message: format!("cannot be read: {error}"),
                     hint: String::from("check the path and who may read it; `yizhan init` writes a new file"),
@@ -37,6 +37,7 @@ impl Config {
         };
         let folder = file.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
         Self::parse(&text, Surroundings { folder, variables: Arc::new(variables) })
+            .map_err(|problems| problems.into_iter().map(|problem| of_file(problem, file)).collect())
     }
 
     /// Reads the text of a configuration file.
@@ -94,6 +95,14 @@ impl Config {
                 Err(problems)
             }
         }
+    }
+}
+
+/// A problem of a whole text by the name of its file.
+pub(super) fn of_file(problem: Problem, file: Option<&Path>) -> Problem {
+    match file {
+        Some(file) if problem.at == WHOLE => Problem { at: file.display().to_string(), ..problem },
+        _ => problem,
     }
 }
 

@@ -104,6 +104,31 @@ fn check_reports_every_problem_with_file_line_and_hint() {
 }
 
 #[test]
+fn what_stands_twice_is_named_with_the_file_that_it_stands_in() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("my.toml"), "[server]\n[store]\nmaster_key = \"secret\"\n[server]\npublic_url = \"x\"\n").unwrap();
+    let ran = run(folder.path(), &["check", "--config", "my.toml"]);
+    assert_eq!(ran.code, 2);
+    assert!(
+        ran.err.starts_with("my.toml:4: `my.toml` not TOML: duplicate key `server`\n  hint: it may stand in the file once"),
+        "{}",
+        ran.err
+    );
+    fs::write(folder.path().join("my.toml"), "[store]\nmaster_key = \"a\"\nmaster_key = \"secret\"\n").unwrap();
+    let ran = run(folder.path(), &["check", "--config", "my.toml"]);
+    assert!(ran.err.starts_with("my.toml:3: `my.toml` not TOML: duplicate key `master_key`\n"), "{}", ran.err);
+    // What else is wrong may be in the middle of a secret.
+    fs::write(folder.path().join("my.toml"), "[store]\nmaster_key = secret\n").unwrap();
+    let ran = run(folder.path(), &["check", "--config", "my.toml"]);
+    assert!(ran.err.starts_with("my.toml:2: `my.toml` not TOML: ") && !ran.err.contains("secret"), "{}", ran.err);
+
+    fs::write(folder.path().join("my.toml"), "include = [\"more.toml\"]\n").unwrap();
+    fs::write(folder.path().join("more.toml"), "[a]\n[a]\n").unwrap();
+    let ran = run(folder.path(), &["check", "--config", "my.toml"]);
+    assert!(ran.err.contains("`more.toml` not TOML: duplicate key `a` (more.toml, line 2)"), "{}", ran.err);
+}
+
+#[test]
 fn check_says_when_a_named_file_is_missing_and_that_the_store_cannot_be_written() {
     let folder = tempfile::tempdir().unwrap();
     let ran = run(folder.path(), &["check", "--config", "none.toml"]);
