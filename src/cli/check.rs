@@ -44,10 +44,14 @@ struct Addresses {
     authorization: String,
     message: String,
     authorized: String,
+    /// Of the page that merchants come from.
+    domain: String,
 }
 
 impl Addresses {
     fn of(config: &Config) -> Vec<Self> {
+        let url = url::Url::parse(&config.server.public_url).ok();
+        let domain = url.as_ref().and_then(url::Url::host_str).unwrap_or_default();
         let one = |component: &Arc<dyn Component>| {
             let base = format!("{}/callback/{}", config.server.public_url, component.name());
             Self {
@@ -56,6 +60,7 @@ impl Addresses {
                 authorization: format!("{base}/authorization"),
                 message: format!("{base}/message"),
                 authorized: format!("{base}/authorized"),
+                domain: domain.to_owned(),
             }
         };
         config.components.iter().map(one).collect()
@@ -66,8 +71,8 @@ impl fmt::Display for Addresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "\n{} ({}), for the platform's console:\n  authorization events  {}\n  messages and events   {}\n  redirect of a grant   {}",
-            self.component, self.platform, self.authorization, self.message, self.authorized
+            "\n{} ({}), for the platform's console:\n  authorization events  {}\n  messages and events   {}\n  redirect of a grant   {}\n  domain of grants      {}",
+            self.component, self.platform, self.authorization, self.message, self.authorized, self.domain
         )
     }
 }

@@ -34,7 +34,7 @@ impl Remote {
         let base = base.ok_or_else(|| {
             Failure::usage(
                 format!("`{}` is not an http or https address", self.url),
-                "write --url https://post.example.com, or set YIZHAN_URL",
+                "write --url http://127.0.0.1:8080, or set YIZHAN_URL",
             )
         })?;
         let key = self

@@ -21,7 +21,7 @@ yizhan call douyin --list                                  # the operations of a
 yizhan call douyin tt0123456789abcdef package.upload --example
 yizhan call douyin tt0123456789abcdef package.upload template_id=12 version=1.0.3 description='first release'
 curl -H \"Authorization: Bearer $YIZHAN_API_KEY\" -H 'Idempotency-Key: release-1.0.3' -d '{}' \\
-  https://post.example.com/v1/components/douyin/authorizers/tt0123456789abcdef/operations/package.release
+  \"$YIZHAN_URL/v1/components/douyin/authorizers/tt0123456789abcdef/operations/package.release\"
 ```
 
 Everything that is not here goes through `ANY /v1/components/{c}[/authorizers/{a}]/proxy/{path}`, which adds the token.

@@ -2,6 +2,8 @@
 
 mod bench;
 mod demo;
+#[cfg(target_os = "linux")]
+mod first_steps;
 mod operations;
 mod playbooks;
 #[cfg(target_os = "linux")]
