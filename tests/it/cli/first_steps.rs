@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+
+use yizhan::config::Config;
 
 use super::{Ran, command, run};
 
@@ -47,4 +50,24 @@ fn no_document_sends_callers_of_the_api_to_the_public_address() {
     for document in ["README.md", "README.zh-CN.md", "docs/operations.md", "docs/playbooks.md", "docs/rollouts.md"] {
         assert!(!read(document).contains("post.example.com/v1"), "{document}");
     }
+}
+
+#[test]
+fn the_units_first_steps_make_a_configuration_that_every_command_finds_the_store_with() {
+    let unit = read("deploy/yizhan.service");
+    assert!(!unit.contains("YIZHAN__"), "what stands in the unit alone, a shell beside it does not know");
+    let folder = tempfile::tempdir().unwrap();
+    let etc = folder.path().join("etc").display().to_string();
+    // Those that need root are left out.
+    let steps = unit.lines().filter_map(|line| line.strip_prefix("#   "));
+    let steps = steps.filter(|step| ["install ", "yizhan ", "sed "].iter().any(|command| step.starts_with(command)));
+    let script = steps.map(|step| step.replace("/etc/yizhan", &etc)).collect::<Vec<_>>();
+    assert_eq!(script.len(), 3, "{script:?}");
+    let program = Path::new(env!("CARGO_BIN_EXE_yizhan")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let done = Command::new("sh").args(["-ec", &script.join("\n")]).env_clear().env("PATH", path).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let config = Config::load(Some(Path::new(&etc).join("yizhan.toml").as_path()), Default::default());
+    let config = config.unwrap_or_else(|problems| panic!("{problems:?}"));
+    assert_eq!(config.store.path, Path::new("/var/lib/yizhan/data"));
 }
