@@ -1,10 +1,16 @@
 //! The whole store as one archive: written while the service runs, put back into an empty folder.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::io::{Read, Write};
 use std::path::Path;
 
+use bytes::Bytes;
+
 use super::App;
+use crate::config::Config;
 use crate::store::archive::{ArchiveError, ArchiveReader, ArchiveWriter};
+use crate::store::at_rest::{AtRest, AtRestError, OTHER_KEY};
 use crate::store::fjall::{self, LogRestore};
 use crate::store::sled::{self, VaultRestore};
 
@@ -31,6 +37,19 @@ pub enum RestoreError {
     /// The archive is damaged or not one of ours.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// The master key of the configuration.
+    #[error(transparent)]
+    Key(#[from] AtRestError),
+    /// No key of the configuration opens what is in it.
+    #[error("the backup's {half} has {records} records that were sealed under another master key (id {ids})")]
+    OtherKey {
+        /// The half.
+        half: Half,
+        /// How many of its records.
+        records: u64,
+        /// Ids of the keys that are missing.
+        ids: String,
+    },
     /// It holds something that this version does not know.
     #[error("the archive holds `{0}`, which this version does not know")]
     Unknown(String),
@@ -40,6 +59,18 @@ pub enum RestoreError {
     /// The log's store.
     #[error("{0}")]
     Log(fjall::OpenError),
+}
+
+impl RestoreError {
+    /// What to do next; empty where the message says it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Archive(_) => "take the backup again; `yizhan backup` keeps only whole ones",
+            Self::OtherKey { .. } => OTHER_KEY,
+            Self::Key(_) | Self::NotEmpty(_) | Self::Unknown(_) | Self::Vault(_) | Self::Log(_) => "",
+        }
+    }
 }
 
 /// A half of the store.
@@ -62,6 +93,51 @@ impl Half {
             Self::Vault => "vault",
             Self::Log => "log",
         }
+    }
+
+    /// The file in it that its engine locks.
+    pub(super) fn lock(self) -> &'static str {
+        match self {
+            Self::Vault => "db",
+            Self::Log => "lock",
+        }
+    }
+}
+
+impl fmt::Display for Half {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.folder())
+    }
+}
+
+/// Reads an archive to its end, without putting anything anywhere: how many records it holds. Whether the keys of the configuration fit is
+/// asked of every sealed record that would be put back, not of one: a backup that was taken while a new master key took over has two.
+///
+/// # Errors
+/// See [`RestoreError`].
+pub fn look_through(from: impl Read, only: Option<Half>, config: &Config) -> Result<u64, RestoreError> {
+    let at_rest = AtRest::new(&config.store.master_key, &config.store.previous_master_keys)?;
+    let mut unknown = Half::ALL.map(|half| (half, 0_u64, BTreeSet::new()));
+    let mut archive = ArchiveReader::new(from)?;
+    let mut records = 0;
+    while let Some(record) = archive.next()? {
+        records += 1;
+        let value = Bytes::from(record.value);
+        for (half, count, ids) in unknown.iter_mut().filter(|(half, ..)| only.is_none_or(|only| only == *half)) {
+            let sealed = match half {
+                Half::Vault => sled::sealed_part(&record.section, &value).map(|sealed| value.slice_ref(sealed)),
+                Half::Log => fjall::sealed_part(&record.section, &record.key, &value),
+            };
+            // One that is damaged was so in its store, which went on without it.
+            if let Some(Err(AtRestError::OtherKey(id))) = sealed.map(|sealed| at_rest.knows(&sealed)) {
+                *count += 1;
+                ids.insert(id);
+            }
+        }
+    }
+    match unknown.into_iter().find(|(_, count, _)| *count > 0) {
+        Some((half, records, ids)) => Err(RestoreError::OtherKey { half, records, ids: ids.into_iter().collect::<Vec<_>>().join(", ") }),
+        None => Ok(records),
     }
 }
 

@@ -31,7 +31,7 @@ use crate::robot::Robots;
 use crate::rollout::plan::Known;
 use crate::rollout::{self, Rollouts};
 use crate::shutdown::Shutdown;
-use crate::store::at_rest::{AtRest, AtRestError};
+use crate::store::at_rest::{AtRest, AtRestError, OTHER_KEY};
 use crate::store::fjall::{FjallLog, LogOptions};
 use crate::store::sled::SledVault;
 use crate::store::{fjall, sled};
@@ -86,6 +86,11 @@ impl BuildError {
             Self::Key(_) => "`yizhan init` makes a key; `openssl rand -base64 32` does too",
             Self::VaultStore(error) => error.hint(),
             Self::LogStore(_) => "the message above says what to do",
+            Self::Reconcile(LogError::OtherKey(_))
+            | Self::Loss(LogError::OtherKey(_))
+            | Self::Followers(LogError::OtherKey(_))
+            | Self::Playbooks(LogError::OtherKey(_))
+            | Self::Rollouts(LogError::OtherKey(_)) => OTHER_KEY,
             Self::Vault(_) | Self::Loss(_) | Self::Rollouts(_) | Self::Playbooks(_) | Self::Reconcile(_) | Self::Followers(_) => {
                 "look at the log lines above; `yizhan restore` brings a backup back"
             }

@@ -1,17 +1,19 @@
-//! `check --store`: what the store holds, and what of it is damaged. Works on a copy, because opening the engines writes: they cut what they
-//! take for a torn end. The copy is made of links where files never change, so it costs little room.
+//! `check --store`: what the store holds, and what of it is damaged. Works on a copy, because
+//! opening the engines writes: they cut what they take for a torn end. The copy is made of links where files never change, so it costs little room.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
+use tempfile::TempDir;
 
 use super::backup::Half;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::store::at_rest::{AtRest, AtRestError};
+use crate::store::at_rest::{AtRest, AtRestError, OTHER_KEY};
 use crate::store::fjall::{self, LogState, missing_since};
 use crate::store::sled::{self, VaultState};
 
@@ -58,9 +60,21 @@ pub enum ExamineError {
     /// The master key.
     #[error(transparent)]
     Key(#[from] AtRestError),
-    /// It was sealed under another master key.
+    /// The vault was sealed under another master key.
     #[error("{0}")]
     OtherKey(sled::OpenError),
+}
+
+impl ExamineError {
+    /// What to do next; empty where the message says it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::OtherKey(error) => error.hint(),
+            Self::Copy(..) => "a copy of the vault and of what else changes must have room there, and this user the right to write",
+            Self::Absent(_) | Self::InUse(_) | Self::Key(_) => "",
+        }
+    }
 }
 
 const RESTORE_VAULT: &str = "`yizhan restore --only vault --replace FILE` puts the newest backup's vault in its place; without one, move the folder away and start: \
@@ -81,22 +95,10 @@ pub fn examine(config: &Config, clock: Arc<dyn Clock>) -> Result<Examination, Ex
     if !Half::ALL.iter().any(|half| folder.join(half.folder()).exists()) {
         return Err(ExamineError::Absent(folder.clone()));
     }
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = |error| ExamineError::Copy(parent.to_path_buf(), error);
-    let beside = tempfile::Builder::new().prefix(".yizhan-check-").tempdir_in(parent).map_err(failed)?;
-    {
-        let locks = [folder.join("vault/db"), folder.join("log/lock")];
-        let locks = locks.iter().filter_map(|path| File::open(path).ok()).collect::<Vec<_>>();
-        if locks.iter().any(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock))) {
-            return Err(ExamineError::InUse(folder.clone()));
-        }
-        for half in Half::ALL {
-            copy(&folder.join(half.folder()), &beside.path().join(half.folder()), false).map_err(failed)?;
-        }
-    }
+    let beside = copied(folder, &Half::ALL)?;
     let mut found = Examination::default();
-    let vault = vault(&mut found, &beside.path().join("vault"), Arc::clone(&at_rest))?;
-    let log = log(&mut found, &beside.path().join("log"), at_rest, clock);
+    let vault = vault(&mut found, folder, beside.path(), Arc::clone(&at_rest))?;
+    let log = log(&mut found, folder, beside.path(), at_rest, clock);
     let mark = vault.as_ref().and_then(|vault| vault.high_water).map_or(0, |mark| mark.sequence);
     let (newest, expected) = log.as_ref().map_or((0, 0), |log| (log.newest, log.expected));
     found.acknowledged = mark.max(newest).max(expected);
@@ -116,39 +118,66 @@ pub fn examine(config: &Config, clock: Arc<dyn Clock>) -> Result<Examination, Ex
     Ok(found)
 }
 
-fn vault(found: &mut Examination, folder: &Path, at_rest: Arc<AtRest>) -> Result<Option<VaultState>, ExamineError> {
+/// A copy of these halves beside the store, which nobody else has open meanwhile.
+fn copied(folder: &Path, halves: &[Half]) -> Result<TempDir, ExamineError> {
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let failed = |error| ExamineError::Copy(parent.to_path_buf(), error);
+    let beside = tempfile::Builder::new().prefix(".yizhan-check-").tempdir_in(parent).map_err(failed)?;
+    // Of these halves alone: a service that starts meanwhile waits for the vault's, and only for that.
+    let lock = |half: &Half| folder.join(half.folder()).join(half.lock());
+    let locks = halves.iter().filter_map(|half| File::open(lock(half)).ok()).collect::<Vec<_>>();
+    if locks.iter().any(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock))) {
+        return Err(ExamineError::InUse(folder.to_owned()));
+    }
+    for half in halves {
+        copy(&folder.join(half.folder()), &beside.path().join(half.folder()), false).map_err(failed)?;
+    }
+    Ok(beside)
+}
+
+/// What no configured key opens: no damage that a backup mends.
+fn other_keys(part: &'static str, state: &BTreeMap<String, u64>) -> impl Iterator<Item = Finding> {
+    let message = |(id, count): (&String, &u64)| format!("{count} records were sealed under another master key (id {id})");
+    state.iter().map(message).map(move |message| Finding { part, message, hint: OTHER_KEY })
+}
+
+fn vault(found: &mut Examination, store: &Path, beside: &Path, at_rest: Arc<AtRest>) -> Result<Option<VaultState>, ExamineError> {
     let damage = |message| Finding { part: "vault", message, hint: RESTORE_VAULT };
-    if !folder.join("db").exists() {
+    let [of, copy] = [store, beside].map(|folder| folder.join(Half::Vault.folder()));
+    if !copy.join("db").exists() {
         found.damage.push(damage(String::from("it is not there")));
         return Ok(None);
     }
-    match sled::examine(folder, at_rest) {
+    match sled::examine(&copy, at_rest) {
         Ok(mut state) => {
             found.vault_records = state.records;
+            found.damage.extend(other_keys("vault", &state.other_keys));
             found.damage.extend(std::mem::take(&mut state.unreadable).into_iter().map(damage));
             Ok(Some(state))
         }
-        Err(error @ sled::OpenError::OtherKey { .. }) => Err(ExamineError::OtherKey(error)),
+        Err(error @ sled::OpenError::OtherKey { .. }) => Err(ExamineError::OtherKey(error.of(&of))),
         Err(sled::OpenError::Damaged { cause, .. } | sled::OpenError::Unusable { cause, .. }) => {
             found.damage.push(damage(format!("it does not open: {cause}")));
             Ok(None)
         }
         Err(error) => {
-            found.damage.push(damage(error.to_string()));
+            found.damage.push(damage(error.of(&of).to_string()));
             Ok(None)
         }
     }
 }
 
-fn log(found: &mut Examination, folder: &Path, at_rest: Arc<AtRest>, clock: Arc<dyn Clock>) -> Option<LogState> {
+fn log(found: &mut Examination, store: &Path, beside: &Path, at_rest: Arc<AtRest>, clock: Arc<dyn Clock>) -> Option<LogState> {
     let damage = |message| Finding { part: "log", message, hint: RESTORE_LOG };
-    if !folder.join("version").exists() {
+    let [of, copy] = [store, beside].map(|folder| folder.join(Half::Log.folder()));
+    if !copy.join("version").exists() {
         found.damage.push(damage(String::from("it is not there")));
         return None;
     }
-    match fjall::examine(folder, at_rest, clock) {
+    match fjall::examine(&copy, at_rest, clock) {
         Ok(mut state) => {
             (found.events, found.log_records) = (state.events, state.records);
+            found.damage.extend(other_keys("log", &state.other_keys));
             found.damage.extend(std::mem::take(&mut state.unreadable).into_iter().map(damage));
             let missing = std::mem::take(&mut state.missing);
             found.damage.extend(missing.into_iter().map(|(first, last)| damage(format!("the events {first} to {last} are missing"))));
@@ -163,7 +192,7 @@ fn log(found: &mut Examination, folder: &Path, at_rest: Arc<AtRest>, clock: Arc<
             None
         }
         Err(error) => {
-            found.damage.push(damage(error.to_string()));
+            found.damage.push(damage(error.of(&of).to_string()));
             None
         }
     }

@@ -52,7 +52,7 @@ impl Backup {
 }
 
 /// Reads an archive to its end: the number of its records, if it is whole.
-pub fn records(file: &Path) -> anyhow::Result<u64> {
+fn records(file: &Path) -> anyhow::Result<u64> {
     let whole = || {
         let mut archive = ArchiveReader::new(BufReader::new(File::open(file)?))?;
         let mut records = 0;

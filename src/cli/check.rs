@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::failure::{Failure, problem_text};
+use super::failure::{Failure, hinted, problem_text};
 use super::surroundings::{Place, variables};
 use super::terminal::{Look, Terminal};
 use crate::app;
@@ -119,7 +119,8 @@ impl Check {
 fn examine(terminal: &Terminal, config: &Config) -> Result<(), Failure> {
     let folder = config.store.path.display();
     terminal.say(format!("reading the whole store in {folder}"));
-    let found = app::examine(config, Arc::new(SystemClock)).map_err(anyhow::Error::from)?;
+    let found = app::examine(config, Arc::new(SystemClock)).map_err(|error| hinted(error.to_string(), error.hint()));
+    let found = found.map_err(anyhow::Error::from)?;
     if terminal.json {
         terminal.json(&serde_json::json!({ "ok": found.damage.is_empty(), "store": folder.to_string(), "found": found }))?;
     } else {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use super::backup::records;
 use super::failure::{Failure, hinted};
 use super::surroundings::Place;
 use super::terminal::Terminal;
@@ -19,7 +18,7 @@ use crate::config::Config;
 /// Put a backup into the store of this configuration.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The service must not run. The master key of the backup's store must be `store.master_key` or among `store.previous_master_keys`."
+    after_help = "The service must not run. The master key of the backup's store must be `store.master_key` or among `store.previous_master_keys`: a backup under another key is refused, and nothing is changed."
 )]
 pub struct Restore {
     /// A file that `yizhan backup` wrote.
@@ -57,7 +56,8 @@ impl Restore {
             return Err(anyhow::Error::from(hinted(format!("there is something in {} already", folder.display()), hint)).into());
         }
         terminal.say("looking the backup through");
-        let expected = records(&self.file)?;
+        let expected = app::look_through(self.archive()?, only, &config).map_err(|error| hinted(error.to_string(), error.hint()));
+        let expected = expected.map_err(anyhow::Error::from)?;
         let acknowledged = if is_there { known(terminal, &config)? } else { 0 };
 
         let parent = folder_of(store);
@@ -68,9 +68,8 @@ impl Restore {
             .tempdir_in(parent)
             .with_context(|| format!("{} cannot be written", parent.display()))?;
         terminal.say(format!("restoring {expected} records"));
-        let archive = BufReader::new(File::open(&self.file).with_context(|| format!("{} cannot be read", self.file.display()))?);
         let made = beside.path().join("store");
-        let restored = app::restore(archive, &made, only, acknowledged).context("the backup could not be restored")?;
+        let restored = app::restore(self.archive()?, &made, only, acknowledged).context("the backup could not be restored")?;
         let made = only.map_or_else(|| made.clone(), |half| made.join(half.folder()));
         let aside = if is_there { Some(move_aside(&folder, store)?) } else { None };
         fs::create_dir_all(folder_of(&folder)).with_context(|| format!("{} cannot be made", folder.display()))?;
@@ -85,6 +84,10 @@ impl Restore {
             }
         }
         Ok(())
+    }
+
+    fn archive(&self) -> anyhow::Result<BufReader<File>> {
+        Ok(BufReader::new(File::open(&self.file).with_context(|| format!("{} cannot be read", self.file.display()))?))
     }
 }
 

@@ -21,6 +21,9 @@ pub enum LogError {
     /// Something stored could not be read, and never will be.
     #[error("the log is damaged: {0}")]
     Damaged(String),
+    /// Something stored was sealed under a master key that is not configured; its id.
+    #[error("a record of the log was sealed under another master key (id {0})")]
+    OtherKey(String),
     /// A read failed for a reason that may pass (no descriptor, no memory, the disk did not answer): nothing is known of what is stored. Try again.
     #[error("the log cannot be read just now: {0}")]
     Unread(String),

@@ -13,6 +13,9 @@ use crate::secret::Secret;
 const VERSION: u8 = 1;
 const HEAD: usize = 1 + 4 + 12;
 
+/// What to do about [`AtRestError::OtherKey`].
+pub const OTHER_KEY: &str = "set `store.master_key` to the key it was sealed with, or add that key to `store.previous_master_keys`";
+
 /// Why something sealed could not be sealed or opened.
 #[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
 pub enum AtRestError {
@@ -75,16 +78,27 @@ impl AtRest {
         };
         let (id, nonce) = rest.split_at_checked(4).ok_or(AtRestError::Damaged)?;
         let nonce: [u8; 12] = nonce.try_into().map_err(|_| AtRestError::Damaged)?;
-        let (_, key) = std::iter::once(&self.current)
-            .chain(&self.former)
-            .find(|(known, _)| known.as_slice() == id)
-            .ok_or_else(|| AtRestError::OtherKey(hex::encode(id)))?;
-        let length = key
+        let length = self
+            .key_of(id)?
             .open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(associated(kind, record)), &mut body)
             .map_err(|_| AtRestError::Damaged)?
             .len();
         body.truncate(length);
         Ok(body)
+    }
+
+    /// Whether a key of this ring made it, as its head says; nothing is opened.
+    ///
+    /// # Errors
+    /// [`AtRestError::OtherKey`]; [`AtRestError::Damaged`] when it is too short to say so.
+    pub fn knows(&self, sealed: &[u8]) -> Result<(), AtRestError> {
+        self.key_of(sealed.get(1..5).ok_or(AtRestError::Damaged)?).map(drop)
+    }
+
+    fn key_of(&self, id: &[u8]) -> Result<&LessSafeKey, AtRestError> {
+        let mut all = std::iter::once(&self.current).chain(&self.former);
+        let found = all.find(|(known, _)| known.as_slice() == id).map(|(_, key)| key);
+        found.ok_or_else(|| AtRestError::OtherKey(hex::encode(id)))
     }
 
     /// Whether a sealed record was made with a former key and should be sealed again.

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Readable};
 
 use super::writer::Job;
-use super::{FjallLog, OpenError, database, days, guarded, meta};
+use super::{FjallLog, OpenError, database, days, guarded, meta, record, records, rejected};
 use crate::store::archive::ArchiveWriter;
 
 /// Prefix of the log's sections.
@@ -33,6 +34,22 @@ impl FjallLog {
             }
         }
         Ok(())
+    }
+}
+
+/// What is sealed in that record of an archive; `None` when nothing is, or it is not the log's.
+#[must_use]
+pub fn sealed_part(section: &str, key: &[u8], value: &Bytes) -> Option<Bytes> {
+    sealed_in(section.strip_prefix(SECTION)?, key, value)
+}
+
+/// The same of a record of that keyspace.
+pub fn sealed_in(keyspace: &str, key: &[u8], value: &Bytes) -> Option<Bytes> {
+    match keyspace.split('.').next()? {
+        "event" => record::read_event(record::last_number(key)?, value).map(|(_, sealed)| sealed).filter(|sealed| !sealed.is_empty()),
+        "rejected" => rejected::is_sealed(key).then(|| value.clone()),
+        "records" => records::sealed_part(key, value).map(|(_, sealed)| value.slice_ref(sealed)),
+        _ => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a log holds and what of it cannot be read: for `check --store`. Reads everything once; changes nothing that matters, but opens the
 //! engine, which may write: it is given a copy.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,10 +9,10 @@ use fjall::Keyspace;
 
 use super::days::{self, KEPT};
 use super::journal::{self, End};
-use super::{FjallLog, LogOptions, OpenError, Store, guarded, meta, record};
+use super::{FjallLog, LogOptions, OpenError, Store, backup, guarded, meta, record};
 use crate::clock::Clock;
 use crate::fanout::delivery::DeliveryId;
-use crate::store::at_rest::AtRest;
+use crate::store::at_rest::{AtRest, AtRestError};
 
 /// Records named one by one; of more only the number is told.
 const NAMED: usize = 20;
@@ -31,6 +32,8 @@ pub struct LogState {
     pub counted: Vec<(u64, u64, String)>,
     /// What cannot be read, in words.
     pub unreadable: Vec<String>,
+    /// Records that no configured key opens, by the id of the key that sealed them.
+    pub other_keys: BTreeMap<String, u64>,
     /// What looks odd and is none: the end of a journal that was being written.
     pub remarks: Vec<String>,
     /// Commits that the vault had.
@@ -105,7 +108,7 @@ fn read_all(store: &Store, state: &mut LogState) -> fjall::Result<()> {
     for day in store.days.all().iter() {
         // Retention takes single events out of the kept day; every other one holds an unbroken range.
         let is_kept = day.label == KEPT;
-        entries(&day.events, &format!("event.{}", day.label), state, |state, key, value| {
+        entries(store, &day.events, &format!("event.{}", day.label), state, |state, key, value| {
             let Some(sequence) = record::last_number(key) else { return Some(String::from("a key that is no sequence")) };
             if let Some(before) = before.filter(|before| !is_kept && sequence > before + 1) {
                 missing(state, before + 1, sequence - 1);
@@ -121,7 +124,7 @@ fn read_all(store: &Store, state: &mut LogState) -> fjall::Result<()> {
             }
             store.unseal(event.id, &sealed).err().map(|error| format!("the sealed part of {}: {error}", event.id))
         });
-        entries(&day.deliveries, &format!("delivery.{}", day.label), state, |state, key, value| {
+        entries(store, &day.deliveries, &format!("delivery.{}", day.label), state, |state, key, value| {
             let id = DeliveryId(uuid::Uuid::from_slice(key).unwrap_or_default());
             if record::read_delivery(id, &value).is_none() {
                 return Some(format!("delivery {id}"));
@@ -135,7 +138,7 @@ fn read_all(store: &Store, state: &mut LogState) -> fjall::Result<()> {
     names.sort_unstable();
     for name in names {
         let keyspace = days::keyspace(&store.db, &name)?;
-        entries(&keyspace, &name, state, |state, _, _| {
+        entries(store, &keyspace, &name, state, |state, _, _| {
             state.records += 1;
             None
         });
@@ -143,8 +146,10 @@ fn read_all(store: &Store, state: &mut LogState) -> fjall::Result<()> {
     Ok(())
 }
 
-/// Visits every entry; each block's checksum is looked at on the way. `visit` says what is wrong with an entry.
+/// Visits every entry; each block's checksum is looked at on the way. `visit` says what is wrong with an entry, which counts unless it is no more
+/// than a key that is not configured: such are counted apart, because a backup mends none of them.
 fn entries(
+    store: &Store,
     keyspace: &Keyspace,
     name: &str,
     state: &mut LogState,
@@ -155,7 +160,12 @@ fn entries(
         match guard.into_inner() {
             Ok((key, value)) => {
                 read += 1;
-                if let Some(wrong) = visit(state, &key, record::shared(value)) {
+                let value = record::shared(value);
+                let known = backup::sealed_in(name, &key, &value).map(|sealed| store.at_rest.knows(&sealed));
+                let wrong = visit(state, &key, value);
+                if let Some(Err(AtRestError::OtherKey(id))) = known {
+                    *state.other_keys.entry(id).or_default() += 1;
+                } else if let Some(wrong) = wrong {
                     state.unreadable.push(format!("{name}: {wrong} cannot be read"));
                 }
             }

@@ -48,7 +48,7 @@ use std::time::Duration;
 use fjall::{Database, Keyspace};
 use tokio::sync::{Semaphore, watch};
 
-pub use backup::LogRestore;
+pub use backup::{LogRestore, sealed_part};
 pub use examine::{LogState, examine};
 
 use crate::clock::{Clock, Timestamp};
@@ -135,6 +135,21 @@ pub enum OpenError {
     /// A restore was asked for where something is.
     #[error("there is a log at {} already: restore into an empty folder", .0.display())]
     NotEmpty(PathBuf),
+}
+
+impl OpenError {
+    /// The same of that folder, when what was opened is a copy of it.
+    #[must_use]
+    pub fn of(self, folder: &Path) -> Self {
+        let path = folder.to_owned();
+        match self {
+            Self::Locked(_) => Self::Locked(path),
+            Self::Damaged { detail, .. } => Self::Damaged { path, detail },
+            Self::Version(_) => Self::Version(path),
+            Self::Io { error, .. } => Self::Io { path, error },
+            Self::NotEmpty(_) => Self::NotEmpty(path),
+        }
+    }
 }
 
 /// What all parts of the log share.

@@ -173,6 +173,12 @@ pub fn split(value: &[u8]) -> Option<(u64, &[u8])> {
     Some((u64::from_be_bytes(*version), record))
 }
 
+/// The version of a record that is sealed, and what is; `None`: it is not.
+pub fn sealed_part<'a>(key: &[u8], value: &'a [u8]) -> Option<(u64, &'a [u8])> {
+    // Records of other kinds may begin with any byte.
+    split(value).filter(|(_, record)| is_sealed_kind(key) && record.first() == Some(&MARK))
+}
+
 impl FjallLog {
     /// Writes all of them in one transaction, durable when it returns. `false`: one expected another version, and nothing was written.
     ///
@@ -208,7 +214,10 @@ impl Store {
     fn opened<T: DeserializeOwned>(&self, key: &[u8], value: &[u8]) -> Result<(u64, T), LogError> {
         let (version, record) = split(value).ok_or_else(|| malformed("a record"))?;
         let read = if is_sealed_kind(key) && record.first() == Some(&MARK) {
-            let opened = self.at_rest.open(RECORD, key, record).map_err(|error| LogError::Damaged(format!("a record: {error}")))?;
+            let opened = self.at_rest.open(RECORD, key, record).map_err(|error| match error {
+                AtRestError::OtherKey(id) => LogError::OtherKey(id),
+                error => LogError::Damaged(format!("a record: {error}")),
+            })?;
             serde_json::from_slice(&opened)
         } else {
             serde_json::from_slice(record)
@@ -221,9 +230,7 @@ impl Store {
     /// # Errors
     /// No configured key opens it.
     pub fn resealed(&self, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, AtRestError> {
-        // Records of other kinds may begin with any byte.
-        let marked = |(_, record): &(u64, &[u8])| is_sealed_kind(key) && record.first() == Some(&MARK);
-        let Some((version, record)) = split(value).filter(marked) else { return Ok(None) };
+        let Some((version, record)) = sealed_part(key, value) else { return Ok(None) };
         if !self.at_rest.is_outdated(record) {
             return Ok(None);
         }

@@ -39,6 +39,11 @@ fn shown(guard: fjall::Guard) -> Result<Option<Rejected>, LogError> {
     Ok(rejected.ok())
 }
 
+/// Whether that is the key of a sealed push.
+pub fn is_sealed(key: &[u8]) -> bool {
+    key.first() == Some(&RAW)
+}
+
 /// First key of the sealed pushes.
 pub fn sealed_from() -> Vec<u8> {
     vec![RAW]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::store::archive::ArchiveWriter;
 
-use super::{MADE, OpenError, SledVault, raw_key, sync_folder, tree_in};
+use super::{MADE, OpenError, SledVault, raw_key, split, sync_folder, tree_in};
 
 /// Name of the section.
 const SECTION: &str = "vault";
@@ -31,6 +31,12 @@ impl SledVault {
         }
         Ok(())
     }
+}
+
+/// What is sealed in that record of an archive; `None` when it is not the vault's.
+#[must_use]
+pub fn sealed_part<'a>(section: &str, value: &'a [u8]) -> Option<&'a [u8]> {
+    split(value).filter(|_| section == SECTION).map(|(_, sealed)| sealed)
 }
 
 /// A vault's store being restored.

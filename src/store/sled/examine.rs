@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{OpenError, Reader, SledVault, raw_key};
-use crate::store::at_rest::AtRest;
+use super::{OpenError, Reader, SledVault, raw_key, split};
+use crate::store::at_rest::{AtRest, AtRestError};
 use crate::store::commit::panic_text;
 use crate::vault::HighWater;
 use crate::vault::shelf::Kind;
@@ -16,7 +16,9 @@ use crate::vault::shelf::Kind;
 pub struct VaultState {
     /// Records that can be read.
     pub records: u64,
-    /// What cannot be read, in words.
+    /// Records that no configured key opens, by the id of the key that sealed them.
+    pub other_keys: BTreeMap<String, u64>,
+    /// What else cannot be read, in words.
     pub unreadable: Vec<String>,
     /// Commits it knows of.
     pub commits: u64,
@@ -46,6 +48,7 @@ pub fn examine(folder: &Path, at_rest: Arc<AtRest>) -> Result<VaultState, OpenEr
                         state.high_water = HighWater::read(&body);
                     }
                 }
+                None if let Some(id) = other_key(&reader, &value) => *state.other_keys.entry(id).or_default() += 1,
                 None => {
                     let of = if component.is_empty() { String::new() } else { format!(" of `{component}`") };
                     *unopened.entry(format!("{kind} records{of}")).or_default() += 1;
@@ -62,4 +65,12 @@ pub fn examine(folder: &Path, at_rest: Arc<AtRest>) -> Result<VaultState, OpenEr
     state.unreadable.extend(broken.map(|cause| format!("its records behind the first {} cannot be read: {cause}", state.records)));
     state.unreadable.extend(unopened.into_iter().map(|(what, count)| format!("{count} {what} cannot be opened")));
     Ok(state)
+}
+
+/// Id of the key that sealed it, when that is not configured.
+fn other_key(reader: &Reader, value: &[u8]) -> Option<String> {
+    match reader.at_rest.knows(split(value)?.1) {
+        Err(AtRestError::OtherKey(id)) => Some(id),
+        _ => None,
+    }
 }

@@ -25,11 +25,11 @@ use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 use crate::inbox::LogError;
-use crate::store::at_rest::{AtRest, AtRestError};
+use crate::store::at_rest::{AtRest, AtRestError, OTHER_KEY};
 use crate::store::commit::{Committer, Limits, panic_text};
 use crate::vault::shelf::{Change, Kind, Record, RecordKey, ShelfError, TokenShelf};
 
-pub use backup::VaultRestore;
+pub use backup::{VaultRestore, sealed_part};
 pub use examine::{VaultState, examine};
 use writer::{Job, RawChange, Writer};
 
@@ -102,6 +102,19 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// The same of that folder, when what was opened is a copy of it.
+    #[must_use]
+    pub fn of(self, folder: &Path) -> Self {
+        let folder = folder.to_owned();
+        match self {
+            Self::Unusable { cause, .. } => Self::Unusable { folder, cause },
+            Self::InUse { .. } => Self::InUse { folder },
+            Self::Damaged { cause, .. } => Self::Damaged { folder, cause },
+            Self::OtherKey { id, .. } => Self::OtherKey { folder, id },
+            Self::NotEmpty { .. } => Self::NotEmpty { folder },
+        }
+    }
+
     /// What to do next.
     #[must_use]
     pub fn hint(&self) -> &'static str {
@@ -114,9 +127,7 @@ impl OpenError {
                  and authorizers are won back by `POST …/token/refresh` where the platform can recover a lost token"
             }
             Self::NotEmpty { .. } => "restore into an empty folder",
-            Self::OtherKey { .. } => {
-                "set `store.master_key` to the key it was sealed with, or add that key to `store.previous_master_keys`"
-            }
+            Self::OtherKey { .. } => OTHER_KEY,
         }
     }
 }
@@ -175,7 +186,7 @@ impl SledVault {
         self.committer.ask_now(job).await.map_err(|error| match error {
             LogError::Full => ShelfError::Full,
             LogError::Failed(cause) => ShelfError::Failed(cause),
-            error @ (LogError::NoPosition | LogError::Unread(_)) => ShelfError::Failed(error.to_string()),
+            error @ (LogError::NoPosition | LogError::OtherKey(_) | LogError::Unread(_)) => ShelfError::Failed(error.to_string()),
             LogError::Damaged(cause) => ShelfError::Damaged(cause),
         })?
     }

@@ -6,10 +6,21 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 
+use base64::Engine;
+use serde_json::json;
+use yizhan::app::App;
+use yizhan::attributes::Attributes;
 use yizhan::clock::SystemClock;
+use yizhan::config::Config;
+use yizhan::playbook::book::{PlaybookShelf, Stored};
+use yizhan::secret::Secret;
+use yizhan::settings::Surroundings;
 use yizhan::simulator::{Manners, Simulator};
+use yizhan::store::at_rest::AtRest;
+use yizhan::store::fjall::{FjallLog, LogOptions};
 
 use super::{Ran, command, run};
+use crate::world::{MASTER_KEY, configuration, copy_all};
 
 /// A running service.
 struct Service {
@@ -110,4 +121,115 @@ fn what_is_no_whole_backup_is_not_restored() {
     assert_eq!((ran.code, ran.out.as_str()), (1, ""));
     assert!(ran.err.contains("not a backup"), "{}", ran.err);
     assert!(!folder.path().join("yizhan-data").exists());
+}
+
+fn key_of(byte: u8) -> String {
+    base64::engine::general_purpose::STANDARD.encode([byte; 32])
+}
+
+/// A configuration whose store is in `folder`, under these master keys, the present one first.
+fn under(folder: &Path, keys: &[u8]) -> String {
+    let key = |byte: &u8| json!(key_of(*byte)).to_string();
+    let former = keys[1..].iter().map(key).collect::<Vec<_>>().join(", ");
+    let keys = format!("master_key = {}\nprevious_master_keys = [{former}]", key(&keys[0]));
+    configuration(&folder.join("store"), "http://127.0.0.1:1").replace(&format!("master_key = \"{MASTER_KEY}\""), &keys)
+}
+
+async fn built(text: &str) -> Arc<App> {
+    App::build(Config::parse(text, Surroundings::default()).unwrap(), Arc::new(SystemClock)).await.unwrap()
+}
+
+/// A store under that key, with something in both of its halves, and a backup of it.
+async fn backed_up(folder: &Path, key: u8) {
+    let app = built(&under(folder, &[key])).await;
+    app.attributes.put("douyin", "tt1", &Attributes { tags: ["gold".into()].into(), ..Attributes::default() }).await.unwrap();
+    let mut archive = Vec::new();
+    tokio::task::block_in_place(|| app.backup(&mut archive)).unwrap();
+    std::fs::write(folder.join("backup.yz"), archive).unwrap();
+}
+
+/// Lets go of the store for good: the engines' threads do so a moment after the last handle is gone.
+async fn released(folder: &Path) {
+    let free = |path: &str| std::fs::File::open(folder.join("store").join(path)).unwrap().try_lock().is_ok();
+    while !free("vault/db") || !free("log/lock") {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_under_another_master_key_is_refused_before_anything_is_moved() {
+    let folder = tempfile::tempdir().unwrap();
+    backed_up(folder.path(), 1).await;
+    released(folder.path()).await;
+    std::fs::rename(folder.path().join("store"), folder.path().join("former")).unwrap();
+    let present = under(folder.path(), &[2]);
+    let app = built(&present).await;
+    app.attributes.put("douyin", "tt2", &Attributes::default()).await.unwrap();
+    drop(app);
+    released(folder.path()).await;
+
+    std::fs::write(folder.path().join("yizhan.toml"), &present).unwrap();
+    let entries = || {
+        let mut names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = entries();
+    for half in [&["--only", "log"][..], &["--only", "vault"], &[]] {
+        let refused = run(folder.path(), &[&["restore", "backup.yz", "--replace"], half].concat());
+        assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{}", refused.err);
+        assert!(refused.err.contains("sealed under another master key (id "), "{}", refused.err);
+        assert!(refused.err.contains("hint: ") && refused.err.contains("`store.previous_master_keys`"), "{}", refused.err);
+        assert_eq!(entries(), before, "nothing was moved");
+    }
+    std::fs::write(folder.path().join("yizhan.toml"), under(folder.path(), &[2, 1])).unwrap();
+    let restored = run(folder.path(), &["restore", "backup.yz", "--replace"]);
+    assert_eq!(restored.code, 0, "{}", restored.err);
+    let app = built(&under(folder.path(), &[2, 1])).await;
+    assert!(app.attributes.get("douyin", "tt1").await.unwrap().tags.contains("gold"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_key_that_does_not_open_the_store_is_said_by_check_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    backed_up(folder.path(), 1).await;
+    released(folder.path()).await;
+    std::fs::write(folder.path().join("yizhan.toml"), under(folder.path(), &[2])).unwrap();
+    for (arguments, code) in [(&["check", "--store"][..], 1)] {
+        let ran = run(folder.path(), arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (code, ""), "{}", ran.err);
+        let vault = folder.path().join("store").join("vault");
+        assert!(ran.err.contains(vault.to_str().unwrap()) && !ran.err.contains(".yizhan-check"), "{}", ran.err);
+        assert!(ran.err.contains("hint: ") && ran.err.contains("`store.previous_master_keys`"), "{}", ran.err);
+    }
+    std::fs::write(folder.path().join("yizhan.toml"), under(folder.path(), &[2, 1])).unwrap();
+    let ran = run(folder.path(), &["check", "--store"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_under_another_master_key_than_the_vault_is_told_from_a_damaged_one() {
+    let [folder, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    {
+        let at_rest = AtRest::new(&Secret::new(key_of(1)), &[]).unwrap();
+        let log = FjallLog::open(&other.path().join("log"), at_rest.into(), LogOptions::default(), Arc::new(SystemClock)).unwrap();
+        let stored = Stored { written: json!({}), updated_at: "2026-11-20T07:00:00Z".parse().unwrap() };
+        log.put_playbook("look", &stored).await.unwrap();
+    }
+    let text = under(folder.path(), &[2]);
+    drop(built(&text).await);
+    released(folder.path()).await;
+    let log = folder.path().join("store").join("log");
+    std::fs::remove_dir_all(&log).unwrap();
+    copy_all(&other.path().join("log"), &log);
+
+    std::fs::write(folder.path().join("yizhan.toml"), &text).unwrap();
+    let checked = run(folder.path(), &["check", "--store", "--json"]);
+    let found = checked.json()["found"]["damage"].clone();
+    assert_eq!((checked.code, found.as_array().unwrap().len(), &found[0]["part"]), (1, 1, &json!("log")), "{found}");
+    assert!(found[0]["message"].as_str().unwrap().contains("under another master key (id "), "{found}");
+    assert!(found[0]["hint"].as_str().unwrap().contains("`store.previous_master_keys`"), "{found}");
+    let config = Config::parse(&text, Surroundings::default()).unwrap();
+    let error = App::build(config, Arc::new(SystemClock)).await.err().unwrap();
+    assert!(error.to_string().contains("under another master key") && error.hint().contains("`store.previous_master_keys`"), "{error}");
 }
