@@ -37,7 +37,7 @@ use crate::store::sled::SledVault;
 use crate::store::{fjall, sled};
 use crate::telemetry;
 use crate::vault::audit::ReadAudit;
-use crate::vault::{Vault, VaultError};
+use crate::vault::{self, Mistaken, Vault};
 use crate::versions::{self, VersionBook};
 
 /// Why the service cannot start.
@@ -52,9 +52,9 @@ pub enum BuildError {
     /// The log's store.
     #[error("{0}")]
     LogStore(fjall::OpenError),
-    /// The vault's records.
+    /// The vault's records, or whose they are.
     #[error(transparent)]
-    Vault(#[from] VaultError),
+    Vault(#[from] vault::OpenError),
     /// The subscriptions.
     #[error(transparent)]
     Fanout(#[from] fanout::OpenError),
@@ -91,6 +91,7 @@ impl BuildError {
             | Self::Followers(LogError::OtherKey(_))
             | Self::Playbooks(LogError::OtherKey(_))
             | Self::Rollouts(LogError::OtherKey(_)) => OTHER_KEY,
+            Self::Vault(vault::OpenError::OtherApplication(_)) => Mistaken::HINT,
             Self::Vault(_) | Self::Loss(_) | Self::Rollouts(_) | Self::Playbooks(_) | Self::Reconcile(_) | Self::Followers(_) => {
                 "look at the log lines above; `yizhan restore` brings a backup back"
             }

@@ -1,4 +1,4 @@
-//! `check --store`: what the store holds, and what of it is damaged. Works on a copy, because
+//! `check --store`: what the store holds, and what of it is damaged; and `check`: whether it is this configuration's. Both work on a copy, because
 //! opening the engines writes: they cut what they take for a torn end. The copy is made of links where files never change, so it costs little room.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::at_rest::{AtRest, AtRestError, OTHER_KEY};
 use crate::store::fjall::{self, LogState, missing_since};
-use crate::store::sled::{self, VaultState};
+use crate::store::sled::{self, SledVault, VaultState};
+use crate::vault::Identities;
+use crate::vault::shelf::ShelfError;
 
 /// Something that is damaged or lost.
 #[derive(Debug, Serialize)]
@@ -63,6 +65,15 @@ pub enum ExamineError {
     /// The vault was sealed under another master key.
     #[error("{0}")]
     OtherKey(sled::OpenError),
+    /// The vault does not open and never will.
+    #[error("{0}")]
+    Damaged(sled::OpenError),
+    /// The copy of the vault does not open, for a reason that is none of the store's.
+    #[error("{0}")]
+    Unopened(sled::OpenError),
+    /// The vault's records.
+    #[error(transparent)]
+    Shelf(#[from] ShelfError),
 }
 
 impl ExamineError {
@@ -70,9 +81,9 @@ impl ExamineError {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::OtherKey(error) => error.hint(),
+            Self::OtherKey(error) | Self::Damaged(error) | Self::Unopened(error) => error.hint(),
             Self::Copy(..) => "a copy of the vault and of what else changes must have room there, and this user the right to write",
-            Self::Absent(_) | Self::InUse(_) | Self::Key(_) => "",
+            Self::Absent(_) | Self::InUse(_) | Self::Key(_) | Self::Shelf(_) => "",
         }
     }
 }
@@ -116,6 +127,27 @@ pub fn examine(config: &Config, clock: Arc<dyn Clock>) -> Result<Examination, Ex
         }
     }
     Ok(found)
+}
+
+/// Holds the store against the configuration: whether its master key opens the vault, and whose records are in it. `None`: there is no vault yet.
+/// Must run on a runtime, of which it blocks a thread for as long as copying and opening the vault takes.
+///
+/// # Errors
+/// See [`ExamineError`].
+pub async fn identities(config: &Config) -> Result<Option<Identities>, ExamineError> {
+    let at_rest = Arc::new(AtRest::new(&config.store.master_key, &config.store.previous_master_keys)?);
+    let folder = config.store.path.join(Half::Vault.folder());
+    if !folder.join("db").exists() {
+        return Ok(None);
+    }
+    let beside = copied(&config.store.path, &[Half::Vault])?;
+    let opened = SledVault::open(&beside.path().join(Half::Vault.folder()), at_rest).await;
+    let vault = opened.map_err(|error| match error.of(&folder) {
+        error @ sled::OpenError::OtherKey { .. } => ExamineError::OtherKey(error),
+        error @ sled::OpenError::Damaged { .. } => ExamineError::Damaged(error),
+        error => ExamineError::Unopened(error),
+    })?;
+    Ok(Some(Identities::compare(&*vault, &config.components).await?))
 }
 
 /// A copy of these halves beside the store, which nobody else has open meanwhile.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub use backup::{Half, RestoreError, look_through, restore};
 pub use build::BuildError;
-pub use examine::{Examination, ExamineError, Finding, examine};
+pub use examine::{Examination, ExamineError, Finding, examine, identities};
 pub use tasks::Tasks;
 pub use work::Work;
 

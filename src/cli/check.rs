@@ -9,16 +9,17 @@ use serde::Serialize;
 use super::failure::{Failure, hinted, problem_text};
 use super::surroundings::{Place, variables};
 use super::terminal::{Look, Terminal};
-use crate::app;
+use crate::app::{self, ExamineError};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::platform::Component;
 use crate::settings::Problem;
+use crate::vault::Mistaken;
 
 /// Say everything that is wrong with the configuration.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit code 0: the service can start with it; 2: it cannot. Warnings do not change the exit code.\nWith --store: 0 whole, 1 damaged or not to be read."
+    after_help = "Exit code 0: the service can start with it; 2: it cannot. Warnings do not change the exit code.\nThe store is held against it too (master key, components), but only while no service has it open: otherwise a warning says so.\nWith --store: 0 whole, 1 damaged or not to be read."
 )]
 pub struct Check {
     /// Read the whole store too, and say what of it is damaged or lost. The service must not run; the store is not changed.
@@ -82,7 +83,13 @@ impl Check {
     pub fn run(self, terminal: &Terminal, place: &Place) -> Result<(), Failure> {
         let file = place.file();
         let (problems, warnings, components) = match Config::load(file.as_deref(), variables()) {
-            Ok(config) => (unwritable(&config.store.path).into_iter().collect(), config.warnings(), Addresses::of(&config)),
+            Ok(config) => {
+                let (mut problems, mut warnings) = (Vec::from_iter(unwritable(&config.store.path)), config.warnings());
+                if problems.is_empty() && !self.store {
+                    hold_against_store(&config, &mut problems, &mut warnings)?;
+                }
+                (problems, warnings, Addresses::of(&config))
+            }
             Err(problems) => (problems, Vec::new(), Vec::new()),
         };
         if self.store && problems.is_empty() {
@@ -144,6 +151,35 @@ fn examine(terminal: &Terminal, config: &Config) -> Result<(), Failure> {
         }
     }
     if found.damage.is_empty() { Ok(()) } else { Err(Failure::Told(1)) }
+}
+
+/// Says what of the store would keep the service from starting with this configuration, or would be left alone by it.
+fn hold_against_store(config: &Config, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) -> Result<(), Failure> {
+    let told = |at: &str, message: String, hint: &str| Problem { at: at.to_owned(), line: None, message, hint: hint.to_owned() };
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    match runtime.block_on(app::identities(config)) {
+        Ok(None) => {}
+        Ok(Some(found)) => {
+            let at = |component: &str| format!("components.{component}");
+            problems.extend(found.mistaken.iter().map(|one| told(&at(&one.component), one.to_string(), Mistaken::HINT)));
+            warnings.extend(found.forgotten.iter().map(|one| told(&at(&one.component), one.to_string(), &one.hint())));
+        }
+        Err(ExamineError::InUse(folder)) => {
+            let message = format!("is in use ({}), so that nothing in it was held against this configuration", folder.display());
+            warnings.push(told("store.url", message, "`yizhan check` says more while no service runs on it"));
+        }
+        Err(error @ ExamineError::OtherKey(_)) => {
+            problems.push(told("store.master_key", format!("does not open the store: {error}"), error.hint()));
+        }
+        Err(error @ ExamineError::Damaged(_)) => {
+            problems.push(told("store.url", format!("cannot be opened: {error}"), error.hint()));
+        }
+        Err(error) => {
+            let message = format!("could not be looked at, so that nothing in it was held against this configuration: {error}");
+            warnings.push(told("store.url", message, error.hint()));
+        }
+    }
+    Ok(())
 }
 
 /// Whether files can be made where the store is, or would be.

@@ -6,7 +6,8 @@
 //! The rooms: [`shelf`] is the port to the store and `record` what is on it; `chamber` is one component's part, with `held` its tokens in
 //! memory; `fresh` hands out, `refresh` renews, `waiting` keeps codes and `exchange` turns them into tokens, `unread` says what becomes of
 //! answers that lack a key, `keep` writes tokens down, `found` says what answers showed of grants, `authorize` makes links and hears of
-//! grants, `ticket` keeps tickets; `schedule` says what is due when and `watch` does it; [`audit`] counts who read what.
+//! grants, `ticket` keeps tickets; `schedule` says what is due when and `watch` does it; `identity` keeps one application's records from
+//! another; [`audit`] counts who read what.
 //!
 //! Two promises. **Nothing is handed out that is not durable.** And **nothing single-use is spent without a durable word of it before,
 //! and the vendor's raw answer is durable before it is read**: whatever is interrupted where, a valid token comes back without the
@@ -22,6 +23,7 @@ mod flight;
 mod found;
 mod fresh;
 mod held;
+mod identity;
 mod keep;
 mod load;
 mod record;
@@ -39,6 +41,7 @@ use std::time::Duration;
 
 pub use authorizer::{Authorizer, AuthorizerState};
 pub use found::Found;
+pub use identity::{Application, Forgotten, Identities, Mistaken};
 pub use keep::LAG;
 pub use record::Standing;
 
@@ -209,6 +212,27 @@ impl From<ShelfError> for VaultError {
     }
 }
 
+/// Why the vault does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The shelf.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// Components under whose names the records of other applications are kept.
+    #[error("{}", each(.0))]
+    OtherApplication(Vec<Mistaken>),
+}
+
+impl From<ShelfError> for OpenError {
+    fn from(error: ShelfError) -> Self {
+        Self::Vault(error.into())
+    }
+}
+
+fn each(mistaken: &[Mistaken]) -> String {
+    mistaken.iter().map(|one| format!("component `{}` {one}", one.component)).collect::<Vec<_>>().join("; ")
+}
+
 /// Longest that a long poll waits.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -225,15 +249,28 @@ impl Vault {
     /// `public_url` is where platforms reach us, for hints. Renewals run on the runtime that this is called on.
     ///
     /// # Errors
-    /// [`VaultError::Store`] when the shelf cannot be read at all. Single damaged records are logged and named in
-    /// [`ComponentState::warnings`]; damaged tokens are won back like lost ones.
+    /// [`OpenError::OtherApplication`], and nothing was written; [`VaultError::Store`] when the shelf cannot be read at all. Single damaged
+    /// records are logged and named in [`ComponentState::warnings`]; damaged tokens are won back like lost ones.
     pub async fn open(
         shelf: Arc<dyn TokenShelf>,
         components: Components,
         vendors: Arc<dyn Vendors>,
         clock: Arc<dyn Clock>,
         public_url: &str,
-    ) -> Result<Arc<Self>, VaultError> {
+    ) -> Result<Arc<Self>, OpenError> {
+        let identities = Identities::compare(&*shelf, &components).await?;
+        if !identities.mistaken.is_empty() {
+            return Err(OpenError::OtherApplication(identities.mistaken));
+        }
+        for forgotten in &identities.forgotten {
+            tracing::warn!(
+                component = forgotten.component,
+                merchants = forgotten.merchants,
+                hint = forgotten.hint(),
+                "the component {forgotten}"
+            );
+        }
+        identities.note(&*shelf).await?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|error| VaultError::Store(error.to_string()))?;
         let holder = uuid::Uuid::new_v4();
         let mut chambers = HashMap::new();

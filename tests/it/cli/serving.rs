@@ -12,6 +12,8 @@ use yizhan::app::App;
 use yizhan::attributes::Attributes;
 use yizhan::clock::SystemClock;
 use yizhan::config::Config;
+use yizhan::inbox::log::Tickets;
+use yizhan::platform::push::Ticket;
 use yizhan::playbook::book::{PlaybookShelf, Stored};
 use yizhan::secret::Secret;
 use yizhan::settings::Surroundings;
@@ -195,7 +197,7 @@ async fn a_master_key_that_does_not_open_the_store_is_said_by_check_with_what_to
     backed_up(folder.path(), 1).await;
     released(folder.path()).await;
     std::fs::write(folder.path().join("yizhan.toml"), under(folder.path(), &[2])).unwrap();
-    for (arguments, code) in [(&["check", "--store"][..], 1)] {
+    for (arguments, code) in [(&["check"][..], 2), (&["check", "--store"], 1)] {
         let ran = run(folder.path(), arguments);
         assert_eq!((ran.code, ran.out.as_str()), (code, ""), "{}", ran.err);
         let vault = folder.path().join("store").join("vault");
@@ -203,7 +205,7 @@ async fn a_master_key_that_does_not_open_the_store_is_said_by_check_with_what_to
         assert!(ran.err.contains("hint: ") && ran.err.contains("`store.previous_master_keys`"), "{}", ran.err);
     }
     std::fs::write(folder.path().join("yizhan.toml"), under(folder.path(), &[2, 1])).unwrap();
-    let ran = run(folder.path(), &["check", "--store"]);
+    let ran = run(folder.path(), &["check"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
 }
 
@@ -232,4 +234,40 @@ async fn a_log_under_another_master_key_than_the_vault_is_told_from_a_damaged_on
     let config = Config::parse(&text, Surroundings::default()).unwrap();
     let error = App::build(config, Arc::new(SystemClock)).await.err().unwrap();
     assert!(error.to_string().contains("under another master key") && error.hint().contains("`store.previous_master_keys`"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_holds_the_components_against_the_store_unless_a_service_has_it_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let douyin = |name: &str, app_id: &str| {
+        let sample = yizhan::platform::named("douyin").unwrap().sample_settings("http://127.0.0.1:1");
+        let sample = sample.replace("tt0123456789abcdef", app_id);
+        format!("{}[[components]]\nname = \"{name}\"\nplatform = \"douyin\"\n{sample}", under(folder.path(), &[1]))
+    };
+    let write = |text: String| std::fs::write(folder.path().join("yizhan.toml"), text).unwrap();
+    let app = built(&douyin("dy", "tt0123456789abcde1")).await;
+    let now = app.clock.now();
+    app.vault.keep("dy", &Ticket { value: Secret::new("a-ticket"), created_at: now }, now).await.unwrap();
+    write(douyin("dy", "tt0123456789abcde2"));
+    let ran = run(folder.path(), &["check"]);
+    assert!(ran.code == 0 && ran.err.contains("warning: `store.url` is in use"), "{} {}", ran.code, ran.err);
+    drop(app);
+    released(folder.path()).await;
+
+    let ran = run(folder.path(), &["check"]);
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{}", ran.err);
+    for words in ["`components.dy` is", "tt0123456789abcde1", "tt0123456789abcde2", "give the other application a name of its own"] {
+        assert!(ran.err.contains(words), "{}", ran.err);
+    }
+    assert_eq!(run(folder.path(), &["check", "--json"]).json()["problems"][0]["at"], "components.dy");
+    let served = run(folder.path(), &["serve"]);
+    assert!(served.code == 1 && served.err.contains("component `dy` is `tt0123456789abcde2` of douyin"), "{}", served.err);
+    for mended in [douyin("dy", "tt0123456789abcde1"), douyin("other", "tt0123456789abcde2")] {
+        write(mended);
+        let ran = run(folder.path(), &["check"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    }
+    let left =
+        std::fs::read_dir(folder.path()).unwrap().filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'));
+    assert_eq!(left.count(), 0, "no copy is left");
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod crash;
 mod grants;
+mod identity;
 mod memory;
 mod platforms;
 mod shelf;
