@@ -151,6 +151,12 @@ pub trait Twin: Send {
         None
     }
 
+    /// Domains of its own that what `app_id` has online may call; `None` where the vendor does not bind them to a version.
+    fn domains_online(&self, app_id: &str) -> Option<Vec<String>> {
+        let _ = app_id;
+        None
+    }
+
     /// Sets how many versions are taken for audit from now on.
     fn limit_audits(&mut self, quota: AuditQuota, now: Timestamp);
 

@@ -79,11 +79,11 @@ pub enum Effect {
     Look,
     /// Ask what came of a deed that was begun.
     LookBack,
-    /// Make the package.
+    /// Set the domains that a version is built with, then make the package.
     Upload,
     /// Make it although that was begun before: the platform's record is asked first.
     UploadAgain,
-    /// Set domains, then hand it to the auditors.
+    /// Set the other domains, then hand it to the auditors.
     Submit,
     /// Hand it in although that was begun before.
     SubmitAgain,

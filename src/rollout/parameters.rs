@@ -117,11 +117,11 @@ impl Filling<'_> {
         given
     }
 
-    /// Operations that set domains before the submission, in order.
+    /// Operations that set domains before that deed, in order.
     #[must_use]
-    pub fn domains(&self) -> Vec<(&'static str, Given)> {
+    pub fn domains(&self, deed: &str) -> Vec<(&'static str, Given)> {
         let mut calls = Vec::new();
-        for domains in self.route.domains {
+        for domains in self.route.domains.iter().filter(|domains| domains.before == deed) {
             let Some(value) = self.variables.get(domains.variable).filter(|value| !is_empty(value)) else { continue };
             let one = |value: &Value| Given::from_iter([(domains.list.to_owned(), value.clone())]);
             match value {

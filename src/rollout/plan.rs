@@ -203,13 +203,13 @@ impl Rollouts {
         let filling = Filling { spec, route, item: &item, variables: &words.variables, description: &words.description };
         let takes = |operation: &str| self.hands.takes(&spec.component, operation);
         let submission = takes("audit.submit");
-        let mut wanted: Vec<(&str, Given)> = Vec::new();
+        let mut wanted: Vec<(&str, Given)> = filling.domains("package.upload");
         match takes("package.upload") {
             Ok(takes) => wanted.push(("package.upload", filling.upload(&takes, submission.as_deref().unwrap_or_default()))),
             Err(error) => return Some(objection("package.upload", &error)),
         }
         if spec.until != Goal::Uploaded {
-            wanted.extend(filling.domains());
+            wanted.extend(filling.domains("audit.submit"));
             match &submission {
                 Ok(takes) => {
                     let mut given = filling.submission(takes);

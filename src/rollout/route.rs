@@ -1,7 +1,7 @@
 //! How each platform brings a version online, as data: which questions there are, what must come before a submission, which codes mean a
 //! quota. Operations and parameters have the same names everywhere; what differs stands here.
 
-/// Where domains of an authorizer are set before it is submitted: the variable that holds them, and the operation.
+/// Where domains of an authorizer are set for a version: the variable that holds them, the operation, and the deed that must find them set.
 #[derive(Debug, Clone, Copy)]
 pub struct Domains {
     /// The variable: an object of the operation's parameters, or a list.
@@ -12,6 +12,8 @@ pub struct Domains {
     pub list: &'static str,
     /// Whether it takes one domain at a time.
     pub one_by_one: bool,
+    /// The deed before which they are set.
+    pub before: &'static str,
 }
 
 /// How long to wait after a refusal with that code, in seconds.
@@ -40,7 +42,7 @@ pub struct Route {
     pub hosts: Option<&'static str>,
     /// Whether a submission and a release take whatever is newest there, so that it must be looked at first.
     pub acts_on_newest: bool,
-    /// Domains that are set before a submission.
+    /// Domains that are set for a version.
     pub domains: &'static [Domains],
     /// Parameters of a submission where no variable gives them.
     pub defaults: &'static [(&'static str, &'static str)],
@@ -71,9 +73,13 @@ pub struct Needed {
 /// The same at Douyin (1.3) and Kuaishou (4.5).
 const DEVELOPMENT: Needed = Needed { id: "1", name: "开发管理权限" };
 
-const SERVER: Domains = Domains { variable: "server_domain", operation: "server_domain.add", list: "request", one_by_one: false };
-const WEBVIEW: Domains = Domains { variable: "webview_domain", operation: "webview_domain.add", list: "domains", one_by_one: false };
-const SAFE: Domains = Domains { variable: "safe_domain", operation: "safe_domain.add", list: "domain", one_by_one: true };
+const SERVER: Domains =
+    Domains { variable: "server_domain", operation: "server_domain.add", list: "request", one_by_one: false, before: "audit.submit" };
+const WEBVIEW: Domains =
+    Domains { variable: "webview_domain", operation: "webview_domain.add", list: "domains", one_by_one: false, before: "audit.submit" };
+/// Alipay 5.12: only versions built after a domain was added have it.
+const SAFE: Domains =
+    Domains { variable: "safe_domain", operation: "safe_domain.add", list: "domain", one_by_one: true, before: "package.upload" };
 
 /// Every platform.
 pub const ROUTES: &[Route] = &[

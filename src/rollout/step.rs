@@ -157,6 +157,9 @@ impl Step<'_> {
             (Ok(upload), submission) => self.filling(held).upload(&upload, &submission.unwrap_or_default()),
             (Err(told), _) => return Ok(told),
         };
+        if let Err(told) = self.set_domains(held, UPLOAD).await {
+            return Ok(told);
+        }
         let result = match self.deed(held, UPLOAD, given, before).await? {
             Ok(result) => result,
             Err(told) => return Ok(told),
@@ -219,15 +222,21 @@ impl Step<'_> {
                 _ => {}
             }
         }
-        for (operation, given) in filling.domains() {
-            self.question(held, operation, given).await?;
-        }
+        self.set_domains(held, SUBMIT).await?;
         let mut given = filling.submission(&takes);
         if let Some(hosts) = self.route.hosts.filter(|_| takes.contains(&"hosts") && !given.contains_key("hosts")) {
             let known = self.question(held, hosts, Given::new()).await?;
             given.insert(String::from("hosts"), known.get("hosts").cloned().unwrap_or_default());
         }
         Ok(Ready::Submit(given))
+    }
+
+    /// Sets the domains that must be there before that deed. They are set again where the deed is: that changes nothing.
+    async fn set_domains(&self, held: &Held<'_>, deed: &str) -> Told<()> {
+        for (operation, given) in self.filling(held).domains(deed) {
+            self.question(held, operation, given).await?;
+        }
+        Ok(())
     }
 
     async fn ask(&self, held: &Held<'_>) -> Told<Happened> {

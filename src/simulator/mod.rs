@@ -313,6 +313,14 @@ impl Simulator {
         self.on(platform, |stage, now| stage.twin.accepts(app_id, token, now))
     }
 
+    /// Domains of its own that what a merchant has online may call; `None` where the vendor does not bind them to a version.
+    ///
+    /// # Errors
+    /// Unknown platform.
+    pub fn domains_online(&self, platform: &str, app_id: &str) -> Result<Option<Vec<String>>, SimulatorError> {
+        self.on(platform, |stage, _| stage.twin.domains_online(app_id))
+    }
+
     /// Asks for trouble with calls.
     ///
     /// # Errors

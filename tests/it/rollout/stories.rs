@@ -153,3 +153,26 @@ async fn one_template_reaches_every_merchant_of_every_platform() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_that_only_later_versions_have_is_there_before_the_version_is_built() {
+    let deployment = Deployment::of("alipay").await;
+    let shop = deployment.shops[0];
+    let domains = ["https://api.example.com", "https://img.example.com"];
+    let id = deployment.begin(json!({"authorizers": [shop], "variables": {"safe_domain": domains}})).await;
+    deployment.until_count(&id, "in_audit", 1).await;
+    deployment.judge(shop, Verdict::Passed).await;
+    deployment.until_count(&id, "released", 1).await;
+    assert_eq!(deployment.world.simulator.domains_online("alipay", shop).unwrap().unwrap(), domains, "what is online was built before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_that_ends_with_the_upload_checks_the_domains_that_the_upload_needs() {
+    for (platform, variable, is_checked) in [("alipay", "safe_domain", true), ("baidu", "server_domain", false)] {
+        let deployment = Deployment::of(platform).await;
+        let asked = json!({"variables": {variable: "x".repeat(100_000)}, "until": "uploaded", "dry_run": true});
+        let (_, preview) = deployment.world.post("/v1/rollouts", deployment.body(asked)).await;
+        let reason = preview["items"][0]["reason"].as_str().unwrap_or_default();
+        assert_eq!(reason.starts_with("safe_domain.add: `domain`"), is_checked, "{platform}: {preview}");
+    }
+}

@@ -56,6 +56,8 @@ pub struct Version {
     /// Whether the build is finished. The first question after it finishes it.
     pub is_built: bool,
     pub template_version: String,
+    /// Safe domains that were there when it was built: it never has others (Alipay 5.12).
+    pub domains: Vec<String>,
     pub description: String,
     pub remark: String,
     pub releases_itself: bool,

@@ -185,6 +185,10 @@ impl Twin for AlipayTwin {
         self.programs.iter().flat_map(|(app_id, program)| versions::in_audit(app_id, program)).collect()
     }
 
+    fn domains_online(&self, app_id: &str) -> Option<Vec<String>> {
+        self.programs.get(app_id).map(versions::domains_online)
+    }
+
     fn limit_audits(&mut self, quota: AuditQuota, now: Timestamp) {
         self.audits.set(quota, now);
     }

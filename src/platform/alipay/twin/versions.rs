@@ -63,6 +63,7 @@ pub fn upload(program: &mut MiniProgram, given: &Given, now: Timestamp) -> Done 
         state: "INIT",
         is_built: false,
         template_version,
+        domains: program.domains.clone(),
         description: String::new(),
         remark: String::new(),
         releases_itself: false,
@@ -198,6 +199,11 @@ pub fn judge(program: &mut MiniProgram, number: &str, verdict: &Verdict, now: Ti
     if releases_itself {
         release(program, number, now);
     }
+}
+
+/// Safe domains of the version that is online.
+pub fn domains_online(program: &MiniProgram) -> Vec<String> {
+    program.versions.iter().filter(|version| version.state == "RELEASE").flat_map(|version| version.domains.clone()).collect()
 }
 
 fn release(program: &mut MiniProgram, number: &str, now: Timestamp) {
