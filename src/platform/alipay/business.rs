@@ -38,6 +38,17 @@ static CODES: &[Meaning] = &[
             "BUILD_VERSION_COMPARE_ERROR",
         ],
     },
+    // The scan of a version begins by itself and ends by itself (Alipay 5.1): what came too early is right later.
+    Meaning {
+        class: Class::Retry,
+        advice: "the security scan is not finished: wait until package.get says scan_result True",
+        codes: &["CAN_NOT_SUBMIT_WITHOUT_SCAN_PASS", "CAN_NOT_SET_WITHOUT_SCAN_PASS", "CAN_NOT_DELETE_WITH_SCANNING"],
+    },
+    Meaning {
+        class: Class::Retry,
+        advice: "the template's version is not scanned yet: wait (template.list)",
+        codes: &["CODE_TEMPLATE_NOT_SAFE"],
+    },
     Meaning {
         class: Class::RateLimited,
         advice: "a limit is reached: wait",
@@ -79,8 +90,8 @@ static CODES: &[Meaning] = &[
     },
     Meaning {
         class: Class::Refuse,
-        advice: "the template's version is not scanned yet, not online, or punished: see template.list",
-        codes: &["CODE_TEMPLATE_NOT_SAFE", "TEMPLATE_NOT_ONLINE_OR_OFFLINE", "TEMPLATE_STATUS_CAN_NOT_BUILD", "TEMPLATE_STATUS_PUNISHED"],
+        advice: "the template's version is not online, or punished: see template.list",
+        codes: &["TEMPLATE_NOT_ONLINE_OR_OFFLINE", "TEMPLATE_STATUS_CAN_NOT_BUILD", "TEMPLATE_STATUS_PUNISHED"],
     },
     Meaning {
         class: Class::Refuse,
@@ -133,11 +144,6 @@ static CODES: &[Meaning] = &[
         class: Class::Refuse,
         advice: OCCUPIED,
         codes: &["CAN_NOT_SUBMIT_WITH_AUDIT_GRAY", "CAN_NOT_SUBMIT_WITH_AUDIT", "SUBMIT_REPEAT"],
-    },
-    Meaning {
-        class: Class::Refuse,
-        advice: "the security scan is not finished: wait until package.get says scan_result True",
-        codes: &["CAN_NOT_SUBMIT_WITHOUT_SCAN_PASS", "CAN_NOT_SET_WITHOUT_SCAN_PASS", "CAN_NOT_DELETE_WITH_SCANNING"],
     },
     Meaning {
         class: Class::Refuse,

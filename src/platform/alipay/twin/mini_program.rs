@@ -14,6 +14,9 @@ pub type Given = Map<String, Value>;
 /// What a method answers, or its `sub_code`.
 pub type Done = Result<Value, &'static str>;
 
+/// How long the security scan of a version takes here, from the end of its build.
+const SCAN: Duration = Duration::from_secs(5);
+
 /// How long the audit of a changed base information takes here.
 const PROFILE_AUDIT: Duration = Duration::from_secs(600);
 
@@ -53,8 +56,8 @@ pub struct Rule {
 pub struct Version {
     pub number: String,
     pub state: &'static str,
-    /// Whether the build is finished. The first question after it finishes it.
-    pub is_built: bool,
+    /// When the build was finished. The first question after it finishes it.
+    pub built_at: Option<Timestamp>,
     pub template_version: String,
     /// Safe domains that were there when it was built: it never has others (Alipay 5.12).
     pub domains: Vec<String>,
@@ -68,6 +71,13 @@ pub struct Version {
     pub audited_at: Option<Timestamp>,
     pub released_at: Option<Timestamp>,
     pub offline_at: Option<Timestamp>,
+}
+
+impl Version {
+    /// Whether the security scan that follows the build has ended; here it always ends well.
+    pub fn is_scanned(&self, now: Timestamp) -> bool {
+        self.built_at.is_some_and(|built_at| built_at + SCAN <= now)
+    }
 }
 
 impl MiniProgram {

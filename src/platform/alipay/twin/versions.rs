@@ -61,7 +61,7 @@ pub fn upload(program: &mut MiniProgram, given: &Given, now: Timestamp) -> Done 
     program.versions.push(Version {
         number,
         state: "INIT",
-        is_built: false,
+        built_at: None,
         template_version,
         domains: program.domains.clone(),
         description: String::new(),
@@ -82,9 +82,9 @@ fn is_ext(ext: &str) -> bool {
     serde_json::from_str::<Value>(ext).is_ok_and(|ext| ext.get("extEnable").is_some_and(Value::is_boolean))
 }
 
-pub fn build(program: &mut MiniProgram, given: &Given, _: Timestamp) -> Done {
+pub fn build(program: &mut MiniProgram, given: &Given, now: Timestamp) -> Done {
     let version = program.version(&number(given)?).ok_or("BUILD_VERSION_NOT_EXISTED")?;
-    version.is_built = true;
+    version.built_at.get_or_insert(now);
     Ok(build_answer(true))
 }
 
@@ -101,13 +101,13 @@ pub fn list(program: &mut MiniProgram, given: &Given, _: Timestamp) -> Done {
     Ok(json!({"app_version_infos": wanted.take(20).map(entry).collect::<Vec<_>>()}))
 }
 
-pub fn detail(program: &mut MiniProgram, given: &Given, _: Timestamp) -> Done {
+pub fn detail(program: &mut MiniProgram, given: &Given, now: Timestamp) -> Done {
     let number = number(given)?;
     let profile = program.profile.clone();
     let version = program.version(&number).ok_or("MINIAPP_VERSION_NOT_EXSIT")?;
     let mut answer = json!({
         "app_version": version.number, "status": version.state, "version_desc": version.description, "memo": version.remark,
-        "scan_result": if version.is_built { "True" } else { "NAN" }, "gmt_create": china_text(version.created_at), "service_region_type": "CHINA",
+        "scan_result": if version.is_scanned(now) { "True" } else { "NAN" }, "gmt_create": china_text(version.created_at), "service_region_type": "CHINA",
     });
     if let Some(members) = answer.as_object_mut() {
         members.extend(profile.into_iter().filter(|(name, _)| name != "category_names"));
@@ -127,13 +127,14 @@ pub fn detail(program: &mut MiniProgram, given: &Given, _: Timestamp) -> Done {
     Ok(answer)
 }
 
-pub fn delete(program: &mut MiniProgram, given: &Given, _: Timestamp) -> Done {
+pub fn delete(program: &mut MiniProgram, given: &Given, now: Timestamp) -> Done {
     let number = number(given)?;
     let is_trial = program.trial.as_ref().is_some_and(|(trial, _)| *trial == number);
     let version = program.version(&number).ok_or("MINI_APP_PACKAGE_INFO_NOT_EXIST")?;
     match () {
         () if version.state != "INIT" => return Err("CAN_NOT_DELETE_WITHOUT_DEV"),
-        () if !version.is_built => return Err("CAN_NOT_DELETE_WITH_INSTANTIATE"),
+        () if version.built_at.is_none() => return Err("CAN_NOT_DELETE_WITH_INSTANTIATE"),
+        () if !version.is_scanned(now) => return Err("CAN_NOT_DELETE_WITH_SCANNING"),
         () if is_trial => return Err("CAN_NOT_DELETE_WITH_EXPERIENCE"),
         () => {}
     }
@@ -163,7 +164,7 @@ pub fn submit(program: &mut MiniProgram, given: &Given, now: Timestamp) -> Done 
         () if version.state == "AUDITING" => return Err("SUBMIT_REPEAT"),
         () if version.state != "INIT" => return Err("CAN_NOT_SUBMIT_WITHOUT_INIT"),
         () if is_occupied => return Err("CAN_NOT_SUBMIT_WITH_AUDIT_GRAY"),
-        () if !version.is_built => return Err("CAN_NOT_SUBMIT_WITHOUT_SCAN_PASS"),
+        () if !version.is_scanned(now) => return Err("CAN_NOT_SUBMIT_WITHOUT_SCAN_PASS"),
         () if is_online && given.contains_key("app_name") => return Err("CAN_NOT_MODIFY_NAME_ONCE_ONLINE"),
         () => {}
     }
@@ -317,7 +318,7 @@ pub fn rollback(program: &mut MiniProgram, given: &Given, now: Timestamp) -> Don
     Ok(json!({}))
 }
 
-pub fn make_trial(program: &mut MiniProgram, given: &Given, _: Timestamp) -> Done {
+pub fn make_trial(program: &mut MiniProgram, given: &Given, now: Timestamp) -> Done {
     let number = number(given)?;
     if program.trial.as_ref().is_some_and(|(trial, _)| *trial == number) {
         return Err("CAN_NOT_SET_EXP_REPEAT");
@@ -325,7 +326,7 @@ pub fn make_trial(program: &mut MiniProgram, given: &Given, _: Timestamp) -> Don
     let version = program.version(&number).ok_or("MINI_APP_PACKAGE_INFO_NOT_EXIST")?;
     match () {
         () if version.state == "RELEASE" => return Err("CAN_NOT_SET_EXP_WITH_ONLINED_STATUS"),
-        () if !version.is_built => return Err("CAN_NOT_SET_WITHOUT_SCAN_PASS"),
+        () if !version.is_scanned(now) => return Err("CAN_NOT_SET_WITHOUT_SCAN_PASS"),
         () => {}
     }
     program.trial = Some((number, 0));

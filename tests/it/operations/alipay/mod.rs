@@ -227,8 +227,10 @@ impl World {
         self.done("package.get", json!({"version": version}))["status"].clone()
     }
 
+    /// To the end of the scan that follows the build.
     pub fn upload(&self, version: &str) {
         self.done("package.upload", json!({"template_id": TEMPLATE, "version": version}));
+        self.advance(jiff::SignedDuration::from_secs(5));
     }
 
     pub fn submit(&self, version: &str) {

@@ -16,6 +16,7 @@ fn life(world: World) {
     assert_eq!(uploaded, json!({"version": "0.0.1", "status": "created"}));
     assert_eq!(world.pauses(), 1, "the build is asked for once, after a pause");
     assert_eq!(world.done("package.list", json!({}))["items"][0]["status"], "developing");
+    world.advance(jiff::SignedDuration::from_secs(5));
     assert_eq!(world.refused("package.release", version("0.0.1")), "CAN_NOT_ONLINE_WITHOUT_AUDIT");
     assert_eq!(world.done("audit.submit", submission("0.0.1"))["status"], "in_audit");
     assert_eq!(world.refused("audit.submit", submission("0.0.1")), "SUBMIT_REPEAT");
@@ -86,6 +87,30 @@ fn versions_that_cannot_be_are_refused_with_advice() {
     assert_eq!(world.refused("package.upload", json!({"template_id": TEMPLATE, "version": "0.21.0"})), "DEV_VERSION_EXCEED_MAX_COUNT");
     world.done("package.delete", version("0.1.0"));
     world.upload("0.21.0");
+}
+
+#[test]
+fn what_comes_before_the_end_of_a_scan_is_told_to_come_again() {
+    let world = World::new();
+    let row = world.row("audit.submit");
+    let params = yizhan::platform::operation::Params::check(&row, submission("0.0.1").as_object().unwrap().clone()).unwrap();
+    for code in
+        ["CAN_NOT_SUBMIT_WITHOUT_SCAN_PASS", "CAN_NOT_SET_WITHOUT_SCAN_PASS", "CAN_NOT_DELETE_WITH_SCANNING", "CODE_TEMPLATE_NOT_SAFE"]
+    {
+        let node = json!({"code": "40004", "msg": "Business Failed", "sub_code": code, "sub_msg": ""}).to_string();
+        let reply = super::certificates::signed_reply(&row.path, &node, "platform", None);
+        match world.component.operations().next(&row, &params, &[reply], super::caller(&row, &world.token, world.now())) {
+            yizhan::platform::operation::Next::Refused(error) => assert_eq!((error.class, error.code.as_str()), (Class::Retry, code)),
+            other => panic!("{code}: {other:?}"),
+        }
+    }
+
+    // The desk itself comes again for a while, after a look that shows that nothing was done.
+    world.done("package.upload", json!({"template_id": TEMPLATE, "version": "0.0.1"}));
+    assert_eq!(world.done("package.get", version("0.0.1"))["scan_result"], "NAN");
+    assert_eq!(world.refused("trial.create", version("0.0.1")), "CAN_NOT_SET_WITHOUT_SCAN_PASS");
+    world.submit("0.0.1");
+    assert_eq!((world.done("package.get", version("0.0.1"))["scan_result"].as_str(), world.seen("audit.submit")), (Some("True"), 1));
 }
 
 #[test]
