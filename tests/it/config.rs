@@ -361,6 +361,19 @@ fn every_setting_of_every_platform_is_in_the_documented_defaults_and_no_other() 
 }
 
 #[test]
+fn every_line_of_the_documented_examples_may_be_switched_on_as_it_stands() {
+    // Alipay's shows two modes that exclude each other.
+    for platform in yizhan::platform::ALL.iter().map(|platform| platform.name()).filter(|name| *name != "alipay") {
+        let text = format!("[[components]]\nname = \"a\"\n{}\n", example(platform));
+        // Secrets come from the operator's environment, and the examples name it.
+        let is_secret = |problem: &&yizhan::settings::Problem| problem.message.contains("environment variable");
+        let problems = read(&text).err().unwrap_or_default();
+        let refused: Vec<_> = problems.iter().filter(|problem| !is_secret(problem)).collect();
+        assert!(refused.is_empty(), "{platform}: {refused:#?}");
+    }
+}
+
+#[test]
 fn the_samples_of_all_platforms_make_components() {
     let mut text = String::new();
     for platform in yizhan::platform::ALL {

@@ -127,8 +127,9 @@ impl RefreshRules {
         };
         let path = settings.optional_text("path").filter(|path| !path.is_empty());
         match &path {
-            Some(path) if !["/mp/tp/", "/openapi/mp/"].iter().any(|prefix| path.starts_with(prefix)) => {
-                settings.problem("path", "begins neither with /mp/tp/ nor with /openapi/mp/", "copy it from the vendor's console");
+            // Where it is, is not published (4.7): not even what it begins with.
+            Some(path) if !is_path(path) => {
+                settings.problem("path", "is no path", "copy it from the vendor's console, with its first slash, without host and query");
             }
             None if strategy == Strategy::Endpoint => {
                 settings.problem("path", "is missing, and `strategy` needs it", "add the path, or set strategy = \"recover\"");
@@ -156,6 +157,10 @@ impl RefreshRules {
     fn used(&self) -> Option<&Endpoint> {
         self.endpoint.as_ref().filter(|_| self.strategy != Strategy::Recover)
     }
+}
+
+fn is_path(text: &str) -> bool {
+    text.starts_with('/') && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_-.".contains(&b))
 }
 
 /// Paths of section 4.

@@ -26,6 +26,12 @@ fn all_problems_come_at_once() {
 }
 
 #[test]
-fn a_refresh_path_elsewhere_is_refused() {
-    assert_eq!(problems(&with("refresh.path = \"/elsewhere\""))[0].at, "refresh.path");
+fn a_refresh_path_is_any_path_and_nothing_else() {
+    let refresh = |path: &str| kuaishou().component("kuaishou", settings(&with(&format!("refresh.path = \"{path}\""))));
+    for path in ["", "/openapi/oauth2/mp/refresh_authorizer_token", "/mp/tp/oauth/refresh_it"] {
+        assert!(refresh(path).is_ok(), "{path}");
+    }
+    for path in ["mp/tp/oauth/refresh_it", "https://open.kuaishou.com/refresh", "/refresh?app=1", "/refresh#it", "/re fresh"] {
+        assert_eq!(refresh(path).err().unwrap()[0].at, "refresh.path", "{path}");
+    }
 }
