@@ -383,7 +383,8 @@ fn may_pass(error: &OperationError) -> bool {
     match error {
         OperationError::Unreachable(_) => true,
         OperationError::Refused(refusal) | OperationError::Doubted(refusal) => {
-            !matches!(refusal.class, Class::Refuse | Class::GrantGone | Class::CodeInvalid)
+            // A token that is refused although the desk has just renewed it: another try would renew it again, and be refused again.
+            !matches!(refusal.class, Class::Refuse | Class::GrantGone | Class::CodeInvalid | Class::RenewAuthorizerToken)
         }
         OperationError::Vault(error) => {
             !matches!(error, VaultError::Revoked { .. } | VaultError::UnknownComponent | VaultError::NotApplicable(_))

@@ -86,11 +86,13 @@ pub struct Happened {
     pub until: Option<Timestamp>,
     /// Whether every authorizer of the component would have met with it: the vendor does not answer, or there is no ticket.
     pub of_component: bool,
+    /// Whether the platform refused the authorizer's token, and refused it again after the desk had renewed it.
+    pub of_token: bool,
 }
 
 impl From<On> for Happened {
     fn from(on: On) -> Self {
-        Self { on, reason: None, package_id: None, audit_id: None, until: None, of_component: false }
+        Self { on, reason: None, package_id: None, audit_id: None, until: None, of_component: false, of_token: false }
     }
 }
 
@@ -128,6 +130,9 @@ pub fn failed(error: &OperationError, route: &Route, now: Timestamp) -> Happened
         OperationError::Unreachable(_) => Happened { of_component: true, ..on(On::Unreachable) },
         OperationError::OutcomeUnknown { unheard: true, .. } => Happened { of_component: true, ..on(On::Doubtful) },
         OperationError::OutcomeUnknown { .. } => on(On::Unknown),
+        OperationError::Refused(refusal) if refusal.class == Class::RenewAuthorizerToken => {
+            Happened { of_token: true, ..refused(refusal, route, now) }
+        }
         OperationError::Refused(refusal) | OperationError::Doubted(refusal) => refused(refusal, route, now),
         OperationError::Vault(error) => vault(error, route, now),
     }

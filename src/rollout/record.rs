@@ -201,6 +201,9 @@ pub struct Item {
     /// Failures in a row that pass by themselves: each makes the next pause longer.
     #[serde(default)]
     pub failures: u32,
+    /// Those among them of a token that had just been renewed: each has cost a renewal.
+    #[serde(default)]
+    pub token_refusals: u32,
     /// Taking its release back.
     #[serde(default)]
     pub rollback: Option<Rollback>,
@@ -226,6 +229,7 @@ impl Item {
             uploads: 0,
             wake_at: None,
             failures: 0,
+            token_refusals: 0,
             rollback: None,
             since: now,
             updated_at: now,

@@ -27,6 +27,8 @@ const FIRST_PAUSE: i64 = 5;
 const RATE_PAUSE: i64 = 30;
 /// Before it is looked again whether a deed shows: a quarter of the time that it has lasted, within these seconds.
 const LOOK_AGAIN: std::ops::RangeInclusive<i64> = 5..=60;
+/// So many refusals of tokens that had just been renewed are the platform's last word.
+const MOST_TOKEN_REFUSALS: u32 = 3;
 /// An audit is asked at least once in so many of the first intervals.
 const RAREST: u32 = 12;
 
@@ -58,12 +60,29 @@ pub fn look_after(lasted: SignedDuration) -> i64 {
     (lasted.as_secs() / 4).clamp(*LOOK_AGAIN.start(), *LOOK_AGAIN.end())
 }
 
+/// Counts a refusal of a token that had just been renewed. Where that goes on, it is the merchant's grant that the platform means, or words
+/// that only sounded like a token's: a further renewal would mend nothing and spend a refresh token.
+#[must_use]
+pub fn counted(item: &mut Item, happened: Happened) -> Happened {
+    if !happened.of_token {
+        return happened;
+    }
+    item.token_refusals = item.token_refusals.saturating_add(1);
+    if item.token_refusals < MOST_TOKEN_REFUSALS { happened } else { Happened { on: On::Refused, ..happened } }
+}
+
 /// Writes down what happened. `to` and `then` are what [`super::advance::advance`] said.
 pub fn settle(item: &mut Item, happened: &Happened, to: Stage, then: Effect, now: Timestamp, waits: Waits) {
     let from = item.stage;
     let after = |wait: Duration| now.saturating_add(wait).unwrap_or(Timestamp::MAX);
     let passes = matches!(happened.on, On::Unreachable | On::Doubtful | On::RateLimited);
-    item.failures = if passes { item.failures.saturating_add(1) } else { 0 };
+    // What is only on the way to the next effect says nothing yet of what failed: it is about to be tried again.
+    let goes_on = to == from && !matches!(then, Effect::Nothing | Effect::Wait | Effect::Onward);
+    if passes {
+        item.failures = item.failures.saturating_add(1);
+    } else if !goes_on {
+        (item.failures, item.token_refusals) = (0, 0);
+    }
     if to != from {
         item.since = now;
         if to == Stage::Failed {

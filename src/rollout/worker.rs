@@ -13,7 +13,7 @@ use super::advance::{Effect, On, advance};
 use super::hands::{Happened, later};
 use super::hold::{Active, Entry, Held, Outage, locked};
 use super::record::{Item, Rollback, Rollout, RolloutId, State};
-use super::settle::settle;
+use super::settle::{counted, settle};
 use super::stage::Stage;
 use super::step::{Before, Step};
 use super::waves::{self, Verdict};
@@ -215,7 +215,8 @@ impl Rollouts {
             {
                 return Ok(());
             }
-            happened = self.carry_out(effect, held).await?;
+            let told = self.carry_out(effect, held).await?;
+            happened = counted(&mut held.item, told);
             self.weather(held, &happened);
         }
     }
@@ -325,12 +326,13 @@ impl Rollouts {
         (item.updated_at, item.wake_at) = (now, None);
         match told {
             Ok(()) => {
-                (item.rollback, item.begun, item.failures) = (Some(Rollback::Done), None, 0);
+                (item.rollback, item.begun, item.failures, item.token_refusals) = (Some(Rollback::Done), None, 0, 0);
                 item.reason = Some(String::from("rolled back"));
                 // The vendor answers again: the others need not wait for one another.
                 self.weather(held, &On::Stands.into());
             }
             Err(happened) => {
+                let happened = counted(item, happened);
                 let passes = matches!(happened.on, On::Unreachable | On::Doubtful | On::RateLimited | On::Blocked);
                 item.reason.clone_from(&happened.reason);
                 if passes {
@@ -339,7 +341,7 @@ impl Rollouts {
                     let again = waits.again(now, OUTAGE_PAUSE, item.failures);
                     item.wake_at = Some(happened.until.map_or(again, |until| waits.at_most(now, until)));
                 } else {
-                    (item.rollback, item.begun) = (Some(Rollback::Failed), None);
+                    (item.rollback, item.begun, item.token_refusals) = (Some(Rollback::Failed), None, 0);
                 }
                 self.weather(held, &happened);
             }

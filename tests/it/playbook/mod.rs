@@ -301,6 +301,16 @@ async fn what_time_can_mend_is_tried_again_and_what_it_cannot_is_dead_with_the_v
 }
 
 #[tokio::test]
+async fn a_token_that_is_refused_after_its_renewal_is_not_renewed_again_and_again() {
+    let book = playbook(vec![step("audit.submit", json!({}))]);
+    let stage = Stage::new();
+    let refusal = ApiError::new(Class::RenewAuthorizerToken, "NO_AUTH_RELATION", "no relation");
+    *stage.vendor.refuses.lock().unwrap() = Some(OperationError::Refused(refusal));
+    let Outcome::Refused(attempt) = stage.try_once(&book).await else { panic!("it is dead") };
+    assert!(attempt.error.unwrap().contains("NO_AUTH_RELATION"));
+}
+
+#[tokio::test]
 async fn what_was_begun_before_a_crash_stays_begun_while_nobody_can_be_asked_about_it() {
     let book = playbook(vec![step("audit.submit", json!({}))]);
     let stage = Stage::new();

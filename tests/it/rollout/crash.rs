@@ -55,7 +55,7 @@ impl Fate {
 #[derive(Default)]
 pub struct World {
     rollouts: Mutex<BTreeMap<RolloutId, Kept<Rollout>>>,
-    items: Mutex<BTreeMap<(RolloutId, String), Kept<Item>>>,
+    pub items: Mutex<BTreeMap<(RolloutId, String), Kept<Item>>>,
     /// What the vendor calls each merchant's version.
     states: Mutex<BTreeMap<String, &'static str>>,
     /// Merchants who granted something, but not development.
@@ -73,6 +73,10 @@ pub struct World {
     is_away: AtomicBool,
     /// The component is taken out of the configuration.
     is_gone: AtomicBool,
+    /// What the vendor says to so many uploads of each merchant before it takes one.
+    pub refuses: Mutex<Option<(ApiError, usize)>>,
+    /// When it said so, by merchant.
+    pub refused_at: Mutex<BTreeMap<String, Vec<Timestamp>>>,
     /// Items cannot be read just now.
     is_unread: AtomicBool,
     /// So many rollbacks are not answered, and take effect minutes later (`Some`) or never.
@@ -272,6 +276,16 @@ impl Hands for Process {
             }
             return Err(unknown(operation));
         }
+        if operation == "package.upload"
+            && let Some((refusal, times)) = self.world.refuses.lock().unwrap().clone()
+        {
+            let mut refused_at = self.world.refused_at.lock().unwrap();
+            let refused_at = refused_at.entry(authorizer.to_owned()).or_default();
+            if refused_at.len() < times {
+                refused_at.push(self.now());
+                return Err(OperationError::Refused(refusal));
+            }
+        }
         let is_absent = self.world.states.lock().unwrap().get(authorizer).is_none_or(|state| *state == "absent");
         if operation == "package.build_status" && is_absent {
             return Err(OperationError::Refused(ApiError::new(Class::Refuse, "BUILD_VERSION_NOT_EXISTED", "there is no such build")));
@@ -357,7 +371,7 @@ pub const OPTIONS: Options = Options {
 const PLATFORMS: [&str; 4] = ["baidu", "douyin", "kuaishou", "alipay"];
 
 /// One process from its start until its death, or until the rollout is done; with `takes_back`, until all of it is taken back. `true`: it died.
-async fn live(world: &Arc<World>, platform: &'static str, fate: &Arc<Fate>, takes_back: bool) -> bool {
+pub async fn live(world: &Arc<World>, platform: &'static str, fate: &Arc<Fate>, takes_back: bool) -> bool {
     let process = Arc::new(Process { world: world.clone(), fate: fate.clone(), platform });
     let rollouts = Rollouts::open(process.clone(), process.clone(), process.clone(), process.clone(), OPTIONS).await.unwrap();
     let known = world.rollouts.lock().unwrap().keys().next().copied();

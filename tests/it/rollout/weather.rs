@@ -1,14 +1,19 @@
 //! A quota that is used up, and people who try again; and the small rules beside the table.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 use yizhan::clock::Timestamp;
 use yizhan::platform::quota::AuditQuota;
+use yizhan::platform::{ApiError, Class};
+use yizhan::rollout::record::Item;
 use yizhan::rollout::settle::{Waits, poll_after};
+use yizhan::rollout::stage::Stage;
 use yizhan::rollout::whereabouts::{Place, find};
 use yizhan::rollout::window::Window;
 
+use super::crash::{Fate, World as Disk, live};
 use super::stories::Deployment;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,6 +47,36 @@ async fn those_that_failed_are_tried_again_where_they_stopped() {
     let done = deployment.until(&id, "done again", |shown| shown["state"] == "done").await;
     assert_eq!(done["counts"]["failed"], 3);
     assert_eq!(deployment.deeds("package.upload").len(), 0);
+}
+
+/// The items of a rollout to two merchants, of whom the vendor refuses so many uploads each, and the seconds between its refusals.
+async fn refused(class: Class, times: usize) -> Vec<(Item, Vec<i64>)> {
+    let world = Arc::new(Disk::default());
+    *world.refuses.lock().unwrap() = Some((ApiError::new(class, "NO_AUTH_RELATION", "no relation"), times));
+    live(&world, "baidu", &Fate::after(usize::MAX), false).await;
+    let refused_at = world.refused_at.lock().unwrap();
+    let pauses = |at: &[Timestamp]| at.windows(2).map(|pair| pair[1].duration_since(pair[0]).as_secs()).collect();
+    let items = world.items.lock().unwrap().values().map(|kept| kept.record.clone()).collect::<Vec<_>>();
+    items.into_iter().map(|item| (item.clone(), pauses(&refused_at[&item.authorizer]))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_refused_however_often_it_is_renewed_ends_its_merchant() {
+    for (item, pauses) in refused(Class::RenewAuthorizerToken, usize::MAX).await {
+        assert_eq!((item.stage, pauses.len()), (Stage::Failed, 2), "{item:?}");
+        assert!(item.reason.unwrap().contains("NO_AUTH_RELATION"));
+    }
+    for (item, pauses) in refused(Class::RenewAuthorizerToken, 2).await {
+        assert_eq!((item.stage, item.token_refusals, pauses.len()), (Stage::Released, 0, 1), "{item:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pauses_of_a_merchant_grow_although_others_of_its_questions_are_answered() {
+    for (item, pauses) in refused(Class::Retry, 6).await {
+        assert_eq!(item.stage, Stage::Released, "{item:?}");
+        assert!(pauses.iter().zip([5, 10, 20, 40, 80]).all(|(pause, least)| *pause >= least), "{pauses:?}");
+    }
 }
 
 #[test]
