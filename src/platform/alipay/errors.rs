@@ -36,7 +36,8 @@ static SUB_CODES: &[Row] = &[
     advised("REFRESH_TOKEN_TIME_OUT", Class::RefreshTokenInvalid, REAUTHORIZE),
     advised("AUTH_TOKEN_NOT_FOUND", Class::GrantGone, REAUTHORIZE),
     advised("APP_NOT_ISV", Class::Configuration, "app_id must be a third-party application (第三方应用)"),
-    advised("APP_ID_NOT_CONSISTENT", Class::Configuration, "the code or token belongs to another third-party application"),
+    // Mostly a stranger's code, which no operator can mend: it is let go, and does not wait for a day among those of merchants.
+    advised("APP_ID_NOT_CONSISTENT", Class::Refuse, "the code or token belongs to another third-party application"),
     // The query of a token (4.3).
     row("AUTH_TOKEN_NOT_EXISTED", Class::RenewAuthorizerToken),
     advised("AUTH_TOKEN_NOT_CONSISTENT", Class::Configuration, "the token belongs to another third-party application"),

@@ -233,6 +233,7 @@ fn refusals_are_classed_by_their_sub_code() {
         ("40002", "isv.invalid-signature", Class::Configuration),
         ("40003", "isv.invalid-auth-relations", Class::RenewAuthorizerToken),
         ("40004", "AUTH_CODE_NOT_EXIST", Class::CodeInvalid),
+        ("40004", "APP_ID_NOT_CONSISTENT", Class::Refuse),
         ("40004", "AUTH_TOKEN_NOT_FOUND", Class::GrantGone),
         ("40004", "REFRESH_TOKEN_NOT_VALID", Class::RefreshTokenInvalid),
         ("40004", "NAME_TOO_LONG", Class::Refuse),
