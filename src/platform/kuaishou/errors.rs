@@ -130,13 +130,12 @@ impl Errors {
     pub(super) fn read_reply(&self, reply: &Reply, spent: Spent, what: &str) -> Result<Map<String, Value>, ApiError> {
         let object = match serde_json::from_slice(&reply.body) {
             Ok(Value::Object(object)) => object,
-            _ if reply.status == 429 => return Err(ApiError::new(Class::RateLimited, "http 429", "too many requests")),
-            _ => return Err(ApiError::unreadable(reply, what)),
+            _ => return Err(ApiError::codeless(reply, what)),
         };
         match first(&object, &["result"]).and_then(number) {
             Some(1) => Ok(object),
             Some(code) => Err(self.classify(code, &message(&object), reply.status, spent)),
-            None => Err(ApiError::unreadable(reply, "result")),
+            None => Err(ApiError::codeless(reply, "result")),
         }
     }
 

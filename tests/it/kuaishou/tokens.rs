@@ -188,6 +188,9 @@ fn a_status_speaks_where_no_list_does() {
     };
     assert_eq!(class(429, "slow down"), Class::RateLimited);
     assert_eq!(class(429, "{\"result\":2}"), Class::RateLimited);
+    for codeless in ["{}", "{\"message\":\"slow down\"}", "[]"] {
+        assert_eq!((class(429, codeless), class(503, codeless)), (Class::RateLimited, Class::Retry), "{codeless}");
+    }
     assert_eq!(class(502, "<html>"), Class::Retry);
     assert_eq!(class(503, "{\"result\":2}"), Class::Retry);
 }
