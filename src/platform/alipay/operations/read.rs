@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use super::super::content::{number, seal_members, text};
 use super::Node;
 use super::steps::Build;
-use crate::clock::{china_rfc3339, china_time};
+use crate::clock::china_rfc3339;
+use crate::platform::loose;
 use crate::platform::operation::{Operation, Outcome, Params};
 
 /// How a member is read.
@@ -19,7 +20,7 @@ enum As {
     Flag,
     /// A whole number.
     Number,
-    /// Beijing time, as RFC 3339.
+    /// A time as RFC 3339: from Beijing time, or from seconds or milliseconds, where the page does not say which it is (Alipay 4.6).
     Time,
     /// The state of a version.
     State,
@@ -334,7 +335,7 @@ fn read(how: &As, vendor: &str, node: &Node) -> Option<Value> {
         As::Flag => flag(value).map(Value::from),
         As::Number => number(node, vendor).map(Value::from),
         // A time that cannot be read is better shown than hidden.
-        As::Time => text(node, vendor).map(|text| Value::from(china_time(&text).map_or(text, china_rfc3339))),
+        As::Time => value.and_then(loose::moment).map(china_rfc3339).or_else(|| text(node, vendor)).map(Value::from),
         As::State => text(node, vendor).map(|state| Value::from(state_word(&state))),
         As::Trial => text(node, vendor).map(|state| Value::from(trial_word(&state))),
         As::Split(between) => {

@@ -107,7 +107,8 @@ pub fn detail(program: &mut MiniProgram, given: &Given, now: Timestamp) -> Done 
     let version = program.version(&number).ok_or("MINIAPP_VERSION_NOT_EXSIT")?;
     let mut answer = json!({
         "app_version": version.number, "status": version.state, "version_desc": version.description, "memo": version.remark,
-        "scan_result": if version.is_scanned(now) { "True" } else { "NAN" }, "gmt_create": china_text(version.created_at), "service_region_type": "CHINA",
+        "scan_result": if version.is_scanned(now) { "True" } else { "NAN" }, "gmt_create": china_text(version.created_at),
+        "service_region_type": "CHINA",
     });
     if let Some(members) = answer.as_object_mut() {
         members.extend(profile.into_iter().filter(|(name, _)| name != "category_names"));

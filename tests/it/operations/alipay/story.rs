@@ -211,6 +211,25 @@ fn a_list_of_grants_shows_no_tokens() {
 }
 
 #[test]
+fn a_list_of_grants_tells_their_times_however_they_are_written() {
+    let world = World::new();
+    let row = world.row("authorization.list");
+    let params = yizhan::platform::operation::Params::check(&row, serde_json::Map::new()).unwrap();
+    let granted_at = |written: serde_json::Value| {
+        let list = json!({"code": "10000", "app_auth_list": [{"auth_app_id": SHOP, "auth_time": written}], "total_items": 1}).to_string();
+        let reply = super::certificates::signed_reply(&row.path, &list, "platform", None);
+        match world.component.operations().next(&row, &params, &[reply], super::caller(&row, &world.token, world.now())) {
+            yizhan::platform::operation::Next::Done(outcome) => outcome.result["items"][0]["granted_at"].clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    for written in [json!("2024-05-01 12:00:00"), json!(1_714_536_000_000_u64), json!("1714536000000"), json!(1_714_536_000)] {
+        assert_eq!(granted_at(written.clone()), "2024-05-01T12:00:00+08:00", "{written}");
+    }
+    assert_eq!(granted_at(json!("in spring")), "in spring", "better shown than hidden");
+}
+
+#[test]
 fn a_build_that_fails_or_does_not_end_is_told() {
     use yizhan::platform::operation::{Next, Params};
     let world = World::new();
