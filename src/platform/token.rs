@@ -272,6 +272,11 @@ pub trait Tokens: Send + Sync {
     /// The vendor's no.
     fn read_recovered(&self, family: Family, app_id: &str, reply: &Reply, now: Timestamp) -> Result<Recovered, ApiError>;
 
+    /// Whether what is won back has a refresh token too. Then it is also asked for after a refusal of a renewal that nobody knows.
+    fn recovers_wholly(&self) -> bool {
+        true
+    }
+
     /// What to do when a spending call was never answered.
     fn lost_reply(&self) -> LostReply;
 

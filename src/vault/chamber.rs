@@ -4,7 +4,7 @@
 //! Rule of the house: memory follows the shelf. A token is published ([`Chamber::publish`]) only after the commit that holds it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -16,6 +16,7 @@ use crate::outbound::{SendError, Vendors};
 use crate::platform::token::{Family, Renewal, Standing, TokenKey};
 use crate::platform::{Call, Class, Component, Reply};
 use crate::secret::Secret;
+use crate::shutdown::Shutdown;
 
 use super::authorizer::AuthorizerState;
 use super::codes::{States, UsedCodes, WaitingCode};
@@ -76,6 +77,8 @@ pub(super) struct Chamber {
     pub opened_at: Timestamp,
     pub board: Board,
     pub schedule: Mutex<Schedule>,
+    /// The wish to stop, once the worker runs.
+    pub stopping: OnceLock<Shutdown>,
     /// Something became due earlier.
     pub wake: Notify,
     /// Counts publications: long polls wait for it.
@@ -129,6 +132,7 @@ impl Chamber {
             opened_at: parts.clock.now(),
             board: Board::new(),
             schedule: Mutex::default(),
+            stopping: OnceLock::new(),
             wake: Notify::new(),
             published: watch::Sender::new(0),
             renewals: Flights::new(),
@@ -211,10 +215,14 @@ impl Chamber {
         self.board.read(Family::Current, app_id, |held| held.state)
     }
 
-    /// Sends one call.
+    /// Sends one call. None any more once the service is asked to stop: what is under way ends with the answer to its last one, and the next start goes
+    /// on from there.
     pub async fn send(&self, call: &Call) -> Result<Reply, SendError> {
         // Never closed, so a permit always comes.
         let _permit = self.sends.acquire().await;
+        if self.stopping.get().is_some_and(Shutdown::is_requested) {
+            return Err(SendError::NotSent { target: call.target().to_owned(), cause: String::from("the service is stopping") });
+        }
         self.vendors.send(call).await
     }
 

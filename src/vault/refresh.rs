@@ -219,6 +219,17 @@ impl Chamber {
                     return self.recover(slot).await;
                 }
                 Class::GrantGone => return Err(self.grant_is_gone(&slot.app_id, None, asked_at, &error).await),
+                // A no that nobody knows, perhaps to this refresh token (Douyin 4.5, Baidu 8.2). To ask for a code costs nothing, and what is held stays
+                // until a code has brought other tokens.
+                Class::Refuse if self.component.recovers_wholly() && self.can_recover(slot).await? => {
+                    self.count("authorizer", "refused");
+                    self.unspent(slot, repeats).await?;
+                    tracing::warn!(component = self.name, authorizer = %slot.app_id, %error, "a renewal was refused; asking for a new code");
+                    return match self.recover(slot).await {
+                        Err(VaultError::VendorRefused(_)) => Err(VaultError::VendorRefused(error)),
+                        recovered => recovered,
+                    };
+                }
                 _ => {
                     self.count("authorizer", "refused");
                     self.unspent(slot, repeats).await?;

@@ -87,6 +87,10 @@ impl Tokens for Application {
         recovered(&node, app_id, absent, words).map(|tokens| Recovered::Tokens(Box::new(tokens)))
     }
 
+    fn recovers_wholly(&self) -> bool {
+        false
+    }
+
     fn lost_reply(&self) -> LostReply {
         LostReply::RepeatThenRecover
     }
