@@ -2,7 +2,7 @@
 //!
 //! The only room that reads the system's time. Everybody else is handed a [`Clock`] or a [`Timestamp`].
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use jiff::Timestamp;
@@ -58,13 +58,25 @@ pub async fn sleep_by(wall: impl Fn() -> Timestamp, at: Timestamp) {
 pub struct ManualClock {
     now: watch::Sender<Timestamp>,
     moving: Mutex<()>,
+    /// Moments that sleepers wait for, each as often as there are, so that a story can go on once somebody sleeps.
+    awaited: Mutex<Vec<Timestamp>>,
 }
 
 impl ManualClock {
     /// A clock that shows `now`.
     #[must_use]
     pub fn starting_at(now: Timestamp) -> Self {
-        Self { now: watch::Sender::new(now), moving: Mutex::new(()) }
+        Self { now: watch::Sender::new(now), moving: Mutex::new(()), awaited: Mutex::default() }
+    }
+
+    /// Whether somebody sleeps until exactly that moment.
+    #[must_use]
+    pub fn is_awaited(&self, at: Timestamp) -> bool {
+        self.awaited().contains(&at)
+    }
+
+    fn awaited(&self) -> MutexGuard<'_, Vec<Timestamp>> {
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Moves the clock by `by`, backwards when negative.
@@ -83,8 +95,25 @@ impl Clock for ManualClock {
 
     async fn sleep_until(&self, at: Timestamp) {
         let mut seen = self.now.subscribe();
+        self.awaited().push(at);
+        let _sleeping = Sleeping { clock: self, at };
         // The sender lives as long as `self`, so waiting cannot fail.
         let _ = seen.wait_for(|now| *now >= at).await;
+    }
+}
+
+/// One sleeper, until it wakes or is dropped.
+struct Sleeping<'a> {
+    clock: &'a ManualClock,
+    at: Timestamp,
+}
+
+impl Drop for Sleeping<'_> {
+    fn drop(&mut self) {
+        let mut awaited = self.clock.awaited();
+        if let Some(index) = awaited.iter().position(|at| *at == self.at) {
+            awaited.swap_remove(index);
+        }
     }
 }
 

@@ -155,7 +155,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Accepts nothing more, ends event streams, lets open requests finish within the grace period, and returns.
+    /// Accepts nothing more, ends event streams and long polls, lets open requests finish within the grace period, and returns.
     pub async fn stop(self) {
         self.closing.request();
         if let Err(error) = self.ended().await {

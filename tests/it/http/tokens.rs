@@ -1,6 +1,7 @@
 //! Tokens and tickets, as other services fetch them.
 
 use serde_json::json;
+use yizhan::clock::Clock;
 use yizhan::platform;
 
 use super::{get, get_as, items, post, send, world_with_keys};
@@ -162,6 +163,22 @@ async fn a_long_poll_is_answered_as_soon_as_there_is_a_newer_token() {
     let again = post(&world, &format!("{path}/refresh"), json!({})).await;
     assert_eq!((again.status, again.problem().as_str()), (429, "rate-limited"));
     assert!(!again.header("retry-after").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_poll_ends_with_the_current_token_when_the_service_stops() {
+    let mut world = World::new().await;
+    let token = world.granted("douyin", "tt0123456789abcdef").await;
+    let path = "/v1/components/douyin/authorizers/tt0123456789abcdef/token?after_generation=99&wait=47";
+    let request = world.client.get(format!("{}{path}", world.base)).bearer_auth(KEY);
+    let poll = tokio::spawn(send(request));
+    let until = world.clock.now() + jiff::SignedDuration::from_secs(47);
+    world.until("somebody polls", async || world.clock.is_awaited(until).then_some(())).await;
+    let began = std::time::Instant::now();
+    world.down().await;
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "an open poll holds nobody up");
+    let polled = poll.await.unwrap();
+    assert_eq!((polled.status, &polled.json()["access_token"]), (200, &token["access_token"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
