@@ -53,6 +53,14 @@ impl Trouble {
     }
 }
 
+/// A renewal that callers forced.
+pub(super) struct Forced {
+    /// When the next one may be.
+    pub again_at: Timestamp,
+    /// Why nothing came of it: what callers who come too early are told. `None`: it is under way or done.
+    pub failed: Option<VaultError>,
+}
+
 /// The component's own token, as a call needs it.
 pub(super) struct Pass {
     /// `None` where the platform has no component token.
@@ -93,8 +101,8 @@ pub(super) struct Chamber {
     pub sends: Semaphore,
     pub tickets: TicketDesk,
     pub troubles: Mutex<HashMap<Item, Trouble>>,
-    /// When callers last forced a renewal.
-    pub forced: Mutex<HashMap<Slot, Timestamp>>,
+    /// Renewals that callers forced, while the next ones are too early.
+    pub forced: Mutex<HashMap<Slot, Forced>>,
     /// Authorizers whose code is being asked for: the push that this causes is no news.
     pub recovering: Mutex<HashSet<Arc<str>>>,
     /// When a vendor last answered such an asking with a code, or may have without our hearing of it, by app id. Its push may still be on

@@ -16,7 +16,7 @@ use crate::platform::ApiError;
 use crate::platform::token::{Family, TokenKey};
 
 use super::authorizer::AuthorizerState;
-use super::chamber::{Chamber, Pass, locked, token_key};
+use super::chamber::{COOLING, Chamber, Forced, Pass, locked, token_key};
 use super::codes::WaitingCode;
 use super::held::{Held, Slot};
 use super::record::{Origin, token_name};
@@ -207,14 +207,27 @@ impl Chamber {
             } else {
                 self.renew_authorizer(&slot, seen, urge).await
             };
+            if let (Urge::Forced, Err(error)) = (urge, &result) {
+                self.came_to_nothing(&slot, seen, error);
+            }
             self.note(&Item::Token(slot), &result);
             result
         }
         .boxed()
     }
 
-    /// A renewal that somebody insists on, at most one per the platform's interval; who comes while one is under way joins it, and
-    /// who comes when a newer generation than `seen` is there has what it wants.
+    /// A renewal that callers forced left the token as it was: the interval is between renewals, and a failure holds the next one up no longer than any
+    /// other does.
+    fn came_to_nothing(&self, slot: &Slot, seen: u64, error: &VaultError) {
+        if self.generation(slot.family, &slot.app_id) > seen {
+            return;
+        }
+        let again_at = later(self.clock.now(), COOLING.min(self.component.forced_renewal_interval()));
+        locked(&self.forced).insert(slot.clone(), Forced { again_at, failed: Some(error.clone()) });
+    }
+
+    /// A renewal that somebody insists on, at most one per the platform's interval; who comes while one is under way joins it, who comes
+    /// when a newer generation than `seen` is there has what it wants, and who comes at once after one that failed hears why it did.
     pub async fn force(self: &Arc<Self>, slot: Slot, seen: u64) -> Result<(), VaultError> {
         match self.insist(&slot, seen) {
             Ok(landing) => self.landed(&slot, landing).await,
@@ -231,14 +244,13 @@ impl Chamber {
             if let Some(error) = self.limited(&Item::Token(slot.clone())) {
                 return Err(error);
             }
-            let (now, apart) = (self.clock.now(), self.component.forced_renewal_interval());
-            if let Some(again_at) = forced.get(slot).map(|at| later(*at, apart))
-                && again_at > now
-            {
-                return Err(VaultError::RateLimited(between(now, again_at)));
+            let now = self.clock.now();
+            forced.retain(|_, last| last.again_at > now);
+            if let Some(last) = forced.get(slot) {
+                return Err(last.failed.clone().unwrap_or_else(|| VaultError::RateLimited(between(now, last.again_at))));
             }
-            forced.retain(|_, at| later(*at, apart) > now);
-            forced.insert(slot.clone(), now);
+            let again_at = later(now, self.component.forced_renewal_interval());
+            forced.insert(slot.clone(), Forced { again_at, failed: None });
         }
         Ok(self.take_off(slot, seen, Urge::Forced))
     }

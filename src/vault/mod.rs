@@ -343,7 +343,7 @@ impl Vault {
     ///
     /// # Errors
     /// As [`Vault::fresh`]; [`VaultError::RateLimited`] when the current one was forced less than 30 s ago. If the renewal fails the
-    /// reported token is not served again to this caller.
+    /// reported token is not served again to this caller, and who forces it within 5 s more is told the same.
     pub async fn report_invalid(&self, component: &str, key: &TokenKey, generation: u64) -> Result<Served, VaultError> {
         let chamber = self.chamber(component)?;
         chamber.check(key)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use yizhan::clock::Clock;
 use yizhan::platform::token::{LostReply, Renewal};
-use yizhan::platform::{Family, TokenKey};
+use yizhan::platform::{Class, Family, TokenKey};
 use yizhan::vault::shelf::{Kind, RecordKey};
 use yizhan::vault::{AuthorizerState, Want};
 
@@ -170,6 +170,26 @@ async fn forced_renewals_are_thirty_seconds_apart() {
     assert!(matches!(error, VaultError::RateLimited(_)), "a report of the current one forces, too");
     world.advance(20);
     assert_eq!(world.vault.refresh(NAME, &token_of("app1")).await.unwrap().generation, 3);
+}
+
+#[tokio::test]
+async fn a_forced_renewal_that_failed_says_why_for_five_seconds_and_holds_the_next_one_up_no_longer() {
+    let world = World::granted().await;
+    let key = token_of("app1");
+    let is_busy = |error: &VaultError| matches!(error, VaultError::VendorRefused(refusal) if refusal.class == Class::Retry);
+    world.vendor.fault("refresh", Fault::Says("busy"));
+    let error = world.vault.refresh(NAME, &key).await.unwrap_err();
+    assert!(is_busy(&error), "{error:?}");
+    let asked = world.vendor.deeds("refresh");
+    world.advance(4);
+    for error in [world.vault.report_invalid(NAME, &key, 1).await.unwrap_err(), world.vault.refresh(NAME, &key).await.unwrap_err()] {
+        assert!(is_busy(&error), "nothing was renewed: {error:?}");
+    }
+    assert_eq!(world.vendor.deeds("refresh"), asked, "and the vendor is let alone");
+    world.advance(1);
+    assert_eq!(world.vault.report_invalid(NAME, &key, 1).await.unwrap().generation, 2);
+    let error = world.vault.refresh(NAME, &key).await.unwrap_err();
+    assert!(matches!(error, VaultError::RateLimited(wait) if wait == Duration::from_secs(30)), "{error:?}");
 }
 
 #[tokio::test]
