@@ -217,9 +217,10 @@ impl Team {
                 return Settlement::Deferred(attempt.at, until);
             }
             Outcome::Refused(attempt) => ("dead", Settlement::Dead(attempt)),
-            Outcome::Gone(_) => {
+            Outcome::Gone(attempt) => {
                 self.fanout.disable(&subscription.name, &subscription.url).await;
-                ("gone", Settlement::Released)
+                // People see why it is held; it is due as soon as the subscription is enabled, however its schedule stands.
+                ("gone", Settlement::Retry(attempt, now))
             }
         };
         self.meters.tried(word, took);

@@ -119,7 +119,7 @@ pub enum Lane {
 pub enum Settlement {
     /// Delivered.
     Delivered(Attempt),
-    /// Failed; again at that time.
+    /// Failed; again at that time. Where the handler said that it is gone, at once: what holds it is the state of its subscription.
     Retry(Attempt, Timestamp),
     /// Failed for the last time.
     Dead(Attempt),

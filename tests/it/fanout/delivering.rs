@@ -338,6 +338,12 @@ async fn a_handler_that_is_gone_disables_its_subscription_durably_and_loses_noth
     world.push("bot", "tt1");
     world.next_try().await;
     world.memory.until(|rows| !rows[0].claimed).await;
+    let gone = world.memory.rows.lock().unwrap()[0].delivery.clone();
+    assert_eq!(
+        (gone.status, gone.attempts.len(), gone.next_attempt_at),
+        (Status::Pending, 1, Some(start_of_time())),
+        "the answer is on record"
+    );
     assert_eq!(world.fanout.subscription("bot").unwrap().state, State::Disabled);
     assert_eq!(world.memory.book.lock().unwrap()["bot"].state, State::Disabled);
     world.push("bot", "tt1");
@@ -350,6 +356,7 @@ async fn a_handler_that_is_gone_disables_its_subscription_durably_and_loses_noth
     back.store(true, Atomic::SeqCst);
     world.fanout.set_state("bot", State::Active).await.unwrap();
     world.memory.until(|rows| rows.iter().all(|row| row.delivery.status == Status::Delivered)).await;
+    assert_eq!(world.memory.rows.lock().unwrap()[0].delivery.attempts.len(), 2);
 }
 
 #[tokio::test]
