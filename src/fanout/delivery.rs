@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::inbox::log::{LogError, Page, Position};
-use crate::inbox::{Event, EventId};
+use crate::inbox::{Event, EventFilter, EventId};
 use crate::secret::Secret;
 
 /// `dlv_` and a UUIDv7 in hexadecimal.
@@ -190,6 +190,9 @@ pub struct Known {
     pub retired_at: Option<Timestamp>,
 }
 
+/// Whether an event, with all its deliveries, is wanted.
+pub type Wanted = Arc<dyn Fn(&Event, &[Delivery]) -> bool + Send + Sync>;
+
 /// Where deliveries are kept.
 #[async_trait::async_trait]
 pub trait Outbox: Send + Sync {
@@ -253,6 +256,9 @@ pub trait Outbox: Send + Sync {
 
     /// One delivery.
     async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, LogError>;
+
+    /// How many events fit and are wanted by somebody who is shown each with all its deliveries. One whose deliveries cannot be read is not counted.
+    async fn count_events(&self, filter: &EventFilter, wanted: Wanted) -> Result<u64, LogError>;
 
     /// A page, newest first.
     async fn deliveries(&self, filter: &DeliveryFilter, after: Option<&Position>, limit: usize) -> Result<Page<Delivery>, LogError>;

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
 use uuid::{NoContext, Uuid};
 
-use super::delivery::{DeliveryFilter, Outbox, Status};
+use super::delivery::{Delivery, DeliveryFilter, Outbox, Status};
 use super::{Fanout, schedule};
 use crate::clock::{Clock, Timestamp};
 use crate::inbox::event::{Event, EventFilter, EventId};
@@ -80,12 +80,17 @@ impl Replays {
         Self { log, jobs, outbox, fanout, clock, writing: Mutex::new(()), started: Notify::new() }
     }
 
-    /// How many events fit: the preview.
+    /// How many events fit, to that subscription or to all that match: the preview.
     ///
     /// # Errors
     /// The log does not answer.
-    pub async fn preview(&self, filter: &EventFilter) -> Result<u64, LogError> {
-        self.log.count(filter).await
+    pub async fn preview(&self, filter: &EventFilter, subscription: Option<&str>) -> Result<u64, LogError> {
+        let Some(status) = filter.status else { return self.log.count(filter).await };
+        let (fanout, subscription) = (Arc::clone(&self.fanout), subscription.map(str::to_owned));
+        let wanted = move |event: &Event, deliveries: &[Delivery]| {
+            !fanout.missing(event, deliveries, stored(status), subscription.as_deref()).is_empty()
+        };
+        self.outbox.count_events(filter, Arc::new(wanted)).await
     }
 
     /// Makes a job and starts it.
@@ -101,7 +106,7 @@ impl Replays {
         }
         let now = self.clock.now();
         let filter = EventFilter { until: Some(filter.until.map_or(now, |until| until.min(now))), ..filter };
-        let matched = self.log.count(&filter).await?;
+        let matched = self.preview(&filter, subscription.as_deref()).await?;
         let seconds = u64::try_from(now.as_second()).unwrap_or_default();
         let id = Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, u32::try_from(now.subsec_nanosecond()).unwrap_or_default()));
         let replay = Replay {
@@ -241,13 +246,13 @@ impl Replays {
                 break;
             }
             job.cursor = sequence;
-            let fits = match &event {
-                Some(event) => self.fits(&job.filter, event).await,
+            let names = match &event {
+                Some(event) => self.addressees(&job, event).await,
                 None => Err(LogError::Damaged(String::from("the event"))),
             };
-            match fits {
-                Ok(true) => fitting.extend(event),
-                Ok(false) => {}
+            match names {
+                Ok(Some(names)) => fitting.extend(event.map(|event| (event.id, names))),
+                Ok(None) => {}
                 // One that cannot be read, or whose deliveries cannot, keeps back none of the others.
                 Err(LogError::Damaged(error)) => {
                     tracing::error!(replay = id, event.sequence = sequence, error, "an event is damaged, and is not sent again");
@@ -256,7 +261,8 @@ impl Replays {
                 Err(error) => return Err(error),
             }
         }
-        job.enqueued += self.enqueue(&job, &fitting).await?;
+        let fitted = u32::try_from(fitting.len()).unwrap_or(u32::MAX);
+        job.enqueued += self.enqueue(&job, fitting).await?;
         if at_end {
             job.state = ReplayState::Done;
         }
@@ -265,17 +271,15 @@ impl Replays {
             tracing::info!(replay = id, enqueued = job.enqueued, unreadable = job.unreadable, "replay done");
             return Ok(None);
         }
-        let count = u32::try_from(fitting.len()).unwrap_or(u32::MAX);
-        Ok(Some(Duration::from_secs(1).saturating_mul(count) / job.rate.max(1)))
+        Ok(Some(Duration::from_secs(1).saturating_mul(fitted) / job.rate.max(1)))
     }
 
     /// Hands a batch to the outbox, per subscription in the order of the events.
-    async fn enqueue(&self, job: &Replay, events: &[Event]) -> Result<u64, LogError> {
+    async fn enqueue(&self, job: &Replay, events: Vec<(EventId, Vec<String>)>) -> Result<u64, LogError> {
         let mut wanted: HashMap<String, Vec<EventId>> = HashMap::new();
-        for event in events {
-            let names = job.subscription.as_ref().map_or_else(|| self.fanout.matching(event), |name| vec![name.clone()]);
+        for (event, names) in events {
             for name in names {
-                wanted.entry(name).or_default().push(event.id);
+                wanted.entry(name).or_default().push(event);
             }
         }
         let mut enqueued = 0u64;
@@ -287,14 +291,51 @@ impl Replays {
         Ok(enqueued)
     }
 
-    async fn fits(&self, filter: &EventFilter, event: &Event) -> Result<bool, LogError> {
-        if !filter.fits(event) {
-            return Ok(false);
+    /// Whom an event is sent to; `None` where it does not fit.
+    async fn addressees(&self, job: &Replay, event: &Event) -> Result<Option<Vec<String>>, LogError> {
+        if !job.filter.fits(event) {
+            return Ok(None);
         }
-        let Some(status) = filter.status else { return Ok(true) };
-        // Held is how pending reads.
-        let status = if status == Status::Held { Status::Pending } else { status };
-        let asked = DeliveryFilter { status: Some(status), event: Some(event.id.to_string()), ..DeliveryFilter::default() };
-        Ok(!self.outbox.deliveries(&asked, None, 1).await?.items.is_empty())
+        let subscription = job.subscription.as_deref();
+        let Some(status) = job.filter.status else {
+            return Ok(Some(subscription.map_or_else(|| self.fanout.matching(event), |name| vec![name.to_owned()])));
+        };
+        let asked = DeliveryFilter { event: Some(event.id.to_string()), ..DeliveryFilter::default() };
+        let (mut deliveries, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.outbox.deliveries(&asked, after.as_ref(), LOOK_AT).await?;
+            deliveries.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(Some(self.fanout.missing(event, &deliveries, stored(status), subscription)).filter(|names| !names.is_empty()))
     }
+}
+
+impl Fanout {
+    /// Of the one named, or else of all that match, those for which an event stands in that status.
+    ///
+    /// What a subscription has a delivery of is judged by its own, and by nobody else's: a dead letter of another, or of ours, is no reason to send it
+    /// again what it has. The one named may besides come in the place of those that are gone, as after a new name: where it has no delivery, those of names
+    /// that nobody bears any more count for it.
+    fn missing(&self, event: &Event, deliveries: &[Delivery], status: Status, subscription: Option<&str>) -> Vec<String> {
+        let own = |name: &str| {
+            let mut own = deliveries.iter().filter(|delivery| delivery.subscription == name).peekable();
+            own.peek().is_some().then(|| own.any(|delivery| delivery.status == status))
+        };
+        let Some(name) = subscription else {
+            return self.matching(event).into_iter().filter(|name| own(name) == Some(true)).collect();
+        };
+        let roster = self.roster();
+        let is_gone = |delivery: &Delivery| roster.entry(&delivery.subscription).is_none();
+        let wants = own(name).unwrap_or_else(|| deliveries.iter().any(|delivery| delivery.status == status && is_gone(delivery)));
+        if wants { vec![name.to_owned()] } else { Vec::new() }
+    }
+}
+
+/// As the outbox has it: held is how pending reads.
+fn stored(status: Status) -> Status {
+    if status == Status::Held { Status::Pending } else { status }
 }

@@ -60,7 +60,7 @@ pub async fn create(
         return Err(ReplayError::Rate.into());
     }
     if dry_run {
-        return body::json(&PreviewBody { matched: face.app.replays.preview(&filter).await? });
+        return body::json(&PreviewBody { matched: face.app.replays.preview(&filter, subscription.as_deref()).await? });
     }
     let replay = face.through(move |app| async move { app.replays.start(filter, subscription, rate).await }).await??;
     tracing::info!(replay = replay.id, key = caller.name(), "replay asked for");

@@ -20,7 +20,7 @@ use super::writer::{Incoming, Job};
 use super::{FjallLog, Store, aside, damaged, malformed, survived, told, unread};
 use crate::clock::Timestamp;
 use crate::event_type::Glob;
-use crate::fanout::delivery::Status;
+use crate::fanout::delivery::{Status, Wanted};
 use crate::inbox::log::{Expunged, Stretch};
 use crate::inbox::{Accepted, Arrival, Event, EventFilter, EventId, EventLog, LogError, Page, Position, message_hash};
 
@@ -446,6 +446,23 @@ impl Store {
         let Some(status) = filter.status else { return Ok(true) };
         let status = if status == Status::Held { Status::Pending } else { status };
         Ok(self.deliveries_of(event)?.iter().any(|stored| stored.delivery.status == status))
+    }
+
+    /// How many events fit and are wanted, shown each with all its deliveries.
+    pub fn wanted(&self, filter: &EventFilter, wanted: &Wanted) -> Result<u64, LogError> {
+        let is_wanted = |event: &Event| -> Result<bool, LogError> {
+            if !self.fits(filter, event)? {
+                return Ok(false);
+            }
+            let deliveries: Vec<_> = self.deliveries_of(event)?.into_iter().map(|stored| stored.delivery).collect();
+            Ok(wanted(event, &deliveries))
+        };
+        let mut count = 0;
+        self.walk(filter, u64::MAX, |found| {
+            count += u64::from(found.readable(self)?.is_some_and(|event| is_wanted(&event).unwrap_or_default()));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(count)
     }
 
     fn event_page(&self, filter: &EventFilter, below: u64, limit: usize) -> Result<Page<Event>, LogError> {

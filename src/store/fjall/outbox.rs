@@ -12,9 +12,9 @@ use super::writer::Job;
 use super::{FjallLog, aside, damaged, meta};
 use crate::clock::Timestamp;
 use crate::fanout::Outbox;
-use crate::fanout::delivery::{Claimed, Deferred, Delivery, DeliveryFilter, DeliveryId, Depth, Ended, Known, Lane, Settlement};
+use crate::fanout::delivery::{Claimed, Deferred, Delivery, DeliveryFilter, DeliveryId, Depth, Ended, Known, Lane, Settlement, Wanted};
 use crate::fanout::follower::Bookmarks;
-use crate::inbox::{EventId, LogError, Page, Position};
+use crate::inbox::{EventFilter, EventId, LogError, Page, Position};
 
 /// Events enqueued in one batch: pushes wait no longer for it.
 const ENQUEUED: usize = 128;
@@ -203,6 +203,11 @@ impl Outbox for FjallLog {
 
     async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, LogError> {
         Ok(self.store.delivery(id)?.map(|stored| stored.delivery))
+    }
+
+    async fn count_events(&self, filter: &EventFilter, wanted: Wanted) -> Result<u64, LogError> {
+        let filter = filter.clone();
+        aside(&self.store, move |store| store.wanted(&filter, &wanted)).await
     }
 
     async fn deliveries(&self, filter: &DeliveryFilter, after: Option<&Position>, limit: usize) -> Result<Page<Delivery>, LogError> {

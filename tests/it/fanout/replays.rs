@@ -68,7 +68,7 @@ async fn settle_down() {
 #[tokio::test]
 async fn a_preview_counts_and_makes_nothing() {
     let (world, replays) = world().await;
-    assert_eq!(replays.preview(&audits()).await.unwrap(), 50);
+    assert_eq!(replays.preview(&audits(), Some("bot")).await.unwrap(), 50);
     assert!(world.memory.jobs.lock().unwrap().is_empty());
 }
 
@@ -140,6 +140,60 @@ async fn a_status_is_looked_up_per_event() {
     replays.start(dead, Some("bot".into()), 10_000).await.unwrap();
     until_done(&world).await;
     assert_eq!(enqueued(&world.memory, "bot"), [1, 3]);
+}
+
+/// A world in which the first events have these deliveries: of which subscription, and in which status.
+async fn world_with(deliveries: &[&[(&str, Status)]]) -> (World, Arc<Replays>) {
+    let (world, replays) = world().await;
+    let events = world.memory.events.lock().unwrap().clone();
+    for (event, deliveries) in events.iter().zip(deliveries) {
+        for (name, status) in *deliveries {
+            world.memory.put(event, name, start_of_time(), 0);
+            world.memory.rows.lock().unwrap().last_mut().unwrap().delivery.status = *status;
+        }
+    }
+    (world, replays)
+}
+
+/// What the preview counts, and the events that are then enqueued, by subscription.
+async fn replayed(world: &World, replays: &Arc<Replays>, status: Status, to: Option<&str>) -> (u64, [Vec<u64>; 3]) {
+    let filter = EventFilter { status: Some(status), ..EventFilter::default() };
+    let (shutdown, running) = run(replays);
+    let before = world.memory.rows.lock().unwrap().len();
+    let counted = replays.preview(&filter, to).await.unwrap();
+    let job = replays.start(filter, to.map(str::to_owned), 10_000).await.unwrap();
+    assert_eq!(job.matched, counted);
+    until_done(world).await;
+    shutdown.request();
+    soon(running).await.unwrap();
+    let rows = world.memory.rows.lock().unwrap();
+    let of = |name: &str| rows.iter().skip(before).filter(|row| row.delivery.subscription == name).map(|row| row.event.sequence).collect();
+    (counted, [of("bot"), of("audits"), of("yizhan-vault")])
+}
+
+#[tokio::test]
+async fn a_status_is_that_of_the_subscriptions_own_deliveries() {
+    use Status::{Dead, Delivered};
+    let deliveries: &[&[_]] =
+        &[&[("bot", Delivered), ("audits", Dead)], &[("bot", Delivered), ("yizhan-vault", Dead)], &[("bot", Dead), ("audits", Dead)]];
+    for (to, counted, enqueued) in [
+        (Some("bot"), 1, [vec![3], vec![], vec![]]),
+        (Some("audits"), 2, [vec![], vec![1, 3], vec![]]),
+        (None, 2, [vec![3], vec![1, 3], vec![]]),
+    ] {
+        let (world, replays) = world_with(deliveries).await;
+        assert_eq!(replayed(&world, &replays, Dead, to).await, (counted, enqueued), "{to:?}");
+    }
+}
+
+#[tokio::test]
+async fn deliveries_of_a_name_that_nobody_bears_count_for_the_one_named_that_has_none() {
+    use Status::{Cancelled, Delivered};
+    let deliveries: &[&[_]] = &[&[("former", Cancelled)], &[("former", Cancelled), ("bot", Delivered)], &[("audits", Cancelled)]];
+    for (to, counted, enqueued) in [(Some("bot"), 1, [vec![1], vec![], vec![]]), (None, 1, [vec![], vec![3], vec![]])] {
+        let (world, replays) = world_with(deliveries).await;
+        assert_eq!(replayed(&world, &replays, Cancelled, to).await, (counted, enqueued), "{to:?}");
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,9 @@ use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 use yizhan::clock::{Clock, ManualClock, Timestamp};
 use yizhan::event_type::{EventType, Glob};
-use yizhan::fanout::delivery::{Attempt, Claimed, Deferred, Delivery, DeliveryFilter, Depth, Ended, Known, Lane, Settlement, Status};
+use yizhan::fanout::delivery::{
+    Attempt, Claimed, Deferred, Delivery, DeliveryFilter, Depth, Ended, Known, Lane, Settlement, Status, Wanted,
+};
 use yizhan::fanout::sink::{Outcome, Sink};
 use yizhan::fanout::subscription::{BookError, Ordering, Origin, SigningKey, State};
 use yizhan::fanout::{DeliveryId, Fanout, Options, Outbox, Sinks, Subscriber, Subscription, SubscriptionBook};
@@ -319,6 +321,15 @@ impl Outbox for Memory {
 
     async fn delivery(&self, id: DeliveryId) -> Result<Option<Delivery>, LogError> {
         Ok(self.rows.lock().unwrap().iter().find(|row| row.delivery.id == id).map(|row| row.delivery.clone()))
+    }
+
+    async fn count_events(&self, filter: &EventFilter, wanted: Wanted) -> Result<u64, LogError> {
+        let rows = self.rows.lock().unwrap().clone();
+        let is_wanted = |event: &&Event| {
+            let deliveries: Vec<_> = rows.iter().filter(|row| row.event.id == event.id).map(|row| row.delivery.clone()).collect();
+            filter.fits(event) && wanted(event, &deliveries)
+        };
+        Ok(u64::try_from(self.events.lock().unwrap().iter().filter(is_wanted).count()).unwrap())
     }
 
     async fn deliveries(&self, filter: &DeliveryFilter, _: Option<&Position>, limit: usize) -> Result<Page<Delivery>, LogError> {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::json;
 
-use super::{delivered, failed_audit, get, post};
+use super::{ask, delivered, failed_audit, get, post};
 use crate::world::World;
 
 async fn world_with_delivered_events(count: usize) -> World {
@@ -77,4 +78,27 @@ async fn a_replay_of_everything_must_be_said_and_bad_members_are_named() {
         assert_eq!(post(&world, "/v1/replays", json!({ "filter": {}, "rate": rate })).await.bad(), ["rate"]);
         assert_eq!(post(&world, "/v1/replays", json!({ "filter": {}, "rate": rate, "dry_run": true })).await.bad(), ["rate"]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_is_counted_for_whom_the_replay_is() {
+    let world = World::new().await;
+    let make = async |name: &str| {
+        let body = json!({ "name": name, "url": world.handler.url(), "events": ["audit.*"] });
+        assert_eq!(post(&world, "/v1/subscriptions", body).await.status, 201);
+    };
+    make("former").await;
+    assert_eq!(post(&world, "/v1/subscriptions/former/pause", json!({})).await.status, 200);
+    failed_audit(&world, "douyin", "first").await;
+    delivered(&world, 1).await;
+    make("later").await;
+    let counted = async |status: &str, to: Option<&str>| {
+        let body = json!({ "filter": { "type": "audit.*", "status": status }, "subscription": to, "dry_run": true });
+        post(&world, "/v1/replays", body).await.json()["matched"].as_u64().unwrap()
+    };
+    assert_eq!((counted("delivered", None).await, counted("delivered", Some("handler")).await), (1, 1));
+    assert_eq!((counted("delivered", Some("later")).await, counted("pending", Some("later")).await), (0, 0), "what others have is theirs");
+    assert_eq!(ask(&world, Method::DELETE, "/v1/subscriptions/former").await.status, 204);
+    assert_eq!(counted("cancelled", Some("later")).await, 1, "it may take the place of one that is gone");
+    assert_eq!((counted("cancelled", Some("handler")).await, counted("cancelled", None).await), (0, 0));
 }
