@@ -3,6 +3,8 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Deserializer};
+
 use super::rules::{Problems, Rules};
 use super::subscription::{BookError, MOST_LIVE_KEYS, Ordering, Origin, SigningKey, State, Subscription};
 use super::{Fanout, Subscriber, schedule, signature};
@@ -50,7 +52,8 @@ pub struct NewSubscription {
     pub timeout: Option<String>,
 }
 
-/// What changes of a subscription; absent members stay as they are.
+/// What changes of a subscription; absent members stay as they are. Of the last three `None` inside takes the subscription's own away: what holds for all
+/// of them is good for it again.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SubscriptionChange {
@@ -69,15 +72,20 @@ pub struct SubscriptionChange {
     /// Deliveries under way at a time.
     #[serde(default)]
     pub concurrency: Option<u32>,
-    /// Deliveries started per second; `0`: no limit.
-    #[serde(default)]
-    pub rate: Option<u32>,
+    /// Deliveries started per second; `0`, too: no limit.
+    #[serde(default, deserialize_with = "given")]
+    pub rate: Option<Option<u32>>,
     /// Its own retry table.
-    #[serde(default)]
-    pub retry: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "given")]
+    pub retry: Option<Option<Vec<String>>>,
     /// Total time of one try.
-    #[serde(default)]
-    pub timeout: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    pub timeout: Option<Option<String>>,
+}
+
+/// A member that is there, `null` or not.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(from).map(Some)
 }
 
 /// Why a subscription was not made or changed.
@@ -173,13 +181,13 @@ impl Fanout {
             one.ordering = change.ordering.unwrap_or(one.ordering);
             one.concurrency = change.concurrency.unwrap_or(one.concurrency);
             if let Some(rate) = change.rate {
-                one.rate = Some(rate).filter(|rate| *rate > 0);
+                one.rate = rate.filter(|rate| *rate > 0);
             }
             if let Some(texts) = change.retry {
-                one.retry = Some(problems.table(&texts));
+                one.retry = texts.map(|texts| problems.table(&texts));
             }
             if let Some(text) = change.timeout {
-                one.timeout = problems.span("timeout", &text);
+                one.timeout = text.and_then(|text| problems.span("timeout", &text));
             }
             fanout.hold_against_rules(&one, problems)?;
             let one = fanout.keep(one).await?;

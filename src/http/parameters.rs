@@ -137,7 +137,7 @@ pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
     }
 }
 
-/// A JSON object, being read. A member that is `null` counts as not given.
+/// A JSON object, being read. A member that is `null` counts as not given, unless it is asked for with [`Members::take_or_null`].
 #[derive(Debug, Default)]
 pub struct Members {
     /// What stands before the names: empty, or `filter.`.
@@ -167,6 +167,15 @@ impl Members {
                 }
             },
         }
+    }
+
+    /// A member for which `null` says something: that it is to be nothing from now on.
+    pub fn take_or_null<T: DeserializeOwned>(&mut self, name: &str) -> Option<Option<T>> {
+        if self.map.get(name).is_some_and(Value::is_null) {
+            self.map.shift_remove(name);
+            return Some(None);
+        }
+        self.take(name).map(Some)
     }
 
     /// What was not taken yet, as JSON: to tell one request from another.

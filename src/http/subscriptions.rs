@@ -127,9 +127,9 @@ pub async fn change(
         components: components(&face, &mut members),
         ordering: members.take("ordering"),
         concurrency: members.take("concurrency"),
-        rate: members.take("rate"),
-        retry: members.take("retry"),
-        timeout: members.take("timeout"),
+        rate: members.take_or_null("rate"),
+        retry: members.take_or_null("retry"),
+        timeout: members.take_or_null("timeout"),
     };
     members.finish()?;
     let name = name.into_inner();

@@ -101,6 +101,10 @@ async fn a_change_keeps_what_it_does_not_name_and_is_held_against_the_rules() {
     let changed = world.fanout.change("a", change(json!({"rate": 0, "retry": ["1s"], "ordering": "authorizer"}))).await.unwrap();
     assert_eq!((changed.rate, changed.retry.clone()), (None, Some(vec![Duration::from_secs(1)])));
     assert_eq!((&changed.url, &changed.events, &changed.keys), (&made.url, &made.events, &made.keys));
+    let cleared = world.fanout.change("a", change(json!({"retry": null, "timeout": "2s"}))).await.unwrap();
+    assert_eq!((cleared.retry.clone(), cleared.timeout), (None, Some(Duration::from_secs(2))));
+    let changed = world.fanout.change("a", change(json!({"retry": ["1s"], "timeout": null}))).await.unwrap();
+    assert_eq!((changed.retry.clone(), changed.timeout), (Some(vec![Duration::from_secs(1)]), None));
     let error = world.fanout.change("a", change(json!({"url": "http://[::1]/", "retry": []}))).await.unwrap_err();
     assert_eq!(members(error), ["url", "retry"]);
     assert_eq!(*world.fanout.subscription("a").unwrap(), *changed);

@@ -34,6 +34,11 @@ async fn a_subscription_is_made_changed_and_deleted() {
 
     let changed = patch(&world, "bot", json!({ "events": ["*"], "timeout": "3s" })).await.json();
     assert_eq!((&changed["events"], &changed["timeout"], &changed["url"]), (&json!(["*"]), &json!("3s"), &seen["url"]));
+    for (name, value) in [("rate", json!(5)), ("retry", json!(["1s"])), ("timeout", json!("3s"))] {
+        assert_eq!(patch(&world, "bot", json!({ name: value })).await.json()[name], value);
+        assert_eq!(patch(&world, "bot", json!({ "concurrency": 2 })).await.json()[name], value, "what is not named stays");
+        assert_eq!(patch(&world, "bot", json!({ name: null })).await.json()[name], Value::Null, "null takes it away");
+    }
     let names: Vec<Value> = items(&get(&world, "/v1/subscriptions").await).into_iter().map(|one| one["name"].clone()).collect();
     assert_eq!(names, ["bot", "handler"]);
     let page = get(&world, "/v1/subscriptions?limit=1").await;
