@@ -39,11 +39,12 @@ impl Failure {
         Self::Usage { message: message.into(), hint: hint.into() }
     }
 
-    /// 0 done, 1 failed, 2 wrong use or configuration.
+    /// 0 done, 1 failed, 2 wrong use or configuration, whoever notices: what is tried again on 1 would be tried for ever.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Configuration { .. } | Self::Usage { .. } => 2,
+            Self::Failed(error) if is_wrong_use(error) => 2,
             Self::Failed(_) | Self::Interrupted => 1,
             Self::ReaderGone => 0,
             Self::Told(code) => *code,
@@ -158,6 +159,11 @@ pub fn is_invalid(error: &anyhow::Error) -> bool {
 /// What to do next, where the error knows.
 pub fn hint_of(error: &anyhow::Error) -> &str {
     error.chain().find_map(|cause| cause.downcast_ref::<Hinted>()).map_or("", |hinted| &hinted.hint)
+}
+
+/// Whether the service would not take it as it was asked.
+fn is_wrong_use(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Hinted>().is_some_and(|hinted| matches!(hinted.status, Some(400 | 422)))
 }
 
 /// Whether the same may work later.

@@ -145,6 +145,16 @@ fn a_refusal_shows_the_vendors_code_and_an_exit_code() {
 }
 
 #[test]
+fn wrong_use_that_the_service_notices_is_exit_code_2() {
+    for (status, code) in [(400, 2), (422, 2), (404, 1), (409, 1), (429, 1), (503, 1)] {
+        let problem = json!({"type": "/problems/x", "title": "No", "status": status, "detail": "`version` is missing"});
+        let service = StandIn::answering([ok(rows()), (status, "application/problem+json", problem.to_string().into_bytes())]);
+        let ran = service.run(&["call", "douyin", "tt01", "package.upload"]);
+        assert_eq!((ran.code, ran.out.as_str()), (code, ""), "{status}: {}", ran.err);
+    }
+}
+
+#[test]
 fn openapi_and_the_page_need_no_service() {
     let folder = tempfile::tempdir().unwrap();
     let ran = run(folder.path(), &["openapi"]);

@@ -156,7 +156,7 @@ fn what_the_service_refuses_is_told_with_every_parameter() {
         "detail": "`window` is not two times of the day", "parameters": [{"name": "window", "reason": "is not two times of the day"}]});
     let service = StandIn::answering([(422, "application/problem+json", problem.to_string().into_bytes())]);
     let ran = service.run(&begin(&["--all", "--yes", "--window", "night"]));
-    assert_eq!(ran.code, 1);
+    assert_eq!(ran.code, 2);
     assert!(ran.err.contains("`window` is not two times of the day"), "{}", ran.err);
 }
 
