@@ -18,6 +18,7 @@ use crate::inbox::{Finding, LogError};
 use crate::operations::OperationError;
 use crate::platform::looks::{AuditLook, Stand};
 use crate::platform::loose;
+use crate::vault::VaultError;
 
 /// Submissions of one look.
 const MOST: usize = 2000;
@@ -37,6 +38,9 @@ enum Became {
     TakenBack,
     /// Nobody waits for it any more.
     GivenUp,
+    /// The merchant withdrew, and with that nobody may ask. It is kept for one that comes back while its audit goes on; that it cannot be asked for is no
+    /// error, which would hide others and leave the look incomplete until it is given up.
+    Withdrawn,
     /// The vendor could not be asked.
     Unasked(OperationError),
     /// The store did not take it.
@@ -78,7 +82,7 @@ impl Reconcile {
             })
             .buffer_unordered(AT_A_TIME);
         while let Some((place, submission, became)) = asking.next().await {
-            report.asked += u64::from(!matches!(became, Became::Told | Became::GivenUp));
+            report.asked += u64::from(!matches!(became, Became::Told | Became::GivenUp | Became::Withdrawn));
             let keep = match became {
                 Became::Found => {
                     report.found += 1;
@@ -89,7 +93,7 @@ impl Reconcile {
                     tracing::warn!(component = name, authorizer = place.authorizer, submitted_at = %submission.submitted_at, "the end of a submission is not waited for any more");
                     None
                 }
-                Became::Open => Some(self.later(&submission)),
+                Became::Open | Became::Withdrawn => Some(self.later(&submission)),
                 Became::Unasked(error) => {
                     report.error.get_or_insert(format!("{}: {error}", place.authorizer));
                     Some(self.later(&submission))
@@ -142,6 +146,7 @@ impl Reconcile {
             submission.version.iter().filter(|_| by_version).map(|version| (String::from("version"), json!(version))).collect();
         let outcome = match self.desk.carry_out(name, Some(authorizer), operation, params).await {
             Ok(outcome) => outcome,
+            Err(OperationError::Vault(VaultError::Revoked { .. })) => return Became::Withdrawn,
             Err(error) => return Became::Unasked(error),
         };
         match read(look, submission, &outcome.result) {

@@ -237,6 +237,26 @@ async fn a_vendor_that_does_not_answer_is_asked_again_and_nothing_is_lost() {
     lose_pushes(&world, "douyin", false);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merchant_that_withdraws_during_its_audit_leaves_the_look_whole_and_is_asked_for_when_it_is_back() {
+    let world = World::new().await;
+    let app = app_id("douyin");
+    world.granted("douyin", app).await;
+    submit(&world, "douyin", false).await;
+    world.simulator.revoke("douyin", app).await.unwrap();
+    let address = format!("/v1/components/douyin/authorizers/{app}/token");
+    world.until("the revocation", async || (world.get(&address).await.0 == 410).then_some(())).await;
+    world.advance(Duration::from_secs(60));
+    let looks = reconcile(&world, "douyin").await;
+    let audits = &looks["audits"];
+    assert_eq!((&audits["error"], &audits["asked"], &audits["waiting"]), (&Value::Null, &json!(0), &json!(1)), "{looks}");
+    assert!(audits["complete_at"].is_string(), "{looks}");
+
+    refuse_unheard(&world, "douyin", "no licence").await;
+    world.granted("douyin", app).await;
+    assert_eq!(reconcile(&world, "douyin").await["audits"]["found"], 1);
+}
+
 fn submission(version: Option<&str>, package_id: Option<&str>) -> Submission {
     let at: Timestamp = "2026-11-20T07:00:00Z".parse().unwrap();
     let (version, package_id) = (version.map(str::to_owned), package_id.map(str::to_owned));
