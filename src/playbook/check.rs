@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use super::{Deed, Playbook, Step};
+use crate::event_type::Glob;
 use crate::placeholder::{self, Template};
 use crate::platform::Component;
 use crate::platform::operation::{Bearer, Kind, Operation};
@@ -22,6 +23,15 @@ pub struct Mistake {
 const CHECK: &str = "check";
 /// Longest name of a playbook.
 const MOST_NAME_BYTES: usize = 64;
+
+/// What the events of an audit tell of the step that follows them: of which operation, for which parameter, and where it stands.
+const TOLD_BY_AUDITS: [(&str, &str, &str); 1] = [("package.release", "version", "event.data.version")];
+
+/// A parameter that a step may leave out where its platform requires it: the event tells it. With the place where it does.
+#[must_use]
+pub fn told(operation: &str) -> Option<(&'static str, &'static str)> {
+    TOLD_BY_AUDITS.iter().find(|(name, ..)| *name == operation).map(|(_, parameter, place)| (*parameter, *place))
+}
 
 /// What playbooks are held against.
 #[derive(Clone, Copy)]
@@ -69,7 +79,7 @@ pub fn mistakes(playbook: &Playbook, scope: &Scope<'_>) -> Vec<Mistake> {
         found.add("steps", "is empty: write what is to be done");
     }
     for (index, step) in playbook.steps.iter().enumerate() {
-        check_step(&mut found, index, step, &concerned, scope.robots);
+        check_step(&mut found, (index, step), &playbook.on, &concerned, scope.robots);
     }
     found.0
 }
@@ -85,7 +95,7 @@ impl Found {
     }
 }
 
-fn check_step(found: &mut Found, index: usize, step: &Step, components: &[&dyn Component], robots: &[String]) {
+fn check_step(found: &mut Found, (index, step): (usize, &Step), on: &[Glob], components: &[&dyn Component], robots: &[String]) {
     let at = format!("steps[{index}]");
     for (place, template) in step.templates() {
         for reason in template.names().into_iter().filter_map(|path| reference(path, index)) {
@@ -106,6 +116,7 @@ fn check_step(found: &mut Found, index: usize, step: &Step, components: &[&dyn C
         found.add(format!("{at}.operation"), "is missing: write operation = \"…\" or tell = \"robot\"");
         return;
     }
+    let told = told(&asked.name).filter(|_| on.iter().all(|glob| glob.as_str().starts_with("audit."))).map(|(parameter, _)| parameter);
     for component in components {
         let platform = component.platform().name();
         let rows = component.operations().operations();
@@ -120,19 +131,20 @@ fn check_step(found: &mut Found, index: usize, step: &Step, components: &[&dyn C
         if let Some(settings) = &row.disabled {
             found.add(format!("{at}.operation"), format!("is switched off on {platform}: {settings}"));
         }
-        check_parameters(found, &format!("{at}.with"), asked, row, platform);
+        check_parameters(found, &format!("{at}.with"), (asked, told), row, platform);
     }
 }
 
-fn check_parameters(found: &mut Found, at: &str, step: &super::Operation, row: &Operation, platform: &str) {
+fn check_parameters(found: &mut Found, at: &str, (step, told): (&super::Operation, Option<&str>), row: &Operation, platform: &str) {
     for name in step.with.keys().filter(|name| row.param(name).is_none()) {
         let known: Vec<_> = row.params.iter().map(|param| param.name).collect();
         found.add(format!("{at}.{name}"), format!("is no parameter of {} on {platform}; known: {}", row.name, known.join(", ")));
     }
     for param in &row.params {
         let Some(template) = step.with.get(param.name) else {
-            if param.required {
-                found.add(format!("{at}.{}", param.name), format!("is required on {platform}: {}", param.title.en));
+            if param.required && told != Some(param.name) {
+                let example = format!("write with = {{ {} = … }}, as deploy/playbooks/{platform}.toml does for its steps", param.name);
+                found.add(format!("{at}.{}", param.name), format!("is required on {platform}: {}; {example}", param.title.en));
             }
             continue;
         };

@@ -56,6 +56,9 @@ pub trait Hands: Send + Sync {
     /// What is wrong with them.
     fn check(&self, call: Call<'_>, with: &Map<String, Value>) -> Result<Effect, OperationError>;
 
+    /// Whether that operation cannot do without a parameter.
+    fn needs(&self, call: Call<'_>, parameter: &str) -> bool;
+
     /// Carries one out. `maybe_sent`: an earlier process may have sent it.
     ///
     /// # Errors
@@ -74,6 +77,11 @@ fn checked<'a>(desk: &'a Desk, call: Call<'_>, with: Map<String, Value>) -> Resu
 impl Hands for Desk {
     fn check(&self, call: Call<'_>, with: &Map<String, Value>) -> Result<Effect, OperationError> {
         Ok(checked(self, call, with.clone())?.operation().effect)
+    }
+
+    fn needs(&self, call: Call<'_>, parameter: &str) -> bool {
+        let row = self.row(call.component, call.operation);
+        row.is_ok_and(|(_, row)| row.param(parameter).is_some_and(|parameter| parameter.required))
     }
 
     async fn carry_out(&self, call: Call<'_>, with: Map<String, Value>, maybe_sent: bool) -> Result<Value, OperationError> {
@@ -286,10 +294,18 @@ impl Steps {
         held: &mut Held,
     ) -> Result<Value, Stop> {
         let value = |name: &str| occasion.value_of(name, results);
-        let with = fill(&operation.with, &value).map_err(missing)?;
+        let mut with = fill(&operation.with, &value).map_err(missing)?;
         let wanted = fill(&operation.find, &value).map_err(missing)?;
         let event = occasion.event;
         let call = Call { component: &event.component, authorizer: event.authorizer.as_deref(), operation: &operation.name };
+        // What the playbook was allowed to leave out.
+        if let Some((parameter, place)) = check::told(&operation.name)
+            && !with.contains_key(parameter)
+            && self.hands.needs(call, parameter)
+            && let Some(told) = value(place)
+        {
+            with.insert(parameter.to_owned(), told);
+        }
         let effect = self.hands.check(call, &with).map_err(|error| Stop::Never(words(&error)))?;
         let maybe_sent = held.run.steps.get(index).is_some_and(|record| record.begun_at.is_some());
         if effect == Effect::Once && !maybe_sent {

@@ -152,6 +152,10 @@ impl Hands for Fake {
         Ok(if call.operation == "package.list" { Effect::Read } else { Effect::Once })
     }
 
+    fn needs(&self, _: Call<'_>, _: &str) -> bool {
+        false
+    }
+
     async fn carry_out(&self, call: Call<'_>, with: Map<String, Value>, maybe_sent: bool) -> Result<Value, OperationError> {
         let operation = call.operation;
         if let Some(error) = self.vendor.refuses.lock().unwrap().take() {

@@ -12,6 +12,7 @@ use yizhan::platform::twin::Verdict;
 use yizhan::settings::Surroundings;
 
 use crate::outbound::receiver::{Manner, Receiver};
+use crate::reconcile::submit;
 use crate::world::{Setting, World, configuration};
 
 /// Platform and merchant.
@@ -83,6 +84,28 @@ fn mistakes_of_an_included_file_name_the_file_and_the_line() {
     );
     assert!(told.iter().any(|told| told.starts_with("server is not a known key")), "{told:#?}");
     assert_eq!(told.len(), 3, "{told:#?}");
+}
+
+/// An audit passed, and nothing else is said.
+const RELEASE_WHEN_APPROVED: &str =
+    "[[playbooks]]\nname = \"release when approved\"\non = \"audit.passed\"\nsteps = [{ operation = \"package.release\" }]\n";
+
+#[test]
+fn a_release_after_an_audit_needs_no_version_on_any_platform_and_a_missing_parameter_says_how_it_is_written() {
+    let store = tempfile::tempdir().unwrap();
+    let whole = |playbook: &str| format!("{}{}{playbook}", configuration(store.path(), "http://127.0.0.1:1"), components());
+    let wrong = |playbook: &str| -> Vec<String> {
+        let problems = Config::parse(&whole(playbook), Surroundings::default()).err().unwrap_or_default();
+        problems.iter().map(|problem| format!("{} {}", problem.at, problem.message)).collect()
+    };
+    assert_eq!(wrong(RELEASE_WHEN_APPROVED), Vec::<String>::new());
+    let of_all = wrong(&RELEASE_WHEN_APPROVED.replace("audit.passed", "*"));
+    assert!(of_all[0].starts_with("playbooks.release when approved.steps[0].with.version is required on alipay"), "{of_all:#?}");
+    assert_eq!(of_all.len(), 1, "only audits tell a version: {of_all:#?}");
+    let submit = wrong(
+        "[[playbooks]]\nname = \"submit\"\non = \"build.succeeded\"\ncomponents = [\"douyin\"]\nsteps = [{ operation = \"audit.submit\" }]\n",
+    );
+    assert!(submit[0].contains("write with = { hosts = … }, as deploy/playbooks/douyin.toml does"), "{submit:#?}");
 }
 
 /// A deployment with the shipped playbooks of a platform.
@@ -170,4 +193,20 @@ async fn a_merchant_is_onboarded_audited_and_released_by_itself_on_every_platfor
             "{platform}: {words}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_playbook_that_names_no_version_releases_the_one_that_the_event_tells() {
+    let (platform, app_id) = SHOPS[3];
+    let shop = Shop { world: World::with(Setting { extra: RELEASE_WHEN_APPROVED.to_owned(), ..Setting::default() }).await, platform };
+    shop.world.granted(platform, app_id).await;
+    submit(&shop.world, platform, false).await;
+    shop.world.simulator.audit(platform, app_id, "1.0.0", &Verdict::Passed).await.unwrap();
+    let released = async || {
+        let run = shop.world.get("/v1/runs?playbook=release%20when%20approved").await.1["items"][0].clone();
+        shop.world.advance(Duration::from_millis(500));
+        (run["state"] == "done").then_some(run)
+    };
+    let run = shop.world.until("the release", released).await;
+    assert_eq!((&run["steps"][0]["result"]["version"], shop.deeds("package.release")), (&json!("1.0.0"), vec![1]), "{run:#}");
 }
