@@ -357,13 +357,15 @@ impl Settings {
         read
     }
 
-    /// A list of texts; empty when absent.
+    /// A list of texts; empty when absent. One that is given as text, as from the environment, is written with commas or as the file would have it.
     pub fn texts(&mut self, key: &str) -> Vec<String> {
         let items = match self.take(key) {
             None => return Vec::new(),
             Some(Node::List(items)) => items,
-            // From the environment: comma-separated.
-            Some(Node::Text(text)) => return text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect(),
+            Some(Node::Text(text)) => match list(&text) {
+                Some(items) => items,
+                None => return text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect(),
+            },
             Some(_) => {
                 self.wrong_type(key, "a list of strings");
                 return Vec::new();
@@ -553,6 +555,15 @@ fn entries(table: &toml::de::DeTable<'_>, line_of: &impl Fn(usize) -> usize) -> 
             (key.get_ref().to_string(), spot)
         })
         .collect()
+}
+
+/// A list in the file's own writing.
+fn list(text: &str) -> Option<Vec<Spot>> {
+    let read = toml::de::DeValue::parse(text.trim()).ok()?;
+    match spot(&read, &|_| 0).node {
+        Node::List(items) => Some(items),
+        _ => None,
+    }
 }
 
 fn spot(value: &toml::Spanned<toml::de::DeValue<'_>>, line_of: &impl Fn(usize) -> usize) -> Spot {

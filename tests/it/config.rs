@@ -107,6 +107,17 @@ fn the_environment_overrides_file_and_defaults() {
 }
 
 #[test]
+fn a_list_in_the_environment_is_written_with_commas_or_as_the_file_has_it() {
+    for (networks, waits) in [("10.0.0.0/8, 127.0.0.0/8", "1s,2s"), (r#" ["10.0.0.0/8", "127.0.0.0/8"] "#, r#"["1s", "2s"]"#)] {
+        let config = read_with("", &[("YIZHAN__SERVER__TRUSTED_PROXIES", networks), ("YIZHAN__FANOUT__RETRY", waits)]).unwrap();
+        assert_eq!(config.server.trusted_proxies, ["10.0.0.0/8".parse().unwrap(), "127.0.0.0/8".parse().unwrap()], "{networks}");
+        assert_eq!(config.fanout.retry, [Duration::from_secs(1), Duration::from_secs(2)], "{waits}");
+    }
+    let wrong = read_with("", &[("YIZHAN__SERVER__TRUSTED_PROXIES", "[10.0.0.0/8]")]).err().unwrap();
+    assert!(wrong[0].message.starts_with("`[10.0.0.0/8]` is not a network"), "{wrong:?}");
+}
+
+#[test]
 fn the_environment_reaches_into_named_tables() {
     let file = format!("[[api_keys]]\nname = \"order-service\"\nhash = \"sha256:{}\"\nscopes = [\"read\"]\n", "ab".repeat(32));
     let config = read_with(&file, &[("YIZHAN__API_KEYS__ORDER_SERVICE__SCOPES", "tokens:read")]).unwrap();
