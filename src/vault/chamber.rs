@@ -4,7 +4,7 @@
 //! Rule of the house: memory follows the shelf. A token is published ([`Chamber::publish`]) only after the commit that holds it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -85,8 +85,8 @@ pub(super) struct Chamber {
     pub opened_at: Timestamp,
     pub board: Board,
     pub schedule: Mutex<Schedule>,
-    /// The wish to stop, once the worker runs.
-    pub stopping: OnceLock<Shutdown>,
+    /// The wish to stop, of the worker that runs.
+    pub stopping: Mutex<Shutdown>,
     /// Something became due earlier.
     pub wake: Notify,
     /// Counts publications: long polls wait for it.
@@ -140,7 +140,7 @@ impl Chamber {
             opened_at: parts.clock.now(),
             board: Board::new(),
             schedule: Mutex::default(),
-            stopping: OnceLock::new(),
+            stopping: Mutex::default(),
             wake: Notify::new(),
             published: watch::Sender::new(0),
             renewals: Flights::new(),
@@ -228,7 +228,7 @@ impl Chamber {
     pub async fn send(&self, call: &Call) -> Result<Reply, SendError> {
         // Never closed, so a permit always comes.
         let _permit = self.sends.acquire().await;
-        if self.stopping.get().is_some_and(Shutdown::is_requested) {
+        if locked(&self.stopping).is_requested() {
             return Err(SendError::NotSent { target: call.target().to_owned(), cause: String::from("the service is stopping") });
         }
         self.vendors.send(call).await

@@ -253,6 +253,26 @@ async fn a_lost_refresh_token_is_won_back() {
 }
 
 #[tokio::test]
+async fn a_renewal_that_is_refused_for_a_reason_that_nobody_knows_is_won_back_and_its_refresh_token_kept_until_then() {
+    let world = World::granted().await;
+    world.vendor.fault("refresh", Fault::Says("strange"));
+    world.vendor.fault("recover", Fault::Says("stranger"));
+    let error = world.vault.refresh(NAME, &token_of("app1")).await.unwrap_err();
+    assert!(matches!(&error, VaultError::VendorRefused(error) if error.code == "strange"), "{error:?}");
+    world.advance(60);
+    world.vendor.fault("refresh", Fault::Says("strange"));
+    assert_eq!(world.vault.refresh(NAME, &token_of("app1")).await.unwrap().generation, 2);
+    assert_eq!((world.vendor.deeds("recover"), world.vendor.deeds("refresh")), (1, 0));
+    world.advance(60);
+    world.vendor.fault("refresh", Fault::Says("strange"));
+    world.vendor.fault("recover", Fault::Says("stranger"));
+    world.vault.refresh(NAME, &token_of("app1")).await.unwrap_err();
+    world.advance(60);
+    assert_eq!(world.vault.refresh(NAME, &token_of("app1")).await.unwrap().generation, 3, "by the refresh token that was held");
+    assert_eq!((world.vendor.deeds("recover"), world.vendor.deeds("refresh")), (1, 1));
+}
+
+#[tokio::test]
 async fn a_lost_refresh_token_that_cannot_be_won_back_says_what_to_do() {
     let world = World::granted_with(Habits { can_recover: false, ..Habits::default() }).await;
     world.vendor.kill_refresh_token("app1");

@@ -249,6 +249,29 @@ async fn at_shutdown_what_is_under_way_is_finished() {
 }
 
 #[tokio::test]
+async fn at_shutdown_what_has_not_begun_sends_nothing_and_is_kept() {
+    let world = World::granted_with(Habits { has_state: false, ..Habits::default() }).await;
+    world.vendor.close();
+    let vault = Arc::clone(&world.vault);
+    let renewal = tokio::spawn(async move { vault.refresh(NAME, &token_of("app1")).await });
+    until("the renewal", || world.vendor.waiting() == 1).await;
+    // A code without an app id waits until no refresh token is being spent.
+    let (vault, code) = (Arc::clone(&world.vault), world.vendor.grant("app2"));
+    let returned = tokio::spawn(async move { vault.returned(NAME, &format!("code={}", code.value.expose())).await });
+    until("the code", || world.shelf.names(Kind::Code).len() == 1).await;
+    let worker = world.work();
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    worker.shutdown.request();
+    world.vendor.open();
+    worker.task.await.unwrap();
+    assert_eq!(renewal.await.unwrap().unwrap().generation, 2);
+    assert!(returned.await.unwrap().is_err());
+    assert_eq!((world.vendor.calls("exchange"), world.shelf.names(Kind::Code).len()), (1, 1));
+}
+
+#[tokio::test]
 async fn renewals_of_many_are_bounded_and_all_are_done() {
     let world = World::new().await;
     world.ticket().await;
