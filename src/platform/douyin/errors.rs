@@ -11,7 +11,7 @@ const IP: Option<&str> = Some("add this service's public address to the IP allow
 const COMPONENT: Option<&str> = Some("compare `component_appid` with the console");
 const RETRIEVE: Option<&str> = Some("a new code is retrieved while the grant stands");
 
-/// Codes that ask for something else than giving up. `Renew…` of the V2 gateway means the component's token on the calls made here.
+/// Codes that ask for something else than giving up. Those of the V2 gateway mean the component and its token; see [`to_a_merchant`].
 const CODES: &[Row] = &[
     (28_001_003, Class::RenewComponentToken, None),
     (28_001_008, Class::RenewComponentToken, None),
@@ -94,6 +94,24 @@ const CODES: &[Row] = &[
     (28_005_034, Class::Refuse, Some("the mini program does not meet the conditions of this capability")),
     (28_005_105, Class::Refuse, Some("the material is not known any more; upload it again")),
 ];
+
+/// Codes that name no application: in answer to a merchant's token they speak of its mini program, and concern nobody else (5.0).
+const OF_A_MERCHANT: &[Row] = &[
+    (28_001_014, Class::Refuse, Some("the mini program has no capability at all; the merchant must act in the console")),
+    (28_001_016, Class::Refuse, Some("the mini program is banned or offline; the merchant must act in the console")),
+];
+
+/// What a no means in answer to a merchant's token.
+pub(super) fn to_a_merchant(error: ApiError) -> ApiError {
+    if let Some((_, class, advice)) = OF_A_MERCHANT.iter().find(|(code, ..)| error.code == code.to_string()) {
+        return ApiError { class: *class, advice: *advice, ..error };
+    }
+    match error.class {
+        // The gateway's codes name no token either: it is the one that the call carried.
+        Class::RenewComponentToken => ApiError { class: Class::RenewAuthorizerToken, ..error },
+        _ => error,
+    }
+}
 
 /// The object with the result: `data` where the answer has one, else the answer itself (V1 and component tokens are flat).
 ///

@@ -9,5 +9,6 @@ mod rollback;
 mod steering;
 pub mod stories;
 mod thousand;
+mod verdicts;
 mod waves;
 mod weather;

@@ -95,7 +95,7 @@ pub(super) fn progress<'a>(task: Task<'_>, replies: &'a [Reply]) -> Progress<'a>
 
 /// The data of an answer. Two noes are answers to what was asked.
 fn heard(task: Task<'_>, reply: &Reply) -> Result<Map<String, Json>, ApiError> {
-    let mut error = match errors::read(reply) {
+    let error = match errors::read(reply) {
         Ok(data) => return Ok(data),
         Err(error) => error,
     };
@@ -107,11 +107,10 @@ fn heard(task: Task<'_>, reply: &Reply) -> Result<Map<String, Json>, ApiError> {
     if error.code == NOTHING_TO_DO && (name.ends_with("_domain.add") || name.ends_with("_domain.set")) {
         return marked(read::UNCHANGED);
     }
-    // The gateway's codes name no token: it is the one that the call carried.
-    if error.class == Class::RenewComponentToken && matches!(task.operation.bearer, Bearer::Authorizer(_)) {
-        error.class = Class::RenewAuthorizerToken;
-    }
-    Err(error)
+    Err(match task.operation.bearer {
+        Bearer::Authorizer(_) => errors::to_a_merchant(error),
+        Bearer::Component(_) => error,
+    })
 }
 
 impl Task<'_> {

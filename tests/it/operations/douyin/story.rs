@@ -250,3 +250,23 @@ fn odd_answers_are_read_as_what_they_are() {
         }
     }
 }
+
+#[test]
+fn a_ban_is_the_merchants_where_its_token_was_sent_and_the_components_where_that_was() {
+    let world = World::new();
+    for code in [28_001_014, 28_001_016] {
+        let class_of = |end, name| {
+            world.answer_instead(end, 200, json!({"err_no": code, "err_msg": "words", "log_id": "l", "data": {}}).to_string());
+            match world.call(name, none()) {
+                Err(Failure::Refused(error)) => (error.code, error.class, error.advice.unwrap()),
+                other => panic!("{other:?}"),
+            }
+        };
+        let merchants = class_of("/package_version/versions", "package.list");
+        assert_eq!((merchants.0.as_str(), merchants.1), (code.to_string().as_str(), Class::Refuse));
+        assert!(merchants.2.contains("the mini program"), "{}", merchants.2);
+        let components = class_of("/template/get_tpl_list", "template.list");
+        assert_eq!((components.0.as_str(), components.1), (code.to_string().as_str(), Class::Configuration));
+        assert!(components.2.contains("the component"), "{}", components.2);
+    }
+}
