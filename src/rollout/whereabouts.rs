@@ -109,7 +109,13 @@ pub fn find(list: &Value, version: &str, package_id: Option<&str>) -> Whereabout
     };
     let read = |item: &Value| {
         let word = text(item, "status").unwrap_or_else(|| String::from("unknown"));
-        Whereabouts { place: place(&word), package_id: text(item, "package_id"), reason: text(item, "reason"), word }
+        // As in the push: one rejected host makes the whole a failure, so that nothing is released by mistake (Douyin 5.6).
+        let failed_hosts = item.get("hosts_failed").and_then(Value::as_array).is_some_and(|hosts| !hosts.is_empty());
+        let place = match place(&word) {
+            Place::Approved if failed_hosts => Place::Rejected,
+            place => place,
+        };
+        Whereabouts { place, package_id: text(item, "package_id"), reason: text(item, "reason"), word }
     };
     let rank = |found: &Whereabouts| FURTHEST.iter().position(|place| *place == found.place);
     items.iter().filter(is_it).map(read).max_by_key(rank).unwrap_or_else(Whereabouts::nowhere)

@@ -90,7 +90,7 @@ impl Twin for DouyinTwin {
 
     fn audit(&mut self, app_id: &str, _version: &str, verdict: &Verdict, now: Timestamp) -> Outgoing {
         // The event names no version (3.2).
-        let hosts = self.merchants.get_mut(app_id).and_then(|merchant| merchant.packages.decide(verdict));
+        let hosts = self.merchants.get(app_id).and_then(|merchant| merchant.packages.audited_by());
         let results: Vec<Value> = hosts
             .unwrap_or_else(|| vec![String::from("douyin"), String::from("toutiao")])
             .iter()

@@ -7,6 +7,7 @@ use yizhan::clock::{Clock, Timestamp};
 use yizhan::event_type::EventType;
 use yizhan::inbox::Finding;
 use yizhan::platform::looks::AuditLook;
+use yizhan::platform::push::Door;
 use yizhan::platform::twin::Verdict;
 use yizhan::reconcile::audits::{Answer, read};
 use yizhan::reconcile::{Awaited, Submission};
@@ -47,6 +48,27 @@ async fn a_verdict_whose_push_was_lost_is_found_by_itself_told_once_and_delivere
         assert_eq!(state["reconcile"]["audits"]["found_in_all"], 1, "{platform}");
         assert_eq!(events(&world, platform, "audit.*").await.len(), 1, "{platform}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_one_host_rejected_unheard_is_found_as_failed_with_its_hosts() {
+    let world = World::new().await;
+    let app = app_id("douyin");
+    world.granted("douyin", app).await;
+    done(&world, "douyin", "package.upload", json!({"template_id": "9133504853504530001", "version": "1.0.0", "description": "d"})).await;
+    done(&world, "douyin", "audit.submit", json!({"hosts": ["douyin", "toutiao"]})).await;
+    world.advance(Duration::from_secs(60));
+    lose_pushes(&world, "douyin", true);
+    let verdict = json!({"AppId": app, "Event": "PACKAGE_AUDIT", "AuditResults": [
+        {"hostName": "douyin", "status": 1, "reason": null}, {"hostName": "toutiao", "status": 0, "reason": ["no licence", "no name"]},
+    ]});
+    world.simulator.say("douyin", Door::Message, &verdict.to_string()).await.unwrap();
+    lose_pushes(&world, "douyin", false);
+    assert_eq!(reconcile(&world, "douyin").await["audits"]["found"], 1);
+    assert_eq!(events(&world, "douyin", "audit.passed").await, Vec::<Value>::new());
+    let found = events(&world, "douyin", "audit.failed").await.pop().unwrap();
+    let hosts = json!([{"host": "抖音", "status": "passed"}, {"host": "今日头条", "status": "failed"}]);
+    assert_eq!((&found["data"]["reason"], &found["data"]["hosts"]), (&json!("no licence; no name"), &hosts), "{found}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

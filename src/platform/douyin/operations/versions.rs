@@ -35,7 +35,13 @@ fn package(stage: &str, of: &Data) -> Json {
             ("version", text(rollback, &["last_version"])),
         ])
     });
-    let hosts = |names: &[&str]| loose::find(of, names).is_some().then(|| list(of, names).into());
+    let hosts = |names: &[&str]| loose::find(of, names).is_some().then(|| list(of, names));
+    let reasons = loose::find(of, &["reason_detail", "reasonDetail"]).and_then(Json::as_object);
+    let passed = hosts(&["approved_apps", "approvedApps"]);
+    let refused = reasons.map(|reasons| refused(reasons, passed.as_deref().unwrap_or_default())).unwrap_or_default();
+    // The audit stage has no list of the hosts that rejected a version: it gives their reasons, by host (5.6).
+    let by_reasons = || (stage == "audit" && !refused.is_empty()).then(|| refused.iter().map(|(host, _)| host.clone()).collect());
+    let failed = hosts(&["not_approved_apps", "notApprovedApps"]).or_else(by_reasons);
     told([
         ("stage", Some(Json::from(stage))),
         ("version", text(of, &["version"])),
@@ -46,12 +52,29 @@ fn package(stage: &str, of: &Data) -> Json {
         ("was_submitted", flag(&["has_audit"])),
         ("was_released", flag(&["has_publish"])),
         ("taken_down", flag(&["is_illegal_version"])),
-        ("hosts_passed", hosts(&["approved_apps", "approvedApps"])),
-        ("hosts_failed", hosts(&["not_approved_apps", "notApprovedApps"])),
-        ("reason", text(of, &["reason"])),
-        ("reasons", of.get("reason_detail").or_else(|| of.get("reasonDetail")).filter(|reasons| reasons.is_object()).cloned()),
+        ("hosts_passed", passed.map(Json::from)),
+        ("hosts_failed", failed.map(Json::from)),
+        ("reason", text(of, &["reason"]).or_else(|| together(refused))),
+        ("reasons", reasons.cloned().map(Json::from)),
         ("rollback", rollback),
     ])
+}
+
+/// Hosts that did not let a version pass, with their words.
+fn refused(reasons: &Data, passed: &[String]) -> Vec<(String, String)> {
+    let of = |(host, reason): (&String, &Json)| Some((host.clone(), loose::words(reason)?));
+    reasons.iter().filter_map(of).filter(|(host, _)| !passed.contains(host)).collect()
+}
+
+/// The words of all of them; hosts mostly refuse for the same.
+fn together(refused: Vec<(String, String)>) -> Option<Json> {
+    let mut words: Vec<String> = Vec::new();
+    for (_, reason) in refused {
+        if !words.contains(&reason) {
+            words.push(reason);
+        }
+    }
+    (!words.is_empty()).then(|| Json::from(words.join("; ")))
 }
 
 /// The version that the parameters name: by stage, by number, or both.

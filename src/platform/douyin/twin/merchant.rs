@@ -66,6 +66,7 @@ impl Merchant {
         let name = event.get("Event").and_then(Value::as_str).unwrap_or_default();
         let status = |member: &str| event.get(member).and_then(|result| result.get("status")).and_then(Value::as_i64);
         match name {
+            "PACKAGE_AUDIT" => self.packages.decided(event.get("AuditResults")),
             "MODIFY_APP_NAME" => self.profile.decided("name", status("ModifyAppNameResults")),
             "MODIFY_APP_INTRO" => self.profile.decided("intro", status("ModifyAppIntroResults")),
             "MODIFY_APP_ICON" => self.profile.decided("icon", status("ModifyAppIconResults")),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::desk::{No, PARAMETER, Said};
 use super::merchant::Asked;
 use crate::clock::Timestamp;
-use crate::platform::twin::Verdict;
+use crate::platform::loose;
 
 /// Seconds between submissions and between rollbacks.
 const BETWEEN_SUBMISSIONS: i64 = 10;
@@ -25,12 +25,30 @@ struct Package {
     summary: String,
     made_at: Timestamp,
     hosts: Vec<String>,
+    /// Those of the hosts that rejected it, with their reasons.
+    refused: Vec<(String, Value)>,
+}
+
+impl Package {
+    /// Hosts that show it once it is released.
+    fn passed(&self) -> Vec<String> {
+        self.hosts.iter().filter(|host| !self.refused_by().contains(host)).cloned().collect()
+    }
+
+    fn refused_by(&self) -> Vec<String> {
+        self.refused.iter().map(|(host, _)| host.clone()).collect()
+    }
+
+    fn reasons(&self) -> Value {
+        let seen =
+            |(host, reason): &(String, Value)| display(std::slice::from_ref(host)).first().map(|seen| ((*seen).to_owned(), reason.clone()));
+        if self.refused.is_empty() { Value::Null } else { self.refused.iter().filter_map(seen).collect() }
+    }
 }
 
 struct Audit {
     package: Package,
     status: i64,
-    reason: String,
     published: bool,
 }
 
@@ -70,14 +88,20 @@ impl Packages {
         if !ext.get("extEnable").is_some_and(Value::is_boolean) || ext.get("extAppid").and_then(Value::as_str) != Some(asked.app_id) {
             return Err(PARAMETER);
         }
-        self.latest = Some(Package { version: version.to_owned(), summary: summary.to_owned(), made_at: asked.now, hosts: Vec::new() });
+        self.latest = Some(Package {
+            version: version.to_owned(),
+            summary: summary.to_owned(),
+            made_at: asked.now,
+            hosts: Vec::new(),
+            refused: Vec::new(),
+        });
         self.latest_submitted = false;
         Ok(Value::Null)
     }
 
     pub fn hosts(&self) -> Value {
         let names: Vec<_> = HOSTS.iter().map(|(name, _)| *name).collect();
-        json!({"host_names": names, "released_host_names": self.current.as_ref().map(|current| &current.hosts)})
+        json!({"host_names": names, "released_host_names": self.current.as_ref().map(Package::passed)})
     }
 
     pub fn submit(&mut self, asked: &Asked<'_>) -> Said {
@@ -99,8 +123,8 @@ impl Packages {
         let package = package.ok_or(No(11_302, "no test version"))?;
         self.latest_submitted |= !again;
         self.submitted_at = Some(asked.now);
-        let package = Package { hosts, made_at: asked.now, ..package };
-        self.audit = Some(Audit { package, status: IN_AUDIT, reason: String::new(), published: false });
+        let package = Package { hosts, made_at: asked.now, refused: Vec::new(), ..package };
+        self.audit = Some(Audit { package, status: IN_AUDIT, published: false });
         Ok(Value::Null)
     }
 
@@ -115,17 +139,26 @@ impl Packages {
         }
     }
 
-    /// The auditor's word on the version in audit; its hosts, where there is one.
-    pub fn decide(&mut self, verdict: &Verdict) -> Option<Vec<String>> {
-        let audit = self.audit.as_mut().filter(|audit| audit.status == IN_AUDIT)?;
-        match verdict {
-            Verdict::Passed => audit.status = PASSED,
-            Verdict::Failed(reason) => {
-                audit.status = REJECTED;
-                audit.reason.clone_from(reason);
+    /// Hosts that audit the version in audit.
+    pub fn audited_by(&self) -> Option<Vec<String>> {
+        self.audit.as_ref().filter(|audit| audit.status == IN_AUDIT).map(|audit| audit.package.hosts.clone())
+    }
+
+    /// What the hosts said of the version in audit (3.2). One that lets it pass is enough for it to be released, there alone.
+    pub fn decided(&mut self, results: Option<&Value>) {
+        let Some(audit) = self.audit.as_mut().filter(|audit| audit.status == IN_AUDIT) else { return };
+        let results: Vec<_> = results.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object).collect();
+        if results.is_empty() {
+            return;
+        }
+        for result in results {
+            let host = loose::text_of(result, &["hostName"]).unwrap_or_default();
+            if loose::integer_of(result, &["status"]) == Some(0) && audit.package.hosts.iter().any(|of| *of == host) {
+                let reason = result.get("reason").cloned().unwrap_or_default();
+                audit.package.refused.push((host.into_owned(), reason));
             }
         }
-        Some(audit.package.hosts.clone())
+        audit.status = if audit.package.passed().is_empty() { REJECTED } else { PASSED };
     }
 
     /// The version in audit, and since when it is.
@@ -188,23 +221,23 @@ impl Packages {
         let latest =
             self.latest.as_ref().map(|package| told(package, json!({"has_audit": i64::from(self.latest_submitted), "screenshot": ""})));
         let audit = self.audit.as_ref().map(|audit| {
-            let names = display(&audit.package.hosts);
-            let reasons = match audit.status {
-                REJECTED => names.iter().map(|name| ((*name).to_owned(), json!([audit.reason]))).collect(),
-                _ => Value::Null,
+            let approved = if audit.status == PASSED { display(&audit.package.passed()) } else { Vec::new() };
+            let reason = match audit.status {
+                REJECTED => audit.package.refused.first().and_then(|(_, reason)| loose::words(reason)),
+                _ => None,
             };
-            let approved = if audit.status == PASSED { names } else { Vec::new() };
             // The vendor's own sample mixes the two spellings (5.6).
             let more = json!({
                 "status": audit.status, "approved_apps": approved, "has_publish": i64::from(audit.published), "is_illegal_version": false,
-                "reason": audit.reason, "reason_detail": reasons, "attachInfo": null,
+                "reason": reason.unwrap_or_default(), "reason_detail": audit.package.reasons(), "attachInfo": null,
             });
             told(&audit.package, more)
         });
         let current = self.current.as_ref().map(|package| {
             let last = self.former.as_ref().map_or("", |former| former.version.as_str());
             let more = json!({
-                "approved_apps": display(&package.hosts), "not_approved_apps": [], "has_down": 0,
+                "approved_apps": display(&package.passed()), "not_approved_apps": display(&package.refused_by()), "has_down": 0,
+                "reason_detail": package.reasons(),
                 "rollback": {"can_rollback": self.former.is_some(), "last_version": last},
             });
             told(package, more)

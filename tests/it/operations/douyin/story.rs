@@ -270,3 +270,24 @@ fn a_ban_is_the_merchants_where_its_token_was_sent_and_the_components_where_that
         assert!(components.2.contains("the component"), "{}", components.2);
     }
 }
+
+#[test]
+fn hosts_that_rejected_an_audited_version_are_known_by_their_reasons() {
+    let world = World::new();
+    let audit = |more: Value| {
+        let mut audit = json!({"version": "1.0.0", "status": 1, "has_publish": 0, "reason": ""});
+        audit.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let list = json!({"err_no": 0, "err_msg": "", "log_id": "l", "data": {"latest": null, "audit": audit, "current": null}});
+        world.answer_instead("/package_version/versions", 200, list.to_string());
+        let told = world.done("package.list", none())["items"][0].clone();
+        (told["hosts_passed"].clone(), told["hosts_failed"].clone(), told["reason"].clone())
+    };
+    let one = audit(json!({"approved_apps": ["抖音"], "reason_detail": {"今日头条": ["内容违规"], "抖音": ["see to it"], "西瓜视频": []}}));
+    assert_eq!(one, (json!(["抖音"]), json!(["今日头条"]), json!("内容违规")));
+    let camel = audit(json!({"approvedApps": ["抖音"], "reasonDetail": {"今日头条": ["a"], "西瓜视频": ["a"]}, "reason": "said"}));
+    assert_eq!(camel, (json!(["抖音"]), json!(["今日头条", "西瓜视频"]), json!("said")));
+    let none_rejected = audit(json!({"approved_apps": ["抖音"], "reason_detail": null}));
+    assert_eq!(none_rejected, (json!(["抖音"]), Value::Null, Value::Null));
+    let named = audit(json!({"approved_apps": [], "not_approved_apps": ["抖音"], "reason_detail": {}}));
+    assert_eq!(named, (json!([]), json!(["抖音"]), Value::Null));
+}
