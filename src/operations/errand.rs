@@ -260,6 +260,7 @@ impl<'a> Errand<'a> {
         self.repeated += 1;
         let spent = self.repeated >= MOST_SENDS;
         if let Some((call, Sort::Deed)) = taken {
+            let declined = self.component.operations().declines(self.operation, &error);
             let unknown = |(looked_up, unheard)| OperationError::OutcomeUnknown {
                 sent: call.target().to_owned(),
                 cause: format!("the vendor answered {error}"),
@@ -273,6 +274,8 @@ impl<'a> Errand<'a> {
                     return Ok(None);
                 }
                 Found::NotDone => {}
+                // The vendor's own word is enough where its record does not speak against it.
+                Found::Unknown(..) | Found::NoQuestion if declined => {}
                 Found::Unknown(asked, unheard) if error.is_unreadable() => return Err(unknown((asked, unheard))),
                 Found::NoQuestion if error.is_unreadable() => return Err(unknown((NO_QUESTION.to_owned(), false))),
                 Found::Unknown(..) | Found::NoQuestion => return Err(self.broken_off(OperationError::Doubted(error))),

@@ -299,6 +299,12 @@ pub trait Operations: Send + Sync {
         replies.len().saturating_sub(1)
     }
 
+    /// For [`Effect::Once`]: whether a no that may pass ([`Class::Retry`](super::Class::Retry)) says for certain that the call was not taken up.
+    /// Otherwise a vendor in trouble may have done what it said no to.
+    fn declines(&self, _operation: &Operation, _error: &ApiError) -> bool {
+        false
+    }
+
     /// For [`Effect::Once`]: the call that tells whether an operation whose answer was lost took place. `replies` are those before the lost one.
     fn look_up(&self, operation: &Operation, params: &Params, replies: &[Reply], caller: Caller<'_>) -> Option<Call>;
 

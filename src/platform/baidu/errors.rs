@@ -54,6 +54,16 @@ const PLATFORM: &[Row<i64>] = &[
     (470_022, Class::Retry, None),
 ];
 
+/// Of those that may pass the ones that say that a call was not taken up: something else is still at work (50015, 50031, 50050), the service
+/// behind the call is away (69009 upload, 69011 audit, 69012 release), the app is still being made (470022). Not among them are errors inside
+/// the vendor (500 and its like): they do not tell how far it came.
+const NOT_TAKEN_UP: &[&str] = &["50015", "50031", "50050", "69009", "69011", "69012", "470022"];
+
+/// Whether the vendor says that it did not take the call up.
+pub(super) fn declines(error: &ApiError) -> bool {
+    error.class == Class::Retry && NOT_TAKEN_UP.contains(&error.code.as_str())
+}
+
 /// Gateway envelope (6.3).
 const GATEWAY: &[Row<i64>] = &[
     (1, Class::Retry, None),

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use yizhan::config::{self, Config};
-use yizhan::platform;
+use yizhan::outbound::vendors::HttpVendors;
+use yizhan::outbound::{SendError, Vendors};
 use yizhan::platform::twin::Verdict;
+use yizhan::platform::{self, Call, Reply};
 use yizhan::settings::Surroundings;
 
 use crate::outbound::receiver::{Manner, Receiver};
@@ -116,9 +119,13 @@ struct Shop {
 
 impl Shop {
     async fn open(platform: &'static str, group: &Receiver) -> Self {
+        Self::with(platform, group, Setting::default()).await
+    }
+
+    async fn with(platform: &'static str, group: &Receiver, setting: Setting) -> Self {
         let address = json!(group.url("/robot/send?access_token=sesame")).to_string();
         let extra = format!("{}\n{}", text(platform), text("tell").replace("{ env = \"OPS_ROBOT_URL\" }", &address));
-        let world = World::with(Setting { extra, ..Setting::default() }).await;
+        let world = World::with(Setting { extra, ..setting }).await;
         Self { world, platform }
     }
 
@@ -209,4 +216,38 @@ async fn a_playbook_that_names_no_version_releases_the_one_that_the_event_tells(
     };
     let run = shop.world.until("the release", released).await;
     assert_eq!((&run["steps"][0]["result"]["version"], shop.deeds("package.release")), (&json!("1.0.0"), vec![1]), "{run:#}");
+}
+
+/// Between the service and Baidu, whose upload service is away for so many calls (5.2.1).
+struct Away(HttpVendors, AtomicUsize);
+
+#[async_trait::async_trait]
+impl Vendors for Away {
+    async fn send(&self, call: &Call) -> Result<Reply, SendError> {
+        let is_away = call.url.ends_with("/package/upload")
+            && self.1.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        match is_away {
+            true => Ok(Reply {
+                status: 200,
+                content_type: String::from("application/json"),
+                body: r#"{"errno":69009,"msg":"上传服务不可用"}"#.into(),
+            }),
+            false => self.0.send(call).await,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_baidu_did_not_take_up_is_tried_again_until_it_does() {
+    let group = Receiver::start(Manner::headed(200, "", r#"{"errcode":0,"errmsg":"ok"}"#)).await;
+    // The first try of the playbook and half of the second.
+    let away = Arc::new(Away(HttpVendors::new().unwrap(), AtomicUsize::new(4)));
+    let shop = Shop::with("baidu", &group, Setting { vendors: Some(away.clone()), ..Setting::default() }).await;
+    let variables =
+        json!({"server_domain": {"request": ["https://api.example.com"]}, "ext": {"ext": {"shop": "小店"}}, "shop_name": "小店"});
+    let items = json!({"items": [{"authorizer": "1452365", "variables": variables}]});
+    assert_eq!(shop.world.post("/v1/components/baidu/attributes", items).await.0, 200);
+    shop.world.granted("baidu", "1452365").await;
+    shop.run("onboard", "done").await;
+    assert_eq!((away.1.load(Ordering::SeqCst), shop.deeds("package.upload"), shop.deeds("audit.submit")), (0, vec![1], vec![1]));
 }

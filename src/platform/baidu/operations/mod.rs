@@ -13,7 +13,7 @@ mod read;
 mod rows;
 mod steps;
 
-use super::Application;
+use super::{Application, errors};
 use crate::platform::call::{ApiError, Class};
 use crate::platform::operation::{BadParam, Caller, Earlier, LookedUp, Next, Operation, Operations, Params};
 use crate::platform::{Call, Reply};
@@ -59,6 +59,10 @@ impl Operations for Application {
             Some(errand) => errand.next(replies, caller).unwrap_or_else(Next::Refused),
             None => Next::Refused(ApiError::new(Class::Refuse, "not-applicable", format!("no operation `{}` here", operation.name))),
         }
+    }
+
+    fn declines(&self, _: &Operation, error: &ApiError) -> bool {
+        errors::declines(error)
     }
 
     fn look_up(&self, operation: &Operation, params: &Params, _: &[Reply], caller: Caller<'_>) -> Option<Call> {

@@ -144,3 +144,26 @@ fn a_deed_of_a_process_that_ended_is_not_sent_again_by_what_was_read_after_it() 
     assert!(matches!(shop.resume("profile.set_icon", json!({"icon": picture("icon.png")})), Err(Failure::Unknown)));
     assert_eq!(shop.count("profile.set_icon"), 1);
 }
+
+#[test]
+fn an_upload_that_was_not_taken_up_is_made_again_and_in_the_end_refused() {
+    let given = || json!({"template_id": 12, "version": "1.0.0", "description": "d"});
+    let no = |code: i64| ("package/upload", json!({"errno": code, "msg": "try again"}));
+    for code in [69009, 50031, 50015, 50050] {
+        let mut shop = Shop::open();
+        shop.instead = vec![no(code)];
+        let outcome = shop.carry("package.upload", given()).unwrap();
+        assert!(outcome.result["package_id"].is_string(), "{code}: {}", outcome.result);
+        assert_eq!(shop.count("package.upload"), 1, "{code}");
+
+        shop.instead = vec![no(code); 9];
+        let again = json!({"template_id": 12, "version": "1.0.1", "description": "d"});
+        assert!(matches!(shop.carry("package.upload", again), Err(Failure::Refused(error)) if error.code == code.to_string()), "{code}");
+        assert_eq!((shop.instead.len(), shop.count("package.upload")), (6, 1), "{code}: three tries");
+    }
+    // What an error inside the vendor did nobody knows.
+    let mut shop = Shop::open();
+    shop.instead = vec![no(500)];
+    assert!(matches!(shop.carry("package.upload", given()), Err(Failure::Doubted)));
+    assert_eq!(shop.count("package.upload"), 0);
+}

@@ -27,6 +27,8 @@ const BOUNDARY: &str = "sample-boundary";
 pub enum Failure {
     Invalid(Vec<BadParam>),
     Refused(ApiError),
+    /// Refused for now, and perhaps done all the same.
+    Doubted,
     /// A call that must not be repeated was lost, and nothing tells what became of it.
     Unknown,
 }
@@ -48,6 +50,8 @@ pub struct Shop {
     pub app: Secret,
     /// The next call to an address that ends so is lost.
     pub lose: Option<(&'static str, Loss)>,
+    /// The next calls to addresses that end so are answered with this, and the vendor does nothing.
+    pub instead: Vec<(&'static str, Value)>,
     /// Everything sent, in order.
     pub calls: Vec<Call>,
     /// What the vendor did, in order.
@@ -127,6 +131,7 @@ impl Shop {
             tp: secret(),
             app: secret(),
             lose: None,
+            instead: Vec::new(),
             calls: Vec::new(),
             deeds: Vec::new(),
             waited: Duration::ZERO,
@@ -173,6 +178,10 @@ impl Shop {
         if loss == Some(Loss::Call) {
             return None;
         }
+        if let Some(at) = self.instead.iter().position(|(ending, _)| call.url.ends_with(ending)) {
+            let (_, body) = self.instead.remove(at);
+            return Some(Reply { status: 200, content_type: String::from("application/json"), body: body.to_string().into() });
+        }
         let answer = self.twin.answer(&request(call), self.now);
         if answer.accepted {
             self.deeds.push(answer.deed);
@@ -210,6 +219,7 @@ impl Shop {
         told.map_err(|error| match error {
             OperationError::Invalid(bad) => Failure::Invalid(bad),
             OperationError::Refused(error) => Failure::Refused(error),
+            OperationError::Doubted(_) => Failure::Doubted,
             OperationError::OutcomeUnknown { .. } => Failure::Unknown,
             other => panic!("{name}: {other:?}"),
         })
