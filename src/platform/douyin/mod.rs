@@ -123,6 +123,8 @@ struct Own {
     redirect_uri: Option<String>,
     /// What the numbers of results say.
     status_map: catalogue::StatusMap,
+    /// What the numbers of the short-video mount's status say.
+    short_video_status: Vec<(i64, &'static str)>,
 }
 
 fn read(mut settings: Settings) -> Result<Own, Vec<Problem>> {
@@ -140,11 +142,20 @@ fn read(mut settings: Settings) -> Result<Own, Vec<Problem>> {
     };
     let redirect_uri = redirect::setting(&mut settings);
     let status_map = catalogue::StatusMap::read(&mut settings);
+    let short_video_status = operations::short_video_status(&mut settings);
     let problems = settings.finish();
     match (component_appid, component_appsecret, sealing) {
-        (Some(component_appid), Some(component_appsecret), Some(sealing)) if problems.is_empty() => {
-            Ok(Own { component_appid, component_appsecret, sealing, base_url, base_url_v1, style, redirect_uri, status_map })
-        }
+        (Some(component_appid), Some(component_appsecret), Some(sealing)) if problems.is_empty() => Ok(Own {
+            component_appid,
+            component_appsecret,
+            sealing,
+            base_url,
+            base_url_v1,
+            style,
+            redirect_uri,
+            status_map,
+            short_video_status,
+        }),
         _ => Err(problems),
     }
 }

@@ -128,7 +128,12 @@ fn took_place(task: Task<'_>, progress: &Progress<'_>, now: &Data) -> Option<boo
             let id = params.text("template_id");
             Some(!entries(now, &["template_list"]).any(|template| loose::text_of(template, &["template_id"]).map(|t| t.into_owned()) == id))
         }
-        // Applying or granted, in the two numberings (5.7, 5.8).
+        "capability.apply" if task.is_short_video() => {
+            let words = &task.of.short_video_status;
+            let status = loose::integer_of(now, &["status"])?;
+            words.iter().find(|(known, _)| *known == status).map(|(_, word)| matches!(*word, "applying" | "granted"))
+        }
+        // Applying or granted, in the two other numberings (5.7, 5.8).
         "capability.apply" => Some(matches!(loose::integer_of(now, &["status"])?, 1 | 2)),
         "live_component.apply" | "phone_number.apply" => Some(matches!(loose::integer_of(now, &["status"])?, 3 | 4)),
         _ => None,

@@ -16,6 +16,7 @@ use super::{Application, Own};
 use crate::platform::call::{Call, Reply};
 use crate::platform::operation::{BadParam, Caller, Earlier, LookedUp, Next, Operation, Operations, Params};
 
+pub(super) use read::short_video_status;
 pub(super) use rows::rows;
 
 /// An operation on its way.

@@ -9,6 +9,7 @@ use super::steps::Progress;
 use super::versions::{chosen, packages, stage};
 use crate::platform::loose;
 use crate::platform::operation::FileAnswer;
+use crate::settings::Settings;
 
 pub(super) type Data = Map<String, Json>;
 
@@ -28,13 +29,38 @@ pub(super) enum Missing {
 const IN_AUDIT: &[(i64, &str)] = &[(1, "in_audit"), (2, "passed"), (3, "failed"), (4, "expired")];
 const APP: &[(i64, &str)] = &[(0, "unreleased"), (1, "released"), (2, "offline")];
 const RATING: &[(i64, &str)] = &[(1, "unrated"), (2, "being_rated"), (3, "rated")];
-/// The three numberings of capabilities (5.7, 5.8).
-const SHORT_VIDEO: &[(i64, &str)] =
-    &[(1, "applying"), (2, "granted"), (3, "rejected"), (4, "closed"), (5, "can_apply"), (6, "cannot_apply")];
+/// The numberings of capabilities but that of the short-video mount, which settings may say (5.7, 5.8).
 const CAPACITY: &[(i64, &str)] =
     &[(1, "applying"), (2, "granted"), (3, "rejected"), (4, "closed"), (5, "banned"), (6, "can_apply"), (7, "cannot_apply")];
 const LIVE_OR_PHONE: &[(i64, &str)] =
     &[(0, "none"), (1, "can_apply"), (2, "cannot_apply"), (3, "applying"), (4, "granted"), (5, "rejected"), (6, "closed")];
+
+/// What V1's pages say of the short-video mount; that V2's numbers are the same nobody has verified (5.7).
+const SHORT_VIDEO: &[(i64, &str)] =
+    &[(1, "applying"), (2, "granted"), (3, "rejected"), (4, "closed"), (5, "can_apply"), (6, "cannot_apply")];
+
+/// What the numbers of the short-video mount's status say: `short_video_status` of the settings, in place of what V1's pages say.
+pub(in crate::platform::douyin) fn short_video_status(settings: &mut Settings) -> Vec<(i64, &'static str)> {
+    if !settings.has("short_video_status") {
+        return SHORT_VIDEO.to_vec();
+    }
+    let mut map = settings.table("short_video_status");
+    let words: Vec<&'static str> = SHORT_VIDEO.iter().map(|(_, word)| *word).collect();
+    let mut numbers = Vec::new();
+    for key in map.keys() {
+        let word = map.choice_or(&key, "applying", &words);
+        match key.parse() {
+            Ok(number) => numbers.push((number, word)),
+            Err(_) => map.problem(
+                &key,
+                "is no number of Douyin's",
+                "write numbers and what they say, as in { 1 = \"applying\", 2 = \"granted\" }",
+            ),
+        }
+    }
+    settings.problems(map.finish());
+    numbers
+}
 
 pub(super) fn result(task: Task<'_>, data: &Data, progress: &Progress<'_>) -> Result<(Json, Option<FileAnswer>), Missing> {
     let params = task.params;
@@ -96,10 +122,7 @@ pub(super) fn result(task: Task<'_>, data: &Data, progress: &Progress<'_>) -> Re
             json!({"version": rollback.and_then(|rollback| text(rollback, &["last_version"])), "status": "released"})
         }
         "capability.apply" | "live_component.apply" | "phone_number.apply" => json!({"status": "applying"}),
-        "capability.status" => {
-            let short_video = params.text("capability").as_deref() == Some(super::request::SHORT_VIDEO);
-            state(data, if short_video { SHORT_VIDEO } else { CAPACITY })?
-        }
+        "capability.status" => state(data, if task.is_short_video() { &task.of.short_video_status } else { CAPACITY })?,
         "live_component.status" | "phone_number.status" => state(data, LIVE_OR_PHONE)?,
         "capability.list" => json!({"items": items(data, &["app_capacity_info_list"], |one| {
             let mut one = one.clone();

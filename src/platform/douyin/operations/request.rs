@@ -205,7 +205,7 @@ impl Task<'_> {
         }
     }
 
-    fn is_short_video(&self) -> bool {
+    pub(super) fn is_short_video(&self) -> bool {
         self.params.text("capability").as_deref() == Some(SHORT_VIDEO)
     }
 

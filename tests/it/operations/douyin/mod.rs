@@ -145,7 +145,12 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        let (component, mut twin) = pair("douyin", "");
+        Self::with("")
+    }
+
+    /// With more settings of the component.
+    pub fn with(settings: &str) -> Self {
+        let (component, mut twin) = pair("douyin", settings);
         twin.grant(SHOP, noon());
         let vendor = Arc::new(Vendor {
             component: component.clone(),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use yizhan::platform::Class;
 use yizhan::platform::twin::Verdict;
 
-use super::{Failure, SHOP, TEMPLATE, World, picture};
+use super::{Failure, Loss, SHOP, TEMPLATE, World, picture};
 
 fn none() -> Value {
     json!({})
@@ -290,4 +290,38 @@ fn hosts_that_rejected_an_audited_version_are_known_by_their_reasons() {
     assert_eq!(none_rejected, (json!(["抖音"]), Value::Null, Value::Null));
     let named = audit(json!({"approved_apps": [], "not_approved_apps": ["抖音"], "reason_detail": {}}));
     assert_eq!(named, (json!([]), json!(["抖音"]), Value::Null));
+}
+
+#[test]
+fn settings_say_what_the_numbers_of_the_short_video_mount_mean() {
+    let world = World::with("short_video_status = { 0 = \"can_apply\", 7 = \"applying\", 8 = \"granted\" }\n");
+    let status = |number: i64, capability: &str, end| {
+        let said = json!({"err_no": 0, "err_msg": "", "log_id": "l", "data": {"status": number, "reason": ""}});
+        world.answer_instead(end, 200, said.to_string());
+        world.done("capability.status", json!({"capability": capability}))["status"].clone()
+    };
+    let mount = |number| status(number, "short_video", "/query_apply_permission_status");
+    assert_eq!([mount(0), mount(7), mount(8)], ["can_apply", "applying", "granted"]);
+    assert_eq!(mount(2), "2", "in place of what is known, not beside it");
+    assert_eq!(status(2, "video_self_mount", "/query_apply_status"), "granted", "others are as ever");
+    for (wrong, named) in
+        [("{ one = \"applying\" }", "one"), ("{ 1 = \"passed\" }", "1"), ("{}\nshort_video_state = {}", "short_video_state")]
+    {
+        let sample = yizhan::platform::named("douyin").unwrap().sample_settings(crate::sorted_envelope::VENDOR);
+        let problems = crate::sorted_envelope::problems("douyin", &format!("{sample}short_video_status = {wrong}\n"));
+        assert!(problems.len() == 1 && format!("{problems:?}").contains(named), "{wrong}: {problems:?}");
+    }
+}
+
+#[test]
+fn an_application_whose_answer_was_lost_is_read_in_the_numbers_of_the_settings() {
+    let world = World::with("short_video_status = { 7 = \"applying\" }\n");
+    let apply = json!({"capability": "short_video", "reason": "r", "anchor_text": "a", "materials": picture("p.png")});
+    let said = json!({"err_no": 0, "err_msg": "", "log_id": "l", "data": {"status": 7, "reason": ""}});
+    world.lose("/video_mount/apply_permission", Loss::Answer);
+    for _ in 0..4 {
+        world.answer_instead("/query_apply_permission_status", 200, said.to_string());
+    }
+    assert_eq!(world.done("capability.apply", apply)["status"], "applying");
+    assert_eq!(world.seen("capability.apply"), 1);
 }
