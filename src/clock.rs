@@ -123,15 +123,38 @@ pub const CHINA: tz::Offset = tz::offset(8);
 /// Reads a vendor's zone-less local time (`2019-01-14 12:45:10`, also with `/` or `T`) as China Standard Time.
 #[must_use]
 pub fn china_time(text: &str) -> Option<Timestamp> {
+    local_time(text, CHINA)
+}
+
+/// [`china_time`] at another offset.
+#[must_use]
+pub fn local_time(text: &str, zone: tz::Offset) -> Option<Timestamp> {
     let text = text.trim().replace('/', "-").replace(' ', "T");
     let local: jiff::civil::DateTime = text.parse().ok()?;
-    TimeZone::fixed(CHINA).to_timestamp(local).ok()
+    TimeZone::fixed(zone).to_timestamp(local).ok()
+}
+
+/// Reads an offset from UTC as RFC 3339 writes it: `+08:00`, `Z`. None on earth is above 14 hours.
+#[must_use]
+pub fn offset(text: &str) -> Option<tz::Offset> {
+    let text = text.trim();
+    if !text.starts_with(['+', '-', 'Z']) || text.len() > "+08:00".len() {
+        return None;
+    }
+    let offset = jiff::fmt::temporal::Pieces::parse(&format!("2000-01-01T00:00{text}")).ok()?.to_numeric_offset()?;
+    (offset.seconds().abs() <= 14 * 3600).then_some(offset)
 }
 
 /// Writes a moment as vendors do: `2019-01-14 12:45:10`, China Standard Time.
 #[must_use]
 pub fn china_text(at: Timestamp) -> String {
-    CHINA.to_datetime(at).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    local_text(at, CHINA)
+}
+
+/// [`china_text`] at another offset.
+#[must_use]
+pub fn local_text(at: Timestamp, zone: tz::Offset) -> String {
+    zone.to_datetime(at).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// Writes a moment as RFC 3339 in UTC, always with three decimals: `2026-11-20T07:04:05.120Z`.

@@ -6,12 +6,13 @@ use std::borrow::Cow;
 use std::fmt;
 
 use jiff::SignedDuration;
+use jiff::tz::Offset;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::call::{ApiError, Reply};
 use super::push::SEALED;
-use crate::clock::{Timestamp, china_time};
+use crate::clock::{CHINA, Timestamp, local_time};
 use crate::secret::Secret;
 
 /// A JSON object, or nothing.
@@ -108,12 +109,18 @@ pub fn integer_of(map: &Map<String, Value>, names: &[&str]) -> Option<i64> {
 /// Unix seconds (number or digits; milliseconds where they can be nothing else) or a local Chinese time.
 #[must_use]
 pub fn moment(value: &Value) -> Option<Timestamp> {
+    moment_at(value, CHINA)
+}
+
+/// [`moment`] with local times at another offset.
+#[must_use]
+pub fn moment_at(value: &Value, zone: Offset) -> Option<Timestamp> {
     /// Seconds of the year 5138; anything above must be milliseconds.
     const LARGEST_SECONDS: i64 = 100_000_000_000;
     match integer(value) {
         Some(number) if number > LARGEST_SECONDS => Timestamp::from_millisecond(number).ok(),
         Some(number) => Timestamp::from_second(number).ok(),
-        None => value.as_str().and_then(china_time),
+        None => value.as_str().and_then(|text| local_time(text, zone)),
     }
 }
 

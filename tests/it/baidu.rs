@@ -165,6 +165,33 @@ fn a_created_app_brings_its_code() {
 }
 
 #[test]
+fn times_of_events_are_read_in_the_zone_that_the_settings_name() {
+    let body = json!({"event": "UNAUTHORIZED", "appId": 7, "eventTime": "2026-11-20 04:00:00"});
+    for (settings, moment) in [
+        ("", "2026-11-19T20:00:00Z"),
+        ("event_zone = \"+08:00\"\n", "2026-11-19T20:00:00Z"),
+        ("event_zone = \"Z\"\n", "2026-11-20T04:00:00Z"),
+        ("event_zone = \"+00:00\"\n", "2026-11-20T04:00:00Z"),
+        ("event_zone = \"-03:30\"\n", "2026-11-20T07:30:00Z"),
+    ] {
+        let (component, mut twin) = pair("baidu", settings);
+        let push = said(&*component, &mut *twin, &body);
+        assert!(matches!(push.notice, Notice::Revoked { at: told } if told == at(moment)), "{settings}: {:?}", push.notice);
+        let unix = said(&*component, &mut *twin, &json!({"MsgType": "event", "Event": "X", "CreateTime": 1_600_000_000}));
+        assert_eq!(unix.time.as_second(), 1_600_000_000, "{settings}");
+        twin.grant("7", noon());
+        let revoked = twin.revoke("7", noon()).unwrap();
+        let revoked = pushed(component.open(&arrived(&revoked, noon())));
+        assert_eq!(revoked.time, noon(), "{settings}: the twin writes in the same zone");
+    }
+    for wrong in ["CST", "8", "+8", "+25:00", "Asia/Shanghai", ":00Z", "Z[Asia/Shanghai]", ""] {
+        let text = format!("{}event_zone = \"{wrong}\"\n", yizhan::platform::named("baidu").unwrap().sample_settings(VENDOR));
+        let problems = problems("baidu", &text);
+        assert!(problems.len() == 1 && format!("{problems:?}").contains("event_zone"), "{wrong}: {problems:?}");
+    }
+}
+
+#[test]
 fn another_id_behind_the_frame_is_refused_only_where_the_settings_say_so() {
     let sample = |id: &str| {
         format!("tp_id = \"{id}\"\nclient_id = \"k\"\ntoken = \"t\"\nencoding_aes_key = \"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG\"\n")

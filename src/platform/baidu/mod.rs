@@ -14,10 +14,13 @@ mod twin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::Offset;
+
 use super::operation::Operations;
 use super::proxy::Proxied;
 use super::sorted_envelope::{Layout, Sealing};
 use super::{Component, Platform, Title, Twin, redirect};
+use crate::clock::{self, CHINA};
 use crate::platform::looks::AuditLook;
 use crate::settings::{Problem, Settings};
 
@@ -101,6 +104,8 @@ struct Own {
     strict_tail: bool,
     /// How long a ticket is tried. Baidu names no lifetime (3.1).
     ticket_lifetime: Duration,
+    /// In which zone `eventTime` is written: nowhere stated (8.2).
+    event_zone: Offset,
     base_url: String,
     console_url: String,
     /// Overrides the service's own callback.
@@ -123,14 +128,31 @@ fn read(mut settings: Settings) -> Result<Own, Vec<Problem>> {
     let sealing = Sealing::from_settings(&mut settings, Layout::KeyPrefix);
     let strict_tail = settings.flag_or("strict_tail", false);
     let ticket_lifetime = settings.duration_or("ticket_lifetime", Duration::from_mins(30));
+    let event_zone = event_zone(&mut settings);
     let base_url = settings.url_or("base_url", "https://openapi.baidu.com");
     let console_url = settings.url_or("console_url", "https://smartprogram.baidu.com");
     let redirect_uri = redirect::setting(&mut settings);
     let problems = settings.finish();
     match (tp_id, client_id, sealing) {
-        (Some(tp_id), Some(client_id), Some(sealing)) if problems.is_empty() => {
-            Ok(Own { tp_id, client_id, sealing, strict_tail, ticket_lifetime, base_url, console_url, redirect_uri })
-        }
+        (Some(tp_id), Some(client_id), Some(sealing)) if problems.is_empty() => Ok(Own {
+            tp_id,
+            client_id,
+            sealing,
+            strict_tail,
+            ticket_lifetime,
+            event_zone,
+            base_url,
+            console_url,
+            redirect_uri,
+        }),
         _ => Err(problems),
     }
+}
+
+fn event_zone(settings: &mut Settings) -> Offset {
+    let text = settings.text_or("event_zone", "+08:00");
+    clock::offset(&text).unwrap_or_else(|| {
+        settings.problem("event_zone", "is no offset from UTC", "write hours and minutes, as in \"+08:00\", or \"Z\"");
+        CHINA
+    })
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::catalogue::{self, Meaning};
 use super::{Application, Own};
-use crate::clock::Timestamp;
+use crate::clock::{CHINA, Timestamp};
 use crate::platform::push::{Acknowledgement, Opened, Push, PushError, Pushes, RawPush};
 use crate::platform::sorted_envelope::dialect::{Dialect, Meant, filled};
 use crate::platform::sorted_envelope::{Fields, Plain};
@@ -19,6 +19,7 @@ const DIALECT: Dialect = Dialect {
     code_expires_in: "authorizationCodeExpiresIn",
     // The shortest that any sample shows (3.1).
     code_seconds: 60,
+    zone: CHINA,
 };
 
 impl Pushes for Application {
@@ -40,7 +41,7 @@ impl Pushes for Application {
         let encrypt = own.sealing.verified(&fields)?;
         let push = own.sealing.open(encrypt, |plain| {
             own.check_tail(plain)?;
-            DIALECT.push(plain, &own.tp_id, raw.received_at, meaning)
+            own.read(plain, raw.received_at)
         })?;
         Ok(Opened::Push(Box::new(push)))
     }
@@ -50,11 +51,31 @@ impl Pushes for Application {
         let own = &self.of;
         let content = entry.get("content").and_then(Value::as_str);
         let content = content.ok_or_else(|| PushError::Malformed(String::from("an entry without `content`")))?;
-        own.sealing.open(content, |plain| DIALECT.push(plain, &own.tp_id, received_at, meaning))
+        own.sealing.open(content, |plain| own.read(plain, received_at))
     }
 }
 
 impl Own {
+    fn read(&self, plain: &Plain, received_at: Timestamp) -> Result<Push, PushError> {
+        let dialect = Dialect { zone: self.event_zone, ..DIALECT };
+        dialect.push(plain, &self.tp_id, received_at, |vendor, event| self.meaning(vendor, event))
+    }
+
+    /// What a platform event means, by its row.
+    fn meaning(&self, vendor: &Map<String, Value>, event: &str) -> Meant {
+        match catalogue::named(event).map(|row| &row.meaning) {
+            Some(Meaning::Granted) => Meant::Granted,
+            Some(Meaning::Updated) => Meant::Updated,
+            Some(Meaning::Revoked) => Meant::Revoked,
+            Some(Meaning::Fact(kind, fields)) => Meant::Fact(*kind, filled(vendor, fields)),
+            Some(Meaning::ByReason { without, with, fields }) => {
+                let data = filled(vendor, fields);
+                Meant::Fact(if data.contains_key("reason") { *with } else { *without }, data)
+            }
+            None => Meant::other(),
+        }
+    }
+
     fn check_tail(&self, plain: &Plain) -> Result<(), PushError> {
         if plain.tail() == self.tp_id.as_bytes() {
             return Ok(());
@@ -64,20 +85,5 @@ impl Own {
         }
         tracing::debug!(tp_id = %self.tp_id, bytes = plain.tail().len(), "the id behind the frame is not `tp_id`");
         Ok(())
-    }
-}
-
-/// What a platform event means, by its row.
-fn meaning(vendor: &Map<String, Value>, event: &str) -> Meant {
-    match catalogue::named(event).map(|row| &row.meaning) {
-        Some(Meaning::Granted) => Meant::Granted,
-        Some(Meaning::Updated) => Meant::Updated,
-        Some(Meaning::Revoked) => Meant::Revoked,
-        Some(Meaning::Fact(kind, fields)) => Meant::Fact(*kind, filled(vendor, fields)),
-        Some(Meaning::ByReason { without, with, fields }) => {
-            let data = filled(vendor, fields);
-            Meant::Fact(if data.contains_key("reason") { *with } else { *without }, data)
-        }
-        None => Meant::other(),
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Application;
 use super::catalogue::{self, Meaning, Row, StatusMap};
+use crate::clock::CHINA;
 use crate::event_type::EventType;
 use crate::platform::loose;
 use crate::platform::push::{Acknowledgement, Opened, PushError, Pushes, RawPush};
@@ -21,6 +22,7 @@ const DIALECT: Dialect = Dialect {
     code: "AuthorizationCode",
     code_expires_in: "AuthorizationCodeExpiresIn",
     code_seconds: 3600,
+    zone: CHINA,
 };
 
 impl Pushes for Application {

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use jiff::tz::Offset;
 use serde_json::{Map, Value};
 
 use super::Plain;
@@ -30,6 +31,8 @@ pub struct Dialect {
     pub code_expires_in: &'static str,
     /// That lifetime where the event does not say.
     pub code_seconds: i64,
+    /// In which zone the event's time is written.
+    pub zone: Offset,
 }
 
 /// What a platform event means.
@@ -89,7 +92,7 @@ impl Dialect {
         if loose::text_of(&vendor, &[self.component]).is_some_and(|named| named != component) {
             return Err(PushError::WrongAppId(format!("`{}` is not the configured id", self.component)));
         }
-        let time = loose::moment_of(&vendor, self.time).unwrap_or(received_at);
+        let time = loose::find(&vendor, self.time).and_then(|time| loose::moment_at(time, self.zone)).unwrap_or(received_at);
         let authorizer = text(&[self.authorizer]);
         let addressee = text(&["ToUserName"]);
         let dedupe_key = dedupe_key(plain, loose::text_of(&vendor, &["MsgId"]).as_deref(), authorizer.as_deref().or(addressee.as_deref()));

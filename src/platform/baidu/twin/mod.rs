@@ -25,7 +25,7 @@ use self::library::Library;
 use self::no::{No, gateway, oauth};
 use self::program::Program;
 use super::Own;
-use crate::clock::{Timestamp, china_text};
+use crate::clock::{Timestamp, local_text};
 use crate::platform::call::Method;
 use crate::platform::issued::{Issued, State};
 use crate::platform::loose::after;
@@ -100,7 +100,8 @@ impl BaiduTwin {
     /// A platform event about an app, with these members more.
     fn event(&mut self, door: Door, app_id: &str, event: &str, more: Value, now: Timestamp) -> Outgoing {
         let tp_id = app_number(&self.of.tp_id);
-        let mut body = json!({"appId": app_number(app_id), "tpAppId": tp_id, "eventTime": china_text(now), "event": event});
+        let mut body =
+            json!({"appId": app_number(app_id), "tpAppId": tp_id, "eventTime": local_text(now, self.of.event_zone), "event": event});
         if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
             body.extend(more);
         }
