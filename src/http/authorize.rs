@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::Value;
 
 use super::body;
-use super::pages::{self, AuthorizePage, Referrer, ReturnedPage, TroublePage, Words};
+use super::pages::{self, AuthorizePage, Referrer, RegisteredPage, ReturnedPage, TroublePage, Words};
 use super::parameters::Query;
 use super::problem::{Kind, Problem};
 use super::{Face, caller, passage};
@@ -82,6 +82,11 @@ async fn exchange(
         Some(state) => with_state(request.query_string(), state),
         None => request.query_string().to_owned(),
     };
+    let platform = words.name(component.platform().title());
+    if component.is_registration(&query) {
+        tracing::info!(component = component.name(), "a browser came back from a registration: its codes are pushed");
+        return pages::show(&RegisteredPage { words, root, platform }, words, StatusCode::OK, Referrer::Nothing).map_err(plain);
+    }
     let (authorizers, already) = match face.app.vault.returned(component.name(), &query).await {
         Ok(Exchanged::Authorizers(authorizers)) => (authorizers, false),
         Ok(Exchanged::Already(authorizers)) => (authorizers, true),
@@ -94,7 +99,6 @@ async fn exchange(
             return Err((problem, status));
         }
     };
-    let platform = words.name(component.platform().title());
     let page = ReturnedPage { words, root, platform, already, authorizers: &authorizers };
     pages::show(&page, words, StatusCode::OK, Referrer::Nothing).map_err(plain)
 }

@@ -51,8 +51,7 @@ pub fn with_state(redirect_uri: &str, state: &str) -> String {
 /// # Errors
 /// [`Class::Refuse`] when no code is in it.
 pub fn returned(query: &str, default_seconds: i64, now: Timestamp) -> Result<Returned, ApiError> {
-    let query = query.trim_start_matches('?').replace('?', "&");
-    let value = |name: &str| url::form_urlencoded::parse(query.as_bytes()).find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v);
+    let value = |name: &str| value(query, name);
     let Some(code) = value("authorization_code") else {
         return Err(ApiError {
             class: Class::Refuse,
@@ -65,8 +64,13 @@ pub fn returned(query: &str, default_seconds: i64, now: Timestamp) -> Result<Ret
         .and_then(|text| text.parse().ok())
         .filter(|seconds| (1..=default_seconds).contains(seconds))
         .unwrap_or(default_seconds);
-    Ok(Returned {
-        code: AuthorizationCode { value: Secret::new(code), expires_at: after(now, seconds) },
-        state: value(STATE).map(std::borrow::Cow::into_owned),
-    })
+    Ok(Returned { code: AuthorizationCode { value: Secret::new(code), expires_at: after(now, seconds) }, state: value(STATE) })
+}
+
+/// A parameter of what a browser brings back, where it is not empty.
+#[must_use]
+pub fn value(query: &str, name: &str) -> Option<String> {
+    let query = query.trim_start_matches('?').replace('?', "&");
+    let mut parameters = url::form_urlencoded::parse(query.as_bytes());
+    parameters.find(|(named, value)| named == name && !value.is_empty()).map(|(_, value)| value.into_owned())
 }

@@ -303,6 +303,11 @@ pub trait Tokens: Send + Sync {
     /// The vendor's no; or [`super::Class::Configuration`] when a setting is missing, naming it.
     fn link(&self, request: &LinkRequest, prepared: Option<&Reply>, now: Timestamp) -> Result<Link, ApiError>;
 
+    /// Whether a browser came back from its consent to a registration (Baidu 5.13): no grant of a mini program, and no code for the vault.
+    fn is_registration(&self, _query: &str) -> bool {
+        false
+    }
+
     /// Reads the query string of a browser that came back.
     ///
     /// # Errors

@@ -165,6 +165,39 @@ fn a_created_app_brings_its_code() {
 }
 
 #[test]
+fn codes_of_a_registration_are_told_only_where_the_settings_say_so() {
+    let agreed = json!({"event": "REGISTER_AUTH_SUCCESS", "authorizationCode": "c1", "createAuthorizationCode": "c2", "userId": "u"});
+    let void = json!({"event": "CREATE_APP_AUTH_CANCEL", "createAuthorizationCode": "c2"});
+    let data = |settings: &str, body: &Value| {
+        let (component, mut twin) = pair("baidu", settings);
+        let push = said(&*component, &mut *twin, body);
+        assert!(push.vendor["createAuthorizationCode"] == "[sealed]", "{}", push.vendor);
+        let Notice::Fact { kind, data } = push.notice else { panic!("{:?}", push.notice) };
+        assert_eq!(kind.as_str(), "vendor.other");
+        Value::Object(data)
+    };
+    assert_eq!((data("", &agreed), data("", &void)), (json!({}), json!({})));
+    let on = "register_codes = true\n";
+    assert_eq!(data(on, &agreed), json!({"authorization_code": "c1", "create_authorization_code": "c2"}));
+    assert_eq!(data(on, &void), json!({"create_authorization_code": "c2"}));
+    let (component, mut twin) = pair("baidu", on);
+    let granted = said(&*component, &mut *twin, &json!({"event": "AUTHORIZED", "appId": 7, "authorizationCode": "c1"}));
+    assert_eq!(granted.vendor["authorizationCode"], "[sealed]", "of registrations alone");
+}
+
+#[test]
+fn a_browser_that_agreed_to_a_registration_brings_no_grant() {
+    let (component, _) = pair("baidu", "");
+    assert!(
+        component.is_registration("create_authorization_code=c2") && component.is_registration("?state=s?create_authorization_code=c2")
+    );
+    assert!(component.is_registration("authorization_code=c1&create_authorization_code=c2"));
+    for granted in ["authorization_code=c1&expires_in=3600", "create_authorization_code=&authorization_code=c1", ""] {
+        assert!(!component.is_registration(granted), "{granted}");
+    }
+}
+
+#[test]
 fn times_of_events_are_read_in_the_zone_that_the_settings_name() {
     let body = json!({"event": "UNAUTHORIZED", "appId": 7, "eventTime": "2026-11-20 04:00:00"});
     for (settings, moment) in [

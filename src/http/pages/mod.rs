@@ -49,6 +49,15 @@ pub struct ReturnedPage<'a> {
     pub authorizers: &'a [String],
 }
 
+/// The page after the consent to a registration.
+#[derive(Template)]
+#[template(path = "registered.html", config = "src/http/askama.toml")]
+pub struct RegisteredPage {
+    pub words: &'static Words,
+    pub root: &'static str,
+    pub platform: &'static str,
+}
+
 /// The page when something went wrong.
 #[derive(Template)]
 #[template(path = "trouble.html", config = "src/http/askama.toml")]

@@ -23,6 +23,8 @@ pub(super) enum Meaning {
     Revoked,
     /// A fact with normal fields.
     Fact(EventType, &'static [Field]),
+    /// Codes of a registration, for whoever carries that out; told only where the settings say so.
+    Registration(&'static [Field]),
     /// One fact without a reason, another one with it.
     ByReason {
         /// No reason was sent.
@@ -35,13 +37,15 @@ pub(super) enum Meaning {
 }
 
 use Field::{Of, Said};
-use Meaning::{ByReason, Fact, Granted, Revoked, Updated};
+use Meaning::{ByReason, Fact, Granted, Registration, Revoked, Updated};
 
 /// `reson` stands in several published samples (conflict 6).
 const REASON: Field = Of("reason", &["reason", "reson"]);
 const VERSION: Field = Of("version", &["packageVersion"]);
 const PACKAGE: &[Field] = &[VERSION, Of("package_id", &["packageId"]), REASON];
 const ONLY_REASON: &[Field] = &[REASON];
+const REGISTER_CODES: &[Field] = &[Of("authorization_code", &["authorizationCode"]), CREATE_CODE];
+const CREATE_CODE: Field = Of("create_authorization_code", &["createAuthorizationCode"]);
 const PHONE: &[Field] = &[Said("capability", "phone_number"), REASON];
 
 const fn row(event: &'static str, meaning: Meaning) -> Row {
@@ -63,10 +67,11 @@ pub(super) const EVENTS: &[Row] = &[
     // Registering and creating, 3.1. The code that a created app comes with is exchanged like any other;
     // a register code belongs to no app yet and is no grant.
     row("ACCOUNT_AND_APP_CREATE_AUDIT_PASS", Granted),
-    row("REGISTER_AUTH_SUCCESS", Fact(VendorOther, &[])),
+    row("REGISTER_AUTH_SUCCESS", Registration(REGISTER_CODES)),
     row("ACCOUNT_AND_APP_CREATE_AUDIT_FAIL", Fact(VendorOther, &[])),
     row("APP_CREATE_FAIL", Fact(VendorOther, &[])),
-    row("CREATE_APP_AUTH_CANCEL", Fact(VendorOther, &[])),
+    // Says by its code alone whose it was.
+    row("CREATE_APP_AUTH_CANCEL", Registration(&[CREATE_CODE])),
     row("APP_CREATE_SUCCESS_AND_AUTH_FAIL", Fact(VendorOther, &[])),
     // Code packages, 3.2.
     row("PACKAGE_AUDIT_PASS", Fact(AuditPassed, PACKAGE)),

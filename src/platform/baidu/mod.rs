@@ -106,6 +106,8 @@ struct Own {
     ticket_lifetime: Duration,
     /// In which zone `eventTime` is written: nowhere stated (8.2).
     event_zone: Offset,
+    /// Leaves the codes of registrations, which never expire, readable in events.
+    register_codes: bool,
     base_url: String,
     console_url: String,
     /// Overrides the service's own callback.
@@ -129,6 +131,7 @@ fn read(mut settings: Settings) -> Result<Own, Vec<Problem>> {
     let strict_tail = settings.flag_or("strict_tail", false);
     let ticket_lifetime = settings.duration_or("ticket_lifetime", Duration::from_mins(30));
     let event_zone = event_zone(&mut settings);
+    let register_codes = settings.flag_or("register_codes", false);
     let base_url = settings.url_or("base_url", "https://openapi.baidu.com");
     let console_url = settings.url_or("console_url", "https://smartprogram.baidu.com");
     let redirect_uri = redirect::setting(&mut settings);
@@ -141,6 +144,7 @@ fn read(mut settings: Settings) -> Result<Own, Vec<Problem>> {
             strict_tail,
             ticket_lifetime,
             event_zone,
+            register_codes,
             base_url,
             console_url,
             redirect_uri,

@@ -15,7 +15,8 @@ impl Proxied for Application {
     }
 
     fn closed(&self) -> &'static [&'static str] {
-        &["/rest/2.0/oauth/token", "/rest/2.0/smartapp/auth/retrieve/", "/rest/2.0/smartapp/auth/tp/"]
+        // Not all of `auth/tp/`: two calls below it only ask what a code of a registration is for (5.13). The token's own stands below /public/.
+        &["/rest/2.0/oauth/token", "/rest/2.0/smartapp/auth/retrieve/", "/rest/2.0/smartapp/auth/tp/token"]
     }
 
     fn rejects_token(&self, _: &str, reply: &Reply) -> Option<Class> {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::catalogue::{self, Meaning};
 use super::{Application, Own};
 use crate::clock::{CHINA, Timestamp};
+use crate::event_type::EventType;
 use crate::platform::push::{Acknowledgement, Opened, Push, PushError, Pushes, RawPush};
 use crate::platform::sorted_envelope::dialect::{Dialect, Meant, filled};
 use crate::platform::sorted_envelope::{Fields, Plain};
@@ -68,11 +69,13 @@ impl Own {
             Some(Meaning::Updated) => Meant::Updated,
             Some(Meaning::Revoked) => Meant::Revoked,
             Some(Meaning::Fact(kind, fields)) => Meant::Fact(*kind, filled(vendor, fields)),
+            // The vendor's own content is sealed like every other.
+            Some(Meaning::Registration(codes)) if self.register_codes => Meant::Fact(EventType::VendorOther, filled(vendor, codes)),
             Some(Meaning::ByReason { without, with, fields }) => {
                 let data = filled(vendor, fields);
                 Meant::Fact(if data.contains_key("reason") { *with } else { *without }, data)
             }
-            None => Meant::other(),
+            Some(Meaning::Registration(_)) | None => Meant::other(),
         }
     }
 

@@ -139,6 +139,11 @@ impl Tokens for Application {
         })
     }
 
+    /// Only a registration brings this code, with or without another one (4.4).
+    fn is_registration(&self, query: &str) -> bool {
+        redirect::value(query, "create_authorization_code").is_some()
+    }
+
     fn returned(&self, query: &str, now: Timestamp) -> Result<Returned, ApiError> {
         redirect::returned(query, REDIRECT_CODE_SECONDS, now)
     }

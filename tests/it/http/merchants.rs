@@ -87,6 +87,20 @@ async fn a_merchant_that_comes_back_sees_the_result_and_never_the_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_agreed_to_a_registration_is_told_so_and_no_code_is_tried_or_shown() {
+    let world = World::new().await;
+    world.simulator.ticket("baidu").await.unwrap();
+    for query in ["create_authorization_code=c0de2", "authorization_code=c0de1&create_authorization_code=c0de2"] {
+        let page = open(&world, &format!("/callback/baidu/authorized?{query}"), "zh").await;
+        assert_eq!((page.status, page.header("referrer-policy")), (200, "no-referrer"), "{}", page.text);
+        assert!(page.text.contains("已同意注册") && !page.text.contains("c0de"), "{}", page.text);
+        // Nobody else knows such a code.
+        assert_eq!(open(&world, &format!("/callback/douyin/authorized?{}", "create_authorization_code=c0de2"), "zh").await.status, 400);
+    }
+    assert_eq!(world.simulator.counts("baidu").unwrap().refusals.get("exchange"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn coming_back_with_nothing_or_nonsense_is_told_kindly() {
     let world = World::new().await;
     for platform in platform::ALL {

@@ -142,6 +142,15 @@ fn only_plain_paths_of_known_lanes_are_passed_on() {
 }
 
 #[test]
+fn what_a_code_of_a_registration_is_for_may_be_asked() {
+    let component = component("baidu");
+    for open in ["auth/tp/authcodetoapp", "auth/tp/authcodetocustomerid", "account/register", "app/createbytp"] {
+        assert!(component.proxy().unwrap().lane(&format!("/rest/2.0/smartapp/{open}")).is_ok(), "{open}");
+    }
+    assert!(component.proxy().unwrap().lane("/rest/2.0/smartapp/auth/retrieve/authorizationcode").is_err());
+}
+
+#[test]
 fn a_caller_cannot_put_its_own_token_in() {
     for (name, path, parameter) in [
         ("baidu", "/rest/2.0/x", "access_token"),
