@@ -323,16 +323,11 @@ impl Settings {
 
     /// A span of time as text (`15s`, `2m`, `1h`, `30d`), or `default`.
     pub fn duration_or(&mut self, key: &str, default: Duration) -> Duration {
-        match self.optional_text(key) {
-            None => default,
-            Some(text) => match duration(&text) {
-                Some(duration) => duration,
-                None => {
-                    self.problem(key, "is not a span of time", "write a number with a unit: 500ms, 15s, 2m, 1h, 30d");
-                    default
-                }
-            },
-        }
+        let Some(text) = self.optional_text(key) else { return default };
+        duration(&text).unwrap_or_else(|| {
+            self.problem(key, "is not a span of time", "write a number with a unit: 500ms, 15s, 2m, 1h, 30d");
+            default
+        })
     }
 
     /// Any value as JSON, if given; for what is passed on to a vendor as it stands.
