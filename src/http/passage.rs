@@ -11,7 +11,6 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, web};
 use metrics::{Counter, Histogram};
 use uuid::Uuid;
-use uuid::timestamp::context::{ContextV7, ThreadLocalContext};
 
 use super::Face;
 use super::caller::{self, KeyName};
@@ -113,17 +112,11 @@ fn is_sane(id: &HeaderValue) -> bool {
     (1..=LONGEST_ID).contains(&id.len()) && id.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(b))
 }
 
-thread_local! {
-    /// What keeps the ids of one millisecond in order: on each thread for itself, so that no request waits for another.
-    static ORDER: ContextV7 = const { ContextV7::new() };
-}
-
 /// `req_` and a UUIDv7.
 fn new_id() -> HeaderValue {
     let mut id = *b"req_00000000000000000000000000000000";
     if let Some(digits) = id.get_mut(4..) {
-        let now = uuid::Timestamp::now(ThreadLocalContext::new(&ORDER));
-        Uuid::new_v7(now).as_simple().encode_lower(digits);
+        Uuid::now_v7().as_simple().encode_lower(digits);
     }
     HeaderValue::from_bytes(&id).unwrap_or_else(|_| HeaderValue::from_static("req_"))
 }
