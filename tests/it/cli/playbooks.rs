@@ -134,7 +134,7 @@ fn without_a_configuration_the_service_says_what_is_wrong_with_a_file() {
     assert_eq!((&sent["on"], &sent["steps"][0]["with"]["template_id"]), (&json!("audit.failed"), &json!(12)), "{sent}");
 
     let ran = StandIn::answering([no_such_robot()]).run_in(folder.path(), &["playbooks", "put", "two.toml"]);
-    assert!(ran.code == 1 && ran.err.contains("there is no robot \"ops\""), "{}", ran.err);
+    assert!(ran.code == 2 && ran.err.contains("there is no robot \"ops\""), "{}", ran.err);
 
     let refusing = || StandIn::answering([no_such_robot(), ok(json!({"authorizers": 3, "lacking": 0, "items": []}))]);
     let ran = refusing().run_in(folder.path(), &["playbooks", "check", "two.toml"]);
