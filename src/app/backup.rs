@@ -67,7 +67,11 @@ impl RestoreError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Archive(_) => "take the backup again; `yizhan backup` keeps only whole ones",
-            Self::OtherKey { .. } => OTHER_KEY,
+            Self::OtherKey { half: Half::Log, .. } => {
+                "set `store.master_key` to the key they were sealed with, or add that key to `store.previous_master_keys`; if it is lost, `--without-key` \
+                 restores everything else, and they stay closed"
+            }
+            Self::OtherKey { half: Half::Vault, .. } => OTHER_KEY,
             Self::Key(_) | Self::NotEmpty(_) | Self::Unknown(_) | Self::Vault(_) | Self::Log(_) => "",
         }
     }
@@ -112,10 +116,11 @@ impl fmt::Display for Half {
 
 /// Reads an archive to its end, without putting anything anywhere: how many records it holds. Whether the keys of the configuration fit is
 /// asked of every sealed record that would be put back, not of one: a backup that was taken while a new master key took over has two.
+/// `without_key`: what no key opens in its log may stay closed.
 ///
 /// # Errors
 /// See [`RestoreError`].
-pub fn look_through(from: impl Read, only: Option<Half>, config: &Config) -> Result<u64, RestoreError> {
+pub fn look_through(from: impl Read, only: Option<Half>, without_key: bool, config: &Config) -> Result<u64, RestoreError> {
     let at_rest = AtRest::new(&config.store.master_key, &config.store.previous_master_keys)?;
     let mut unknown = Half::ALL.map(|half| (half, 0_u64, BTreeSet::new()));
     let mut archive = ArchiveReader::new(from)?;
@@ -135,7 +140,9 @@ pub fn look_through(from: impl Read, only: Option<Half>, config: &Config) -> Res
             }
         }
     }
-    match unknown.into_iter().find(|(_, count, _)| *count > 0) {
+    // A log opens without, and the rest of it is as good as ever; a vault does not.
+    let refused = |(half, count, _): &(Half, u64, BTreeSet<String>)| *count > 0 && !(without_key && *half == Half::Log);
+    match unknown.into_iter().find(refused) {
         Some((half, records, ids)) => Err(RestoreError::OtherKey { half, records, ids: ids.into_iter().collect::<Vec<_>>().join(", ") }),
         None => Ok(records),
     }

@@ -6,6 +6,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use tempfile::TempDir;
@@ -88,6 +89,12 @@ impl ExamineError {
     }
 }
 
+/// Begins the names of copies that are looked at beside the store.
+const COPY: &str = ".yizhan-check-";
+
+/// A copy as old as that is nobody's any more.
+const LEFT_BEHIND: Duration = Duration::from_secs(24 * 3600);
+
 const RESTORE_VAULT: &str = "`yizhan restore --only vault --replace FILE` puts the newest backup's vault in its place; without one, move the folder away and start: \
      tickets come by themselves, and tokens are won back where the platform can";
 const RESTORE_LOG: &str = "`yizhan restore --only log --replace FILE` puts the newest backup's log in its place and keeps this one; what is missing then is counted";
@@ -154,7 +161,8 @@ pub async fn identities(config: &Config) -> Result<Option<Identities>, ExamineEr
 fn copied(folder: &Path, halves: &[Half]) -> Result<TempDir, ExamineError> {
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let failed = |error| ExamineError::Copy(parent.to_path_buf(), error);
-    let beside = tempfile::Builder::new().prefix(".yizhan-check-").tempdir_in(parent).map_err(failed)?;
+    clear_away(parent);
+    let beside = tempfile::Builder::new().prefix(COPY).tempdir_in(parent).map_err(failed)?;
     // Of these halves alone: a service that starts meanwhile waits for the vault's, and only for that.
     let lock = |half: &Half| folder.join(half.folder()).join(half.lock());
     let locks = halves.iter().filter_map(|half| File::open(lock(half)).ok()).collect::<Vec<_>>();
@@ -165,6 +173,18 @@ fn copied(folder: &Path, halves: &[Half]) -> Result<TempDir, ExamineError> {
         copy(&folder.join(half.folder()), &beside.path().join(half.folder()), false).map_err(failed)?;
     }
     Ok(beside)
+}
+
+/// Removes copies that a killed process left beside the store: they take room, and are sealed under keys that may be forgotten by now.
+fn clear_away(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.filter_map(Result::ok).filter(|entry| entry.file_name().to_string_lossy().starts_with(COPY)) {
+        let age = entry.metadata().and_then(|about| about.modified()).ok().and_then(|at| at.elapsed().ok());
+        if age.is_some_and(|age| age > LEFT_BEHIND) {
+            // Who may not remove it has other troubles.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// What no configured key opens: no damage that a backup mends.

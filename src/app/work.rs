@@ -63,6 +63,7 @@ impl App {
                 }
             });
         };
+        self.vault.heed(&self.shutdown);
         start("renewals", Box::pin(Arc::clone(&self.vault).run(self.shutdown.clone())));
         start("deliveries", Box::pin(Arc::clone(&self.fanout).run(self.shutdown.clone())));
         start("replays", Box::pin(Arc::clone(&self.replays).run(self.shutdown.clone())));

@@ -18,7 +18,7 @@ use crate::config::Config;
 /// Put a backup into the store of this configuration.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The service must not run. The master key of the backup's store must be `store.master_key` or among `store.previous_master_keys`: a backup under another key is refused, and nothing is changed."
+    after_help = "The service must not run. The master key of the backup's store must be `store.master_key` or among `store.previous_master_keys`: a backup under another key is refused, and nothing is changed, unless `--without-key` says that the key of its log is lost."
 )]
 pub struct Restore {
     /// A file that `yizhan backup` wrote.
@@ -29,6 +29,9 @@ pub struct Restore {
     /// Restore only this half, and leave the other as it is: the log holds events and deliveries, the vault tickets and tokens.
     #[arg(long, value_name = "HALF")]
     only: Option<Which>,
+    /// Put the log back although the key of some of what is sealed in it is lost: that stays closed, everything else is there again.
+    #[arg(long)]
+    without_key: bool,
 }
 
 /// A half of the store.
@@ -56,7 +59,8 @@ impl Restore {
             return Err(anyhow::Error::from(hinted(format!("there is something in {} already", folder.display()), hint)).into());
         }
         terminal.say("looking the backup through");
-        let expected = app::look_through(self.archive()?, only, &config).map_err(|error| hinted(error.to_string(), error.hint()));
+        let expected =
+            app::look_through(self.archive()?, only, self.without_key, &config).map_err(|error| hinted(error.to_string(), error.hint()));
         let expected = expected.map_err(anyhow::Error::from)?;
         let acknowledged = if is_there { known(terminal, &config)? } else { 0 };
 

@@ -219,8 +219,8 @@ impl Team {
             Outcome::Refused(attempt) => ("dead", Settlement::Dead(attempt)),
             Outcome::Gone(attempt) => {
                 self.fanout.disable(&subscription.name, &subscription.url).await;
-                // People see why it is held; it is due as soon as the subscription is enabled, however its schedule stands.
-                ("gone", Settlement::Retry(attempt, now))
+                // People see why it is held, and what follows once the subscription is enabled has the whole schedule.
+                ("gone", Settlement::Gone(attempt, now))
             }
         };
         self.meters.tried(word, took);
@@ -275,7 +275,7 @@ impl Meters {
 fn note(delivery: &Delivery, settlement: &Settlement, outcome: &str, took: Duration) {
     let (attempt, next) = match settlement {
         Settlement::Delivered(attempt) | Settlement::Dead(attempt) => (Some(attempt), None),
-        Settlement::Retry(attempt, at) => (Some(attempt), Some(at.to_string())),
+        Settlement::Retry(attempt, at) | Settlement::Gone(attempt, at) => (Some(attempt), Some(at.to_string())),
         Settlement::Deferred(_, at) => (None, Some(at.to_string())),
         Settlement::Released => (None, None),
     };
@@ -300,7 +300,7 @@ fn note(delivery: &Delivery, settlement: &Settlement, outcome: &str, took: Durat
     }
     match settlement {
         Settlement::Delivered(_) | Settlement::Deferred(..) => line!(info),
-        Settlement::Retry(..) | Settlement::Released => line!(warn),
+        Settlement::Retry(..) | Settlement::Gone(..) | Settlement::Released => line!(warn),
         Settlement::Dead(_) => line!(error),
     }
 }

@@ -119,8 +119,10 @@ pub enum Lane {
 pub enum Settlement {
     /// Delivered.
     Delivered(Attempt),
-    /// Failed; again at that time. Where the handler said that it is gone, at once: what holds it is the state of its subscription.
+    /// Failed; again at that time.
     Retry(Attempt, Timestamp),
+    /// The handler said that it is gone. Due at that time with a fresh schedule: what holds it is the state of its subscription.
+    Gone(Attempt, Timestamp),
     /// Failed for the last time.
     Dead(Attempt),
     /// Tried at the first time, and it is too early: again at the second. No failed attempt, so nothing of the schedule is used up.

@@ -49,7 +49,7 @@ pub(super) async fn settle(
 
 fn retry_at(settlement: &Settlement) -> Option<Timestamp> {
     match settlement {
-        Settlement::Retry(_, at) | Settlement::Deferred(_, at) => Some(*at),
+        Settlement::Retry(_, at) | Settlement::Gone(_, at) | Settlement::Deferred(_, at) => Some(*at),
         _ => None,
     }
 }

@@ -94,6 +94,11 @@ pub trait Component: push::Pushes + token::Tokens + diagnose::Diagnose {
     /// The application's id at the vendor (TP id, component appid, app id). Not secret.
     fn app_id(&self) -> &str;
 
+    /// What the vendor knows our calls by, where that is not [`Component::app_id`]: whose tickets and tokens what we hold is.
+    fn calls_as(&self) -> &str {
+        self.app_id()
+    }
+
     /// Its follow-up calls.
     fn operations(&self) -> &dyn operation::Operations {
         &operation::Nothing

@@ -230,12 +230,15 @@ impl ReadAudit {
 
     /// Writes every few seconds, what is urgent at once, and everything at shutdown.
     pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
+        let soon = || self.clock.now().checked_add(WRITTEN_EVERY).unwrap_or(Timestamp::MAX);
+        let mut next = soon();
         while !shutdown.is_requested() {
-            let next = self.clock.now().checked_add(WRITTEN_EVERY).unwrap_or(Timestamp::MAX);
             tokio::select! {
+                biased;
                 () = self.clock.sleep_until(next) => {
                     let ended = self.clock.now().checked_sub(WINDOW).unwrap_or(Timestamp::MIN);
                     self.write(Due::Ended(ended)).await;
+                    next = soon();
                 }
                 () = self.urgent.notified() => self.write(Due::Urgent).await,
                 () = shutdown.requested() => {}

@@ -85,7 +85,7 @@ pub(super) struct Chamber {
     pub opened_at: Timestamp,
     pub board: Board,
     pub schedule: Mutex<Schedule>,
-    /// The wish to stop, of the worker that runs.
+    /// The wish to stop, as far as it was told.
     pub stopping: Mutex<Shutdown>,
     /// Something became due earlier.
     pub wake: Notify,

@@ -28,13 +28,13 @@ const OWNED: [Kind; 6] = [Kind::Ticket, Kind::Token, Kind::Authorizer, Kind::Int
 pub struct Application {
     /// Name of the platform.
     pub platform: String,
-    /// Its id there.
+    /// Its id there, by which the vendor knows our calls.
     pub app_id: String,
 }
 
 impl Application {
     fn of(component: &dyn Component) -> Self {
-        Self { platform: component.platform().name().to_owned(), app_id: component.app_id().trim().to_owned() }
+        Self { platform: component.platform().name().to_owned(), app_id: component.calls_as().trim().to_owned() }
     }
 }
 

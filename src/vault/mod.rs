@@ -293,6 +293,14 @@ impl Vault {
         Ok(Arc::new(Self { chambers, shelf, clock, high_water: Mutex::new(high_water) }))
     }
 
+    /// Sends nothing more to any vendor from the moment at which that is asked for: what is under way ends with the answer to its last call, and the
+    /// next start goes on from there.
+    pub fn heed(&self, stopping: &Shutdown) {
+        for chamber in self.chambers.values() {
+            *chamber::locked(&chamber.stopping) = stopping.clone();
+        }
+    }
+
     fn chamber(&self, component: &str) -> Result<&Arc<Chamber>, VaultError> {
         self.chambers.get(component).ok_or(VaultError::UnknownComponent)
     }

@@ -46,7 +46,6 @@ const CODE_ALARM: Duration = Duration::from_secs(600);
 pub(super) async fn run(chambers: Vec<Arc<Chamber>>, shutdown: Shutdown) {
     let in_all = Arc::new(Semaphore::new(IN_ALL));
     let loops = chambers.iter().map(|chamber| {
-        *locked(&chamber.stopping) = shutdown.clone();
         let (chamber, in_all, shutdown) = (Arc::clone(chamber), Arc::clone(&in_all), shutdown.clone());
         async move { tokio::join!(chamber.work(&in_all, &shutdown), chamber.observe(&shutdown), chamber.tend(&shutdown)) }
     });
@@ -54,8 +53,6 @@ pub(super) async fn run(chambers: Vec<Arc<Chamber>>, shutdown: Shutdown) {
     for chamber in chambers {
         chamber.renewals.idle().await;
         chamber.exchanges.idle().await;
-        // Everything that was under way is durable. Another run may follow.
-        *locked(&chamber.stopping) = Shutdown::default();
     }
 }
 

@@ -79,6 +79,11 @@ impl Component for Application {
         &self.of.tp_id
     }
 
+    /// The TP id stands in no call, and where `strict_tail` is off nothing is held against it.
+    fn calls_as(&self) -> &str {
+        &self.of.client_id
+    }
+
     /// Packages are listed with their states (5.2.2); there is no list of authorizers.
     fn audit_look(&self) -> Option<AuditLook> {
         Some(AuditLook { operation: "package.list", by_version: false, has_stages: false, has_many: true, build: None })

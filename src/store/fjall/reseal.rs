@@ -46,7 +46,7 @@ impl FjallLog {
     /// Seals everything again that is sealed under a former master key. Returns how many records that were.
     ///
     /// # Errors
-    /// A record that no configured key opens, or a log that cannot write.
+    /// Records that no configured key opens, once all others are sealed again; or a log that cannot write.
     pub async fn reseal(&self) -> Result<u64, LogError> {
         let mut places = VecDeque::from([Place::Rejected { from: rejected::sealed_from() }, Place::Records { from: Vec::new() }]);
         for day in self.store.days.all().iter() {
@@ -57,30 +57,55 @@ impl FjallLog {
                 places.push_back(Place::Grants { label: day.label, from, end });
             }
         }
-        let mut resealed = 0;
+        let (mut resealed, mut closed, mut why) = (0, 0_u64, None);
         while let Some(place) = places.pop_front() {
-            let (done, next) = self.committer.ask(|answer| Job::Reseal(place, answer)).await???;
-            resealed += done;
-            places.extend(next);
+            let step = self.committer.ask(|answer| Job::Reseal(place, answer)).await??;
+            resealed += step.done;
+            closed = closed.saturating_add(step.closed);
+            why = why.or(step.why);
+            places.extend(step.next);
         }
-        Ok(resealed)
+        match why {
+            Some(why) => Err(LogError::Damaged(format!(
+                "{closed} sealed records do not open, the first: {why}; {resealed} others were sealed again"
+            ))),
+            None => Ok(resealed),
+        }
     }
 }
 
-/// What a step did, and where it goes on; or why a record could not be opened, which ends no more than the step.
-pub type Resealed = Result<(u64, Option<Place>), LogError>;
+/// What a step did.
+#[derive(Debug, Default)]
+pub struct Resealed {
+    /// Records sealed again.
+    done: u64,
+    /// Records that do not open.
+    closed: u64,
+    /// Why the first of them does not.
+    why: Option<String>,
+    /// Where it goes on.
+    next: Option<Place>,
+}
+
+impl Resealed {
+    /// One that does not open holds up none of the others.
+    fn closed(&mut self, why: String) {
+        self.closed = self.closed.saturating_add(1);
+        self.why.get_or_insert(why);
+    }
+}
 
 /// Carries out one step.
 pub fn carry_out(store: &Store, group: &mut Group, place: Place) -> Result<Resealed, Hindrance> {
-    let mut done = 0;
+    let mut step = Resealed::default();
     match place {
         Place::Grants { label, from, end } => {
-            let Some(day) = store.days.all().iter().find(|day| day.label == label).cloned() else { return Ok(Ok((0, None))) };
+            let Some(day) = store.days.all().iter().find(|day| day.label == label).cloned() else { return Ok(step) };
             let mut looked_at = 0;
             for guard in store.db.snapshot().range(&day.index, from..end.clone()) {
                 let (key, others) = guard.into_inner()?;
                 if looked_at >= STRIDE {
-                    return Ok(Ok((done, Some(Place::Grants { label, from: key.to_vec(), end }))));
+                    return Ok(Resealed { next: Some(Place::Grants { label, from: key.to_vec(), end }), ..step });
                 }
                 for sequence in postings::listed(&key, &others) {
                     looked_at += 1;
@@ -91,10 +116,12 @@ pub fn carry_out(store: &Store, group: &mut Group, place: Place) -> Result<Resea
                         continue;
                     }
                     match store.unseal(event.id, &sealed).and_then(|secret| store.seal(event.id, &secret)) {
-                        Ok(sealed) => group.batch.insert(&day.events, sequence.to_be_bytes(), record::write_event(&event, &sealed)),
-                        Err(error) => return Ok(Err(LogError::Damaged(format!("the sealed part of {}: {error}", event.id)))),
+                        Ok(sealed) => {
+                            group.batch.insert(&day.events, sequence.to_be_bytes(), record::write_event(&event, &sealed));
+                            step.done += 1;
+                        }
+                        Err(error) => step.closed(format!("the sealed part of {}: {error}", event.id)),
                     }
-                    done += 1;
                 }
             }
         }
@@ -102,32 +129,36 @@ pub fn carry_out(store: &Store, group: &mut Group, place: Place) -> Result<Resea
             for (looked_at, guard) in store.db.snapshot().range(&store.rejected, from..rejected::sealed_end()).enumerate() {
                 let (key, sealed) = guard.into_inner()?;
                 if looked_at >= STRIDE {
-                    return Ok(Ok((done, Some(Place::Rejected { from: key.to_vec() }))));
+                    return Ok(Resealed { next: Some(Place::Rejected { from: key.to_vec() }), ..step });
                 }
                 if !store.at_rest.is_outdated(&sealed) {
                     continue;
                 }
                 match store.reseal_rejected(&key, &sealed) {
-                    Ok(sealed) => group.batch.insert(&store.rejected, key, sealed),
-                    Err(error) => return Ok(Err(LogError::Damaged(format!("a refused push: {error}")))),
+                    Ok(sealed) => {
+                        group.batch.insert(&store.rejected, key, sealed);
+                        step.done += 1;
+                    }
+                    Err(error) => step.closed(format!("a refused push: {error}")),
                 }
-                done += 1;
             }
         }
         Place::Records { from } => {
             for (looked_at, guard) in store.db.snapshot().range(&store.records, from..).enumerate() {
                 let (key, value) = guard.into_inner()?;
                 if looked_at >= STRIDE {
-                    return Ok(Ok((done, Some(Place::Records { from: key.to_vec() }))));
+                    return Ok(Resealed { next: Some(Place::Records { from: key.to_vec() }), ..step });
                 }
                 match store.resealed(&key, &value) {
-                    Ok(None) => continue,
-                    Ok(Some(sealed)) => group.batch.insert(&store.records, key, sealed),
-                    Err(error) => return Ok(Err(LogError::Damaged(format!("a record: {error}")))),
+                    Ok(None) => {}
+                    Ok(Some(sealed)) => {
+                        group.batch.insert(&store.records, key, sealed);
+                        step.done += 1;
+                    }
+                    Err(error) => step.closed(format!("a record: {error}")),
                 }
-                done += 1;
             }
         }
     }
-    Ok(Ok((done, None)))
+    Ok(step)
 }

@@ -20,6 +20,8 @@ enum Verdict {
     Delivered,
     /// Again at that time.
     Retry(Timestamp),
+    /// The same, with a fresh schedule.
+    Anew(Timestamp),
     /// Never again by itself.
     Dead,
 }
@@ -73,6 +75,7 @@ impl Writer {
         match &ended.settlement {
             Settlement::Delivered(attempt) => self.tried(group, claimed, attempt, Verdict::Delivered),
             Settlement::Retry(attempt, at) => self.tried(group, claimed, attempt, Verdict::Retry(*at)),
+            Settlement::Gone(attempt, at) => self.tried(group, claimed, attempt, Verdict::Anew(*at)),
             Settlement::Dead(attempt) => self.tried(group, claimed, attempt, Verdict::Dead),
             Settlement::Deferred(tried_at, until) => self.defer(group, claimed, *tried_at, *until),
             Settlement::Released => Ok(()),
@@ -104,7 +107,10 @@ impl Writer {
                 self.end(group, &day, stored, &entry);
             }
             Verdict::Dead => self.bury(group, &day, stored, &entry)?,
-            Verdict::Retry(at) => {
+            Verdict::Retry(at) | Verdict::Anew(at) => {
+                if matches!(verdict, Verdict::Anew(_)) {
+                    stored.schedule = stored.delivery.attempts.len();
+                }
                 stored.delivery.next_attempt_at = Some(at);
                 Self::put(group, &day, &stored);
                 let next = Entry { lane: Lane::Retry, due: record::nanoseconds(at), deferred: false, recorded: true, ..entry };

@@ -184,6 +184,15 @@ async fn a_backup_under_another_master_key_is_refused_before_anything_is_moved()
         assert!(refused.err.contains("hint: ") && refused.err.contains("`store.previous_master_keys`"), "{}", refused.err);
         assert_eq!(entries(), before, "nothing was moved");
     }
+    let refused = run(folder.path(), &["restore", "backup.yz", "--replace", "--without-key"]);
+    assert!(refused.code == 1 && refused.err.contains("the backup's vault has"), "a vault without its key is none: {}", refused.err);
+    let forgiven = run(folder.path(), &["restore", "backup.yz", "--replace", "--without-key", "--only", "log"]);
+    assert_eq!(forgiven.code, 0, "{}", forgiven.err);
+    let app = built(&present).await;
+    assert!(app.attributes.get("douyin", "tt1").await.is_err(), "it stays closed");
+    drop(app);
+    released(folder.path()).await;
+
     std::fs::write(folder.path().join("yizhan.toml"), under(folder.path(), &[2, 1])).unwrap();
     let restored = run(folder.path(), &["restore", "backup.yz", "--replace"]);
     assert_eq!(restored.code, 0, "{}", restored.err);

@@ -192,7 +192,8 @@ impl Outbox for Memory {
         for Ended { delivery, settlement } in ended.iter().cloned() {
             let row = rows.iter_mut().find(|row| row.delivery.id == delivery.id).unwrap();
             row.claimed = false;
-            if let Settlement::Delivered(attempt) | Settlement::Retry(attempt, _) | Settlement::Dead(attempt) = &settlement
+            if let Settlement::Delivered(attempt) | Settlement::Retry(attempt, _) | Settlement::Gone(attempt, _) | Settlement::Dead(attempt) =
+                &settlement
                 && row.delivery.next_attempt_at.is_some_and(|due| attempt.at < due)
             {
                 // Asked for again while it was tried: that try does not stand for the next one.
@@ -200,7 +201,7 @@ impl Outbox for Memory {
             }
             let (attempt, status, next) = match settlement {
                 Settlement::Delivered(attempt) => (Some(attempt), Status::Delivered, None),
-                Settlement::Retry(attempt, at) => (Some(attempt), Status::Pending, Some(at)),
+                Settlement::Retry(attempt, at) | Settlement::Gone(attempt, at) => (Some(attempt), Status::Pending, Some(at)),
                 Settlement::Dead(attempt) => (Some(attempt), Status::Dead, None),
                 Settlement::Deferred(_, until) => {
                     row.deferred = true;

@@ -86,8 +86,18 @@ async fn a_new_master_key_seals_again_what_the_former_one_sealed() {
         assert_eq!(log.get("douyin", "tt1").await.unwrap(), noted());
         assert_eq!(log.playbooks().await.unwrap()[0].1.written["text"], "a-very-secret-parameter");
     }
-    let log = open(AtRest::new(&key_of(3), &[]).unwrap());
-    assert!(log.reseal().await.is_err(), "no key opens it");
+    {
+        let log = open(AtRest::new(&key_of(3), &[]).unwrap());
+        assert!(log.reseal().await.is_err(), "no key opens it");
+        log.put("douyin", "tt2", &noted()).await.unwrap();
+    }
+    {
+        let log = open(AtRest::new(&key_of(4), &[key_of(3)]).unwrap());
+        let said = log.reseal().await.unwrap_err().to_string();
+        assert!(said.contains("4 sealed records do not open") && said.contains("1 others were sealed again"), "{said}");
+    }
+    let log = open(AtRest::new(&key_of(4), &[]).unwrap());
+    assert_eq!(log.get("douyin", "tt2").await.unwrap(), noted(), "what could be opened holds up nothing, and nothing holds it up");
     assert!(log.get("douyin", "tt1").await.is_err());
     world.ports(&log).put("after", None, &[]).await;
 }

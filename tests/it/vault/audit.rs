@@ -110,6 +110,26 @@ async fn what_makes_a_vendor_do_something_is_written_at_once() {
 }
 
 #[tokio::test]
+async fn what_is_urgent_again_and_again_holds_up_no_other() {
+    let (clock, log) = (Arc::new(ManualClock::starting_at(start())), Arc::new(Kept::default()));
+    let audit = Arc::new(ReadAudit::new(Arc::clone(&log) as _, Arc::clone(&clock) as _));
+    let shutdown = Shutdown::default();
+    let task = tokio::spawn(Arc::clone(&audit).run(shutdown.clone()));
+    audit.note(reading("10.0.0.1"));
+    for urgent in 1..=5 {
+        audit.note(Reading { action: "ticket.read", ..reading("10.0.0.2") });
+        log.holds(urgent).await;
+        clock.advance(SignedDuration::from_secs(2));
+    }
+    let is_read = |read: &Read| read.action == "token.read";
+    while !log.reads.lock().unwrap().iter().any(is_read) {
+        tokio::task::yield_now().await;
+    }
+    shutdown.request();
+    task.await.unwrap();
+}
+
+#[tokio::test]
 async fn what_the_log_does_not_take_is_written_later() {
     let (clock, log) = (Arc::new(ManualClock::starting_at(start())), Arc::new(Kept::default()));
     let audit = ReadAudit::new(Arc::clone(&log) as _, clock as _);

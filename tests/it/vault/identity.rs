@@ -9,7 +9,7 @@ use yizhan::vault::{Identities, OpenError};
 use super::*;
 use crate::twin_vendors::{TwinVendors, address};
 
-/// A component of that platform under that name; its app id ends in `end`.
+/// A component of that platform under that name; what its vendor knows it by ends in `end`.
 fn component(name: &str, platform: &str, end: char) -> Arc<dyn Component> {
     let platform = platform::named(platform).unwrap();
     let (sample, app_id) = (platform.sample_settings(&address(platform)), app_id(platform));
@@ -17,10 +17,10 @@ fn component(name: &str, platform: &str, end: char) -> Arc<dyn Component> {
     platform.component(name, Settings::parse(&text, Surroundings::default()).unwrap()).unwrap()
 }
 
-/// The app id of its sample settings.
+/// By what its vendor knows the calls of its sample settings.
 fn app_id(platform: &dyn Platform) -> String {
     let settings = Settings::parse(&platform.sample_settings(&address(platform)), Surroundings::default()).unwrap();
-    platform.component("sample", settings).unwrap().app_id().to_owned()
+    platform.component("sample", settings).unwrap().calls_as().to_owned()
 }
 
 async fn opened(shelf: &Arc<MemoryShelf>, components: &[Arc<dyn Component>]) -> Result<Arc<Vault>, OpenError> {
@@ -48,10 +48,24 @@ async fn a_name_under_which_something_is_kept_stands_for_one_application_at_ever
         let OpenError::OtherApplication(mistaken) = &refused else { panic!("{refused}") };
         assert_eq!((mistaken.len(), mistaken[0].component.as_str()), (1, "mine"));
         let words = refused.to_string();
-        assert!([one.app_id(), other.app_id(), name].iter().all(|word| words.contains(word)), "{words}");
+        assert!([one.calls_as(), other.calls_as(), name].iter().all(|word| words.contains(word)), "{words}");
         assert_eq!(shelf.commits.load(std::sync::atomic::Ordering::SeqCst), counts, "nothing was written");
 
         drop(opened(&shelf, &[component("other", name, '4'), one]).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_mistyped_tp_id_of_baidu_which_stands_in_no_call_can_be_mended_at_any_time() {
+    let (shelf, baidu) = (Arc::new(MemoryShelf::default()), platform::named("baidu").unwrap());
+    for last in ['3', '4'] {
+        let sample = baidu.sample_settings(&address(baidu));
+        let at = sample.find("tp_id = \"").unwrap() + "tp_id = \"".len();
+        let length = sample[at..].find('"').unwrap();
+        let text = format!("{}{last}{}", &sample[..at + length - 1], &sample[at + length..]);
+        let mine = baidu.component("mine", Settings::parse(&text, Surroundings::default()).unwrap()).unwrap();
+        drop(opened(&shelf, &[mine]).await.unwrap());
+        keep(&shelf, Kind::Authorizer, "mine", "merchant").await;
     }
 }
 

@@ -260,6 +260,7 @@ async fn at_shutdown_what_has_not_begun_sends_nothing_and_is_kept() {
     let returned = tokio::spawn(async move { vault.returned(NAME, &format!("code={}", code.value.expose())).await });
     until("the code", || world.shelf.names(Kind::Code).len() == 1).await;
     let worker = world.work();
+    world.vault.heed(&worker.shutdown);
     for _ in 0..50 {
         tokio::task::yield_now().await;
     }

@@ -127,6 +127,17 @@ pub async fn a_try_that_began_before_a_replay_does_not_stand_for_it(log: Ports) 
     assert_eq!(log.outbox.depth("bot").await.unwrap(), Depth::default());
 }
 
+pub async fn a_handler_that_is_gone_uses_up_nothing_of_the_schedule(log: Ports) {
+    log.put("a", None, &["bot"]).await;
+    let claimed = log.first("bot", 1).await;
+    let gone = Settlement::Gone(log.attempt(410), log.now());
+    log.outbox.settle(&claimed[0].delivery, gone).await.unwrap();
+    let shown = log.outbox.delivery(claimed[0].delivery.id).await.unwrap().unwrap();
+    assert_eq!((shown.status, shown.attempts.len(), shown.next_attempt_at), (Status::Pending, 1, Some(log.now())));
+    let again = log.claim("bot", Lane::Retry, 9, false).await;
+    assert_eq!((keys(&again), again[0].delivery.attempts.len()), (vec![String::from("a")], 0));
+}
+
 pub async fn a_try_stands_though_the_clock_was_set_back_meanwhile(log: Ports) {
     let before = |attempt: Attempt| Attempt { at: attempt.at - SignedDuration::from_hours(1), ..attempt };
     log.put("a", None, &["bot"]).await;

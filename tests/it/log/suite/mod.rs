@@ -50,6 +50,7 @@ stories! {
         a_delivery_replaced_while_under_way_still_ends
         a_try_that_began_before_a_replay_does_not_stand_for_it
         a_try_stands_though_the_clock_was_set_back_meanwhile
+        a_handler_that_is_gone_uses_up_nothing_of_the_schedule
         what_is_settled_together_ends_each_in_its_way
         a_deferred_delivery_waits_and_uses_nothing_up
         a_replay_during_a_look_that_found_it_too_early_is_looked_at_again
