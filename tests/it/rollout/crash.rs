@@ -678,12 +678,15 @@ async fn a_rollback_in_doubt_stays_so_while_its_component_is_gone() {
         if !is_gone {
             rollouts.roll_back(id).await.unwrap();
         }
-        let running = tokio::spawn(rollouts.run(Shutdown::default()));
+        let shutdown = Shutdown::default();
+        let running = tokio::spawn(rollouts.run(shutdown.clone()));
         let has_come = || items().iter().all(|item| item.rollback == Some(until) && (until != Rollback::Begun || item.wake_at.is_some()));
         while !has_come() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        running.abort();
+        // In good order: what is at work on an item would meet the next process there.
+        shutdown.request();
+        running.await.unwrap();
     }
     let deeds = world.deeds.lock().unwrap().clone();
     assert!(deeds.values().all(|times| *times == 1), "{deeds:?}");
