@@ -11,7 +11,7 @@ use fjall::config::{BlockSizePolicy, CompressionPolicy, FilterPolicy};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
 
 use super::record::{self, StoredDelivery};
-use super::survived;
+use super::{meta, survived};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::DeliveryId;
 use crate::inbox::EventId;
@@ -52,8 +52,10 @@ pub struct Day {
     pub index: Keyspace,
     /// `id` → delivery.
     pub deliveries: Keyspace,
-    /// Behind its last event, once that was looked for; the last of all numbers where it is damaged.
-    end: OnceLock<u64>,
+    /// Behind its last event, as it was noted before the next day went; see [`Day::note_end`].
+    noted: OnceLock<u64>,
+    /// The same, once its last event was looked for; the last of all numbers where that is damaged.
+    found: OnceLock<u64>,
 }
 
 /// The day of a moment.
@@ -115,7 +117,7 @@ impl Day {
     pub fn open(db: &Database, label: u32, first: u64) -> fjall::Result<Arc<Self>> {
         let part = |kind: &str| keyspace(db, &format!("{kind}.{label}"));
         let (events, index, deliveries) = (part("event")?, part("index")?, part("delivery")?);
-        Ok(Arc::new(Self { label, first, events, index, deliveries, end: OnceLock::new() }))
+        Ok(Arc::new(Self { label, first, events, index, deliveries, noted: OnceLock::new(), found: OnceLock::new() }))
     }
 
     /// Behind its last event, or `next`, where the next day begins. They differ once a later day was dropped while this one had to stay: what waits of the
@@ -125,17 +127,32 @@ impl Day {
         if self.label == KEPT || newest < next {
             return next;
         }
-        if let Some(end) = self.end.get() {
-            return next.min(*end);
+        // Whoever needs what cannot be read for now hears of it; others are not kept from the rest.
+        self.behind().map_or(next, |end| next.min(end))
+    }
+
+    /// Behind its last event; the last of all numbers where that is damaged. `None`: it cannot be read for now.
+    fn behind(&self) -> Option<u64> {
+        if let Some(end) = self.noted.get().or(self.found.get()) {
+            return Some(*end);
         }
         let last = self.events.last_key_value().map(fjall::Guard::key).transpose();
         let end = match survived(last, format_args!("the last event of day {}", self.label)) {
             Ok(Some(last)) => last.map_or(self.first, |key| record::last_number(&key).map_or(u64::MAX, |last| last.saturating_add(1))),
             Ok(None) => u64::MAX,
-            // Whoever needs that block hears of it; others are not kept from the rest. Another time it may be read.
-            Err(_) => return next,
+            Err(_) => return None,
         };
-        next.min(*self.end.get_or_init(|| end))
+        Some(*self.found.get_or_init(|| end))
+    }
+
+    /// Notes where it ends while the next day, which begins with `next`, is still there to tell: its own last event may be damaged one day. What is to be
+    /// written under [`meta::day_end`]; `None`: nothing, because it is noted, or cannot be read for now.
+    pub fn note_end(&self, next: u64) -> Option<u64> {
+        if self.label == KEPT || self.noted.get().is_some() {
+            return None;
+        }
+        let end = self.behind()?.min(next);
+        self.noted.set(end).ok().map(|()| end)
     }
 
     /// The event of that sequence as stored.
@@ -164,7 +181,7 @@ pub struct Days(RwLock<Arc<Vec<Arc<Day>>>>);
 
 impl Days {
     /// Opens every day of the store. Returns the newest sequence too, which is at least the one that is `remembered`.
-    pub fn open(db: &Database, remembered: u64) -> fjall::Result<(Self, u64)> {
+    pub fn open(db: &Database, meta: &Keyspace, remembered: u64) -> fjall::Result<(Self, u64)> {
         let labels = |name: &str| name.strip_prefix("event.").and_then(|label| label.parse().ok());
         let mut labels: Vec<u32> = db.list_keyspace_names().iter().filter_map(|name| labels(name)).filter(|label| *label != KEPT).collect();
         labels.sort_unstable();
@@ -191,7 +208,13 @@ impl Days {
             // A day without events begins where the next one begins, so that no sequence is looked for in it.
             let first = begins.or(next).unwrap_or(newest + 1);
             next = Some(first);
-            days.push(Day::open(db, label, first)?);
+            let day = Day::open(db, label, first)?;
+            let noted = survived(meta.get(meta::day_end(label)), format_args!("where day {label} ends"))?.flatten();
+            // A crash may have left the note of a former day of that label, which a clock that was set back has used again.
+            if let Some(end) = noted.and_then(|value| record::last_number(&value)).filter(|end| *end > first) {
+                day.noted.get_or_init(|| end);
+            }
+            days.push(day);
         }
         days.push(Day::open(db, KEPT, 0)?);
         days.reverse();
@@ -206,6 +229,11 @@ impl Days {
     /// Label of the oldest, the kept one left out.
     pub fn oldest(&self) -> Option<u32> {
         self.all().iter().map(|day| day.label).find(|label| *label != KEPT)
+    }
+
+    /// Label of the newest behind which others went.
+    pub fn newest_noted(&self) -> Option<u32> {
+        self.all().iter().rev().find(|day| day.noted.get().is_some()).map(|day| day.label)
     }
 
     /// The newest, unless it is the kept one.

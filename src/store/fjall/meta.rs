@@ -25,6 +25,9 @@ pub const REPLAY: u8 = b'r';
 /// `follower` → the sequence up to which it has heard.
 pub const BOOKMARK: u8 = b'b';
 
+/// `day` → behind its last event, of a day that had to stay when the next one was emptied.
+const DAY_END: u8 = b'd';
+
 /// What is remembered of a subscription.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LineState {
@@ -72,6 +75,11 @@ pub fn read_lost(key: &[u8]) -> Option<(u64, u64)> {
     let mut from = Reader(key);
     let (kind, after, to) = (from.byte()?, from.number()?, from.number()?);
     (kind == LOST && from.0.is_empty()).then_some((after.saturating_add(1), to))
+}
+
+/// Key of where the day of that label ends.
+pub fn day_end(label: u32) -> Vec<u8> {
+    [[DAY_END].as_slice(), &label.to_be_bytes()].concat()
 }
 
 /// Deliveries of a replay: delivered, dead.

@@ -256,12 +256,12 @@ impl FjallLog {
             None => meta.insert(meta::FORMAT, [meta::FORMAT_NOW])?,
         }
         let remembered = meta.get(meta::SEQUENCE)?.and_then(|value| record::last_number(&value)).unwrap_or_default();
-        let (days, sequence) = days::Days::open(&db, remembered)?;
+        let (days, sequence) = days::Days::open(&db, &meta, remembered)?;
         let lines = lines::Lines::open(&db, &meta, &waiting)?;
         let seen = seen::Seen::open(&db, options.dedupe_retention)?;
         let newest = watch::Sender::new(sequence);
         let marks = seen.marks();
-        let closed = AtomicU32::new(days::KEPT);
+        let closed = AtomicU32::new(days.newest_noted().unwrap_or(days::KEPT));
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let turns = Arc::new(Semaphore::new(cores + 1));
         let store = Arc::new(Store {
@@ -358,7 +358,7 @@ impl FjallLog {
 }
 
 impl Store {
-    /// The newest day that retention has been at since the start.
+    /// The newest day that retention has been at since the start, or before it where one had to stay.
     fn closed(&self) -> u32 {
         self.closed.load(Ordering::Acquire)
     }

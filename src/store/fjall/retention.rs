@@ -10,7 +10,7 @@ use super::days::{self, Day, KEPT, index};
 use super::record;
 use super::waiting::{self, Entry};
 use super::writer::{Group, Hindrance, Job, Writer};
-use super::{FjallLog, Store, aside, damaged, survived, unread};
+use super::{FjallLog, Store, aside, damaged, meta, survived, unread};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::{DeliveryId, Status};
 use crate::inbox::log::Expunged;
@@ -175,6 +175,7 @@ pub fn carry_out(writer: &mut Writer, group: &mut Group, step: Step) -> Result<P
         Step::Move { label, from } => {
             writer.emptying.insert(label);
             writer.store.closed.fetch_max(label, Ordering::AcqRel);
+            note_end(&writer.store, group, label);
             Ok(move_waiting(&writer.store, group, label, from)?)
         }
         Step::Reopen { label } => {
@@ -184,7 +185,7 @@ pub fn carry_out(writer: &mut Writer, group: &mut Group, step: Step) -> Result<P
         Step::Bury { label, from } => Ok(bury(&writer.store, group, label, from)?),
         Step::Replayed { label, from } => Ok(remove_replayed(&writer.store, group, label, from)?),
         Step::Drop { label } => {
-            let done = drop_day(&writer.store, label).map_err(Hindrance::Store)?;
+            let done = drop_day(&writer.store, group, label).map_err(Hindrance::Store)?;
             writer.emptying.remove(&label);
             Ok(done)
         }
@@ -193,6 +194,15 @@ pub fn carry_out(writer: &mut Writer, group: &mut Group, step: Step) -> Result<P
             writer.seen.expunge(now, writer.store.days.oldest().unwrap_or(u32::MAX)).map_err(Hindrance::Store)?;
             Ok(Progress::default())
         }
+    }
+}
+
+/// The day before this one had to stay: where it ends is known for certain only while this one is there.
+fn note_end(store: &Store, group: &mut Group, label: u32) {
+    let all = store.days.all();
+    let Some((before, day)) = all.iter().zip(all.iter().skip(1)).find(|(_, day)| day.label == label) else { return };
+    if let Some(end) = before.note_end(day.first) {
+        group.batch.insert(&store.meta, meta::day_end(before.label), end.to_be_bytes());
     }
 }
 
@@ -301,12 +311,13 @@ fn bury(store: &Store, group: &mut Group, label: u32, from: Vec<u8>) -> fjall::R
     Ok(progress)
 }
 
-fn drop_day(store: &Store, label: u32) -> fjall::Result<Progress> {
+fn drop_day(store: &Store, group: &mut Group, label: u32) -> fjall::Result<Progress> {
     if let Some(day) = store.days.remove(label) {
         // The events last: their keyspace is what makes a day be found. If the process ends in between, the rest is dropped the next time.
         for part in [&day.index, &day.deliveries, &day.events] {
             store.db.delete_keyspace(Keyspace::clone(part))?;
         }
+        group.batch.remove(&store.meta, meta::day_end(label));
     }
     Ok(Progress::default())
 }

@@ -294,6 +294,49 @@ async fn what_waits_of_a_day_that_went_is_in_its_place_though_an_older_one_is_ke
     assert_eq!(keys(&ports.first("other", 9).await), ["58", "59"]);
 }
 
+#[tokio::test]
+async fn what_waits_of_a_day_that_went_is_in_its_place_though_the_last_event_of_an_older_one_is_damaged() {
+    let world = World::new();
+    let (log, ports) = opened(&world);
+    stored(&ports, 0, 49, &["bot"]).await;
+    let mut last = arrival("49", None, ports.now(), &["bot"]);
+    last.event.body = Bytes::from(format!("{{\"data\":\"49\",\"noise\":\"{}\"}}", (50..66).map(noise).collect::<String>()));
+    ports.put_arrival(last).await;
+    ports.advance(DAY);
+    stored(&ports, 50, 60, &["other"]).await;
+    for claimed in ports.first("other", 8).await {
+        ports.deliver(&claimed).await;
+    }
+    ports.advance(60 * DAY);
+    drop((log, ports));
+    for table in tables(&world.folder.path().join("log"), &keyspaces(&world, "event")[0]) {
+        // The last event fills the last block of events; behind that stand a few kilobytes that say where what is.
+        flip(&table, std::fs::metadata(&table).unwrap().len() - 12_000);
+    }
+
+    let (log, ports) = opened(&world);
+    works(&ports, "today").await;
+    assert_eq!(log.following(0, 100).await.unwrap().unreadable.last(), Some(&50), "the damage is seen while both days are there");
+    assert_eq!(log.expunge(ports.now() - SignedDuration::from_hours(24 * 30)).await.unwrap().events, 8);
+    last_in_their_places(&log).await;
+    drop((log, ports));
+    let (log, ports) = opened(&world);
+    last_in_their_places(&log).await;
+    assert_eq!(keys(&ports.first("other", 9).await), ["58", "59"]);
+}
+
+/// Of 61 events, 51 to 58 are gone and some up to 50, the last of their day, are damaged.
+async fn last_in_their_places(log: &FjallLog) {
+    let all = log.following(0, 100).await.unwrap();
+    assert_eq!((all.events.len() + all.unreadable.len(), all.unreadable.last(), all.reached), (53, Some(&50), 61));
+    assert_eq!(all.events.iter().rev().take(3).map(key).collect::<Vec<_>>(), ["today", "59", "58"]);
+    let kind = EventFilter { kind: Some(Glob::new("audit.passed")), ..EventFilter::default() };
+    let listed = EventLog::page(log, &kind, None, 3).await.unwrap().items;
+    assert_eq!(listed.iter().map(key).collect::<Vec<_>>(), ["today", "59", "58"]);
+    assert_eq!(log.count(&kind).await.unwrap(), 53);
+    assert_eq!(log.whole_from(), 61, "a reader of the day that is kept is told that the second one is missing");
+}
+
 /// Of 61 events, 51 to 58 are gone and some up to 50 are damaged.
 async fn all_in_their_places(log: &FjallLog) {
     let all = log.following(0, 100).await.unwrap();
