@@ -138,6 +138,12 @@ impl Run {
         true
     }
 
+    /// It is not tried any more, for that reason or the one that it has.
+    pub fn give_up(&mut self, why: Option<&str>, now: Timestamp) {
+        self.reason = why.map(|why| format!("it is not tried any more: {why}")).or(self.reason.take());
+        (self.state, self.updated_at) = (State::Failed, now);
+    }
+
     /// The first step that is not done.
     #[must_use]
     pub fn next_step(&self) -> Option<usize> {

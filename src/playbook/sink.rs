@@ -179,8 +179,7 @@ impl Steps {
     /// Writes a run down as failed that would be tried again otherwise.
     async fn end(&self, id: &str, why: Option<&str>) -> Result<(), LogError> {
         let Some((version, mut run)) = self.runs.run(id).await?.filter(|(_, run)| run.state == State::Running) else { return Ok(()) };
-        run.reason = why.map(|why| format!("it is not tried any more: {why}")).or(run.reason);
-        (run.state, run.updated_at) = (State::Failed, self.clock.now());
+        run.give_up(why, self.clock.now());
         // Whoever changed it meanwhile knows better.
         self.runs.save_run(version, &run).await.map(drop)
     }

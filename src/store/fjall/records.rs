@@ -146,21 +146,26 @@ pub fn stage(store: &Store, group: &mut Group, swaps: Vec<Swap>) -> Result<bool,
         versions.push(version);
     }
     for (swap, version) in swaps.into_iter().zip(versions) {
-        let next = match &swap.value {
-            Some(value) => {
-                let next = version.saturating_add(1);
-                let stored = [next.to_be_bytes().as_slice(), value].concat();
-                group.batch.insert(&store.records, swap.key.clone(), stored);
-                next
-            }
-            None => {
-                group.batch.remove(&store.records, swap.key.clone());
-                0
-            }
-        };
-        group.records.insert(swap.key, next);
+        write(store, group, swap, version);
     }
     Ok(true)
+}
+
+/// Puts one into the batch whose record has that version.
+pub fn write(store: &Store, group: &mut Group, swap: Swap, version: u64) {
+    let next = match &swap.value {
+        Some(value) => {
+            let next = version.saturating_add(1);
+            let stored = [next.to_be_bytes().as_slice(), value].concat();
+            group.batch.insert(&store.records, swap.key.clone(), stored);
+            next
+        }
+        None => {
+            group.batch.remove(&store.records, swap.key.clone());
+            0
+        }
+    };
+    group.records.insert(swap.key, next);
 }
 
 fn is_sealed_kind(key: &[u8]) -> bool {
@@ -203,7 +208,7 @@ impl FjallLog {
 }
 
 impl Store {
-    fn sealed(&self, mut swap: Swap) -> Result<Swap, LogError> {
+    pub(super) fn sealed(&self, mut swap: Swap) -> Result<Swap, LogError> {
         if let Some(value) = swap.value.take_if(|_| is_sealed_kind(&swap.key)) {
             let sealed = self.at_rest.seal(RECORD, &swap.key, &value);
             swap.value = Some(sealed.map_err(|error| LogError::Failed(format!("a record: {error}")))?.into());
@@ -211,7 +216,7 @@ impl Store {
         Ok(swap)
     }
 
-    fn opened<T: DeserializeOwned>(&self, key: &[u8], value: &[u8]) -> Result<(u64, T), LogError> {
+    pub(super) fn opened<T: DeserializeOwned>(&self, key: &[u8], value: &[u8]) -> Result<(u64, T), LogError> {
         let (version, record) = split(value).ok_or_else(|| malformed("a record"))?;
         let read = if is_sealed_kind(key) && record.first() == Some(&MARK) {
             let opened = self.at_rest.open(RECORD, key, record).map_err(|error| match error {

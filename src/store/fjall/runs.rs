@@ -1,10 +1,11 @@
 //! Runs of playbooks, one record each, by id: ids sort by the time of their event.
 
 use super::records::{Expect, Kind, Swap};
-use super::{FjallLog, aside};
+use super::writer::{Group, Hindrance};
+use super::{FjallLog, Store, aside, survived};
 use crate::clock::Timestamp;
-use crate::inbox::LogError;
-use crate::playbook::run::{Run, RunLog, State};
+use crate::inbox::{EventId, LogError};
+use crate::playbook::run::{self, Run, RunLog, State};
 
 /// Runs looked at, and forgotten, at a time.
 const STRIDE: usize = 256;
@@ -43,5 +44,41 @@ impl RunLog for FjallLog {
             }
             after = Some(last);
         }
+    }
+}
+
+impl Store {
+    /// What writes the run down as failed that a subscription has for an event, where its delivery ends because of damage: no sink hears of that. `None`:
+    /// there is none under way. With its version, for [`super::records::write`].
+    ///
+    /// # Errors
+    /// The batch writes that run, too; or the read fails for a reason that may pass.
+    pub(super) fn given_up(
+        &self,
+        group: &Group,
+        subscription: &str,
+        event: EventId,
+        why: &str,
+        now: Timestamp,
+    ) -> Result<Option<(Swap, u64)>, Hindrance> {
+        let id = run::id(subscription, event);
+        let key = Kind::Run.key(&[&id]);
+        if group.records.contains_key(&key) {
+            return Err(Hindrance::Conflict);
+        }
+        let Some(value) = survived(self.records.get(&key), &id)?.flatten() else { return Ok(None) };
+        let failed = |(version, mut run): (u64, Run)| {
+            // One that waits for a person as well: an approval could not send its event any more.
+            if !run.state.is_open() {
+                return Ok(None);
+            }
+            run.give_up(Some(why), now);
+            let swap = self.sealed(Swap::put(key.clone(), Expect::Version(version), &run)?)?;
+            Ok(Some((swap, version)))
+        };
+        Ok(self.opened(&key, &value).and_then(failed).unwrap_or_else(|error| {
+            tracing::error!(run = id, %error, "a run that is not tried any more could not be written down as failed");
+            None
+        }))
     }
 }

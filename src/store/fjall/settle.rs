@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::days::{Day, index};
 use super::lines::{Change, lock};
 use super::record::{self, StoredDelivery};
-use super::survived;
 use super::waiting::{self, Entry, View};
 use super::writer::{Group, Hindrance, Writer};
+use super::{records, survived};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::{Attempt, Delivery, DeliveryId, Ended, Lane, Settlement, Status};
 use crate::inbox::event::random_uuid_at;
@@ -316,8 +316,23 @@ impl Writer {
             return Ok(());
         }
         let stored = self.to_cancel(subscription, sequence, &entry)?;
+        let event = self.event_of(stored.as_ref(), subscription, sequence, id)?;
+        let run = self.store.given_up(group, subscription, event, "its event or its delivery is gone", self.store.clock.now())?;
         self.cancel_one(group, subscription, sequence, &entry, stored);
+        if let Some((run, version)) = run {
+            records::write(&self.store, group, run, version);
+        }
         Ok(())
+    }
+
+    /// The event of a waiting delivery, as its record or the event itself tells; where neither can, of one that was made together with its event.
+    fn event_of(&self, known: Option<&Waiting>, subscription: &str, sequence: u64, id: DeliveryId) -> fjall::Result<EventId> {
+        if let Some((_, stored)) = known {
+            return Ok(stored.delivery.event_id);
+        }
+        let event = survived(self.store.days.event(sequence), format_args!("event number {sequence}"))?.flatten();
+        let event = event.and_then(|value| record::read_event(sequence, &value));
+        Ok(event.map_or_else(|| record::event_of(id, subscription), |(event, _)| event.id))
     }
 
     /// Makes a waiting delivery a dead letter because it, or its event, cannot be read. What is not known of it any more is left open.
@@ -338,10 +353,11 @@ impl Writer {
             return Ok(());
         }
         let known = survived(self.store.waiting_one(subscription, sequence, &entry), format_args!("delivery {id}"))?.flatten();
+        let event_id = self.event_of(known.as_ref(), subscription, sequence, id)?;
         let nameless = || {
             let delivery = Delivery {
                 id: entry.id,
-                event_id: record::event_of(entry.id, subscription),
+                event_id,
                 event_sequence: sequence,
                 subscription: subscription.to_owned(),
                 ordering_key: String::new(),
@@ -354,9 +370,14 @@ impl Writer {
             Some((self.store.days.of(sequence)?, StoredDelivery { delivery, schedule: 0 }))
         };
         let Some((day, mut stored)) = known.or_else(nameless) else { return Ok(()) };
-        let error = Some(String::from("the stored event cannot be read: it is damaged"));
-        stored.tried(Attempt { at: now, status: None, duration_ms: 0, error, answer: None });
-        Ok(self.bury(group, &day, stored, &entry)?)
+        let why = "the stored event cannot be read: it is damaged";
+        let run = self.store.given_up(group, subscription, event_id, why, now)?;
+        stored.tried(Attempt { at: now, status: None, duration_ms: 0, error: Some(why.to_owned()), answer: None });
+        self.bury(group, &day, stored, &entry)?;
+        if let Some((run, version)) = run {
+            records::write(&self.store, group, run, version);
+        }
+        Ok(())
     }
 
     /// Makes a waiting delivery a dead letter.

@@ -1,5 +1,6 @@
 //! Damage of single records: each is named, kept and passed over, and nothing else is held up by it.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use yizhan::fanout::Outbox;
 use yizhan::fanout::delivery::{DeliveryFilter, Lane, Status};
 use yizhan::inbox::log::Rejected;
 use yizhan::inbox::{EventFilter, EventLog, LogError, Rejections};
+use yizhan::playbook::Playbook;
+use yizhan::playbook::run::{Run, RunLog, State};
 use yizhan::store::fjall::{FjallLog, is_damage};
 
 use super::world::{Ports, World, arrival, key, keys};
@@ -212,6 +215,46 @@ async fn a_waiting_delivery_whose_event_is_damaged_is_a_dead_letter_and_holds_ba
     assert_eq!((dead.len(), dead[0].event_sequence), (1, 1));
     assert!(dead[0].attempts[0].error.as_ref().unwrap().contains("damaged"));
     assert!(log.retry(dead[0].id, ports.now()).await.unwrap().is_some(), "a person may try it again");
+}
+
+#[tokio::test]
+async fn a_run_whose_event_or_delivery_is_damaged_has_failed_and_says_why() {
+    let world = World::new();
+    let (log, ports) = opened(&world);
+    let subscribed: [(_, &[&str]); 4] =
+        [(State::Running, &["book"]), (State::WaitingForApproval, &[]), (State::Cancelled, &["book"]), (State::Running, &["book"])];
+    let (mut runs, mut events) = (Vec::new(), Vec::new());
+    for (number, (state, subscribers)) in subscribed.into_iter().enumerate() {
+        let event = ports.put(&number.to_string(), Some("tt1"), subscribers).await;
+        let (name, on) = (String::from("book"), vec![Glob::new("audit.*")]);
+        let book = Playbook { name, on, components: Vec::new(), when: BTreeMap::new(), steps: Vec::new() };
+        let run = Run { state, reason: Some(String::from("system busy")), ..Run::new(&book, &event, ports.now()) };
+        assert!(log.save_run(0, &run).await.unwrap());
+        runs.push(run.id);
+        events.push(event.id);
+    }
+    let replayed = log.enqueue(&events[1..2], "book", None, ports.now()).await.unwrap()[0];
+    drop((log, ports));
+    spoil(&world, &keyspaces(&world, "delivery")[0], replayed.0.as_bytes());
+    for sequence in [1_u64, 3] {
+        spoil(&world, &keyspaces(&world, "event")[0], &sequence.to_be_bytes());
+    }
+
+    let (log, ports) = opened(&world);
+    assert_eq!(keys(&ports.first("book", 9).await), ["3"]);
+    works(&ports, "whatever was begun is done").await;
+    let mut found = Vec::new();
+    for id in &runs {
+        let (version, run) = log.run(id).await.unwrap().unwrap();
+        found.push((version, run.state, run.reason.unwrap()));
+    }
+    let expected = [
+        (2, State::Failed, "it is not tried any more: the stored event cannot be read: it is damaged"),
+        (2, State::Failed, "it is not tried any more: its event or its delivery is gone"),
+        (1, State::Cancelled, "system busy"),
+        (1, State::Running, "system busy"),
+    ];
+    assert_eq!(found, expected.map(|(version, state, reason)| (version, state, reason.to_owned())));
 }
 
 #[tokio::test]
