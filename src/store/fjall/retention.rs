@@ -2,15 +2,17 @@
 //!
 //! In small steps, each a batch of its own between the pushes. While a day is being emptied nothing new is enqueued of it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use fjall::{Keyspace, Readable};
 
 use super::days::{self, Day, KEPT, index};
+use super::passing::Passing;
 use super::record;
 use super::waiting::{self, Entry};
 use super::writer::{Group, Hindrance, Job, Writer};
-use super::{FjallLog, Store, aside, damaged, meta, survived, unread};
+use super::{FjallLog, Store, aside, damaged, is_damage, meta, survived, unread};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::{DeliveryId, Status};
 use crate::inbox::log::Expunged;
@@ -24,6 +26,20 @@ const STRIDE: usize = 512;
 pub enum Step {
     /// Closes a day and moves what still waits of it, from that key of `waiting` on.
     Move {
+        /// The day.
+        label: u32,
+        /// Where to go on.
+        from: Vec<u8>,
+    },
+    /// The same where some of `waiting` cannot be read: of each event of the day from that sequence on it is asked who waits for it.
+    Ask {
+        /// The day.
+        label: u32,
+        /// Where to go on.
+        from: u64,
+    },
+    /// Moves the unfinished deliveries of a day, from that one on: those of events of other days, too.
+    Unfinished {
         /// The day.
         label: u32,
         /// Where to go on.
@@ -74,6 +90,8 @@ pub struct Progress {
     pub deliveries: u64,
     /// What could not be read.
     pub damaged: u64,
+    /// Events that are kept because nobody can say whether they are awaited.
+    pub doubted: u64,
     /// The same step again, from there on.
     pub next: Option<Step>,
 }
@@ -106,6 +124,13 @@ impl FjallLog {
                 self.carry_out(Step::Reopen { label: day.label }).await?;
                 continue;
             }
+            if moved.doubted > 0 {
+                tracing::error!(
+                    day = days::end(day.label).to_string(),
+                    events = moved.doubted,
+                    "damage: nobody can say which events of a day that is over are awaited; those that may be are kept, and the day goes"
+                );
+            }
             let replayed = self.carry_out(Step::Replayed { label: day.label, from: vec![index::REPLAYED] }).await?;
             let counted = day.clone();
             let (events, deliveries) = aside(&self.store, move |store| {
@@ -128,6 +153,12 @@ impl FjallLog {
         let swept = self.carry_out(Step::Sweep { from: 0 }).await?;
         expunged.events += swept.events;
         expunged.deliveries += swept.deliveries;
+        if swept.doubted > 0 {
+            tracing::error!(
+                events = swept.doubted,
+                "damage: events are kept beyond their time, because nobody can say whether they are awaited"
+            );
+        }
         self.carry_out(Step::Marks { now: self.store.clock.now() }).await?;
         self.expunge_rejected().await?;
         self.expunge_replays(before).await?;
@@ -151,6 +182,7 @@ impl FjallLog {
             done.events += progress.events;
             done.deliveries += progress.deliveries;
             done.damaged += progress.damaged;
+            done.doubted += progress.doubted;
             next = progress.next;
         }
         Ok(done)
@@ -178,6 +210,8 @@ pub fn carry_out(writer: &mut Writer, group: &mut Group, step: Step) -> Result<P
             note_end(&writer.store, group, label);
             Ok(move_waiting(&writer.store, group, label, from)?)
         }
+        Step::Ask { label, from } => Ok(move_awaited(&writer.store, group, label, from)?),
+        Step::Unfinished { label, from } => Ok(move_unfinished(&writer.store, group, label, &from)?),
         Step::Reopen { label } => {
             writer.emptying.remove(&label);
             Ok(Progress::default())
@@ -222,17 +256,22 @@ fn replayed_keys(day: &Keyspace, sequence: u64) -> fjall::Result<Vec<Vec<u8>>> {
     day.prefix(prefix).map(|guard| guard.key().map(|key| key.to_vec())).collect()
 }
 
-fn move_waiting(store: &Store, group: &mut Group, label: u32, from: Vec<u8>) -> fjall::Result<Progress> {
+/// The kept day, that day, and the first sequence behind it.
+fn kept_and(store: &Store, label: u32) -> Option<(Arc<Day>, Arc<Day>, u64)> {
     let all = store.days.all();
+    let at = all.iter().position(|day| day.label == label)?;
+    Some((all.first()?.clone(), all.get(at)?.clone(), all.get(at + 1).map_or(u64::MAX, |next| next.first)))
+}
+
+fn move_waiting(store: &Store, group: &mut Group, label: u32, from: Vec<u8>) -> fjall::Result<Progress> {
     let mut progress = Progress::default();
-    let (Some(kept), Some(at)) = (all.first(), all.iter().position(|day| day.label == label)) else { return Ok(progress) };
-    let Some(day) = all.get(at) else { return Ok(progress) };
-    let end = all.get(at + 1).map_or(u64::MAX, |next| next.first);
+    let Some((kept, day, end)) = kept_and(store, label) else { return Ok(progress) };
+    let (kept, day) = (&*kept, &*day);
     let mut moved = std::collections::HashSet::new();
     for (looked_at, guard) in store.db.snapshot().range(&store.waiting, from..vec![waiting::WAITING + 1]).enumerate() {
         let Some((key, value)) = survived(guard.into_inner(), "what waits for handlers")? else {
-            // Nobody can say what stands behind that.
-            progress.damaged += 1;
+            // Nobody can say what stands behind that, for whichever subscription; what waits for others must not be lost with it.
+            progress.next = Some(Step::Ask { label, from: day.first });
             break;
         };
         if looked_at >= STRIDE {
@@ -250,6 +289,64 @@ fn move_waiting(store: &Store, group: &mut Group, label: u32, from: Vec<u8>) -> 
         match survived(move_event(group, kept, day, sequence), format_args!("event number {sequence}"))? {
             Some(events) => progress.events += events,
             None => progress.damaged += 1,
+        }
+    }
+    Ok(progress)
+}
+
+/// A damaged block holds what waits of some events, and the table's filter says of nearly all others that they are not in it. So little is in doubt, and
+/// that is kept: else one such block would keep every day.
+fn move_awaited(store: &Store, group: &mut Group, label: u32, from: u64) -> fjall::Result<Progress> {
+    let mut progress = Progress::default();
+    let Some((kept, day, end)) = kept_and(store, label) else { return Ok(progress) };
+    let (names, snapshot) = (store.lines.names(), store.db.snapshot());
+    for (looked_at, (sequence, _)) in Passing::over(&snapshot, &day, from, end).enumerate() {
+        if looked_at >= STRIDE {
+            progress.next = Some(Step::Ask { label, from: sequence });
+            return Ok(progress);
+        }
+        let (mut awaited, mut doubted) = (false, false);
+        for name in &names {
+            match store.entry(name, sequence) {
+                Ok(None) => {}
+                Ok(Some(Entry { id, .. })) => {
+                    awaited = true;
+                    if survived(move_delivery(group, &kept, &day, id), format_args!("delivery {id}"))?.is_none() {
+                        progress.damaged += 1;
+                    }
+                }
+                Err(error) if is_damage(&error) => doubted = true,
+                Err(error) => return Err(error),
+            }
+        }
+        if !awaited && !doubted {
+            continue;
+        }
+        progress.doubted += u64::from(!awaited);
+        match survived(move_event(group, &kept, &day, sequence), format_args!("event number {sequence}"))? {
+            Some(events) => progress.events += events,
+            None => progress.damaged += 1,
+        }
+    }
+    progress.next = Some(Step::Unfinished { label, from: Vec::new() });
+    Ok(progress)
+}
+
+fn move_unfinished(store: &Store, group: &mut Group, label: u32, from: &[u8]) -> fjall::Result<Progress> {
+    let mut progress = Progress::default();
+    let Some((kept, day, _)) = kept_and(store, label) else { return Ok(progress) };
+    for (looked_at, guard) in store.db.snapshot().range(&day.deliveries, from..).enumerate() {
+        let Some((key, value)) = survived(guard.into_inner(), "which deliveries of a day are unfinished")? else {
+            progress.damaged += 1;
+            break;
+        };
+        if looked_at >= STRIDE {
+            progress.next = Some(Step::Unfinished { label, from: key.to_vec() });
+            break;
+        }
+        let Ok(id) = uuid::Uuid::from_slice(&key).map(DeliveryId) else { continue };
+        if record::read_delivery(id, &value).is_some_and(|stored| stored.delivery.status == Status::Pending) {
+            move_delivery(group, &kept, &day, id)?;
         }
     }
     Ok(progress)
@@ -332,9 +429,14 @@ fn sweep(store: &Store, group: &mut Group, from: u64) -> fjall::Result<Progress>
             progress.next = Some(Step::Sweep { from: sequence });
             break;
         }
-        let what = format_args!("what waits of event number {sequence}");
-        if survived(store.is_awaited(sequence), what)?.unwrap_or(true) {
-            continue;
+        match store.is_awaited(sequence) {
+            Ok(false) => {}
+            Ok(true) => continue,
+            Err(error) if is_damage(&error) => {
+                progress.doubted += 1;
+                continue;
+            }
+            Err(error) => return Err(error),
         }
         let Some((event, _)) = record::read_event(sequence, &record::shared(value)) else { continue };
         // What is forgotten in part is forgotten wholly the next time.

@@ -403,6 +403,41 @@ async fn all_in_their_places(log: &FjallLog) {
 }
 
 #[tokio::test]
+async fn retention_keeps_what_may_be_awaited_where_that_is_damaged_and_removes_the_rest() {
+    let world = World::new();
+    let (log, ports) = opened(&world);
+    stored(&ports, 0, 100, &[]).await;
+    stored(&ports, 100, 500, &["bot"]).await;
+    let first = log.following(0, 1).await.unwrap().events.remove(0);
+    ports.advance(DAY);
+    stored(&ports, 500, 510, &[]).await;
+    stored(&ports, 510, 520, &["other"]).await;
+    // Made on the second day of an event of the first.
+    let replayed = log.enqueue(&[first.id], "third", None, ports.now()).await.unwrap().remove(0);
+    ports.advance(60 * DAY);
+    drop((log, ports));
+    rot(&world, "waiting", 6000);
+
+    let (log, ports) = opened(&world);
+    works(&ports, "today").await;
+    let before = ports.now() - SignedDuration::from_hours(24 * 30);
+    assert_eq!(log.expunge(before).await.unwrap().events, 109, "of both days goes what nobody can wait for");
+    assert_eq!(log.expunge(before).await.unwrap().events, 0);
+    assert!(log.failed().borrow().is_none());
+    drop((log, ports));
+    assert_eq!(keyspaces(&world, "event").len(), 1, "today's");
+
+    let (log, ports) = opened(&world);
+    let all = log.following(0, 1000).await.unwrap();
+    let expected: Vec<u64> = [1].into_iter().chain(101..=500).chain(511..=521).collect();
+    assert_eq!((all.events.iter().map(|event| event.sequence).collect::<Vec<_>>(), all.unreadable.len()), (expected, 0));
+    assert_eq!(keys(&ports.first("bot", 3).await), ["100", "101", "102"]);
+    assert_eq!(ports.first("other", 99).await.len(), 10, "what waits for others is still delivered");
+    assert_eq!(ports.first("third", 9).await.iter().map(|one| one.delivery.id).collect::<Vec<_>>(), [replayed]);
+    works(&ports, "new").await;
+}
+
+#[tokio::test]
 async fn retention_removes_a_day_whose_deliveries_cannot_be_counted() {
     let world = World::new();
     let (log, ports) = opened(&world);
