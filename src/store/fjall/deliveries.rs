@@ -193,10 +193,15 @@ impl Store {
 
     /// Deliveries of an event that replays made.
     pub fn replayed(&self, sequence: u64) -> Result<Vec<DeliveryId>, LogError> {
-        let Some(day) = self.days.of(sequence) else { return Ok(Vec::new()) };
         let prefix = [&[index::REPLAYED], sequence.to_be_bytes().as_slice()].concat();
-        let keys = day.index.prefix(prefix).map(|guard| guard.key().map_err(damaged));
-        keys.filter_map(|key| key.map(|key| key.last_chunk().map(|id| DeliveryId(Uuid::from_bytes(*id)))).transpose()).collect()
+        let mut found = std::collections::BTreeSet::new();
+        // An event that moved to the kept day took them with it, and an older day that had to stay answers for its sequence.
+        for day in self.days.kept().into_iter().chain(self.days.of(sequence)) {
+            for guard in day.index.prefix(&prefix) {
+                found.extend(guard.key().map_err(damaged)?.last_chunk().map(|id| DeliveryId(Uuid::from_bytes(*id))));
+            }
+        }
+        Ok(found.into_iter().collect())
     }
 
     /// A page, newest first.

@@ -380,6 +380,22 @@ async fn last_in_their_places(log: &FjallLog) {
     assert_eq!(log.whole_from(), 61, "a reader of the day that is kept is told that the second one is missing");
 }
 
+#[tokio::test]
+async fn what_a_replay_made_of_a_day_that_went_is_listed_though_an_older_one_is_kept() {
+    let world = World::new();
+    two_days(&world, 10).await;
+    let (log, ports) = opened(&world);
+    works(&ports, "today").await;
+    let event = log.following(58, 1).await.unwrap().events.remove(0);
+    let replayed = log.enqueue(&[event.id], "third", None, ports.now()).await.unwrap();
+    let of_event = DeliveryFilter { event: Some(event.id.to_string()), ..DeliveryFilter::default() };
+    let of_event = async || log.deliveries(&of_event, None, 9).await.unwrap().items;
+    assert_eq!(of_event().await.len(), 2);
+    assert_eq!(log.expunge(ports.now() - SignedDuration::from_hours(24 * 30)).await.unwrap().events, 9);
+    let listed = of_event().await;
+    assert_eq!(listed.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), replayed, "the one that waits");
+}
+
 /// Of 61 events, 51 to 58 are gone and some up to 50 are damaged.
 async fn all_in_their_places(log: &FjallLog) {
     let all = log.following(0, 100).await.unwrap();
