@@ -90,7 +90,12 @@ impl Check {
                 }
                 (problems, warnings, Addresses::of(&config))
             }
-            Err(problems) => (problems, Vec::new(), Vec::new()),
+            Err(mut problems) => {
+                // What is wrong with the rest does not keep the folder from being tried: whoever mends it would only then hear of this.
+                let folder = Config::store_folder(file.as_deref(), variables());
+                problems.extend(folder.and_then(|folder| unwritable(&folder)));
+                (problems, Vec::new(), Vec::new())
+            }
         };
         if self.store && problems.is_empty() {
             return examine(terminal, &place.config()?);

@@ -1,7 +1,7 @@
 //! From text to [`Config`]: the user's file, the environment over it, the compiled-in defaults beneath.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Config, api_keys, components, include, playbooks, robots, sections, subscriptions};
@@ -40,15 +40,21 @@ impl Config {
             .map_err(|problems| problems.into_iter().map(|problem| of_file(problem, file)).collect())
     }
 
+    /// The store's folder alone, whatever else is wrong, so that it can be looked at all the same. `None` where it is not said.
+    #[must_use]
+    pub fn store_folder(file: Option<&Path>, variables: BTreeMap<String, String>) -> Option<PathBuf> {
+        let text = file.map(std::fs::read_to_string).transpose().ok()?.unwrap_or_default();
+        let folder = file.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+        let mut root = root(&text, &Surroundings { folder, variables: Arc::new(variables) }).ok()?;
+        sections::store_path(&mut root.table("store"))
+    }
+
     /// Reads the text of a configuration file.
     ///
     /// # Errors
     /// Every problem. A text that is not TOML has only that one.
     pub fn parse(text: &str, surroundings: Surroundings) -> Result<Self, Vec<Problem>> {
-        let mut root = Settings::parse(text, surroundings.clone()).map_err(|problem| vec![problem])?;
-        override_from(&surroundings.variables, &mut root);
-        root.fill_from(Settings::parse(DEFAULTS, surroundings.clone()).map_err(|problem| vec![problem])?);
-
+        let mut root = root(text, &surroundings).map_err(|problem| vec![problem])?;
         let server = sections::server(&mut root);
         let store = sections::store(&mut root);
         let fanout = sections::fanout(&mut root);
@@ -96,6 +102,14 @@ impl Config {
             }
         }
     }
+}
+
+/// The text's settings, the environment's over them, the defaults beneath.
+fn root(text: &str, surroundings: &Surroundings) -> Result<Settings, Problem> {
+    let mut root = Settings::parse(text, surroundings.clone())?;
+    override_from(&surroundings.variables, &mut root);
+    root.fill_from(Settings::parse(DEFAULTS, surroundings.clone())?);
+    Ok(root)
 }
 
 /// A problem of a whole text by the name of its file.

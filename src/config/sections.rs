@@ -73,7 +73,8 @@ pub(super) fn store(root: &mut Settings) -> Option<Store> {
     })
 }
 
-fn store_path(table: &mut Settings) -> Option<PathBuf> {
+/// Its folder.
+pub(super) fn store_path(table: &mut Settings) -> Option<PathBuf> {
     let url = table.text("url")?;
     if let Some(path) = url.strip_prefix("file:") {
         // Both `file:./folder` and the three slashes of a full file URL.

@@ -145,6 +145,33 @@ fn check_says_when_a_named_file_is_missing_and_that_the_store_cannot_be_written(
 }
 
 #[test]
+fn check_says_that_the_store_cannot_be_written_beside_everything_else() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("file"), "").unwrap();
+    let text = "[server]\npublic_ulr = \"x\"\n[store]\nurl = \"file:file/data\"\n";
+    fs::write(folder.path().join("my.toml"), text).unwrap();
+    let ran = run(folder.path(), &["check", "--config", "my.toml"]);
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+    for part in [
+        "my.toml:2: `server.public_ulr` is not a known key\n",
+        "`store.master_key` the environment variable YIZHAN_MASTER_KEY is not set\n",
+        "`store.url` cannot be written: ",
+        "error: the configuration has 3 problems\n",
+    ] {
+        assert!(ran.err.contains(part), "{part} is not in:\n{}", ran.err);
+    }
+    let ran = run(folder.path(), &["check", "--config", "my.toml", "--json"]);
+    let problems = ran.json()["problems"].clone();
+    let places: Vec<&str> = problems.as_array().unwrap().iter().filter_map(|problem| problem["at"].as_str()).collect();
+    assert_eq!((ran.code, places.as_slice()), (2, &["server.public_ulr", "store.master_key", "store.url"][..]));
+
+    // A folder that is not said cannot be tried: what is wrong with its name is all there is to say.
+    fs::write(folder.path().join("my.toml"), text.replace("file:file", "ftp:file")).unwrap();
+    let ran = run(folder.path(), &["check", "--config", "my.toml"]);
+    assert!(ran.err.contains("`store.url` is not a store") && !ran.err.contains("cannot be written"), "{}", ran.err);
+}
+
+#[test]
 fn a_new_key_is_shown_once_and_its_lines_let_it_in() {
     let folder = tempfile::tempdir().unwrap();
     let ran = run(folder.path(), &["keys", "new", "--name", "order \"x\"", "--scopes", "tokens:read@a,events:read", "--json"]);
