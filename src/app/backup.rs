@@ -1,5 +1,6 @@
 //! The whole store as one archive: written while the service runs, put back into an empty folder.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{Read, Write};
@@ -64,15 +65,14 @@ pub enum RestoreError {
 impl RestoreError {
     /// What to do next; empty where the message says it.
     #[must_use]
-    pub fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> Cow<'static, str> {
         match self {
-            Self::Archive(_) => "take the backup again; `yizhan backup` keeps only whole ones",
+            Self::Archive(_) => Cow::Borrowed("take the backup again; `yizhan backup` keeps only whole ones"),
             Self::OtherKey { half: Half::Log, .. } => {
-                "set `store.master_key` to the key they were sealed with, or add that key to `store.previous_master_keys`; if it is lost, `--without-key` \
-                 restores everything else, and they stay closed"
+                Cow::Owned(format!("{OTHER_KEY}; if that key is lost, `--without-key` restores everything that it did not seal"))
             }
-            Self::OtherKey { half: Half::Vault, .. } => OTHER_KEY,
-            Self::Key(_) | Self::NotEmpty(_) | Self::Unknown(_) | Self::Vault(_) | Self::Log(_) => "",
+            Self::OtherKey { half: Half::Vault, .. } => Cow::Borrowed(OTHER_KEY),
+            Self::Key(_) | Self::NotEmpty(_) | Self::Unknown(_) | Self::Vault(_) | Self::Log(_) => Cow::default(),
         }
     }
 }

@@ -18,7 +18,7 @@ use yizhan::playbook::book::{PlaybookShelf, Stored};
 use yizhan::secret::Secret;
 use yizhan::settings::Surroundings;
 use yizhan::simulator::{Manners, Simulator};
-use yizhan::store::at_rest::AtRest;
+use yizhan::store::at_rest::{AtRest, OTHER_KEY};
 use yizhan::store::fjall::{FjallLog, LogOptions};
 
 use super::{Ran, command, run};
@@ -181,7 +181,13 @@ async fn a_backup_under_another_master_key_is_refused_before_anything_is_moved()
         let refused = run(folder.path(), &[&["restore", "backup.yz", "--replace"], half].concat());
         assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{}", refused.err);
         assert!(refused.err.contains("sealed under another master key (id "), "{}", refused.err);
-        assert!(refused.err.contains("hint: ") && refused.err.contains("`store.previous_master_keys`"), "{}", refused.err);
+        assert!(refused.err.contains(&format!("hint: {OTHER_KEY}")), "in the words of every place that meets it: {}", refused.err);
+        assert_eq!(
+            refused.err.contains("`--without-key`"),
+            half == &["--only", "log"][..],
+            "only a log is worth anything without: {}",
+            refused.err
+        );
         assert_eq!(entries(), before, "nothing was moved");
     }
     let refused = run(folder.path(), &["restore", "backup.yz", "--replace", "--without-key"]);
