@@ -149,10 +149,10 @@ impl Book {
         self.news.subscribe()
     }
 
-    /// How many wait.
+    /// How many wait, of the authorizers that count.
     #[must_use]
-    pub fn waiting(&self, component: &str) -> usize {
-        self.held().get(component).map_or(0, BTreeMap::len)
+    pub fn waiting(&self, component: &str, counts: impl Fn(&str) -> bool) -> usize {
+        self.held().get(component).map_or(0, |open| open.keys().filter(|place| counts(&place.authorizer)).count())
     }
 
     /// When the first of them is due.

@@ -108,7 +108,7 @@ pub struct Looked {
     pub state: LookState,
     /// When it runs next; `None`: when something waits for it.
     pub next_at: Option<Timestamp>,
-    /// Submissions whose end is awaited ([`Look::Audits`] only).
+    /// Submissions whose end is awaited ([`Look::Audits`] only), without those of merchants that withdrew.
     pub waiting: usize,
 }
 
@@ -294,7 +294,8 @@ impl Reconcile {
     pub fn looked(&self, component: &str) -> Option<Vec<(Look, Looked)>> {
         let corner = self.corners.iter().find(|corner| corner.component.name() == component)?;
         let times: BTreeMap<Look, Option<Timestamp>> = self.times(corner).into_iter().collect();
-        let waiting = self.book.waiting(component);
+        // Of a merchant that withdrew nothing can be asked: what it submitted is kept for the day it is back, and until then nobody waits for it.
+        let waiting = self.book.waiting(component, |authorizer| !self.vault.has_withdrawn(component, authorizer));
         let shown = |(look, held): (&Look, &Held)| {
             let waiting = if *look == Look::Audits { waiting } else { 0 };
             let next_at = times.get(look).copied().flatten().filter(|_| self.options.enabled);

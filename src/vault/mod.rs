@@ -452,6 +452,12 @@ impl Vault {
         Ok(self.chamber(component)?.has_code(app_id))
     }
 
+    /// Whether that merchant withdrew, as far as we know. From memory.
+    #[must_use]
+    pub fn has_withdrawn(&self, component: &str, app_id: &str) -> bool {
+        self.chamber(component).is_ok_and(|chamber| chamber.state_of(app_id) == Some(AuthorizerState::Revoked))
+    }
+
     /// A link for one merchant; `redirect_uri` is ours unless the component's settings name another.
     ///
     /// # Errors

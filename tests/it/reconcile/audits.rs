@@ -271,11 +271,13 @@ async fn a_merchant_that_withdraws_during_its_audit_leaves_the_look_whole_and_is
     world.advance(Duration::from_secs(60));
     let looks = reconcile(&world, "douyin").await;
     let audits = &looks["audits"];
-    assert_eq!((&audits["error"], &audits["asked"], &audits["waiting"]), (&Value::Null, &json!(0), &json!(1)), "{looks}");
+    assert_eq!((&audits["error"], &audits["asked"], &audits["waiting"]), (&Value::Null, &json!(0), &json!(0)), "{looks}");
     assert!(audits["complete_at"].is_string(), "{looks}");
 
     refuse_unheard(&world, "douyin", "no licence").await;
     world.granted("douyin", app).await;
+    let waiting = world.get("/v1/components/douyin").await.1["reconcile"]["audits"]["waiting"].clone();
+    assert_eq!(waiting, json!(1), "it was kept");
     assert_eq!(reconcile(&world, "douyin").await["audits"]["found"], 1);
 }
 
