@@ -83,7 +83,7 @@ pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
     at("/v1/components/{component}/authorizers/{authorizer}/token/report-invalid", vec![
         post(tokens::report_invalid).needs(Scope::TokensRead).says("报告 token 失效", "A vendor rejected this generation: renew it").query(FAMILY).takes("Generation").gives(Json("Token"))]);
     at("/v1/components/{component}/authorizers/{authorizer}/token/refresh", vec![
-        post(tokens::refresh).needs(Scope::TokensForce).says("强制刷新 token", "Renew unconditionally").query(FAMILY).takes("Empty").gives(Json("Token"))]);
+        post(tokens::refresh).needs(Scope::TokensForce).says("强制刷新 token", "Renew unconditionally").query(FAMILY).takes("Renewal").gives(Json("Token"))]);
 
     // Follow-up calls.
     at("/v1/operations", vec![

@@ -123,12 +123,18 @@ pub async fn refresh(
     face: web::Data<Face>,
     whose: web::Path<Whose>,
     mut query: Query,
-    members: Members,
+    mut members: Members,
 ) -> Result<HttpResponse, Problem> {
     let asked = asked(&face, whose.into_inner(), &mut query)?;
     query.finish()?;
+    // Only a renewal that spends something keeps an answer.
+    let gives_up = asked.key.authorizer().is_some() && members.take::<bool>("give_up_answer").unwrap_or_default();
     members.finish()?;
-    let served = face.app.vault.refresh(&asked.component, &asked.key).await?;
+    let vault = &face.app.vault;
+    let served = match gives_up {
+        true => vault.refresh_anew(&asked.component, &asked.key).await?,
+        false => vault.refresh(&asked.component, &asked.key).await?,
+    };
     tracing::info!(component = asked.component, authorizer = asked.key.authorizer(), key = caller.name(), "token renewed on request");
     hand_out(&face, caller.reader(), "token.refresh", asked.whose(), &served, None)
 }

@@ -124,7 +124,7 @@ impl Chamber {
                 }
                 Err(error) => error,
             };
-            match self.unread(&error, answer.at) {
+            match self.unread(&error, answer.at, "") {
                 // Its record stays as it is. What is held may be replaced by what cannot be read.
                 Some(Unread::Waits(error)) => {
                     if let (Origin::Recovery, Some(slot)) = (record.origin, &slot) {

@@ -35,6 +35,15 @@ pub(super) enum Urge {
     Due,
     /// Somebody insists: also authorizers that we do not know yet are asked for at the vendor.
     Forced,
+    /// The same, and an answer that waits for a key is as if it had never come.
+    GivingUp,
+}
+
+impl Urge {
+    /// Whether somebody insists.
+    pub fn is_forced(self) -> bool {
+        matches!(self, Self::Forced | Self::GivingUp)
+    }
 }
 
 /// What memory says about a slot.
@@ -207,7 +216,9 @@ impl Chamber {
             } else {
                 self.renew_authorizer(&slot, seen, urge).await
             };
-            if let (Urge::Forced, Err(error)) = (urge, &result) {
+            if let Err(error) = &result
+                && urge.is_forced()
+            {
                 self.came_to_nothing(&slot, seen, error);
             }
             self.note(&Item::Token(slot), &result);
@@ -229,7 +240,12 @@ impl Chamber {
     /// A renewal that somebody insists on, at most one per the platform's interval; who comes while one is under way joins it, who comes
     /// when a newer generation than `seen` is there has what it wants, and who comes at once after one that failed hears why it did.
     pub async fn force(self: &Arc<Self>, slot: Slot, seen: u64) -> Result<(), VaultError> {
-        match self.insist(&slot, seen) {
+        self.force_as(slot, seen, Urge::Forced).await
+    }
+
+    /// The same, for one of the reasons to insist.
+    pub async fn force_as(self: &Arc<Self>, slot: Slot, seen: u64, urge: Urge) -> Result<(), VaultError> {
+        match self.insist(&slot, seen, urge) {
             Ok(landing) => self.landed(&slot, landing).await,
             Err(_) if self.generation(slot.family, &slot.app_id) > seen => Ok(()),
             Err(error) => Err(error),
@@ -238,7 +254,7 @@ impl Chamber {
 
     /// Starts such a renewal or joins it. One lock is held from the look to the start: nobody can find the interval begun and the
     /// renewal that began it not yet under way.
-    fn insist(self: &Arc<Self>, slot: &Slot, seen: u64) -> Result<Landing, VaultError> {
+    fn insist(self: &Arc<Self>, slot: &Slot, seen: u64, urge: Urge) -> Result<Landing, VaultError> {
         let mut forced = locked(&self.forced);
         if !self.renewals.is_under_way(slot) {
             if let Some(error) = self.limited(&Item::Token(slot.clone())) {
@@ -252,7 +268,7 @@ impl Chamber {
             let again_at = later(now, self.component.forced_renewal_interval());
             forced.insert(slot.clone(), Forced { again_at, failed: None });
         }
-        Ok(self.take_off(slot, seen, Urge::Forced))
+        Ok(self.take_off(slot, seen, urge))
     }
 
     /// The component's own token for a call, renewed first if needed. `None` inside where the platform has none.

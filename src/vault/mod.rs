@@ -55,7 +55,7 @@ use crate::secret::Secret;
 use crate::shutdown::Shutdown;
 
 use chamber::{Chamber, Parts, locked};
-use fresh::slot_of;
+use fresh::{Urge, slot_of};
 use held::Slot;
 use record::{AuthorizerRecord, HighWaterRecord, key, put, read};
 use shelf::{Kind, ShelfError, TokenShelf};
@@ -370,11 +370,24 @@ impl Vault {
     /// # Errors
     /// As [`Vault::report_invalid`].
     pub async fn refresh(&self, component: &str, key: &TokenKey) -> Result<Served, VaultError> {
+        self.insist(component, key, Urge::Forced).await
+    }
+
+    /// The same, and an answer to an earlier renewal that waits for a key of ours counts from now on as one that never came: the vendor is asked again at
+    /// once, the way it is after a lost answer. The tokens in that answer are lost, so this is for one that no key will open.
+    ///
+    /// # Errors
+    /// As [`Vault::refresh`].
+    pub async fn refresh_anew(&self, component: &str, key: &TokenKey) -> Result<Served, VaultError> {
+        self.insist(component, key, Urge::GivingUp).await
+    }
+
+    async fn insist(&self, component: &str, key: &TokenKey, urge: Urge) -> Result<Served, VaultError> {
         let chamber = self.chamber(component)?;
         chamber.check(key)?;
         let slot = slot_of(key);
         let generation = chamber.generation(slot.family, &slot.app_id);
-        chamber.force(slot, generation).await?;
+        chamber.force_as(slot, generation, urge).await?;
         self.fresh(component, key, Want::default()).await
     }
 

@@ -42,6 +42,9 @@ fn next(intent: Option<IntentRecord>, lost: LostReply, can_recover: bool) -> Nex
     }
 }
 
+/// How a person ends the wait for a key.
+const WAY_OUT: &str = ", or given up by a forced renewal with `give_up_answer`";
+
 impl Chamber {
     /// A new component token from the newest ticket. The ticket is not spent by this, so an unanswered call is simply made again.
     pub async fn renew_component(&self, slot: &Slot, seen: u64) -> Result<(), VaultError> {
@@ -94,15 +97,15 @@ impl Chamber {
             Some((AuthorizerState::Granted, _)) => {}
             // Whoever insists has the vendor asked once more, where there is a way to ask.
             Some((AuthorizerState::Revoked, at)) => {
-                return match urge == Urge::Forced && self.can_recover(slot).await? {
+                return match urge.is_forced() && self.can_recover(slot).await? {
                     true => self.recover(slot).await,
                     false => Err(VaultError::Revoked { at }),
                 };
             }
-            _ if urge == Urge::Forced => {}
+            _ if urge.is_forced() => {}
             _ => return Err(VaultError::NotAuthorized(format!("no grant of `{}` is held", slot.app_id))),
         }
-        self.spend(slot, &record).await
+        self.spend(slot, &record, urge).await
     }
 
     /// Whether the shelf holds a newer token than the caller saw: by another process, or while the caller waited.
@@ -119,7 +122,7 @@ impl Chamber {
     }
 
     /// Carries the spending of a refresh token to its end, from wherever it stands.
-    async fn spend(self: &Arc<Self>, slot: &Slot, record: &TokenRecord) -> Result<(), VaultError> {
+    async fn spend(self: &Arc<Self>, slot: &Slot, record: &TokenRecord, urge: Urge) -> Result<(), VaultError> {
         let intent_key = self.intent_key(slot);
         let mut intent: Option<IntentRecord> = self.shelf.get(&intent_key).await?.as_ref().and_then(read);
         let Some(refresh) = &record.refresh else { return self.recover(slot).await };
@@ -181,7 +184,15 @@ impl Chamber {
                 }
                 Err(error) => self.unless_young(&slot.app_id, None, asked_at, error).await?,
             };
-            match self.unread(&error, answer.at) {
+            let unread = match self.unread(&error, answer.at, WAY_OUT) {
+                // Only one that waited: what this very call was answered may be what can be read tomorrow.
+                Some(Unread::Waits(_)) if urge == Urge::GivingUp && sent_with.is_none() => {
+                    tracing::warn!(component = self.name, authorizer = %slot.app_id, %error, "an answer that cannot be read is given up on request");
+                    Some(Unread::GivenUp)
+                }
+                unread => unread,
+            };
+            match unread {
                 // The intent stays as it is. What is held may be replaced by what cannot be read.
                 Some(Unread::Waits(error)) => {
                     self.count("authorizer", "unknown");

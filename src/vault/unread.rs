@@ -1,6 +1,7 @@
 //! Answers that came and cannot be verified or deciphered yet: a platform changed its certificate, or a key of our settings is wrong.
 //! What was spent for such an answer is spent, and the tokens may be in it; so it stays on the shelf as it is, and whoever tries again,
-//! after a start with mended settings too, reads it without a call.
+//! after a start with mended settings too, reads it without a call. An answer to a renewal that no key will ever open (it was altered on its way) a person
+//! may give up: [`super::Vault::refresh_anew`].
 //!
 //! Asked by `refresh` and `exchange` about what they could not read. Sends nothing and writes nothing.
 
@@ -24,8 +25,8 @@ pub(super) enum Unread {
 }
 
 impl Chamber {
-    /// What becomes of an answer of that time which could not be read; `None` where no key of ours would help.
-    pub fn unread(&self, error: &ApiError, answered_at: Timestamp) -> Option<Unread> {
+    /// What becomes of an answer of that time which could not be read; `None` where no key of ours would help. `way_out` says how a person ends the wait.
+    pub fn unread(&self, error: &ApiError, answered_at: Timestamp, way_out: &str) -> Option<Unread> {
         if !error.lacks_key() {
             return None;
         }
@@ -33,7 +34,7 @@ impl Chamber {
             tracing::warn!(component = self.name, %error, "an answer that nobody could read for a day is given up");
             return Some(Unread::GivenUp);
         }
-        let message = format!("{}; it is kept for a day and read as soon as the settings are mended", error.message);
+        let message = format!("{}; it is kept for a day and read as soon as the settings are mended{way_out}", error.message);
         Some(Unread::Waits(VaultError::VendorRefused(ApiError { message, ..error.clone() })))
     }
 

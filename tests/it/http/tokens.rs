@@ -129,6 +129,12 @@ async fn bad_parameters_of_a_token_are_named() {
     assert_eq!(post(&world, &format!("{path}/report-invalid"), json!({})).await.bad(), ["generation"]);
     assert_eq!(post(&world, &format!("{path}/report-invalid"), json!({ "generation": "1", "why": 1 })).await.bad(), ["generation", "why"]);
     assert_eq!(post(&world, &format!("{path}/refresh"), json!({ "now": true })).await.bad(), ["now"]);
+    assert_eq!(post(&world, &format!("{path}/refresh"), json!({ "give_up_answer": 1 })).await.bad(), ["give_up_answer"]);
+    // Only what spends something keeps an answer.
+    let of_component = post(&world, "/v1/components/douyin/token/refresh", json!({ "give_up_answer": true })).await;
+    assert_eq!(of_component.bad(), ["give_up_answer"]);
+    let renewed = post(&world, &format!("{path}/refresh"), json!({ "give_up_answer": true })).await;
+    assert_eq!(renewed.status, 200, "{}", renewed.text);
 }
 
 #[tokio::test(flavor = "multi_thread")]

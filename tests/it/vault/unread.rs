@@ -36,6 +36,11 @@ impl World {
         self.vault.refresh(NAME, &token_of("app1")).await
     }
 
+    /// Insists, and gives up the answer that waits.
+    async fn insist_anew(&self) -> Result<Served, VaultError> {
+        self.vault.refresh_anew(NAME, &token_of("app1")).await
+    }
+
     /// `app1` with tokens, whose renewal has just been answered with an unknown certificate.
     async fn unread_renewal(habits: Habits) -> Self {
         let world = Self::with(habits).await;
@@ -120,6 +125,41 @@ async fn a_renewal_that_cannot_be_verified_for_a_day_counts_as_unanswered() {
     assert_eq!(world.calls(), [1, 2, 1], "then asked for");
     let world = world.mended().await;
     world.is_settled().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_no_key_opens_is_waited_for_until_a_person_gives_it_up() {
+    let world = World::with(habits()).await;
+    world.grant("app1").await.unwrap();
+    world.vendor.fault("refresh", Fault::Altered);
+    told(world.insist().await);
+    world.advance(30);
+    let Err(VaultError::VendorRefused(error)) = world.insist().await else { panic!() };
+    assert!(error.message.contains("`give_up_answer`"), "who insists is told how it ends: {error}");
+    assert_eq!(world.calls(), [1, 1, 0]);
+    world.waits().await;
+    let warnings = world.vault.component_state(NAME).unwrap().warnings;
+    assert!(warnings.iter().any(|line| line.contains("app1") && line.contains("`give_up_answer`")), "{warnings:?}");
+    world.advance(30);
+    let served = world.insist_anew().await.unwrap();
+    assert!(served.generation > 1);
+    assert_eq!(world.calls(), [2, 2, 1], "as after an answer that was lost: repeated, and then won back");
+    world.is_settled().await;
+}
+
+#[tokio::test]
+async fn what_came_by_the_very_call_that_gave_an_answer_up_is_not_given_up() {
+    let world = World::with(Habits { can_recover: false, ..habits() }).await;
+    world.grant("app1").await.unwrap();
+    world.vendor.change_certificate();
+    told(world.insist_anew().await);
+    world.advance(30);
+    told(world.insist().await);
+    assert_eq!(world.calls(), [1, 1, 0]);
+    let world = world.mended().await;
+    assert_eq!(world.fresh("app1").await.unwrap().generation, 2);
+    world.is_settled().await;
+    assert_eq!(world.calls(), [1, 1, 0], "read, not asked for");
 }
 
 #[tokio::test]

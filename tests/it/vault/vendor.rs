@@ -263,6 +263,8 @@ pub enum Fault {
     Page,
     /// The vendor did it, and answers as if it had been asked about that app.
     Mistakes(&'static str),
+    /// The vendor did it, and its answer was altered on the way: no certificate will ever verify it.
+    Altered,
     /// The vendor did it, and nothing is heard until that closes; then, that the answer never came.
     Hangs(Arc<Semaphore>),
 }
@@ -536,6 +538,7 @@ impl Vendors for FakeVendor {
             state.faults.get_mut(&deed).and_then(VecDeque::pop_front)
         };
         let lost = SendError::NoAnswer { target: deed.clone(), cause: String::from("timed out") };
+        let altered = matches!(fault, Some(Fault::Altered));
         let mut answer = match fault {
             Some(Fault::NotSent) => return Err(SendError::NotSent { target: deed, cause: String::from("refused") }),
             Some(Fault::LostBefore) => return Err(lost),
@@ -557,10 +560,10 @@ impl Vendors for FakeVendor {
                 answer["app_id"] = json!(app_id);
                 answer
             }
-            None => self.answer(call),
+            Some(Fault::Altered) | None => self.answer(call),
         };
         if ["exchange", "refresh", "recover"].contains(&deed.as_str()) {
-            answer["certificate"] = json!(self.certificate.load(Ordering::SeqCst));
+            answer["certificate"] = json!(if altered { u64::MAX } else { self.certificate.load(Ordering::SeqCst) });
         }
         if let Some(stops) = &stops {
             stops.pass().await;
