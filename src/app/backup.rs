@@ -114,13 +114,22 @@ impl fmt::Display for Half {
     }
 }
 
-/// Reads an archive to its end, without putting anything anywhere: how many records it holds. Whether the keys of the configuration fit is
+/// What an archive holds.
+#[derive(Debug)]
+pub struct Contents {
+    /// How many records.
+    pub records: u64,
+    /// Ids of the master keys that are missing for some of its log: lost, as whoever restores it says.
+    pub lost_keys: BTreeSet<String>,
+}
+
+/// Reads an archive to its end, without putting anything anywhere. Whether the keys of the configuration fit is
 /// asked of every sealed record that would be put back, not of one: a backup that was taken while a new master key took over has two.
 /// `without_key`: what no key opens in its log may stay closed.
 ///
 /// # Errors
 /// See [`RestoreError`].
-pub fn look_through(from: impl Read, only: Option<Half>, without_key: bool, config: &Config) -> Result<u64, RestoreError> {
+pub fn look_through(from: impl Read, only: Option<Half>, without_key: bool, config: &Config) -> Result<Contents, RestoreError> {
     let at_rest = AtRest::new(&config.store.master_key, &config.store.previous_master_keys)?;
     let mut unknown = Half::ALL.map(|half| (half, 0_u64, BTreeSet::new()));
     let mut archive = ArchiveReader::new(from)?;
@@ -142,19 +151,26 @@ pub fn look_through(from: impl Read, only: Option<Half>, without_key: bool, conf
     }
     // A log opens without, and the rest of it is as good as ever; a vault does not.
     let refused = |(half, count, _): &(Half, u64, BTreeSet<String>)| *count > 0 && !(without_key && *half == Half::Log);
-    match unknown.into_iter().find(refused) {
-        Some((half, records, ids)) => Err(RestoreError::OtherKey { half, records, ids: ids.into_iter().collect::<Vec<_>>().join(", ") }),
-        None => Ok(records),
+    if let Some((half, records, ids)) = unknown.iter().find(|one| refused(one)) {
+        let ids = ids.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        return Err(RestoreError::OtherKey { half: *half, records: *records, ids });
     }
+    Ok(Contents { records, lost_keys: unknown.into_iter().flat_map(|(_, _, ids)| ids).collect() })
 }
 
 /// Puts an archive, or that half of it, back into `folder`, which must be empty or not exist. Returns how many records it held. Blocks.
 /// When it fails, the folder is to be thrown away. `acknowledged` is the newest sequence known to have been acknowledged, else 0: the next
-/// start counts what is missing.
+/// start counts what is missing. `lost_keys` are those that the archive's log must do without.
 ///
 /// # Errors
 /// See [`RestoreError`].
-pub fn restore(from: impl Read, folder: &Path, only: Option<Half>, acknowledged: u64) -> Result<u64, RestoreError> {
+pub fn restore(
+    from: impl Read,
+    folder: &Path,
+    only: Option<Half>,
+    acknowledged: u64,
+    lost_keys: &BTreeSet<String>,
+) -> Result<u64, RestoreError> {
     if std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(RestoreError::NotEmpty(folder.display().to_string()));
     }
@@ -179,7 +195,8 @@ pub fn restore(from: impl Read, folder: &Path, only: Option<Half>, acknowledged:
     if let Some(vault) = vault {
         vault.finish().map_err(RestoreError::Vault)?;
     }
-    if let Some(log) = log {
+    if let Some(mut log) = log {
+        log.without_keys(lost_keys).map_err(RestoreError::Log)?;
         log.finish(acknowledged).map_err(RestoreError::Log)?;
     }
     Ok(records)

@@ -61,6 +61,9 @@ pub enum BuildError {
     /// An HTTP client.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// Whose master key sealed the log.
+    #[error("what is sealed in the log cannot be read: {0}")]
+    Sealed(LogError),
     /// What is awaited of the vendors.
     #[error("what was submitted cannot be read: {0}")]
     Reconcile(LogError),
@@ -86,15 +89,20 @@ impl BuildError {
             Self::Key(_) => "`yizhan init` makes a key; `openssl rand -base64 32` does too",
             Self::VaultStore(error) => error.hint(),
             Self::LogStore(_) => "the message above says what to do",
-            Self::Reconcile(LogError::OtherKey(_))
+            Self::Sealed(LogError::OtherKey(_))
+            | Self::Reconcile(LogError::OtherKey(_))
             | Self::Loss(LogError::OtherKey(_))
             | Self::Followers(LogError::OtherKey(_))
             | Self::Playbooks(LogError::OtherKey(_))
             | Self::Rollouts(LogError::OtherKey(_)) => OTHER_KEY,
             Self::Vault(vault::OpenError::OtherApplication(_)) => Mistaken::HINT,
-            Self::Vault(_) | Self::Loss(_) | Self::Rollouts(_) | Self::Playbooks(_) | Self::Reconcile(_) | Self::Followers(_) => {
-                "look at the log lines above; `yizhan restore` brings a backup back"
-            }
+            Self::Vault(_)
+            | Self::Sealed(_)
+            | Self::Loss(_)
+            | Self::Rollouts(_)
+            | Self::Playbooks(_)
+            | Self::Reconcile(_)
+            | Self::Followers(_) => "look at the log lines above; `yizhan restore` brings a backup back",
             Self::Fanout(_) => "mend the subscription in the configuration",
             Self::Client(_) => "check the system's certificates",
         }
@@ -120,6 +128,8 @@ impl App {
         let at_rest = Arc::new(AtRest::new(&config.store.master_key, &config.store.previous_master_keys)?);
         let opened = tokio::join!(open_vault(&config, &at_rest, &vendors, &clock), open_log(&config, &at_rest, &clock));
         let ((shelf, vault), log) = (opened.0?, opened.1?);
+        // Attributes and runs are first read when somebody asks for them: without this, a log that was put here under another key would show only then.
+        log.look_at_keys().map_err(BuildError::Sealed)?;
         let stores = Stores { vault: shelf, log: Arc::clone(&log) };
         let health = Arc::new(Health::default());
         let components = config.components.clone();

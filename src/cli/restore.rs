@@ -59,9 +59,9 @@ impl Restore {
             return Err(anyhow::Error::from(hinted(format!("there is something in {} already", folder.display()), hint)).into());
         }
         terminal.say("looking the backup through");
-        let expected =
+        let contents =
             app::look_through(self.archive()?, only, self.without_key, &config).map_err(|error| hinted(error.to_string(), error.hint()));
-        let expected = expected.map_err(anyhow::Error::from)?;
+        let contents = contents.map_err(anyhow::Error::from)?;
         let acknowledged = if is_there { known(terminal, &config)? } else { 0 };
 
         let parent = folder_of(store);
@@ -71,9 +71,10 @@ impl Restore {
             .prefix(".yizhan-restore-")
             .tempdir_in(parent)
             .with_context(|| format!("{} cannot be written", parent.display()))?;
-        terminal.say(format!("restoring {expected} records"));
+        terminal.say(format!("restoring {} records", contents.records));
         let made = beside.path().join("store");
-        let restored = app::restore(self.archive()?, &made, only, acknowledged).context("the backup could not be restored")?;
+        let restored = app::restore(self.archive()?, &made, only, acknowledged, &contents.lost_keys);
+        let restored = restored.context("the backup could not be restored")?;
         let made = only.map_or_else(|| made.clone(), |half| made.join(half.folder()));
         let aside = if is_there { Some(move_aside(&folder, store)?) } else { None };
         fs::create_dir_all(folder_of(&folder)).with_context(|| format!("{} cannot be made", folder.display()))?;

@@ -1,7 +1,7 @@
 //! Backup of the log while it runs, and its restoration into an empty folder. Keyspace by keyspace, in the form of [`crate::store::archive`];
 //! sections are called `log/` and the keyspace's name. What is sealed stays sealed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -108,6 +108,18 @@ impl LogRestore {
         let keyspace = guarded(&self.folder, || days::keyspace(&self.db, name))?;
         self.keyspaces.insert(name.to_owned(), keyspace.clone());
         Ok(keyspace)
+    }
+
+    /// Notes that the keys of these ids are lost: what they sealed stays closed, and is no sign that the configured key is the wrong one.
+    ///
+    /// # Errors
+    /// Of writing.
+    pub fn without_keys(&mut self, ids: &BTreeSet<String>) -> Result<(), OpenError> {
+        if !ids.is_empty() {
+            let meta = self.keyspace("meta")?;
+            self.batch.insert(&meta, meta::LOST_KEYS, ids.iter().map(String::as_str).collect::<Vec<_>>().join(" "));
+        }
+        Ok(())
     }
 
     /// Makes it durable. Without this the folder is to be thrown away. `acknowledged` is the newest sequence that the log in whose place it

@@ -13,6 +13,8 @@ pub const SEQUENCE: &[u8] = b"sequence";
 pub const VAULT: &[u8] = b"vault";
 /// → the newest sequence that had been acknowledged when a backup was put back.
 pub const EXPECTED: &[u8] = b"expected";
+/// → ids of the master keys, in hex with a space between them, that a person said were lost when a backup was put back.
+pub const LOST_KEYS: &[u8] = b"lost-keys";
 /// `after ‖ up to` → when it was found that the events between were lost.
 pub const LOST: u8 = b'l';
 /// `subscription` → its counters.

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::writer::{Group, Hindrance, Job};
-use super::{FjallLog, Store, damaged, malformed};
+use super::{FjallLog, Store, damaged, malformed, meta};
 use crate::inbox::LogError;
 use crate::store::at_rest::AtRestError;
 
@@ -204,6 +204,33 @@ impl FjallLog {
     /// Damage.
     pub(super) fn record<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<(u64, T)>, LogError> {
         self.store.records.get(key).map_err(damaged)?.map(|value| self.store.opened(key, &value)).transpose()
+    }
+}
+
+impl FjallLog {
+    /// Tells a log of another master key from our own, by the first and the last record of each sealed kind: however much there is, no more is looked at.
+    /// One that opens shows that it is ours. What was sealed under a key that was said to be lost shows nothing.
+    ///
+    /// # Errors
+    /// [`LogError::OtherKey`]; damage.
+    pub fn look_at_keys(&self) -> Result<(), LogError> {
+        let lost = self.store.meta.get(meta::LOST_KEYS).map_err(damaged)?.unwrap_or_default();
+        let lost = String::from_utf8_lossy(&lost);
+        let mut foreign = None;
+        for kind in SEALED {
+            let mut of_kind = self.store.records.prefix(kind.key(&[]));
+            for guard in [of_kind.next(), of_kind.next_back()].into_iter().flatten() {
+                let (key, value) = guard.into_inner().map_err(damaged)?;
+                let Some((_, sealed)) = sealed_part(&key, &value) else { continue };
+                match self.store.at_rest.knows(sealed) {
+                    Ok(()) => return Ok(()),
+                    Err(AtRestError::OtherKey(id)) if !lost.split(' ').any(|known| known == id) => foreign = foreign.or(Some(id)),
+                    // A damaged one is named where it is read.
+                    Err(_) => {}
+                }
+            }
+        }
+        foreign.map_or(Ok(()), |id| Err(LogError::OtherKey(id)))
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use base64::Engine;
 use serde_json::json;
 use yizhan::app::App;
-use yizhan::attributes::Attributes;
+use yizhan::attributes::{AttributeShelf, Attributes};
 use yizhan::clock::SystemClock;
 use yizhan::config::Config;
 use yizhan::inbox::log::Tickets;
@@ -249,6 +249,41 @@ async fn a_log_under_another_master_key_than_the_vault_is_told_from_a_damaged_on
     let config = Config::parse(&text, Surroundings::default()).unwrap();
     let error = App::build(config, Arc::new(SystemClock)).await.err().unwrap();
     assert!(error.to_string().contains("under another master key") && error.hint().contains("`store.previous_master_keys`"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_does_not_start_on_a_log_of_which_no_configured_key_opens_anything() {
+    let gold = Attributes { tags: ["gold".into()].into(), ..Attributes::default() };
+    let noted = |folder: &Path, key: u8| {
+        let at_rest = AtRest::new(&Secret::new(key_of(key)), &[]).unwrap();
+        FjallLog::open(&folder.join("store").join("log"), at_rest.into(), LogOptions::default(), Arc::new(SystemClock)).unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    drop(built(&under(folder.path(), &[2])).await);
+    released(folder.path()).await;
+    for merchant in ["tt1", "tt2", "tt3"] {
+        noted(folder.path(), 1).put("douyin", merchant, &gold).await.unwrap();
+        released(folder.path()).await;
+    }
+    let config = Config::parse(&under(folder.path(), &[2]), Surroundings::default()).unwrap();
+    let error = App::build(config, Arc::new(SystemClock)).await.err().unwrap();
+    assert!(error.to_string().contains("under another master key (id "), "{error}");
+    assert_eq!(error.hint(), OTHER_KEY);
+    released(folder.path()).await;
+
+    let app = built(&under(folder.path(), &[2, 1])).await;
+    assert_eq!(app.attributes.get("douyin", "tt1").await.unwrap(), gold);
+    drop(app);
+    released(folder.path()).await;
+
+    // A log of which some opens is this service's own: what was sealed under a key that is gone keeps nobody from the rest.
+    noted(folder.path(), 3).put("douyin", "tt4", &gold).await.unwrap();
+    released(folder.path()).await;
+    noted(folder.path(), 2).put("douyin", "tt0", &gold).await.unwrap();
+    released(folder.path()).await;
+    let app = built(&under(folder.path(), &[2])).await;
+    assert_eq!(app.attributes.get("douyin", "tt0").await.unwrap(), gold);
+    assert!(app.attributes.get("douyin", "tt4").await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
