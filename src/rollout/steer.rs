@@ -45,7 +45,7 @@ pub struct Progress {
     pub rollout: Rollout,
     /// Authorizers by stage, in the order of [`Stage::ALL`].
     pub counts: [u32; Stage::ALL.len()],
-    /// Why some failed or were rejected, most frequent first.
+    /// Why some failed, were rejected or could not be taken back, most frequent first.
     pub reasons: Vec<Group>,
     /// Why some take no part.
     pub skips: Vec<Group>,
@@ -53,6 +53,8 @@ pub struct Progress {
     pub waits: Vec<Group>,
     /// Of those released, how many were taken back.
     pub rolled_back: u32,
+    /// Of those released, how many could not be taken back.
+    pub rollback_failed: u32,
     /// All authorizers, those skipped among them.
     pub total: u32,
 }
@@ -66,10 +68,11 @@ impl Progress {
         let until = rollout.spec.until;
         Self {
             counts,
-            reasons: grouped(items, |item| item.stage.is_failure()),
+            reasons: grouped(items, |item| item.stage.is_failure() || item.rollback == Some(Rollback::Failed)),
             skips: grouped(items, |item| item.stage == Stage::Skipped),
             waits: grouped(items, |item| !until.is_over(item.stage)),
-            rolled_back: number(items.iter().filter(|item| item.rollback == Some(Rollback::Done)).count()),
+            rolled_back: those(items, Rollback::Done),
+            rollback_failed: those(items, Rollback::Failed),
             total: number(items.len()),
             rollout,
         }
@@ -90,6 +93,11 @@ fn takes_nothing_back(rollout: &Rollout) -> Result<(), RolloutError> {
         true => Err(RolloutError::Conflict(String::from("what it released is being taken back; wait until `rolling_back` is false"))),
         false => Ok(()),
     }
+}
+
+/// How many stand so with their rollback.
+fn those(items: &[Item], rollback: Rollback) -> u32 {
+    number(items.iter().filter(|item| item.rollback == Some(rollback)).count())
 }
 
 fn number(count: usize) -> u32 {

@@ -40,6 +40,8 @@ pub struct Progress {
     pub rolling_back: bool,
     /// Of those released, how many were taken back.
     pub rolled_back: u64,
+    /// Of those released, how many could not be taken back.
+    pub rollback_failed: u64,
 }
 
 impl Progress {
@@ -64,6 +66,7 @@ impl Progress {
             total: number(answer, "total"),
             rolling_back: answer.get("rolling_back") == Some(&Value::Bool(true)),
             rolled_back: number(answer, "rolled_back"),
+            rollback_failed: number(answer, "rollback_failed"),
         })
     }
 
@@ -110,7 +113,8 @@ impl Progress {
 
     /// Where the merchants stand, stages without anybody left out.
     pub fn stages(&self) -> String {
-        let named = STAGES.iter().copied().zip(self.counts).chain([("skipped", self.skipped), ("rolled back", self.rolled_back)]);
+        let beside = [("skipped", self.skipped), ("rolled back", self.rolled_back), ("not rolled back", self.rollback_failed)];
+        let named = STAGES.iter().copied().zip(self.counts).chain(beside);
         let some: Vec<String> = named.filter(|(_, count)| *count > 0).map(|(stage, count)| format!("{stage} {count}")).collect();
         if some.is_empty() { String::from("nobody takes part") } else { some.join(" · ") }
     }

@@ -48,7 +48,9 @@ impl Rollback {
             return Ok(terminal.json(&answer)?);
         }
         let progress = Progress::read(&answer)?;
-        terminal.data(plain(&format!("{}: {}; {} taken back", progress.id, progress.headline(), progress.rolled_back)))?;
+        let Progress { id: of, rolled_back, rollback_failed, .. } = &progress;
+        let failed = if *rollback_failed > 0 { format!(", {rollback_failed} not") } else { String::new() };
+        terminal.data(plain(&format!("{of}: {}; {rolled_back} taken back{failed}", progress.headline())))?;
         if progress.rolling_back {
             terminal.say(format!("it goes on in the service; see: yizhan rollout status {id}"));
         }

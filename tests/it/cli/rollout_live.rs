@@ -108,7 +108,8 @@ async fn a_rollout_is_planned_begun_watched_and_taken_back_from_the_command_line
     assert_eq!(deployment.online(passes).await, ["2.0.0"]);
     assert_eq!(deployment.online(other).await, ["2.0.2"]);
     let status = cli(&deployment, &["rollout", "status", &id]).await;
-    assert!(status.out.contains("released 2 · rejected 1 · rolled back 1"), "{}", status.out);
+    assert!(status.out.contains("released 2 · rejected 1 · rolled back 1 · not rolled back 1"), "{}", status.out);
+    assert!(status.out.contains("version 2.0.1 is not what is online"), "{}", status.out);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,6 +32,8 @@ async fn a_rollback_takes_back_what_this_rollout_released_and_nothing_else() {
         assert_eq!(begun["rolling_back"], true, "{name}: {begun}");
         let after = deployment.until(&id, "rolled back", |shown| shown["rolling_back"] == false).await;
         assert_eq!((&after["rolled_back"], &after["counts"]["released"]), (&json!(1), &json!(2)), "{name}: {after}");
+        let why = json!([{"reason": "version 2.0.1 is not what is online", "stage": "released", "count": 1, "example": second}]);
+        assert_eq!((&after["rollback_failed"], &after["reasons"]), (&json!(1), &why), "{name}: {after}");
         let (taken, left) = (deployment.item(&id, first).await, deployment.item(&id, second).await);
         assert_eq!((&taken["rollback"], &taken["reason"]), (&json!("done"), &json!("rolled back")), "{name}");
         assert_eq!((&left["rollback"], &left["reason"]), (&json!("failed"), &json!("version 2.0.1 is not what is online")), "{name}");
