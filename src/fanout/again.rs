@@ -1,10 +1,10 @@
 //! What is sent again because somebody asks for it: a delivery retried, stored events sent to a subscription. The one door to both, so that nothing
-//! comes to wait for a subscription that is not there.
+//! comes to wait for a subscription that is not there. And what is not sent any more.
 //!
 //! Called by `http` and [`super::replays`]. Whom a caller may send to is its own question.
 
 use super::Fanout;
-use super::delivery::{Delivery, DeliveryId};
+use super::delivery::{Delivery, DeliveryFilter, DeliveryId, Status};
 use crate::inbox::EventId;
 use crate::inbox::log::{Audience, LogError};
 
@@ -49,5 +49,23 @@ impl Fanout {
         let enqueued = self.outbox.enqueue(events, subscription, replay, self.clock.now()).await?;
         self.nudge(&[subscription.to_owned()]);
         Ok(Some(enqueued))
+    }
+
+    /// Cancels what still waits of an event for a subscription.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn withdraw(&self, event: EventId, subscription: &str) -> Result<(), LogError> {
+        let filter = DeliveryFilter {
+            status: Some(Status::Pending),
+            subscription: Some(subscription.to_owned()),
+            event: Some(event.to_string()),
+            ..DeliveryFilter::default()
+        };
+        // One waits at most: whatever is enqueued takes the place of what waited.
+        for delivery in self.outbox.deliveries(&filter, None, 1).await?.items {
+            self.outbox.withdraw(&delivery).await?;
+        }
+        Ok(())
     }
 }

@@ -253,6 +253,9 @@ pub trait Outbox: Send + Sync {
     /// Takes a name into use. Of one that was retired what is left is cancelled first; of any other, what waits goes to whoever bears it from now on.
     async fn reinstate(&self, subscription: &str) -> Result<(), LogError>;
 
+    /// Cancels one delivery, where it still waits. Durable when it returns.
+    async fn withdraw(&self, delivery: &Delivery) -> Result<(), LogError>;
+
     /// Cancels everything that waits for a subscription. Returns how many.
     async fn cancel_all(&self, subscription: &str) -> Result<u64, LogError>;
 

@@ -119,6 +119,11 @@ pub async fn cancel(
     (run.state, run.reason) = (State::Cancelled, Some(format!("cancelled by {}", caller.name())));
     keep(&face, version, &mut run).await?;
     tracing::info!(run = run.id, key = caller.name(), "run cancelled");
+    // Lost by a crash here, what waits finds the run cancelled when it is due.
+    if let Ok(event) = run.event_id.parse::<EventId>() {
+        let playbook = run.playbook.clone();
+        face.through(move |app| async move { app.fanout.withdraw(event, &playbook).await }).await??;
+    }
     body::json(&RunBody::new(&run))
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use super::lines::{Wish, lock};
 use super::record::{self, StoredDelivery};
@@ -55,7 +56,8 @@ impl Outbox for FjallLog {
                 Ok(None) => {
                     tracing::warn!(subscription, delivery = %id, "a waiting delivery has no event any more and is cancelled");
                     // Where there is no room for that now, it is found again when its claim runs out; the others are handed out all the same.
-                    if let Err(error) = self.committer.put(Job::Forget { subscription: subscription.to_owned(), sequence, id }) {
+                    let (answer, _) = oneshot::channel();
+                    if let Err(error) = self.committer.put(Job::Forget { subscription: subscription.to_owned(), sequence, id, answer }) {
                         tracing::warn!(subscription, delivery = %id, %error, "it is not cancelled yet");
                     }
                 }
@@ -188,6 +190,12 @@ impl Outbox for FjallLog {
         }
         let subscription = subscription.to_owned();
         self.committer.ask(|answer| Job::Retire { subscription, at: None, answer }).await
+    }
+
+    async fn withdraw(&self, delivery: &Delivery) -> Result<(), LogError> {
+        let Delivery { id, event_sequence: sequence, .. } = *delivery;
+        let subscription = delivery.subscription.clone();
+        self.committer.ask(|answer| Job::Forget { subscription, sequence, id, answer }).await?
     }
 
     async fn cancel_all(&self, subscription: &str) -> Result<u64, LogError> {

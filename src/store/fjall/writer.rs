@@ -74,8 +74,8 @@ pub enum Job {
     Retire { subscription: String, at: Option<Timestamp>, answer: oneshot::Sender<()> },
     /// Cancels some deliveries from that sequence on; answers how many and where to go on.
     Cancel { subscription: String, from: u64, answer: Answer<(u64, Option<u64>)> },
-    /// Takes out a waiting delivery whose event or record is gone.
-    Forget { subscription: String, sequence: u64, id: DeliveryId },
+    /// Cancels a waiting delivery; one whose event or record is gone is taken out.
+    Forget { subscription: String, sequence: u64, id: DeliveryId, answer: Answer<()> },
     /// Makes a waiting delivery that cannot be read a dead letter.
     Spoilt { subscription: String, sequence: u64, id: DeliveryId, now: Timestamp, answer: Answer<()> },
     /// Builds the order keys of a subscription from that sequence on; answers where to go on.
@@ -337,11 +337,10 @@ impl Writer {
                 Some(done) => group.answer(answer, done),
                 None => return Ok(Some(Job::Cancel { subscription, from, answer })),
             },
-            Job::Forget { subscription, sequence, id } => {
-                if staged(self.forget(group, &subscription, sequence, id))?.is_none() {
-                    return Ok(Some(Job::Forget { subscription, sequence, id }));
-                }
-            }
+            Job::Forget { subscription, sequence, id, answer } => match staged(self.forget(group, &subscription, sequence, id))? {
+                Some(done) => group.answer(answer, done),
+                None => return Ok(Some(Job::Forget { subscription, sequence, id, answer })),
+            },
             Job::Spoilt { subscription, sequence, id, now, answer } => {
                 match staged(self.spoilt(group, &subscription, sequence, id, now))? {
                     Some(done) => group.answer(answer, done),

@@ -302,6 +302,16 @@ impl Outbox for Memory {
         Ok(())
     }
 
+    async fn withdraw(&self, delivery: &Delivery) -> Result<(), LogError> {
+        for row in self.rows.lock().unwrap().iter_mut().filter(|row| row.delivery.id == delivery.id) {
+            if row.delivery.status == Status::Pending {
+                row.delivery.status = Status::Cancelled;
+            }
+        }
+        self.changed();
+        Ok(())
+    }
+
     async fn cancel_all(&self, subscription: &str) -> Result<u64, LogError> {
         if self.uncancellable.load(Atomic::SeqCst) {
             return Err(LogError::Damaged(String::from("what waits")));

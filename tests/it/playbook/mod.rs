@@ -543,6 +543,14 @@ async fn a_failed_audit_runs_its_playbook_over_http_and_a_person_approves() {
     assert_eq!(run["steps"][1]["approved_by"], "test");
     assert_eq!(world.post(&format!("/v1/runs/{id}/approve"), json!({})).await.0, 409);
     assert_eq!(world.post(&format!("/v1/runs/{id}/cancel"), json!({})).await.0, 409);
+    // What waits for a run goes with it.
+    world.simulator.audit("douyin", "tt0123456789abcdef", "1.0.1", &Verdict::Failed(String::from("sound"))).await.unwrap();
+    let run = state("waiting_for_approval").await;
+    assert_eq!(world.post(&format!("/v1/runs/{}/cancel", run["id"].as_str().unwrap()), json!({})).await.0, 200);
+    let of_run = format!("/v1/deliveries?subscription=look%20after%20failures&event={}", run["event_id"].as_str().unwrap());
+    let (_, deliveries) = world.get(&of_run).await;
+    let statuses: Vec<_> = deliveries["items"].as_array().unwrap().iter().map(|one| &one["status"]).collect();
+    assert_eq!(statuses, ["cancelled"], "{deliveries}");
     let (status, shown) = world.get("/v1/subscriptions/look%20after%20failures").await;
     assert_eq!((status, &shown["origin"]), (200, &json!("playbook")), "{shown}");
     assert_eq!(world.get("/v1/runs/run_x").await.0, 404);
