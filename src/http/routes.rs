@@ -27,6 +27,8 @@ const STREAM: &[&str] = &["component", "platform", "authorizer", "type"];
 const DELIVERIES: &[&str] = &["status", "subscription", "event", "since", "until", "limit", "cursor"];
 const TOKEN: &[&str] = &["family", "min_ttl", "after_generation", "wait"];
 const FAMILY: &[&str] = &["family"];
+/// What `If-None-Match` names is held already.
+const HELD: &[(u16, Gives)] = &[(304, Empty)];
 const OF_COMPONENT: &[&str] = &["component", "limit", "cursor"];
 
 /// Hands every address with its entries to `at`. `/v1/events/stream` stands before `/v1/events/{id}`: the first match answers.
@@ -48,7 +50,7 @@ pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
         check(authorize::returned).says("商家授权后跳转回来（带标记）", "The same with our mark in the path").gives(Text("text/html"))]);
     at("/authorize/{component}", vec![
         check(authorize::page).says("商家授权页面", "A page with link and QR code for a merchant").gives(Text("text/html"))]);
-    at("/assets/yizhan.css", vec![get(pages::stylesheet).says("样式表", "The pages' stylesheet").gives(Text("text/css"))]);
+    at("/assets/yizhan.css", vec![get(pages::stylesheet).says("样式表", "The pages' stylesheet").gives(Text("text/css")).or(HELD)]);
 
     // Components, authorizers and what is held for them.
     at("/v1/components", vec![
@@ -60,7 +62,7 @@ pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
     at("/v1/components/{component}/ticket", vec![
         get(tokens::ticket).needs(Scope::TicketsRead).says("最新 ticket", "The newest ticket").gives(Json("Ticket"))]);
     at(TOKEN_OF_COMPONENT, vec![
-        get(tokens::read).needs(Scope::TokensRead).says("第三方应用的 access token", "The component's own access token").query(TOKEN).gives(Json("Token"))]);
+        get(tokens::read).needs(Scope::TokensRead).says("第三方应用的 access token", "The component's own access token").query(TOKEN).gives(Json("Token")).or(HELD)]);
     at("/v1/components/{component}/token/report-invalid", vec![
         post(tokens::report_invalid).needs(Scope::TokensRead).says("报告 token 失效", "A vendor rejected this generation: renew it").query(FAMILY).takes("Generation").gives(Json("Token"))]);
     at("/v1/components/{component}/token/refresh", vec![
@@ -79,7 +81,7 @@ pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
         get(attributes::list).needs(Scope::Read).says("标签和变量列表", "Tags and variables by authorizer").query(&["tag", "limit", "cursor"]).gives(Page("Attributes")),
         post(attributes::set_many).needs(Scope::AttributesWrite).says("批量设置标签和变量", "Note tags and variables of many authorizers, all or none").takes("ManyAttributes").gives(Json("ManyAttributesSet"))]);
     at(TOKEN_OF_AUTHORIZER, vec![
-        get(tokens::read).needs(Scope::TokensRead).says("授权小程序的 access token", "An authorizer's access token").query(TOKEN).gives(Json("Token"))]);
+        get(tokens::read).needs(Scope::TokensRead).says("授权小程序的 access token", "An authorizer's access token").query(TOKEN).gives(Json("Token")).or(HELD)]);
     at("/v1/components/{component}/authorizers/{authorizer}/token/report-invalid", vec![
         post(tokens::report_invalid).needs(Scope::TokensRead).says("报告 token 失效", "A vendor rejected this generation: renew it").query(FAMILY).takes("Generation").gives(Json("Token"))]);
     at("/v1/components/{component}/authorizers/{authorizer}/token/refresh", vec![
@@ -107,7 +109,7 @@ pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
     at("/v1/events/{id}/replay", vec![
         post(events::replay).needs(Scope::EventsReplay).says("重新投递事件", "Send an event again").takes("OneReplay").status(202).gives(Json("Replayed"))]);
     at("/v1/replays", vec![
-        post(replays::create).needs(Scope::EventsReplay).says("批量重放", "Send many again").takes("NewReplay").status(202).gives(Json("Replay"))]);
+        post(replays::create).needs(Scope::EventsReplay).says("批量重放", "Send many again").takes("NewReplay").status(202).gives(Json("Replay")).or(&[(200, Json("Counted"))])]);
     at("/v1/replays/{id}", vec![
         get(replays::one).needs(Scope::EventsReplay).says("重放进度", "Progress of a replay").gives(Json("Replay"))]);
     at("/v1/replays/{id}/cancel", vec![
@@ -143,7 +145,7 @@ pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
     // Rollouts.
     at("/v1/rollouts", vec![
         get(rollouts::list).needs(Scope::Read).says("批量升级列表", "Rollouts, newest first").query(LIST).gives(Page("Rollout")),
-        post(rollouts::create).needs(Scope::RolloutsWrite).says("批量升级：一个模板版本到多个小程序", "Bring one template version to many authorizers").takes("NewRollout").status(202).gives(Json("Rollout"))]);
+        post(rollouts::create).needs(Scope::RolloutsWrite).says("批量升级：一个模板版本到多个小程序", "Bring one template version to many authorizers").takes("NewRollout").status(202).gives(Json("Rollout")).or(&[(200, Json("Rollout"))])]);
     at("/v1/rollouts/{id}", vec![
         get(rollouts::one).needs(Scope::Read).says("批量升级进度", "Progress of a rollout").gives(Json("Rollout"))]);
     at("/v1/rollouts/{id}/items", vec![
@@ -166,7 +168,7 @@ pub fn every(at: &mut dyn FnMut(&'static str, Vec<Entry>)) {
         post(playbooks::check).needs(Scope::PlaybooksWrite).says("检查剧本：错误与缺少变量的商家", "What is wrong with a playbook, and which merchants lack a variable").takes("NewPlaybook").gives(Json("PlaybookCheck"))]);
     at("/v1/playbooks/{name}", vec![
         get(playbooks::one).needs(Scope::PlaybooksWrite).says("一个剧本", "One playbook").gives(Json("Playbook")),
-        put(playbooks::put).needs(Scope::PlaybooksWrite).says("新建或替换剧本", "Make or replace a playbook (201 where it is new)").takes("NewPlaybook").gives(Json("Playbook")),
+        put(playbooks::put).needs(Scope::PlaybooksWrite).says("新建或替换剧本", "Make or replace a playbook (201 where it is new)").takes("NewPlaybook").gives(Json("Playbook")).or(&[(201, Json("Playbook"))]),
         delete(playbooks::remove).needs(Scope::PlaybooksWrite).says("删除剧本", "Delete a playbook").status(204).gives(Empty)]);
     at("/v1/runs", vec![
         get(runs::list).needs(Scope::EventsRead).says("剧本运行列表", "Runs of playbooks, newest event first").query(&["playbook", "component", "authorizer", "state", "limit", "cursor"]).gives(Page("Run"))]);
@@ -248,6 +250,8 @@ pub struct Words {
     pub status: u16,
     /// What success answers with.
     pub gives: Gives,
+    /// What it answers too when all is well, and with what.
+    pub also: &'static [(u16, Gives)],
 }
 
 /// Methods with the handler that answers them.
@@ -268,7 +272,7 @@ impl Entry {
         Args: actix_web::FromRequest + 'static,
         F::Output: actix_web::Responder + 'static,
     {
-        let words = Words { scope: None, zh: "", en: "", query: &[], takes: None, status: 200, gives: Empty };
+        let words = Words { scope: None, zh: "", en: "", query: &[], takes: None, status: 200, gives: Empty, also: &[] };
         Self { methods, words, handler: std::any::type_name::<F>(), route: Some(web::route().guard(guard).to(handler)) }
     }
 
@@ -299,6 +303,11 @@ impl Entry {
 
     fn gives(mut self, gives: Gives) -> Self {
         self.words.gives = gives;
+        self
+    }
+
+    fn or(mut self, also: &'static [(u16, Gives)]) -> Self {
+        self.words.also = also;
         self
     }
 }

@@ -244,8 +244,18 @@ pub fn copy_all(from: &Path, to: &Path) {
     }
 }
 
+/// Sends a request. An answer that all is well must be one that the description of the service knows.
+pub async fn send(request: reqwest::RequestBuilder) -> reqwest::Response {
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let (method, path) = (request.method().clone(), request.url().path().to_owned());
+    let response = client.execute(request).await.unwrap();
+    crate::http::openapi::assert_described(&method, &path, response.status());
+    response
+}
+
 pub async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
-    let response = request.send().await.unwrap();
+    let response = send(request).await;
     let status = response.status().as_u16();
     (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or_default())
 }

@@ -102,7 +102,7 @@ fn operation(path: &str, method: &Method, words: &Words) -> Value {
         "tags": [tag(path)],
         "summary": format!("{} · {}", words.en, words.zh),
         "parameters": all,
-        "responses": {words.status.to_string(): success(words.gives), "default": {"$ref": "#/components/responses/Problem"}},
+        "responses": responses(words),
     });
     let body = match (words.takes, words.gives) {
         (Some(schema), gives) => {
@@ -142,6 +142,21 @@ fn tag(path: &str) -> &str {
 
 fn reference(schema: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{schema}")})
+}
+
+/// What may be answered: by status when all is well, and otherwise a problem, or what the vendor says of it.
+fn responses(words: &Words) -> Value {
+    let well = [(words.status, words.gives)].into_iter().chain(words.also.iter().copied());
+    let mut responses: Map<String, Value> = well.map(|(status, gives)| (status.to_string(), success(gives))).collect();
+    let otherwise = match words.gives {
+        Gives::Vendor => json!({
+            "description": "What is wrong, and what to do next; or whatever the vendor answers, with its status",
+            "content": {"application/problem+json": {"schema": reference("Problem")}, "*/*": {}},
+        }),
+        _ => json!({"$ref": "#/components/responses/Problem"}),
+    };
+    responses.insert(String::from("default"), otherwise);
+    Value::Object(responses)
 }
 
 fn success(gives: Gives) -> Value {

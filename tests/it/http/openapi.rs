@@ -1,7 +1,9 @@
 //! The description of the service API: complete, and right in itself.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use yizhan::http::routes::{self, Gives};
 use yizhan::operations::sheet;
@@ -19,6 +21,34 @@ fn walk<'a>(at: &str, value: &'a Value, see: &mut dyn FnMut(&str, &'a Value)) {
         Value::Array(items) => items.iter().enumerate().for_each(|(index, inner)| walk(&format!("{at}/{index}"), inner, see)),
         _ => {}
     }
+}
+
+/// Whether a path of the document stands for that path.
+fn stands_for(described: &str, path: &str) -> bool {
+    let mut parts = path.trim_matches('/').split('/');
+    for segment in described.trim_matches('/').split('/') {
+        match segment {
+            // The rest of it.
+            "{path}" | "{anything}" => return parts.next().is_some(),
+            _ => match parts.next() {
+                Some(part) if segment.starts_with('{') || segment == part => {}
+                _ => return false,
+            },
+        }
+    }
+    parts.next().is_none()
+}
+
+/// An answer that all is well has its status in the document, wherever the document knows the path.
+pub fn assert_described(method: &Method, path: &str, status: StatusCode) {
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
+    let method = if method == Method::HEAD { Method::GET } else { method.clone() }.as_str().to_ascii_lowercase();
+    let fitting = DOCUMENT["paths"].as_object().unwrap().iter().filter(|(described, _)| stands_for(described, path));
+    // Of several, the one with the fewest variables answers.
+    let Some((described, item)) = fitting.min_by_key(|(described, _)| described.matches('{').count()) else { return };
+    let responses = &item[&method]["responses"];
+    let is_known = status.as_u16() >= 400 || !responses.is_object() || responses.get(status.as_str()).is_some();
+    assert!(is_known, "{method} {described} was answered {status}, which its description does not know: {responses}");
 }
 
 #[test]
