@@ -34,6 +34,13 @@ pub(super) async fn standing(
              is sent it with: yizhan events replay --status cancelled --subscription NAME (--dry-run only counts)"
         );
     }
+    for name in &merged.outdated {
+        tracing::warn!(
+            subscription = name,
+            "its secret was rotated and the one in the file signs nothing any more: write the newest there, so that whoever sets up a handler from the \
+             file checks signatures with the right one"
+        );
+    }
     for one in &merged.standing {
         outbox.reinstate(&one.name).await?;
     }
@@ -78,6 +85,8 @@ pub(super) struct Merged {
     pub to_store: Vec<Subscription>,
     /// Names that the file no longer has: to be forgotten, and what waits for them cancelled.
     pub gone: Vec<String>,
+    /// Of the file's, those whose secret there signs nothing any more: it was rotated.
+    pub outdated: Vec<String>,
 }
 
 /// Cancels what waits under a retired name. Damage there is no reason not to start: nobody is sent it, and the next start tries again.
@@ -101,6 +110,9 @@ pub(super) fn merge(file: &[Subscription], ours: &[Subscription], stored: Vec<Su
             keys: keys(&of_file.keys, known.map(|known| known.keys.as_slice())),
             ..of_file.clone()
         };
+        if !one.signing(now).any(|secret| of_file.keys.iter().any(|key| key.secret == *secret)) {
+            merged.outdated.push(one.name.clone());
+        }
         if known != Some(&one) {
             merged.to_store.push(one.clone());
         }

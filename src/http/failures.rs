@@ -206,9 +206,8 @@ impl From<SubscriptionError> for Problem {
         match error {
             SubscriptionError::Unknown => Self::new(Kind::NotFound, error.to_string()),
             SubscriptionError::Taken => Self::new(Kind::Conflict, error.to_string()).hint("change it with PATCH, or choose another name"),
-            SubscriptionError::ReadOnly => {
-                Self::new(Kind::ReadOnly, error.to_string()).hint("change it in yizhan.toml; pausing, resuming and testing work here too")
-            }
+            SubscriptionError::ReadOnly => Self::new(Kind::ReadOnly, error.to_string())
+                .hint("change it in yizhan.toml; pausing, resuming, testing and rotating its secret work here too"),
             SubscriptionError::Playbook => Self::new(Kind::ReadOnly, error.to_string())
                 .hint("change it at /v1/playbooks or in the configuration; pausing, resuming and replaying work here"),
             SubscriptionError::Invalid(bad) => Self::invalid(&bad),

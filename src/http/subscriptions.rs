@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
 use super::body::moment;
-use super::caller::{Caller, SubscriptionsWrite};
+use super::caller::{Caller, Reader, SubscriptionsWrite};
 use super::deliveries::AttemptBody;
 use super::list::{Listing, slice};
 use super::parameters::{Members, Query};
@@ -18,6 +18,7 @@ use crate::event_type::Glob;
 use crate::fanout::subscription::{Ordering, Origin, State, Subscription};
 use crate::fanout::{NewSubscription, SubscriptionChange};
 use crate::settings;
+use crate::vault::audit::Reading;
 
 /// How long both secrets sign after a rotation, unless the caller says less.
 const OVERLAP: Duration = Duration::from_secs(24 * 3600);
@@ -210,6 +211,9 @@ pub async fn rotate_secret(
     let named = name.clone();
     let secret = face.through(move |app| async move { app.fanout.rotate_secret(&named, overlap).await }).await??;
     tracing::info!(subscription = %name, key = caller.name(), "signing secret rotated");
+    let Reader { key, remote } = caller.reader();
+    let action = format!("subscription.rotate_secret:{name} overlap={}s", overlap.as_secs());
+    face.app.audit.note(Reading { key, action: &action, component: "", authorizer: None, generation: 0, remote });
     let former_until = moment(face.app.clock.now().checked_add(overlap).unwrap_or(Timestamp::MAX));
     body::json(&SecretBody { name: &name, secret: secret.expose(), former_until })
 }

@@ -19,9 +19,10 @@ use crate::shutdown::Shutdown;
 pub struct Read {
     /// Name of the API key.
     pub key: String,
-    /// What was done: `token.read`, `token.report_invalid`, `token.refresh`, `ticket.read`, `operation:package.release`, `proxy:POST`.
+    /// What was done: `token.read`, `token.report_invalid`, `token.refresh`, `ticket.read`, `operation:package.release`, `proxy:POST`,
+    /// `subscription.rotate_secret:agency overlap=0s`.
     pub action: String,
-    /// Component name.
+    /// Component name; empty where it was about none.
     pub component: String,
     /// The authorizer's app id; absent for the component's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]

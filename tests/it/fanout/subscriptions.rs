@@ -176,15 +176,20 @@ async fn while_a_rotation_lasts_both_secrets_sign_and_never_more_than_four() {
 #[tokio::test]
 async fn a_rotated_secret_of_the_file_stands_until_the_file_names_another() {
     let memory: Arc<Memory> = Arc::default();
-    let before = World::still(Arc::clone(&memory), vec![subscription("bot")], |_, _| Deed::Take).await;
+    let written = Written::default();
+    let before = World::still(Arc::clone(&memory), vec![subscription("bot")], |_, _| Deed::Take);
+    let before = before.with_subscriber(written.subscriber("info")).await;
+    assert!(!written.text().contains("signs nothing any more"), "{}", written.text());
     let rotated = before.fanout.rotate_secret("bot", Duration::ZERO).await.unwrap();
     let signing = |world: &World| {
         let now = yizhan::clock::Clock::now(&*world.clock);
         world.fanout.subscription("bot").unwrap().signing(now).cloned().collect::<Vec<_>>()
     };
     // The file still holds the compromised secret: it must not come back.
-    let after = World::still(Arc::clone(&memory), vec![subscription("bot")], |_, _| Deed::Take).await;
+    let after = World::still(Arc::clone(&memory), vec![subscription("bot")], |_, _| Deed::Take);
+    let after = after.with_subscriber(written.subscriber("info")).await;
     assert_eq!(signing(&after), [rotated]);
+    assert!(written.text().contains("the one in the file signs nothing any more"), "{}", written.text());
     let chosen = Secret::new("whsec_ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=");
     let mended = Subscription { keys: vec![SigningKey { secret: chosen.clone(), until: None }], ..subscription("bot") };
     let mended = World::still(memory, vec![mended], |_, _| Deed::Take).await;

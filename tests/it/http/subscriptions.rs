@@ -109,6 +109,10 @@ async fn a_rotated_secret_is_shown_once_and_both_sign_meanwhile() {
     assert_eq!(rotated["former_until"], "2026-11-21T07:00:00Z");
     let compromised = post(&world, "/v1/subscriptions/bot/rotate-secret", json!({ "overlap": "0s" })).await.json();
     assert_eq!(compromised["former_until"], "2026-11-20T07:00:00Z");
+    let audit = items(&get(&world, "/v1/audit").await);
+    let noted: Vec<_> = audit.iter().map(|read| (read["action"].as_str().unwrap(), read["key"].as_str().unwrap())).collect();
+    let rotations = ["subscription.rotate_secret:bot overlap=0s", "subscription.rotate_secret:bot overlap=86400s"];
+    assert!(rotations.iter().all(|action| noted.contains(&(action, "test"))), "{noted:?}");
     for overlap in [json!("25h"), json!("long"), json!(5)] {
         assert_eq!(post(&world, "/v1/subscriptions/bot/rotate-secret", json!({ "overlap": overlap })).await.bad(), ["overlap"]);
     }
