@@ -192,17 +192,17 @@ impl Station {
     }
 
     /// Asks for a new token in the background; what comes is noted as handed out.
-    pub fn renewal(&self, platform: &'static str, app: &'static str, generation: u64) -> tokio::task::JoinHandle<()> {
+    pub fn renewal(&self, platform: &str, app: &str, generation: u64) -> tokio::task::JoinHandle<()> {
         let request = self.client.post(format!("{}{}/report-invalid", self.base, token_address(platform, app))).bearer_auth(KEY);
         let request = request.header("content-type", "application/json").body(json!({ "generation": generation }).to_string());
-        let ledger = self.ledger.clone();
+        let (ledger, app) = (self.ledger.clone(), app.to_owned());
         tokio::spawn(async move {
             if let Ok(response) = request.send().await
                 && response.status() == 200
                 && let Ok(bytes) = response.bytes().await
                 && let Ok(body) = serde_json::from_slice(&bytes)
             {
-                ledger.handed_out(app, &body);
+                ledger.handed_out(&app, &body);
             }
         })
     }
@@ -212,28 +212,35 @@ impl Station {
     pub async fn tokens_lost(&self) -> u64 {
         let mut lost = 0;
         for (platform, app) in MERCHANTS {
-            let before = self.ledger.generation(app);
-            let held = self.served(platform, app).await;
-            if held["generation"].as_u64().unwrap() < before {
-                println!("{platform}: generation {before} had been handed out: {held}");
+            lost += self.tokens_lost_of(platform, app).await;
+        }
+        lost
+    }
+
+    /// The same of one merchant.
+    pub async fn tokens_lost_of(&self, platform: &str, app: &str) -> u64 {
+        let mut lost = 0;
+        let before = self.ledger.generation(app);
+        let held = self.served(platform, app).await;
+        if held["generation"].as_u64().unwrap() < before {
+            println!("{platform}: generation {before} had been handed out: {held}");
+            lost += 1;
+        }
+        let deadline = Instant::now() + Duration::from_secs(45);
+        let mut token = held;
+        while !self.simulator.accepts(platform, Some(app), token["access_token"].as_str().unwrap_or_default()).unwrap() {
+            if Instant::now() > deadline {
+                println!("{platform}: no token that the vendor accepts: {token}");
                 lost += 1;
+                break;
             }
-            let deadline = Instant::now() + Duration::from_secs(45);
-            let mut token = held;
-            while !self.simulator.accepts(platform, Some(app), token["access_token"].as_str().unwrap_or_default()).unwrap() {
-                if Instant::now() > deadline {
-                    println!("{platform}: no token that the vendor accepts: {token}");
-                    lost += 1;
-                    break;
-                }
-                let report = json!({"generation": token["generation"]});
-                let (status, _) = self.post(&format!("{}/report-invalid", token_address(platform, app)), &report).await;
-                if status != 200 {
-                    // Reports are taken now and then only; recovery works by itself.
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                }
-                token = self.served(platform, app).await;
+            let report = json!({"generation": token["generation"]});
+            let (status, _) = self.post(&format!("{}/report-invalid", token_address(platform, app)), &report).await;
+            if status != 200 {
+                // Reports are taken now and then only; recovery works by itself.
+                tokio::time::sleep(Duration::from_millis(200)).await;
             }
+            token = self.served(platform, app).await;
         }
         lost
     }
@@ -339,7 +346,7 @@ pub struct Ledger {
     pub acknowledged: Mutex<HashSet<String>>,
     newest: Mutex<Vec<(&'static str, Outgoing)>>,
     next: AtomicU64,
-    generations: Mutex<HashMap<&'static str, u64>>,
+    generations: Mutex<HashMap<String, u64>>,
 }
 
 /// Pushes kept to be sent again.
@@ -368,9 +375,8 @@ impl Ledger {
     }
 
     fn handed_out(&self, app: &str, token: &Value) {
-        let app = MERCHANTS.iter().find(|(_, known)| *known == app).unwrap().1;
         let mut generations = self.generations.lock().unwrap();
-        let newest = generations.entry(app).or_default();
+        let newest = generations.entry(app.to_owned()).or_default();
         *newest = (*newest).max(token["generation"].as_u64().unwrap());
     }
 
