@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use yizhan::clock::Timestamp;
 
 use super::cuts::Disk;
 use super::station::{Start, Station};
@@ -61,14 +62,14 @@ async fn a_full_disk_acknowledges_nothing_and_loses_nothing_once_there_is_room()
     station.all_delivered().await;
 }
 
-/// A sync that fails is final: the kernel may have dropped the pages, and nobody can say what is on the disk.
+/// A sync that fails is final: the kernel may have dropped the pages, and nobody can say what is on the disk. Here it has: what was not synced is gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_sync_of_the_log_ends_the_process_and_nothing_after_it_is_acknowledged() {
     refused(".jnl", "fdatasync", "error").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_sync_of_the_vault_ends_the_process_and_nothing_after_it_is_handed_out() {
+async fn a_failed_sync_of_the_vault_ends_the_process_and_nothing_after_it_is_acknowledged() {
     refused("vault/db", "fdatasync", "error").await;
 }
 
@@ -94,11 +95,15 @@ async fn refused(files: &str, call: &str, deed: &str) {
     let load = station.load(4);
     // A ticket is what the vault must write while nobody renews anything.
     let deadline = Instant::now() + Duration::from_secs(60);
+    let mut kept_since = None;
     let code = loop {
         if let Some(code) = station.ended() {
             break code;
         }
-        let _ = station.simulator.ticket("douyin").await.unwrap();
+        let begun = Timestamp::now();
+        if station.simulator.ticket("douyin").await.unwrap().is_some_and(|answered| answered.acknowledged) {
+            kept_since = Some(begun);
+        }
         assert!(Instant::now() < deadline, "it goes on although {call} of {files} fails: {}", station.talk());
     };
     load.stop().await;
@@ -108,6 +113,14 @@ async fn refused(files: &str, call: &str, deed: &str) {
     station.start().await;
     station.account().await.settle("after a failed call");
     assert_eq!(station.tokens_lost().await, 0);
+    if let Some(since) = kept_since {
+        let (_, component) = station.get("/v1/components/douyin").await;
+        let received_at: Timestamp = component["ticket"]["received_at"].as_str().unwrap().parse().unwrap();
+        assert!(
+            received_at.as_millisecond() >= since.as_millisecond(),
+            "a ticket was acknowledged after {since}, and the newest is: {component}"
+        );
+    }
     let (_, ready) = station.get("/readyz").await;
     assert_eq!(ready["log"]["ok"], json!(true), "{ready}");
 }
