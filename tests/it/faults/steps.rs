@@ -116,7 +116,7 @@ async fn killed_at_every_step_of_a_life_nothing_acknowledged_or_handed_out_is_lo
     let (mut died, mut at): (u64, BTreeMap<String, u64>) = (0, BTreeMap::new());
     for round in 0..kills {
         // Short: scattered over all steps. Long: each of them, twice.
-        let step = 1 + times(scattered(round + 3, steps.len() as u64 / 3), round % steps.len() as u64);
+        let step = 1 + times(scattered(round + 3, steps.len() as u64), round % steps.len() as u64);
         let environment = meddler.environment(&store, "", "", deeds[(round % 3) as usize], step);
         if matches!(station.try_start(&environment.each()).await, Start::Ready) {
             live(&mut station).await;
