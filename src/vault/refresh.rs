@@ -266,13 +266,21 @@ impl Chamber {
 
     /// Stores a raw answer before it is read. One too large for the shelf is no answer of tokens as any vendor gives it; it is read at
     /// once, and a crash just then is handled as if it had never come.
+    ///
+    /// Waits for as long as the queue is full: the answer is nowhere else, and what it came for is spent. Whoever waits for this has an end of its own,
+    /// and so has a stop (`server.shutdown_grace`).
     pub async fn keep_answer(&self, change: Change) -> Result<(), ShelfError> {
-        match self.commit(vec![change]).await {
-            Err(ShelfError::TooLarge(bytes)) => {
-                tracing::warn!(component = self.name, bytes, "a vendor's answer is too large to be stored before it is read");
-                Ok(())
+        loop {
+            match self.commit(vec![change.clone()]).await {
+                Err(ShelfError::Full) => {
+                    tracing::warn!(component = self.name, "a vendor's answer waits to be stored: the write queue of the vault is full");
+                }
+                Err(ShelfError::TooLarge(bytes)) => {
+                    tracing::warn!(component = self.name, bytes, "a vendor's answer is too large to be stored before it is read");
+                    return Ok(());
+                }
+                stored => return stored,
             }
-            stored => stored,
         }
     }
 

@@ -60,6 +60,8 @@ pub struct MemoryShelf {
     pub stops: Arc<Stops>,
     /// Answers every commit with this.
     pub broken: Mutex<Option<ShelfError>>,
+    /// How often it did.
+    pub refused: AtomicUsize,
     pub commits: AtomicUsize,
     pub reads: AtomicUsize,
 }
@@ -109,6 +111,7 @@ impl TokenShelf for MemoryShelf {
     async fn commit(&self, changes: Vec<Change>) -> Result<(), ShelfError> {
         self.stops.pass().await;
         if let Some(error) = self.broken.lock().unwrap().clone() {
+            self.refused.fetch_add(1, Ordering::SeqCst);
             return Err(error);
         }
         {

@@ -11,6 +11,7 @@ use yizhan::vault::shelf::{Kind, RecordKey};
 use yizhan::vault::{AuthorizerState, Want};
 
 use super::vendor::Fault;
+use super::worker::until;
 use super::*;
 
 #[tokio::test]
@@ -438,6 +439,42 @@ async fn a_broken_shelf_hands_out_no_new_token() {
     assert_eq!(world.vendor.deeds("refresh"), 0, "without a durable intent nothing is spent");
     assert_eq!(world.fresh("app1").await.unwrap().generation, 1);
     assert!(world.vault.keep(NAME, &world.vendor.ticket(), world.clock.now()).await.is_err());
+}
+
+/// The disk is busy just then, and for minutes: the answer is nowhere else.
+#[tokio::test]
+async fn an_answer_with_new_tokens_is_kept_however_long_the_queue_is_full() {
+    for deed in ["refresh", "exchange"] {
+        let world = World::granted().await;
+        world.vendor.close();
+        let (vault, pushed) = (Arc::clone(&world.vault), world.pushed("app2"));
+        let asked = tokio::spawn(async move {
+            match deed {
+                "refresh" => vault.refresh(NAME, &token_of("app1")).await.map(drop),
+                _ => vault.granted(NAME, Some("app2"), &pushed).await.map(drop),
+            }
+        });
+        until("the call", || world.vendor.waiting() == 1).await;
+        let calls = world.vendor.calls(deed);
+        *world.shelf.broken.lock().unwrap() = Some(yizhan::vault::shelf::ShelfError::Full);
+        world.vendor.open();
+        until("many tries to keep the answer", || {
+            world.advance(1);
+            assert!(!asked.is_finished(), "the answer to the {deed} is dropped after {:?} tries to keep it", world.shelf.refused);
+            world.shelf.refused.load(Ordering::SeqCst) > 250
+        })
+        .await;
+        *world.shelf.broken.lock().unwrap() = None;
+        until("the end", || {
+            world.advance(1);
+            asked.is_finished()
+        })
+        .await;
+        asked.await.unwrap().unwrap();
+        let app = if deed == "refresh" { "app1" } else { "app2" };
+        assert!(world.vendor.accepts(app, &world.fresh(app).await.unwrap().token));
+        assert_eq!((world.vendor.calls(deed), world.vendor.calls("recover")), (calls + 1, 0), "nothing is sent again");
+    }
 }
 
 #[tokio::test]
