@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
@@ -18,8 +18,11 @@ use super::problem::{Kind, Problem};
 const PIECE: usize = 64 * 1024;
 /// Pieces that wait for a slow reader; the archive is written no faster than it is read.
 const PIECES: usize = 16;
-/// Longest time that a reader may leave a piece waiting: as long as an archive is written, the disk keeps what it shows.
+/// Longest time that a reader may leave pieces waiting, beyond what it has for each of them: as long as an archive is written, the disk keeps all of the
+/// log that it shows, also what retention drops, and memory what is changed in the vault.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What a reader has for each piece that it takes: who reads 64 KiB in a second may go on to the end, and that comes.
+const EACH: Duration = Duration::from_secs(1);
 
 /// `GET /v1/backup`. An archive that breaks off lacks its end, which `yizhan backup` and `yizhan restore` notice.
 pub async fn archive(caller: Caller<StoreBackup>, face: web::Data<Face>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -36,7 +39,7 @@ pub async fn archive(caller: Caller<StoreBackup>, face: web::Data<Face>, request
     let (app, runtime) = (Arc::clone(&face.app), face.app.tasks.runtime().clone());
     runtime.clone().spawn_blocking(move || {
         let _alone = alone;
-        let mut to = Pieces { pieces, piece: Vec::with_capacity(PIECE), runtime };
+        let mut to = Pieces { pieces, piece: Vec::with_capacity(PIECE), runtime, patience: PATIENCE };
         match app.backup(&mut to).and_then(|records| to.flush().map(|()| records)) {
             Ok(records) => tracing::info!(records, "backup written"),
             Err(error) => {
@@ -55,14 +58,18 @@ struct Pieces {
     pieces: mpsc::Sender<io::Result<Bytes>>,
     piece: Vec<u8>,
     runtime: Handle,
+    /// How long the reader may leave the next one waiting.
+    patience: Duration,
 }
 
 impl Pieces {
-    fn hand_over(&self, piece: io::Result<Bytes>) -> io::Result<()> {
-        let handed = self.runtime.block_on(self.pieces.send_timeout(piece, PATIENCE));
+    fn hand_over(&mut self, piece: io::Result<Bytes>) -> io::Result<()> {
+        let begun = Instant::now();
+        let handed = self.runtime.block_on(self.pieces.send_timeout(piece, self.patience));
+        self.patience = (self.patience + EACH).saturating_sub(begun.elapsed()).min(PATIENCE);
         handed.map_err(|why| match why {
             SendTimeoutError::Closed(_) => io::Error::new(io::ErrorKind::BrokenPipe, "the reader went away"),
-            SendTimeoutError::Timeout(_) => io::Error::new(io::ErrorKind::TimedOut, "the reader took nothing for a minute"),
+            SendTimeoutError::Timeout(_) => io::Error::new(io::ErrorKind::TimedOut, "the reader takes less than 64 KiB a second"),
         })
     }
 }
