@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Readable};
+use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Readable, Snapshot};
 
 use super::writer::Job;
 use super::{FjallLog, OpenError, database, days, guarded, meta, record, records, rejected};
@@ -20,15 +20,31 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 const KINDS: [&str; 9] = ["meta", "waiting", "dead", "rejected", "records", "event", "index", "delivery", "seen"];
 
 impl FjallLog {
-    /// Writes everything, as it is at one moment, while pushes go on arriving. Blocks: call it from a thread that may.
+    /// Everything as it is now, to be written into a backup. Blocks: call it from a thread that may.
+    ///
+    /// # Errors
+    /// The log cannot write any more.
+    pub fn moment(&self) -> std::io::Result<LogMoment> {
+        let (keyspaces, snapshot) = self.committer.ask_blocking(Job::Everything).map_err(std::io::Error::other)?;
+        Ok(LogMoment { keyspaces, snapshot })
+    }
+}
+
+/// A log as it was at one moment. Until it is dropped, the disk keeps what is replaced, and days that retention drops.
+pub struct LogMoment {
+    keyspaces: Vec<(String, Keyspace)>,
+    snapshot: Snapshot,
+}
+
+impl LogMoment {
+    /// Writes everything, while pushes go on arriving. Blocks.
     ///
     /// # Errors
     /// Of reading or writing.
-    pub fn backup<W: Write>(&self, archive: &mut ArchiveWriter<W>) -> std::io::Result<()> {
-        let (keyspaces, snapshot) = self.committer.ask_blocking(Job::Everything).map_err(std::io::Error::other)?;
-        for (name, keyspace) in keyspaces {
+    pub fn write<W: Write>(self, archive: &mut ArchiveWriter<W>) -> std::io::Result<()> {
+        for (name, keyspace) in self.keyspaces {
             archive.section(&format!("{SECTION}{name}"))?;
-            for guard in snapshot.iter(&keyspace) {
+            for guard in self.snapshot.iter(&keyspace) {
                 let (key, value) = guard.into_inner().map_err(std::io::Error::other)?;
                 archive.record(&key, &value)?;
             }
@@ -86,7 +102,7 @@ impl LogRestore {
         let Some(name) = section.strip_prefix(SECTION).filter(|name| KINDS.contains(&name.split('.').next().unwrap_or_default())) else {
             return Ok(false);
         };
-        // The vault goes into a backup first: it may have had more commits when the log was read.
+        // Of the vault beside the store that the backup was taken of. Former builds read the vault before the log: it may have had more commits then.
         if name == "meta" && key == meta::VAULT {
             return Ok(true);
         }

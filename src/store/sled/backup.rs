@@ -1,8 +1,7 @@
 //! Backup of the vault's store while it runs, and its restoration into an empty folder, in the form of [`crate::store::archive`].
 //! Everything stays sealed.
 //!
-//! A backup taken while something is written may hold some of a commit's records new and others old. That does no harm: what is missing
-//! reads as lost and is won back, and what was finished and is found open is read again from the stored answer.
+//! A backup is of one moment: half a commit would be a code that counts as exchanged and a merchant who is not there, and nothing wins that back.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -10,7 +9,11 @@ use std::path::{Path, PathBuf};
 
 use crate::store::archive::ArchiveWriter;
 
+use super::moment::Moment;
+use super::writer::Job;
 use super::{MADE, OpenError, SledVault, raw_key, split, sync_folder, tree_in};
+use crate::vault::HighWater;
+use crate::vault::shelf::Kind;
 
 /// Name of the section.
 const SECTION: &str = "vault";
@@ -19,17 +22,26 @@ const SECTION: &str = "vault";
 const BATCH: usize = 1000;
 
 impl SledVault {
-    /// Writes everything, while the vault goes on working. Blocks: call it from a thread that may.
+    /// Everything as it is now, to be written into a backup. Blocks: call it from a thread that may.
+    ///
+    /// # Errors
+    /// The vault cannot write any more.
+    pub fn moment(&self) -> std::io::Result<VaultMoment> {
+        self.committer.ask_blocking(Job::Moment).map(VaultMoment).map_err(std::io::Error::other)
+    }
+}
+
+/// A vault as it was at one moment. Until it is dropped, memory holds what is changed meanwhile.
+pub struct VaultMoment(Moment);
+
+impl VaultMoment {
+    /// Writes everything, while the vault goes on working. Blocks.
     ///
     /// # Errors
     /// Of reading or writing.
-    pub fn backup<W: Write>(&self, archive: &mut ArchiveWriter<W>) -> std::io::Result<()> {
+    pub fn write<W: Write>(self, archive: &mut ArchiveWriter<W>) -> std::io::Result<()> {
         archive.section(SECTION)?;
-        for entry in self.tree.iter() {
-            let (key, value) = entry.map_err(std::io::Error::other)?;
-            archive.record(&key, &value)?;
-        }
-        Ok(())
+        self.0.each(|key, value| archive.record(key, value))
     }
 }
 
@@ -70,6 +82,11 @@ impl VaultRestore {
     pub fn put(&mut self, section: &str, key: &[u8], value: &[u8]) -> Result<bool, OpenError> {
         if section != SECTION {
             return Ok(false);
+        }
+        // The mark is of the log beside the store that the backup was taken of. The backup's own log is of the moment before its vault's, and may
+        // lack what was acknowledged in between: that is newer than the backup, not lost to damage.
+        if key == raw_key(Kind::Note.as_str(), "", HighWater::NAME) {
+            return Ok(true);
         }
         self.is_vault |= key == raw_key(super::FORMAT, "", "");
         self.batch.insert(key, value);

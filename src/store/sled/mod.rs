@@ -9,6 +9,7 @@
 mod backup;
 mod book;
 mod examine;
+mod moment;
 mod requests;
 mod writer;
 
@@ -29,7 +30,7 @@ use crate::store::at_rest::{AtRest, AtRestError, OTHER_KEY};
 use crate::store::commit::{Committer, Limits, panic_text};
 use crate::vault::shelf::{Change, Kind, Record, RecordKey, ShelfError, TokenShelf};
 
-pub use backup::{VaultRestore, sealed_part};
+pub use backup::{VaultMoment, VaultRestore, sealed_part};
 pub use examine::{VaultState, examine};
 use writer::{Job, RawChange, Writer};
 

@@ -12,6 +12,7 @@ use crate::store::at_rest::AtRest;
 use crate::store::commit::Commit;
 use crate::vault::shelf::{LARGEST_BODY, ShelfError};
 
+use super::moment::{Moment, Watched};
 use super::{COMMITS, FORMAT, bound, look_up, raw_key, split};
 
 /// Records looked at in one go while former seals are replaced.
@@ -43,6 +44,8 @@ pub(super) enum Job {
     Change(Vec<RawChange>, Asker<()>),
     /// The next records behind that key sealed again, if a former master key sealed them. Answers where it got to; `None` at the end.
     Reseal(Vec<u8>, Asker<Option<Vec<u8>>>),
+    /// Everything as it is before this group.
+    Moment(oneshot::Sender<Moment>),
 }
 
 /// The one who writes.
@@ -57,14 +60,30 @@ pub(super) struct Writer {
     data: File,
     /// Durable commits so far.
     pub commits: Arc<AtomicU64>,
+    /// Moments that are being read.
+    moments: Vec<Watched>,
 }
 
-/// A batch in the making, with the versions it will leave behind.
+/// A batch in the making, with the versions it will leave behind of all that it writes.
 #[derive(Default)]
 struct Group {
     batch: sled::Batch,
     versions: HashMap<Vec<u8>, u64>,
     is_empty: bool,
+}
+
+impl Group {
+    fn put(&mut self, key: Vec<u8>, version: u64, value: Vec<u8>) {
+        self.batch.insert(key.clone(), value);
+        self.versions.insert(key, version);
+        self.is_empty = false;
+    }
+
+    fn remove(&mut self, key: Vec<u8>) {
+        self.batch.remove(key.clone());
+        self.versions.insert(key, 0);
+        self.is_empty = false;
+    }
 }
 
 type Resealing = (Asker<Option<Vec<u8>>>, Option<Vec<u8>>);
@@ -84,6 +103,7 @@ impl Commit for Writer {
         match job {
             Job::Change(changes, _) => changes.iter().map(|change| change.body.as_ref().map_or(0, |body| body.len())).sum(),
             Job::Reseal(..) => RESEAL_CHUNK * 1024,
+            Job::Moment(_) => 0,
         }
     }
 
@@ -100,12 +120,19 @@ impl Commit for Writer {
                     Ok(last) => waiting.reseals.push((answer, last)),
                     Err(error) => drop(answer.send(Err(error))),
                 },
+                Job::Moment(answer) => {
+                    let (moment, watched) = Moment::of(&self.tree);
+                    self.moments.push(watched);
+                    // Whoever asked may have gone away.
+                    drop(answer.send(moment));
+                }
             }
         }
         if !group.is_empty {
             let count = RawChange { kind: COMMITS, key: self.count.clone(), expected: None, body: Some(Zeroizing::new(Vec::new())) };
             self.add(&mut group, vec![count]).map_err(|error| error.to_string())?;
             let commits = group.versions.get(&self.count).copied();
+            self.moments.retain(|moment| moment.changes(&self.tree, group.versions.keys().map(Vec::as_slice)));
             self.write(group.batch)?;
             self.commits.store(commits.unwrap_or_default(), Ordering::Release);
         }
@@ -117,7 +144,15 @@ impl Commit for Writer {
 
 impl Writer {
     pub fn new(tree: sled::Tree, data: File, at_rest: Arc<AtRest>) -> Self {
-        Self { tree, at_rest, format: raw_key(FORMAT, "", ""), count: raw_key(COMMITS, "", ""), data, commits: Arc::default() }
+        Self {
+            tree,
+            at_rest,
+            format: raw_key(FORMAT, "", ""),
+            count: raw_key(COMMITS, "", ""),
+            data,
+            commits: Arc::default(),
+            moments: Vec::new(),
+        }
     }
 
     /// One change outside the thread, before it runs.
@@ -150,11 +185,9 @@ impl Writer {
         }
         for (key, version, value) in prepared {
             match value {
-                Some(value) => group.batch.insert(key.clone(), value),
-                None => group.batch.remove(key.clone()),
+                Some(value) => group.put(key, version, value),
+                None => group.remove(key),
             }
-            group.versions.insert(key, version);
-            group.is_empty = false;
         }
         Ok(())
     }
@@ -187,33 +220,31 @@ impl Writer {
             // What this group writes is sealed under the present key already.
             if !group.versions.contains_key(key.as_ref())
                 && key != self.format
-                && let Some(value) = self.resealed(&key, &value)
+                && let Some((version, value)) = self.resealed(&key, &value)
             {
-                group.batch.insert(key, value);
-                group.is_empty = false;
+                group.put(key.to_vec(), version, value);
             }
         }
         // The format record goes last: as long as it has the former seal, others may have it.
         if last.is_none()
             && let Some(value) = self.tree.get(&self.format).map_err(damaged)?
-            && let Some(value) = self.resealed(&self.format, &value)
+            && let Some((version, value)) = self.resealed(&self.format, &value)
         {
-            group.batch.insert(self.format.as_slice(), value);
-            group.is_empty = false;
+            group.put(self.format.clone(), version, value);
             tracing::info!("all records of the vault are sealed under the present master key");
         }
         Ok(last)
     }
 
-    /// The value sealed under the present key; `None` when it is already, or cannot be opened (reading it says so).
-    fn resealed(&self, key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+    /// The value sealed under the present key, with its version, which stays; `None` when it is already, or cannot be opened (reading it says so).
+    fn resealed(&self, key: &[u8], value: &[u8]) -> Option<(u64, Vec<u8>)> {
         let (version, sealed) = split(value)?;
         if !self.at_rest.is_outdated(sealed) {
             return None;
         }
         let kind = std::str::from_utf8(key.split(|byte| *byte == 0).next()?).ok()?;
         let body = self.at_rest.open(kind, &bound(key, version), sealed).ok()?;
-        self.sealed(kind, key, version, &body).ok()
+        self.sealed(kind, key, version, &body).ok().map(|value| (version, value))
     }
 }
 

@@ -1,12 +1,20 @@
 //! SIGKILL: under load, in the middle of renewals, and while the vendor has acted and not yet answered.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use yizhan::platform::twin::Verdict;
+use serde_json::Value;
+use yizhan::secret::Secret;
 use yizhan::simulator::fault::{CallFault, CallTrouble};
+use yizhan::store::at_rest::AtRest;
+use yizhan::store::sled::SledVault;
+use yizhan::vault::shelf::{Change, Kind, RecordKey, TokenShelf};
 
 use super::station::{MERCHANTS, Station, token_address};
 use super::{scattered, times};
+use crate::world::{KEY, MASTER_KEY};
 
 /// What the call of a renewal holds that spends something.
 fn renewing(platform: &str) -> &'static str {
@@ -135,26 +143,108 @@ async fn a_vendor_that_acts_and_does_not_answer_costs_no_authorization() {
     assert_eq!(futures_util::future::join_all(platforms).await, [0; 4]);
 }
 
+/// More in a vault that nobody has open than finds room between a service and a reader who does not read. It stands behind merchants and before their
+/// tokens.
+async fn fill(store: &Path) {
+    let at_rest = Arc::new(AtRest::new(&Secret::new(MASTER_KEY), &[]).unwrap());
+    let vault = SledVault::open(&store.join("vault"), at_rest).await.unwrap();
+    for number in 0..160 {
+        let nobodys = RecordKey::new(Kind::Note, "", format!("of-nobody-{number}"));
+        vault.commit(vec![Change::put(nobodys, vec![0; 50_000].into())]).await.unwrap();
+    }
+}
+
+/// Merchants who grant, one after the other, until told to stop.
+async fn granting(station: &Station, stop: &AtomicBool) {
+    for number in 0.. {
+        let app = format!("20{number:05}");
+        station.simulator.grant("baidu", &app).await.unwrap();
+        station.served("baidu", &app).await;
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+}
+
+/// Every delivery to the vault of events of that type: whose they are and how far they came.
+async fn of_vault(station: &Station, kind: &str) -> Vec<(String, String, String)> {
+    let (_, events) = station.get(&format!("/v1/events?type={kind}&limit=500")).await;
+    let (_, deliveries) = station.get("/v1/deliveries?subscription=yizhan-vault&limit=500").await;
+    let deliveries = deliveries["items"].as_array().unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let delivered = |event: &Value| {
+        let delivery = deliveries.iter().find(|one| one["event_id"] == event["id"]).unwrap();
+        (text(&event["platform"]), text(&event["subject"]), text(&delivery["status"]))
+    };
+    events["items"].as_array().unwrap().iter().map(delivered).collect()
+}
+
+/// The reader stands still in the middle of the vault while everybody goes on: pushes come, merchants grant and withdraw, and all of it is told to the
+/// vault. Whatever of that the backup's log says was told to the vault, its vault knows.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_taken_under_load_is_restored_into_a_service_that_knows_everything() {
     let mut station = Station::new().await;
-    station.simulator.ticket("douyin").await.unwrap();
-    let (platform, app) = MERCHANTS[1];
-    station.simulator.grant(platform, app).await.unwrap();
-    let token = station.served(platform, app).await;
-    for number in 0..200 {
-        station.simulator.audit("baidu", "1000001", &format!("1.0.{number}"), &Verdict::Passed).await.unwrap();
-    }
+    station.granted().await;
+    station.simulator.grant("baidu", "1000009").await.unwrap();
+    station.served("baidu", "1000009").await;
+    station.stop().await;
+    fill(&station.store).await;
+    station.start().await;
     let archive = station.beside("backup");
-    let archive = archive.to_str().unwrap();
-    let backup = station.run(&["backup", archive]);
-    assert!(backup.status.success(), "{}", String::from_utf8_lossy(&backup.stderr));
+    let stop = AtomicBool::new(false);
+    let backup = async {
+        let load = station.load(4);
+        station.acknowledged(20).await;
+        let promised = station.ledger.acknowledged.lock().unwrap().clone();
+        let request = station.client.get(format!("{}/v1/backup", station.base)).bearer_auth(KEY).timeout(Duration::from_secs(120));
+        let mut response = request.send().await.unwrap();
+        let mut bytes = response.chunk().await.unwrap().unwrap().to_vec();
+
+        for number in 0..5 {
+            let app = format!("10{number:05}");
+            station.simulator.grant("baidu", &app).await.unwrap();
+            station.served("baidu", &app).await;
+        }
+        station.simulator.revoke("baidu", "1000009").await.unwrap();
+        while of_vault(&station, "authorization.revoked").await != [("baidu".into(), "1000009".into(), "delivered".into())] {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        station.acknowledged(20).await;
+
+        while let Some(piece) = response.chunk().await.unwrap() {
+            bytes.extend_from_slice(&piece);
+        }
+        load.stop().await;
+        stop.store(true, Ordering::Relaxed);
+        std::fs::write(&archive, bytes).unwrap();
+        promised
+    };
+    let (promised, ()) = tokio::join!(backup, granting(&station, &stop));
     station.kill();
     std::fs::remove_dir_all(&station.store).unwrap();
-    let restored = station.run(&["restore", archive]);
+    let restored = station.run(&["restore", archive.to_str().unwrap()]);
     assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+    let said = station.talk().len();
     station.start().await;
-    assert_eq!(station.served(platform, app).await["access_token"], token["access_token"]);
-    let (_, page) = station.get("/v1/events?component=baidu&type=audit.*&limit=500").await;
-    assert_eq!(page["items"].as_array().unwrap().len(), 200);
+
+    let said = station.talk().split_off(said);
+    assert!(!said.contains("are missing"), "what came after the backup is no damage: {said}");
+    let stored = station.stored().await;
+    let lost: Vec<_> = promised.iter().filter(|mark| !stored.contains_key(*mark)).collect();
+    assert!(lost.is_empty(), "acknowledged before the backup: {lost:?}");
+    assert_eq!(station.tokens_lost().await, 0);
+    let granted = of_vault(&station, "authorization.granted").await;
+    assert!(granted.len() > MERCHANTS.len(), "{granted:?}");
+    for (component, app, status) in granted {
+        let (found, authorizer) = station.get(&format!("/v1/components/{component}/authorizers/{app}")).await;
+        assert!(found == 200 || status != "delivered", "{app} granted, which was told to the vault: {authorizer}");
+        // One that was on its way is told again. Who withdrew after the backup did so at the vendor, too.
+        if app != "1000009" {
+            assert_eq!(station.tokens_lost_of(&component, &app).await, 0);
+        }
+    }
+    for (component, app, status) in of_vault(&station, "authorization.revoked").await {
+        let (_, authorizer) = station.get(&format!("/v1/components/{component}/authorizers/{app}")).await;
+        assert!(authorizer["state"] == "revoked" || status != "delivered", "{app} withdrew, which was told to the vault: {authorizer}");
+    }
 }

@@ -22,7 +22,7 @@ async fn backup_of(log: &Arc<FjallLog>) -> Vec<u8> {
     let written = tokio::task::spawn_blocking(move || {
         let mut bytes = Vec::new();
         let mut archive = ArchiveWriter::new(&mut bytes).unwrap();
-        log.backup(&mut archive).unwrap();
+        log.moment().unwrap().write(&mut archive).unwrap();
         archive.finish().unwrap();
         bytes
     });

@@ -6,7 +6,7 @@ use std::path::Path;
 use yizhan::fanout::subscription::{Ordering, Origin, SigningKey, State, Subscription, SubscriptionBook};
 use yizhan::store::archive::{ArchiveReader, ArchiveWriter, Record};
 use yizhan::store::at_rest::AtRest;
-use yizhan::store::sled::{OpenError, SledVault, VaultRestore};
+use yizhan::store::sled::{OpenError, SledVault, VaultMoment, VaultRestore};
 use yizhan::vault::Want;
 use yizhan::vault::shelf::{Change, Kind, ShelfError, TokenShelf};
 
@@ -34,9 +34,13 @@ fn copy_all(from: &Path, to: &Path) {
 }
 
 fn records(shelf: &SledVault) -> Vec<Record> {
+    written(std::thread::scope(|scope| scope.spawn(|| shelf.moment().unwrap()).join().unwrap()))
+}
+
+fn written(moment: VaultMoment) -> Vec<Record> {
     let mut bytes = Vec::new();
     let mut archive = ArchiveWriter::new(&mut bytes).unwrap();
-    shelf.backup(&mut archive).unwrap();
+    moment.write(&mut archive).unwrap();
     archive.finish().unwrap();
     let mut archive = ArchiveReader::new(bytes.as_slice()).unwrap();
     std::iter::from_fn(|| archive.next().unwrap()).collect()
@@ -189,6 +193,78 @@ async fn a_backup_taken_at_work_is_restored_into_an_empty_folder() {
     drop(restored);
     assert!(sled(other.path()).await.get(&key(Kind::Note, "", "n")).await.unwrap().is_some());
     assert!(matches!(VaultRestore::begin(other.path()), Err(OpenError::NotEmpty { .. })));
+}
+
+/// A reader for whom the vault is changed while it reads: behind it, before it, and where it stands.
+struct Changing<'a> {
+    shelf: &'a SledVault,
+    runtime: tokio::runtime::Handle,
+    rounds: u32,
+    bytes: Vec<u8>,
+}
+
+impl std::io::Write for Changing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.rounds += 1;
+        let (round, mut changes) = (self.rounds, Vec::new());
+        for number in (round..2500).step_by(41) {
+            let key = key(Kind::Token, NAME, &format!("{number:04}"));
+            changes.push(if number % 2 == 0 { Change::remove(key) } else { Change::put(key, body("newer")) });
+        }
+        for place in ["0", "1234", "9"] {
+            changes.push(Change::put(key(Kind::Token, NAME, &format!("{place}-{round}")), body("new")));
+        }
+        changes.push(Change::put(key(Kind::Authorizer, NAME, &format!("{round}")), body("new")));
+        changes.push(Change::put(key(Kind::Used, NAME, &format!("{round}")), body("new")));
+        self.runtime.block_on(self.shelf.commit(changes)).unwrap();
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_is_of_one_moment_whatever_is_written_while_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let shelf = sled(folder.path()).await;
+    let many = (0..2500).map(|number| Change::put(key(Kind::Token, NAME, &format!("{number:04}")), body(&"one".repeat(100))));
+    shelf.commit(many.collect()).await.unwrap();
+    let before = records(&shelf);
+    let moment = tokio::task::block_in_place(|| shelf.moment().unwrap());
+    let mut to = Changing { shelf: &shelf, runtime: tokio::runtime::Handle::current(), rounds: 0, bytes: Vec::new() };
+    tokio::task::block_in_place(|| {
+        let mut archive = ArchiveWriter::new(&mut to).unwrap();
+        moment.write(&mut archive).unwrap();
+        archive.finish().unwrap();
+    });
+    assert!(to.rounds > 40, "{} rounds", to.rounds);
+    let mut archive = ArchiveReader::new(to.bytes.as_slice()).unwrap();
+    let read: Vec<_> = std::iter::from_fn(|| archive.next().unwrap()).collect();
+    assert!(read == before, "{} records were read, {} there were", read.len(), before.len());
+    assert!(records(&shelf) != before, "and now there are others");
+}
+
+/// The log in the backup is a little older than its vault, and so it may lack what the mark counts.
+#[tokio::test]
+async fn a_vault_that_is_put_back_has_forgotten_how_far_another_log_had_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::starting_at(start()));
+    let vendor = Arc::new(FakeVendor::new(Habits::default(), Arc::clone(&clock)));
+    let shelf = sled(folder.path()).await;
+    open(shelf.clone(), &vendor, &clock).await.remember_high_water(42).await.unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let mut restore = VaultRestore::begin(other.path()).unwrap();
+    for Record { section, key, value } in records(&shelf) {
+        assert!(restore.put(&section, &key, &value).unwrap());
+    }
+    restore.finish().unwrap();
+    let again = open(sled(other.path()).await, &vendor, &clock).await;
+    assert_eq!(again.high_water(), None);
+    again.remember_high_water(7).await.unwrap();
+    assert_eq!(again.high_water().unwrap().sequence, 7);
 }
 
 #[tokio::test]
