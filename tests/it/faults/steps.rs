@@ -59,8 +59,9 @@ impl Environment {
     }
 }
 
-/// What a life consists of: tickets, grants and their exchange, pushes, renewals. Ends when it is through or the process is gone.
-async fn live(station: &mut Station) {
+/// What a life consists of: tickets, grants and their exchange, pushes, renewals. Ends when it is through or the process is gone; whether it came to a
+/// renewal.
+async fn live(station: &mut Station) -> bool {
     for (platform, app) in MERCHANTS {
         let _ = station.simulator.ticket(platform).await;
         let _ = station.simulator.grant(platform, app).await;
@@ -68,15 +69,18 @@ async fn live(station: &mut Station) {
     for platform in super::station::PLATFORMS {
         station.ledger.push(&station.simulator, platform).await;
     }
+    let mut renewing = false;
     for (platform, app) in MERCHANTS {
         if station.ended().is_some() {
-            return;
+            return renewing;
         }
         if let Some(generation) = held(station, platform, app).await {
+            renewing = true;
             station.renewal(platform, app, generation).await.unwrap();
         }
         station.ledger.push(&station.simulator, platform).await;
     }
+    renewing
 }
 
 /// The token's generation if there is one soon and the process lives.
@@ -113,18 +117,21 @@ async fn killed_at_every_step_of_a_life_nothing_acknowledged_or_handed_out_is_lo
 
     let deeds = ["kill-before", "kill-after", "torn"];
     let kills = times(10, steps.len() as u64 * 2);
-    let (mut died, mut at): (u64, BTreeMap<String, u64>) = (0, BTreeMap::new());
+    let (mut died, mut renewing, mut at): (u64, u64, BTreeMap<String, u64>) = (0, 0, BTreeMap::new());
     for round in 0..kills {
-        // Short: scattered over all steps. Long: each of them, twice.
-        let step = 1 + times(scattered(round + 3, steps.len() as u64), round % steps.len() as u64);
+        // Short: one in each part of a life. Long: each of them, twice.
+        let part = steps.len() as u64 / kills.min(steps.len() as u64);
+        let step = 1 + times(round * part + scattered(round + 3, part), round % steps.len() as u64);
         let environment = meddler.environment(&store, "", "", deeds[(round % 3) as usize], step);
+        let mut came_to_renewals = false;
         if matches!(station.try_start(&environment.each()).await, Start::Ready) {
-            live(&mut station).await;
+            came_to_renewals = live(&mut station).await;
             let _ = station.renewal(MERCHANTS[0].0, MERCHANTS[0].1, 0).await;
         }
         match station.ended() {
             Some(_) => {
                 died += 1;
+                renewing += u64::from(came_to_renewals);
                 let last = meddler.taken().into_iter().next_back().unwrap_or_default();
                 *at.entry(last.split_once(' ').map_or_else(String::new, |(_, name)| name.to_owned())).or_default() += 1;
             }
@@ -135,8 +142,8 @@ async fn killed_at_every_step_of_a_life_nothing_acknowledged_or_handed_out_is_lo
         station.account().await.settle(&format!("killed at step {step}"));
         station.kill();
     }
-    println!("{kills} lives of {} steps, {died} of them ended early, at {at:?}", steps.len());
-    assert!(died * 5 > kills, "{died} of {kills}");
+    println!("{kills} lives of {} steps, {died} of them ended early, {renewing} of those in a renewal, at {at:?}", steps.len());
+    assert!(died * 5 > kills && renewing > 0, "{died} of {kills}, {renewing} of them in a renewal");
     let mut station = station;
     station.start().await;
     let account = station.account().await;
