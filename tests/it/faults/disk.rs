@@ -82,7 +82,10 @@ async fn a_failed_write_ends_the_process_and_nothing_after_it_is_acknowledged() 
     }
 }
 
-/// From its sixth on, each such call on such a file fails.
+/// The step from which on such calls fail: pushes and tickets are on their way by then.
+const FAILING: u64 = 40;
+
+/// From that step on, each such call on such a file fails.
 async fn refused(files: &str, call: &str, deed: &str) {
     let meddler = Meddler::new();
     let mut station = Station::at(None).await;
@@ -90,18 +93,21 @@ async fn refused(files: &str, call: &str, deed: &str) {
     station.granted().await;
     station.stop().await;
     let store = station.store.to_str().unwrap().to_owned();
-    let environment = meddler.environment(&store, files, call, deed, 6);
+    let environment = meddler.environment(&store, files, call, deed, FAILING);
     assert!(matches!(station.try_start(&environment.each()).await, Start::Ready), "{}", station.talk());
-    let load = station.load(4);
-    // A ticket is what the vault must write while nobody renews anything.
+    // Many, so that the group that fails has pushes in it.
+    let load = station.load(16);
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut kept_since = None;
     let code = loop {
         if let Some(code) = station.ended() {
             break code;
         }
+        // A ticket is what the vault must write while nobody renews anything.
         let begun = Timestamp::now();
-        if station.simulator.ticket("douyin").await.unwrap().is_some_and(|answered| answered.acknowledged) {
+        if files == ".jnl" {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        } else if station.simulator.ticket("douyin").await.unwrap().is_some_and(|answered| answered.acknowledged) {
             kept_since = Some(begun);
         }
         assert!(Instant::now() < deadline, "it goes on although {call} of {files} fails: {}", station.talk());
@@ -111,7 +117,9 @@ async fn refused(files: &str, call: &str, deed: &str) {
     let said = if deed == "full" { "No space left on device" } else { "Input/output error" };
     assert!(station.talk().contains(said), "{}", station.talk());
     station.start().await;
-    station.account().await.settle("after a failed call");
+    let account = station.account().await;
+    println!("{call} of {files}: {account}");
+    account.settle("after a failed call");
     assert_eq!(station.tokens_lost().await, 0);
     if let Some(since) = kept_since {
         let (_, component) = station.get("/v1/components/douyin").await;

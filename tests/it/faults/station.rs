@@ -293,15 +293,16 @@ impl Station {
         }
     }
 
-    /// Sends again what was acknowledged last, then looks for everything that ever was.
+    /// Looks for everything that ever was acknowledged, then sends again what was last. Not the other way round: what is lost would be stored anew.
     pub async fn account(&self) -> Account {
+        let before = self.stored().await;
         let again: Vec<_> = self.ledger.newest.lock().unwrap().clone();
         for (platform, push) in &again {
             assert!(self.simulator.repeat(platform, push).await.unwrap().acknowledged, "a repeated push is acknowledged again");
         }
         let stored = self.stored().await;
         let acknowledged = self.ledger.acknowledged.lock().unwrap();
-        let lost: Vec<_> = acknowledged.iter().filter(|mark| !stored.contains_key(*mark)).cloned().collect();
+        let lost: Vec<_> = acknowledged.iter().filter(|mark| !before.contains_key(*mark)).cloned().collect();
         let twice: Vec<_> = stored.iter().filter(|(_, times)| **times > 1).map(|(mark, _)| mark.clone()).collect();
         let (acknowledged, repeated) = (acknowledged.len(), again.len());
         Account { acknowledged, stored: stored.len(), lost, twice, repeated }
