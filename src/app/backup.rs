@@ -5,15 +5,18 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::App;
+use super::examine::{ExamineError, RESTORE_LOG, RESTORE_VAULT, copied};
+use crate::clock::Clock;
 use crate::config::Config;
-use crate::store::archive::{ArchiveError, ArchiveReader, ArchiveWriter};
+use crate::store::archive::{ArchiveError, ArchiveReader, ArchiveWriter, Record};
 use crate::store::at_rest::{AtRest, AtRestError, OTHER_KEY};
-use crate::store::fjall::{self, LogRestore};
-use crate::store::sled::{self, VaultRestore};
+use crate::store::fjall::{self, LogMoment, LogRestore};
+use crate::store::sled::{self, SledVault, VaultMoment, VaultRestore};
 
 impl App {
     /// Writes the archive. Blocks: call it from a thread that may.
@@ -23,15 +26,76 @@ impl App {
     /// merchant who withdrew, a request that was answered). Of a log ahead of its vault nothing would be won back: a grant counts as delivered there, and
     /// whoever finds it in the vendor's list finds its event in the log already.
     ///
+    /// What of the log is damaged is left out, and the archive says so ([`Contents::left_out`]).
+    ///
     /// # Errors
     /// Of reading the store or of writing.
     pub fn backup(&self, to: impl Write) -> std::io::Result<u64> {
         let log = self.stores.log.moment()?;
         let vault = self.stores.vault.moment()?;
-        let mut archive = ArchiveWriter::new(to)?;
-        vault.write(&mut archive)?;
-        log.write(&mut archive)?;
-        archive.finish()
+        write(vault, log, to)
+    }
+}
+
+/// Name of the section that says what was left out of an archive.
+const LEFT_OUT: &str = "left-out";
+
+fn write(vault: VaultMoment, log: LogMoment, to: impl Write) -> std::io::Result<u64> {
+    let mut archive = ArchiveWriter::new(to)?;
+    vault.write(&mut archive)?;
+    let left_out = log.write(&mut archive)?;
+    if !left_out.is_empty() {
+        archive.section(LEFT_OUT)?;
+        for (keyspace, stretches) in left_out {
+            archive.record(keyspace.as_bytes(), &stretches.to_be_bytes())?;
+        }
+    }
+    archive.finish()
+}
+
+/// The same of the store of that configuration, which no service has open: for one that is damaged so that the service does not keep running on it. Must
+/// run on a runtime, of which it blocks a thread for as long as reading everything takes.
+///
+/// # Errors
+/// See [`OfflineError`].
+pub async fn backup_offline(config: &Config, clock: Arc<dyn Clock>, to: impl Write) -> Result<u64, OfflineError> {
+    let store = &config.store.path;
+    let at_rest = Arc::new(AtRest::new(&config.store.master_key, &config.store.previous_master_keys).map_err(ExamineError::from)?);
+    let beside = copied(store, &Half::ALL)?;
+    let [vault, log] = [Half::Vault, Half::Log].map(|half| (store.join(half.folder()), beside.path().join(half.folder())));
+    let opened = SledVault::open(&vault.1, Arc::clone(&at_rest)).await.map_err(|error| OfflineError::Vault(error.of(&vault.0)))?;
+    let moment = LogMoment::of(&log.1, at_rest, clock).map_err(|error| OfflineError::Log(error.of(&log.0)))?;
+    let vault = tokio::task::spawn_blocking(move || opened.moment()).await.map_err(std::io::Error::other)??;
+    Ok(write(vault, moment, to)?)
+}
+
+/// Why there is no backup of a store that no service has open.
+#[derive(Debug, thiserror::Error)]
+pub enum OfflineError {
+    /// It is in use, or cannot be copied.
+    #[error(transparent)]
+    Store(#[from] ExamineError),
+    /// The vault does not open.
+    #[error("the vault does not open: {0}")]
+    Vault(sled::OpenError),
+    /// The log does not open.
+    #[error("the log does not open: {0}")]
+    Log(fjall::OpenError),
+    /// Of reading or writing.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+impl OfflineError {
+    /// What to do next; empty where the message says it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Store(error) => error.hint(),
+            Self::Vault(_) => RESTORE_VAULT,
+            Self::Log(_) => RESTORE_LOG,
+            Self::Io(_) => "",
+        }
     }
 }
 
@@ -127,6 +191,15 @@ pub struct Contents {
     pub records: u64,
     /// Ids of the master keys that are missing for some of its log: lost, as whoever restores it says.
     pub lost_keys: BTreeSet<String>,
+    /// What it lacks because it could not be read when it was written: keyspaces of the log, with how many stretches of each.
+    pub left_out: Vec<(String, u64)>,
+}
+
+/// What an archive says of what it lacks; `None`: this is a record of the store.
+#[must_use]
+pub fn left_out(record: &Record) -> Option<(String, u64)> {
+    let stretches = record.value.as_slice().try_into().map(u64::from_be_bytes).unwrap_or_default();
+    (&*record.section == LEFT_OUT).then(|| (String::from_utf8_lossy(&record.key).into_owned(), stretches))
 }
 
 /// Reads an archive to its end, without putting anything anywhere. Whether the keys of the configuration fit is
@@ -140,7 +213,12 @@ pub fn look_through(from: impl Read, only: Option<Half>, without_key: bool, conf
     let mut unknown = Half::ALL.map(|half| (half, 0_u64, BTreeSet::new()));
     let mut archive = ArchiveReader::new(from)?;
     let mut records = 0;
+    let mut lacking = Vec::new();
     while let Some(record) = archive.next()? {
+        if let Some(stretches) = left_out(&record) {
+            lacking.push(stretches);
+            continue;
+        }
         records += 1;
         let value = Bytes::from(record.value);
         for (half, count, ids) in unknown.iter_mut().filter(|(half, ..)| only.is_none_or(|only| only == *half)) {
@@ -161,7 +239,7 @@ pub fn look_through(from: impl Read, only: Option<Half>, without_key: bool, conf
         let ids = ids.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         return Err(RestoreError::OtherKey { half: *half, records: *records, ids });
     }
-    Ok(Contents { records, lost_keys: unknown.into_iter().flat_map(|(_, _, ids)| ids).collect() })
+    Ok(Contents { records, lost_keys: unknown.into_iter().flat_map(|(_, _, ids)| ids).collect(), left_out: lacking })
 }
 
 /// Puts an archive, or that half of it, back into `folder`, which must be empty or not exist. Returns how many records it held. Blocks.
@@ -186,6 +264,9 @@ pub fn restore(
     let mut archive = ArchiveReader::new(from)?;
     let mut records = 0;
     while let Some(record) = archive.next()? {
+        if left_out(&record).is_some() {
+            continue;
+        }
         let mut known = false;
         if let Some(vault) = &mut vault {
             known = vault.put(&record.section, &record.key, &record.value).map_err(RestoreError::Vault)?;

@@ -95,9 +95,9 @@ const COPY: &str = ".yizhan-check-";
 /// A copy as old as that is nobody's any more.
 const LEFT_BEHIND: Duration = Duration::from_secs(24 * 3600);
 
-const RESTORE_VAULT: &str = "`yizhan restore --only vault --replace FILE` puts the newest backup's vault in its place; without one, move the folder away and start: \
+pub(super) const RESTORE_VAULT: &str = "`yizhan restore --only vault --replace FILE` puts the newest backup's vault in its place; without one, move the folder away and start: \
      tickets come by themselves, and tokens are won back where the platform can";
-const RESTORE_LOG: &str = "`yizhan restore --only log --replace FILE` puts the newest backup's log in its place and keeps this one; what is missing then is counted";
+pub(super) const RESTORE_LOG: &str = "`yizhan backup --offline FILE` keeps all that can be read; `yizhan restore --only log --replace FILE` puts the newest backup's log in its place and keeps this one; what is missing then is counted";
 const COUNTED: &str =
     "the service says the same when it starts and goes on; what is missing may be in a backup, and Baidu can repeat pushes";
 const OLDER: &str =
@@ -158,7 +158,7 @@ pub async fn identities(config: &Config) -> Result<Option<Identities>, ExamineEr
 }
 
 /// A copy of these halves beside the store, which nobody else has open meanwhile.
-fn copied(folder: &Path, halves: &[Half]) -> Result<TempDir, ExamineError> {
+pub(super) fn copied(folder: &Path, halves: &[Half]) -> Result<TempDir, ExamineError> {
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let failed = |error| ExamineError::Copy(parent.to_path_buf(), error);
     clear_away(parent);

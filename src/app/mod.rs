@@ -11,7 +11,7 @@ mod work;
 
 use std::sync::Arc;
 
-pub use backup::{Contents, Half, RestoreError, look_through, restore};
+pub use backup::{Contents, Half, OfflineError, RestoreError, backup_offline, left_out, look_through, restore};
 pub use build::BuildError;
 pub use examine::{Examination, ExamineError, Finding, examine, identities};
 pub use tasks::Tasks;

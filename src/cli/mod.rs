@@ -138,7 +138,7 @@ impl Cli {
             Command::Runs(command) => wait(command.run(&terminal)),
             Command::Openapi(command) => command.run(&terminal),
             Command::Listen(command) => wait(command.run(&terminal)),
-            Command::Backup(command) => wait(command.run(&terminal)),
+            Command::Backup(command) => wait(command.run(&terminal, &place)),
             Command::Bench(command) => command.run(&terminal),
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use super::backup::say_left_out;
 use super::failure::{Failure, hinted};
 use super::surroundings::Place;
 use super::terminal::Terminal;
@@ -62,6 +63,9 @@ impl Restore {
         let contents =
             app::look_through(self.archive()?, only, self.without_key, &config).map_err(|error| hinted(error.to_string(), error.hint()));
         let contents = contents.map_err(anyhow::Error::from)?;
+        if !contents.left_out.is_empty() {
+            say_left_out(terminal, &contents.left_out);
+        }
         let acknowledged = if is_there { known(terminal, &config)? } else { 0 };
 
         let parent = folder_of(store);

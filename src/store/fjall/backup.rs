@@ -4,13 +4,16 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Readable, Snapshot};
+use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Snapshot};
 
 use super::writer::Job;
-use super::{FjallLog, OpenError, database, days, guarded, meta, record, records, rejected};
+use super::{FjallLog, OpenError, database, days, guarded, meta, past, record, records, rejected};
+use crate::clock::Clock;
 use crate::store::archive::ArchiveWriter;
+use crate::store::at_rest::AtRest;
 
 /// Prefix of the log's sections.
 const SECTION: &str = "log/";
@@ -37,19 +40,34 @@ pub struct LogMoment {
 }
 
 impl LogMoment {
-    /// Writes everything, while pushes go on arriving. Blocks.
+    /// The log in that folder, which must be a copy that nobody else has open.
     ///
     /// # Errors
-    /// Of reading or writing.
-    pub fn write<W: Write>(self, archive: &mut ArchiveWriter<W>) -> std::io::Result<()> {
+    /// It does not open.
+    pub fn of(folder: &Path, at_rest: Arc<AtRest>, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        super::examine::journals(folder, &mut super::LogState::default())?;
+        let opened = guarded(folder, || FjallLog::read(folder, at_rest, super::LogOptions::default(), clock))?;
+        let (store, _) = opened.ok_or_else(|| OpenError::Version(folder.to_path_buf()))?;
+        let names = store.db.list_keyspace_names().into_iter().map(|name| name.to_string());
+        let keyspaces = guarded(folder, || names.map(|name| days::keyspace(&store.db, &name).map(|keyspace| (name, keyspace))).collect())?;
+        Ok(Self { keyspaces, snapshot: store.db.snapshot() })
+    }
+
+    /// Writes everything that can be read, while pushes go on arriving. What damage made unreadable is left out: by keyspace, how many stretches. Blocks.
+    ///
+    /// # Errors
+    /// Of reading, where it may pass, or of writing.
+    pub fn write<W: Write>(self, archive: &mut ArchiveWriter<W>) -> std::io::Result<Vec<(String, u64)>> {
+        let mut left_out = Vec::new();
         for (name, keyspace) in self.keyspaces {
             archive.section(&format!("{SECTION}{name}"))?;
-            for guard in self.snapshot.iter(&keyspace) {
-                let (key, value) = guard.into_inner().map_err(std::io::Error::other)?;
-                archive.record(&key, &value)?;
+            let stretches = past::each(&self.snapshot, &keyspace, |key, value| archive.record(key, value))?;
+            if stretches > 0 {
+                tracing::error!(keyspace = name, stretches, "damage: part of the log cannot be read and is left out of the backup");
+                left_out.push((name, stretches));
             }
         }
-        Ok(())
+        Ok(left_out)
     }
 }
 

@@ -68,7 +68,7 @@ pub fn examine(folder: &Path, at_rest: Arc<AtRest>, clock: Arc<dyn Clock>) -> Re
     Ok(state)
 }
 
-fn journals(folder: &Path, state: &mut LogState) -> Result<(), OpenError> {
+pub(super) fn journals(folder: &Path, state: &mut LogState) -> Result<(), OpenError> {
     let io = |error| OpenError::Io { path: PathBuf::from(folder), error };
     let journals = journal::scan(folder).map_err(io)?;
     for (index, journal) in journals.iter().enumerate() {

@@ -20,6 +20,7 @@ mod memory;
 mod meta;
 mod outbox;
 mod passing;
+mod past;
 mod playbooks;
 mod postings;
 mod reads;
@@ -48,7 +49,7 @@ use std::time::Duration;
 use fjall::{Database, Keyspace};
 use tokio::sync::{Semaphore, watch};
 
-pub use backup::{LogRestore, sealed_part};
+pub use backup::{LogMoment, LogRestore, sealed_part};
 pub use examine::{LogState, examine};
 
 use crate::clock::{Clock, Timestamp};

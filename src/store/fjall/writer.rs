@@ -60,6 +60,10 @@ pub type Put = (Keyspace, Vec<u8>, Option<Bytes>);
 /// To whoever asked for something that may meet damage.
 pub type Answer<T> = oneshot::Sender<Result<T, LogError>>;
 
+/// Why nothing is written once the engine has given up. It does so where it merges tables, too: such damage ends each life of a service soon after its start.
+const ENDED: &str = "the engine writes no more: it met a damaged table, or a disk that failed, and said so in the log before this; where `yizhan check --store` \
+     names damage, `yizhan backup --offline FILE` keeps all that can be read, and `yizhan restore --replace FILE` goes on from there";
+
 /// What the thread is asked to do.
 pub enum Job {
     /// Stores an event with everything that belongs to it.
@@ -262,7 +266,10 @@ impl Commit for Writer {
     }
 
     fn commit(&mut self, group: Vec<Job>) -> Result<(), String> {
-        self.write(group).map_err(|error| error.to_string())
+        self.write(group).map_err(|error| match error {
+            fjall::Error::Poisoned => ENDED.to_owned(),
+            error => error.to_string(),
+        })
     }
 }
 

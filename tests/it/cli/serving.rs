@@ -22,6 +22,7 @@ use yizhan::store::at_rest::{AtRest, OTHER_KEY};
 use yizhan::store::fjall::{FjallLog, LogOptions};
 
 use super::{Ran, command, run};
+use crate::log::damage::rot_in;
 use crate::world::{MASTER_KEY, configuration, copy_all};
 
 /// A running service.
@@ -320,4 +321,40 @@ async fn check_holds_the_components_against_the_store_unless_a_service_has_it_op
     let left =
         std::fs::read_dir(folder.path()).unwrap().filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'));
     assert_eq!(left.count(), 0, "no copy is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_store_is_backed_up_as_far_as_it_can_be_read_and_goes_on_from_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = under(folder.path(), &[1]);
+    std::fs::write(folder.path().join("yizhan.toml"), &text).unwrap();
+    let app = built(&text).await;
+    let noted = Attributes { tags: ["gold".into()].into(), ..Attributes::default() };
+    let app_id = |number: u32| format!("tt{number:04}");
+    for number in 0..300 {
+        app.attributes.put("douyin", &app_id(number), &noted).await.unwrap();
+    }
+    let busy = run(folder.path(), &["backup", "--offline", "busy.yz"]);
+    assert!(busy.code == 1 && busy.err.contains("in use"), "{}", busy.err);
+    drop(app);
+    released(folder.path()).await;
+    let whole = run(folder.path(), &["backup", "--offline", "whole.yz", "--json"]);
+    assert_eq!(whole.code, 0, "{}", whole.err);
+    assert_eq!((whole.code, &whole.json()["left_out"]), (0, &json!({})), "{}", whole.err);
+    rot_in(&folder.path().join("store/log"), "records", 9000);
+
+    let made = run(folder.path(), &["backup", "--offline", "rest.yz"]);
+    assert!(made.code == 1 && made.out.contains("as far as the store can be read"), "{}{}", made.out, made.err);
+    assert!(made.err.contains("stretches that cannot be read are not in this backup (1 of `records`)"), "{}", made.err);
+    let restored = run(folder.path(), &["restore", "rest.yz", "--replace"]);
+    assert_eq!(restored.code, 0, "{}", restored.err);
+    assert!(restored.err.contains("are not in this backup (1 of `records`)"), "{}", restored.err);
+    let checked = run(folder.path(), &["check", "--store"]);
+    assert_eq!(checked.code, 0, "{}{}", checked.out, checked.err);
+    let app = built(&text).await;
+    let mut kept = 0;
+    for number in 0..300 {
+        kept += usize::from(app.attributes.get("douyin", &app_id(number)).await.unwrap() == noted);
+    }
+    assert!((200..300).contains(&kept), "{kept} of 300");
 }

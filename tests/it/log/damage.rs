@@ -16,9 +16,10 @@ use yizhan::inbox::log::Rejected;
 use yizhan::inbox::{EventFilter, EventLog, LogError, Rejections};
 use yizhan::playbook::Playbook;
 use yizhan::playbook::run::{Run, RunLog, State};
-use yizhan::store::fjall::{FjallLog, is_damage};
+use yizhan::store::archive::{ArchiveReader, ArchiveWriter};
+use yizhan::store::fjall::{FjallLog, LogMoment, LogRestore, is_damage};
 
-use super::world::{Ports, World, arrival, key, keys};
+use super::world::{Ports, World, arrival, at_rest, key, keys};
 
 const DAY: i64 = 86_400;
 /// A byte of a table behind its first blocks and before its last, where it holds dozens of our events.
@@ -551,4 +552,107 @@ async fn a_stretch_of_large_events_is_bounded_in_bytes() {
         }
     }
     assert_eq!((stretches, from), (vec![4, 4, 4], 12));
+}
+
+/// Every record of a backup, by section and key.
+fn records(archive: &[u8]) -> BTreeMap<(String, Vec<u8>), Vec<u8>> {
+    let mut archive = ArchiveReader::new(archive).unwrap();
+    let mut records = BTreeMap::new();
+    while let Some(record) = archive.next().unwrap() {
+        let before = records.insert((record.section.to_string(), record.key), record.value);
+        assert!(before.is_none(), "each once");
+    }
+    records
+}
+
+/// A backup of the log in that folder, which nobody has open, and what it lacks.
+fn backed_up(world: &World) -> (Vec<u8>, Vec<(String, u64)>) {
+    let mut bytes = Vec::new();
+    let mut archive = ArchiveWriter::new(&mut bytes).unwrap();
+    let moment = LogMoment::of(&world.folder.path().join("log"), at_rest(7), world.clock.clone()).unwrap();
+    let left_out = moment.write(&mut archive).unwrap();
+    archive.finish().unwrap();
+    (bytes, left_out)
+}
+
+#[tokio::test]
+async fn a_backup_holds_all_of_a_damaged_log_but_what_is_damaged() {
+    for (kind, at, most) in [("event", MIDDLE, 8), ("waiting", 6000, 300), ("index", 600, 400), ("delivery", 600, 100), ("seen", 2500, 300)]
+    {
+        let world = World::new();
+        let (log, ports) = opened(&world);
+        stored(&ports, 0, 400, &["bot"]).await;
+        for claimed in ports.first("bot", 100).await {
+            ports.deliver(&claimed).await;
+        }
+        drop((log, ports));
+        let (whole, left_out) = backed_up(&world);
+        assert_eq!(left_out, [], "{kind}");
+        let whole = records(&whole);
+        let name = if kind == "waiting" { kind.to_owned() } else { keyspaces(&world, kind).remove(0) };
+        rot(&world, &name, at);
+
+        let (damaged, left_out) = backed_up(&world);
+        let damaged = records(&damaged);
+        assert_eq!(left_out, [(name, 1)]);
+        let missing: Vec<_> = whole.keys().filter(|key| !damaged.contains_key(*key)).collect();
+        assert!((1..=most).contains(&missing.len()), "{kind}: {} of {} are missing", missing.len(), whole.len());
+        assert!(missing.iter().all(|(section, _)| section.contains(kind)), "{kind}");
+        assert!(damaged.iter().all(|(key, value)| whole.get(key) == Some(value)), "{kind}");
+        let (log, _) = opened(&world);
+        let unreadable = log.following(0, 400).await.unwrap().unreadable;
+        assert_eq!(unreadable.len(), if kind == "event" { missing.len() } else { 0 }, "of the events exactly those that cannot be read");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_ends_the_engine_wherever_tables_are_merged_is_mended_by_a_backup_of_itself() {
+    let world = World::new();
+    let folder = world.folder.path().join("log");
+    // Keys of messages come in any order: eight such tables are merged.
+    let seen = || tables(&folder, &keyspaces(&world, "seen")[0]);
+    for round in 0..7 {
+        let (log, ports) = opened(&world);
+        stored(&ports, round * 20, round * 20 + 20, &["bot"]).await;
+        drop((log, ports));
+        seen();
+    }
+    flip(&seen()[0], 60);
+    let mut ended = Vec::new();
+    for life in 0..6 {
+        let (log, ports) = opened(&world);
+        for number in 0..100 {
+            let pushed = ports.events.accept(arrival(&format!("again {life} {number}"), None, ports.now(), &[])).await;
+            if pushed.is_err() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        ended.extend(log.failed().borrow().clone());
+        drop((log, ports));
+        seen();
+    }
+    assert!(ended.len() > 1, "a life that meets it ends, and the next one does: {ended:?}");
+    assert!(ended.iter().all(|why| why.contains("`yizhan backup --offline FILE`")), "{ended:?}");
+
+    let (backup, left_out) = backed_up(&world);
+    assert!(left_out.iter().all(|(keyspace, stretches)| keyspace.starts_with("seen.") && *stretches == 1), "{left_out:?}");
+    let restored = world.folder.path().join("restored");
+    let mut restore = LogRestore::begin(&restored).unwrap();
+    let mut archive = ArchiveReader::new(backup.as_slice()).unwrap();
+    while let Some(record) = archive.next().unwrap() {
+        assert!(restore.put(&record.section, &record.key, &record.value).unwrap());
+    }
+    restore.finish(0).unwrap();
+    let log = world.open_at(&restored);
+    let ports = world.ports(&log);
+    let stretch = log.following(0, 2000).await.unwrap();
+    let kept: Vec<_> = stretch.events.iter().map(key).filter(|key| !key.starts_with("again")).collect();
+    assert_eq!((kept, stretch.unreadable.len()), ((0..140).map(|number| number.to_string()).collect(), 0));
+    for round in 0..20 {
+        works(&ports, &format!("after {round}")).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(log.depth("bot").await.unwrap().pending, 160);
+    assert!(log.failed().borrow().is_none());
 }
