@@ -7,6 +7,7 @@ mod events;
 mod keys;
 mod lists;
 mod merchants;
+mod meter;
 pub mod openapi;
 mod operations;
 mod parameters;
