@@ -13,7 +13,7 @@ use super::problem::{Kind, Problem};
 use super::{Face, caller, passage};
 use crate::clock::china_text;
 use crate::platform::Class;
-use crate::vault::{Exchanged, VaultError};
+use crate::vault::{Asker, Exchanged, VaultError};
 
 /// `GET /authorize/{component}`.
 pub async fn page(
@@ -48,7 +48,7 @@ async fn link(face: &Face, request: &HttpRequest, component: &str, words: &'stat
     let component = face.component(component)?;
     visit(face, request)?;
     let name = component.name();
-    let link = face.link(name).await?;
+    let link = face.link(name, Asker::Visitor).await?;
     // A phone that scans the platform's page out of a code comes without a Referer and is turned away (Baidu 4.3, Douyin 4.3),
     // so the code leads to this page unless the platform has an address for its own app.
     let here = format!("{}/authorize/{name}", face.app.config.server.public_url);

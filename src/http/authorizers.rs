@@ -12,7 +12,7 @@ use super::problem::{Kind, Problem};
 use super::{Face, body, pages};
 use crate::clock::Timestamp;
 use crate::platform::Family;
-use crate::vault::{Authorizer, AuthorizerState, TokenState};
+use crate::vault::{Asker, Authorizer, AuthorizerState, TokenState};
 use crate::versions::{VersionNote, Versions};
 
 #[derive(Serialize)]
@@ -131,7 +131,7 @@ pub async fn invite(
     _: Nothing,
 ) -> Result<HttpResponse, Problem> {
     face.component(&component)?;
-    let link = face.link(&component).await?;
+    let link = face.link(&component, Asker::Caller).await?;
     tracing::info!(component = %component, key = caller.name(), "authorization link made");
     let qr_svg = pages::qr_code(link.mobile_url.as_ref().unwrap_or(&link.url)).unwrap_or_default();
     let invitation = InvitationBody {

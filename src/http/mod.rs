@@ -74,6 +74,7 @@ use crate::app::App;
 use crate::platform::Component;
 use crate::platform::token::Link;
 use crate::shutdown::Shutdown;
+use crate::vault::Asker;
 use caller::Keyring;
 use meter::Meter;
 use problem::Problem;
@@ -135,9 +136,9 @@ impl Face {
     }
 
     /// A link for merchants.
-    async fn link(&self, component: &str) -> Result<Link, Problem> {
+    async fn link(&self, component: &str, asker: Asker) -> Result<Link, Problem> {
         let (component, address) = (component.to_owned(), self.return_address(component));
-        Ok(self.through(|app| async move { app.vault.link(&component, &address).await }).await??)
+        Ok(self.through(|app| async move { app.vault.link(&component, &address, asker).await }).await??)
     }
 
     /// Where merchants come back to.

@@ -1,6 +1,7 @@
 //! Grants: the link a merchant opens, the browser that comes back, the push that says so, the withdrawal.
 //!
-//! A link carries a `state`: unguessable, kept durably for 24 hours, good for one return. A return with an unknown one is refused.
+//! A link carries a `state`: unguessable, kept durably for 24 hours, good for one return. A return with an unknown one is refused. Those of links
+//! that callers made are kept apart from those of visits to the public page, which anybody can make: of these the newest push out the oldest.
 //! A return without one is exchanged: some platforms cannot carry it, and Alipay's service market sends browsers that never saw our link.
 //! Nothing is believed of such a return but what the vendor answers to its code, and only few of them wait at a time.
 
@@ -16,7 +17,7 @@ use crate::platform::token::{Family, Link, LinkRequest};
 
 use super::chamber::{Chamber, locked};
 use super::codes::{Entering, hash_of};
-use super::record::{Origin, StateRecord, put};
+use super::record::{Asker, Origin, StateRecord, put};
 use super::shelf::{Change, Kind};
 use super::{Exchanged, VaultError};
 
@@ -25,7 +26,9 @@ const LONGEST_APP_ID: usize = 128;
 
 impl Chamber {
     /// A link for one merchant.
-    pub async fn link(self: &Arc<Self>, redirect_uri: &str) -> Result<Link, VaultError> {
+    pub async fn link(self: &Arc<Self>, redirect_uri: &str, asker: Asker) -> Result<Link, VaultError> {
+        // Before the vendor is asked for anything.
+        locked(&self.states).has_room(asker, self.clock.now()).map_err(VaultError::Invited)?;
         let request = LinkRequest { redirect_uri: redirect_uri.to_owned(), state: fresh_state()? };
         let mut pass_renewed = false;
         let link = loop {
@@ -45,9 +48,15 @@ impl Chamber {
         };
         let now = self.clock.now();
         let (name, whole) = (hash_of(&self.name, &request.state), digest::sha256(&[request.state.as_bytes()]));
-        let record = StateRecord { hash: hex::encode(whole), created_at: now };
-        self.commit(vec![put(self.key(Kind::State, &hex::encode(name)), &record)?]).await?;
-        locked(&self.states).insert(name, whole, now);
+        let record = StateRecord { hash: hex::encode(whole), created_at: now, asker: Some(asker) };
+        let mut changes = vec![put(self.key(Kind::State, &hex::encode(name)), &record)?];
+        // Before its record, so that however many come at once there are never more records than are remembered.
+        let pushed_out = locked(&self.states).insert(name, whole, now, asker).map_err(VaultError::Invited)?;
+        changes.extend(pushed_out.iter().map(|name| Change::remove(self.key(Kind::State, &hex::encode(name)))));
+        if let Err(error) = self.commit(changes).await {
+            locked(&self.states).take_back(&name, pushed_out, now);
+            return Err(error.into());
+        }
         tracing::info!(component = self.name, "authorization link made");
         Ok(link)
     }

@@ -1,6 +1,6 @@
 //! Codes and states in memory: what waits, what was used, which links are open. Bounded, because strangers can make them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::platform::token::Family;
 
 use super::VaultError;
 use super::chamber::{Chamber, locked};
-use super::record::{Origin, UsedRecord};
-use super::schedule::{CodeHash, later};
+use super::record::{Asker, Origin, UsedRecord};
+use super::schedule::{CodeHash, between, later};
 
 /// When to come back to a full room.
 const CROWDED_FOR: Duration = Duration::from_secs(60);
@@ -22,11 +22,21 @@ const USED_KEPT: usize = 10_000;
 /// How long a used code is remembered: longer than any code lives.
 const USED_FOR: Duration = Duration::from_secs(26 * 3600);
 
-/// Open links per component.
-const STATES_KEPT: usize = 10_000;
+impl Asker {
+    /// Open links of theirs at a time, per component.
+    const fn most(self) -> usize {
+        match self {
+            Self::Visitor => 10_000,
+            Self::Caller => 20_000,
+        }
+    }
+}
 
 /// How long a link's state is good.
 pub(super) const STATE_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// When the record of a state that was taken is removed, if it is still there: whoever took it removes it sooner, together with keeping a code.
+const LEFT_FOR: Duration = Duration::from_secs(600);
 
 /// Codes of browsers that wait at a time per component, where their authorizers are not known: each holds up all renewals while it is
 /// exchanged, and anybody can make one up.
@@ -130,42 +140,97 @@ impl UsedCodes {
     }
 }
 
-/// Open links: the SHA-256 of each state, and when it was made.
+/// Open links of a component.
 #[derive(Default)]
 pub(super) struct States {
-    by_hash: HashMap<CodeHash, ([u8; 32], Timestamp)>,
-    order: VecDeque<(Timestamp, CodeHash)>,
+    by_hash: HashMap<CodeHash, OpenLink>,
+    /// Oldest first. Each asker's have an order of their own, so that none pushes out another's. `None`: those of former builds, which did not
+    /// note who had asked; there will be no more of them, and they go with their age.
+    orders: HashMap<Option<Asker>, BTreeSet<(Timestamp, CodeHash)>>,
+    /// Those of which the record may still be there, and since when, oldest first: whoever takes one removes its record, but not where the code
+    /// that came with it was known already.
+    left: VecDeque<(Timestamp, CodeHash)>,
+}
+
+struct OpenLink {
+    /// SHA-256 of the state.
+    whole: [u8; 32],
+    created_at: Timestamp,
+    asker: Option<Asker>,
 }
 
 impl States {
-    /// Remembers one.
-    pub fn insert(&mut self, name: CodeHash, whole: [u8; 32], created_at: Timestamp) {
-        self.order.push_back((created_at, name));
-        self.by_hash.insert(name, (whole, created_at));
+    /// Remembers one whose record is there.
+    pub fn restore(&mut self, name: CodeHash, whole: [u8; 32], created_at: Timestamp, asker: Option<Asker>) {
+        self.by_hash.insert(name, OpenLink { whole, created_at, asker });
+        self.orders.entry(asker).or_default().insert((created_at, name));
+    }
+
+    /// Whether there is room for one more: visitors' newest take the place of their oldest, callers' wait for their oldest to end.
+    ///
+    /// # Errors
+    /// How long that is.
+    pub fn has_room(&self, asker: Asker, now: Timestamp) -> Result<(), Duration> {
+        let order = self.orders.get(&Some(asker)).filter(|order| order.len() >= asker.most());
+        match order.and_then(|order| order.first()) {
+            Some((oldest, _)) if asker == Asker::Caller && later(*oldest, STATE_FOR) > now => Err(between(now, later(*oldest, STATE_FOR))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Remembers one; the name of the one whose place it took.
+    ///
+    /// # Errors
+    /// As [`States::has_room`].
+    pub fn insert(&mut self, name: CodeHash, whole: [u8; 32], now: Timestamp, asker: Asker) -> Result<Option<CodeHash>, Duration> {
+        self.has_room(asker, now)?;
+        let order = self.orders.entry(Some(asker)).or_default();
+        let gone = if order.len() >= asker.most() { order.pop_first().map(|(_, name)| name) } else { None };
+        if let Some(gone) = &gone {
+            self.by_hash.remove(gone);
+        }
+        self.restore(name, whole, now, Some(asker));
+        Ok(gone)
     }
 
     /// Takes a state away if it is known and young enough: whoever comes second finds nothing.
     pub fn take(&mut self, component: &str, text: &str, now: Timestamp) -> Option<CodeHash> {
         let name = hash_of(component, text);
-        let (whole, created_at) = self.by_hash.get(&name)?;
-        if !equal::bytes(whole, &digest::sha256(&[text.as_bytes()])) {
+        let link = self.by_hash.get(&name)?;
+        if !equal::bytes(&link.whole, &digest::sha256(&[text.as_bytes()])) || later(link.created_at, STATE_FOR) <= now {
             return None;
         }
-        let young = later(*created_at, STATE_FOR) > now;
-        self.by_hash.remove(&name);
-        young.then_some(name)
+        self.forget(&name);
+        self.left.push_back((now, name));
+        Some(name)
     }
 
-    /// Forgets those that are too old or too many; their names.
+    /// One could not be kept, nor the record removed of the one whose place it took.
+    pub fn take_back(&mut self, name: &CodeHash, pushed_out: Option<CodeHash>, now: Timestamp) {
+        self.forget(name);
+        self.left.extend(pushed_out.map(|name| (now, name)));
+    }
+
+    fn forget(&mut self, name: &CodeHash) {
+        let Some(OpenLink { created_at, asker, .. }) = self.by_hash.remove(name) else { return };
+        if let Some(order) = self.orders.get_mut(&asker) {
+            order.remove(&(created_at, *name));
+        }
+    }
+
+    /// Forgets those that are too old, and visitors' that are too many because another build kept more; the names of records to remove.
     pub fn expunge(&mut self, now: Timestamp) -> Vec<CodeHash> {
         let mut gone = Vec::new();
-        while let Some((at, name)) = self.order.front().copied() {
-            if self.order.len() <= STATES_KEPT && later(at, STATE_FOR) > now {
-                break;
-            }
-            self.order.pop_front();
-            self.by_hash.remove(&name);
+        while let Some((_, name)) = self.left.pop_front_if(|(at, _)| later(*at, LEFT_FOR) <= now) {
             gone.push(name);
+        }
+        for (asker, order) in &mut self.orders {
+            let most = if *asker == Some(Asker::Visitor) { Asker::Visitor.most() } else { usize::MAX };
+            while order.first().is_some_and(|(at, _)| order.len() > most || later(*at, STATE_FOR) <= now) {
+                let Some((_, name)) = order.pop_first() else { break };
+                self.by_hash.remove(&name);
+                gone.push(name);
+            }
         }
         gone
     }

@@ -31,14 +31,13 @@ impl Chamber {
         used.sort_by_key(|(_, record)| record.at);
         used.into_iter().for_each(|(hash, record)| locked(&self.used).insert(hash, record));
 
-        let mut states = Vec::new();
-        self.each(Kind::State, |found| states.extend(hash_in(found).zip(read::<StateRecord>(found)))).await?;
-        states.sort_by_key(|(_, record)| record.created_at);
-        for (name, record) in states {
+        self.each(Kind::State, |found| {
+            let Some((name, record)) = hash_in(found).zip(read::<StateRecord>(found)) else { return };
             if let Some(whole) = hex::decode(&record.hash).ok().and_then(|bytes| bytes.try_into().ok()) {
-                locked(&self.states).insert(name, whole, record.created_at);
+                locked(&self.states).restore(name, whole, record.created_at, record.asker);
             }
-        }
+        })
+        .await?;
         // The first component token, or the next, is fetched before anybody asks.
         if self.component.needs_component_token() && self.generation(Family::Current, "") == 0 {
             self.due(Item::Token(Slot::component(Family::Current)), self.opened_at);

@@ -43,7 +43,7 @@ pub use authorizer::{Authorizer, AuthorizerState};
 pub use found::Found;
 pub use identity::{Application, Forgotten, Identities, Mistaken};
 pub use keep::LAG;
-pub use record::Standing;
+pub use record::{Asker, Standing};
 
 use crate::clock::{Clock, Timestamp};
 use crate::inbox::log::{Page, Position};
@@ -198,7 +198,10 @@ pub enum VaultError {
     /// Too many browsers came back whose codes wait to be exchanged; how long to wait.
     #[error("too many authorizations wait to be completed")]
     Crowded(Duration),
-    /// A `state` that is unknown, used or too old.
+    /// Callers have made as many links as are kept, and none of them has ended yet; how long until the first does.
+    #[error("too many authorization links that were made over the API are still open")]
+    Invited(Duration),
+    /// A `state` that is unknown, used, too old, or pushed out by newer ones.
     #[error("the authorization was not started here, or its link was used already")]
     UnknownState,
     /// The store does not answer.
@@ -474,9 +477,10 @@ impl Vault {
     /// A link for one merchant; `redirect_uri` is ours unless the component's settings name another.
     ///
     /// # Errors
-    /// What is missing for it; [`VaultError::VendorRefused`] with [`crate::platform::Class::Configuration`] names a missing setting.
-    pub async fn link(&self, component: &str, redirect_uri: &str) -> Result<Link, VaultError> {
-        self.chamber(component)?.link(redirect_uri).await
+    /// [`VaultError::Invited`]; what is missing for it; [`VaultError::VendorRefused`] with [`crate::platform::Class::Configuration`] names a
+    /// missing setting.
+    pub async fn link(&self, component: &str, redirect_uri: &str, asker: Asker) -> Result<Link, VaultError> {
+        self.chamber(component)?.link(redirect_uri, asker).await
     }
 
     /// A browser came back with this query: exchanges the code. If that fails for now, the code is kept and tried again by itself.

@@ -211,6 +211,19 @@ pub(super) struct StateRecord {
     /// SHA-256 of its text, in hexadecimal.
     pub hash: String,
     pub created_at: Timestamp,
+    /// Who asked for it; former builds did not note that.
+    #[serde(default)]
+    pub asker: Option<Asker>,
+}
+
+/// Who asks for a link.
+#[derive(Debug, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Hash)]
+#[serde(rename_all = "snake_case")]
+pub enum Asker {
+    /// Somebody who opened the public page: anybody can, as often as he likes. The newest of these links push out the oldest.
+    Visitor,
+    /// A caller with an API key, who passes it on to a merchant: it was promised for as long as it is good, and nothing pushes it out.
+    Caller,
 }
 
 /// When something last happened.

@@ -102,7 +102,9 @@ fn outcome(attempt: Attempt, trouble: &Trouble, now: Timestamp) -> Outcome {
         Trouble::Vault(error) => error,
     };
     match error {
-        VaultError::RateLimited(wait) | VaultError::Crowded(wait) => Outcome::Failed(attempt, Some(schedule::later(now, *wait))),
+        VaultError::RateLimited(wait) | VaultError::Crowded(wait) | VaultError::Invited(wait) => {
+            Outcome::Failed(attempt, Some(schedule::later(now, *wait)))
+        }
         VaultError::NoTicket { .. } | VaultError::VendorUnreachable(_) | VaultError::Store(_) | VaultError::NotAuthorized(_) => {
             Outcome::Failed(attempt, None)
         }

@@ -173,3 +173,10 @@ async fn the_type_of_an_error_leads_to_a_page_that_explains_it() {
         assert_eq!((nothing.status, nothing.problem().as_str()), (404, "not-found"), "{path}");
     }
 }
+
+#[test]
+fn who_has_too_many_open_links_is_told_until_when_and_what_else_there_is() {
+    let problem = Problem::from(VaultError::Invited(Duration::from_secs(3600)));
+    assert_eq!((problem.kind(), problem.wait()), (Kind::RateLimited, Some(Duration::from_secs(3600))));
+    assert!(problem.detail().contains("still open") && problem.advice().unwrap().contains("/authorize/{component}"));
+}

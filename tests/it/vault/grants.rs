@@ -1,12 +1,14 @@
 //! Grants by push and by redirect, links, withdrawals.
 
+use serde_json::json;
 use tokio::sync::Semaphore;
 use yizhan::clock::Clock;
+use yizhan::envelope::digest;
 use yizhan::platform::push::Grant;
 use yizhan::platform::token::{Permission, RefreshToken, Renewal};
 use yizhan::platform::{AuthorizerTokens, Class, Family, Token, TokenKey};
-use yizhan::vault::shelf::Kind;
-use yizhan::vault::{AuthorizerState, Exchanged, Found, Standing, Want};
+use yizhan::vault::shelf::{Change, Clear, Kind, RecordKey, ShelfError, TokenShelf as _};
+use yizhan::vault::{Asker, AuthorizerState, Exchanged, Found, Standing, Want};
 
 use super::vendor::Fault;
 use super::*;
@@ -31,7 +33,7 @@ impl World {
     }
 
     async fn state(&self) -> String {
-        state_of(&self.vault.link(NAME, BACK).await.unwrap().url)
+        state_of(&self.vault.link(NAME, BACK, Asker::Caller).await.unwrap().url)
     }
 }
 
@@ -39,7 +41,7 @@ impl World {
 async fn a_link_holds_an_unguessable_state_that_is_good_once() {
     let world = World::new().await;
     world.ticket().await;
-    let link = world.vault.link(NAME, BACK).await.unwrap();
+    let link = world.vault.link(NAME, BACK, Asker::Caller).await.unwrap();
     assert!(link.url.contains(BACK));
     let state = state_of(&link.url);
     assert!(state.len() >= 43);
@@ -71,6 +73,127 @@ async fn a_state_survives_a_restart_and_dies_after_a_day() {
     assert!(matches!(world.came_back(&code, &two).await, Err(VaultError::UnknownState)));
 }
 
+/// Records of open links, as they were kept when that many had been asked for at that moment.
+async fn links_are_open(world: &World, number: u32, asker: &str, at: Timestamp) {
+    let record = |number: u32| {
+        let whole = digest::sha256(&[asker.as_bytes(), &number.to_be_bytes()]);
+        let name = hex::encode(whole.get(..16).unwrap());
+        let body = json!({ "hash": hex::encode(whole), "created_at": at, "asker": asker });
+        Change::put(RecordKey::new(Kind::State, NAME, name), Clear::new(body.to_string().into_bytes()))
+    };
+    world.shelf.commit((0..number).map(record).collect()).await.unwrap();
+}
+
+fn open_links(world: &World) -> usize {
+    world.shelf.names(Kind::State).len()
+}
+
+#[tokio::test]
+async fn visits_to_the_public_page_end_no_invitation() {
+    let world = World::new().await;
+    world.ticket().await;
+    let promised = world.state().await;
+    let visit = async |world: &World| state_of(&world.vault.link(NAME, BACK, Asker::Visitor).await.unwrap().url);
+    let first = visit(&world).await;
+    world.advance(60);
+    // Nearly three hours of one address.
+    links_are_open(&world, 9_998, "visitor", world.clock.now()).await;
+    let world = world.restart().await;
+    assert_eq!(open_links(&world), 10_000);
+    let mut newest = String::new();
+    for _ in 0..5 {
+        newest = visit(&world).await;
+    }
+    assert_eq!(open_links(&world), 10_001, "however many come between two cleanings");
+    // The worker cleans when it begins.
+    Worker::over(&world.vault, &world.clock, 3, 1).await;
+    assert_eq!(open_links(&world), 10_001);
+    let code = world.vendor.grant("app1");
+    assert!(matches!(world.came_back(&code, &first).await, Err(VaultError::UnknownState)), "the oldest visit went for the newest");
+    assert!(world.came_back(&code, &promised).await.is_ok());
+    let code = world.vendor.grant("app2");
+    assert!(world.came_back(&code, &newest).await.is_ok());
+    // A day later nothing is left of either.
+    world.advance(24 * 3600);
+    Worker::over(&world.vault, &world.clock, 3, 600).await;
+    assert_eq!(open_links(&world), 0);
+}
+
+#[tokio::test]
+async fn a_caller_with_too_many_open_links_is_told_when_there_is_room_again() {
+    let world = World::new().await;
+    world.ticket().await;
+    links_are_open(&world, 19_999, "caller", world.clock.now()).await;
+    let world = world.restart().await;
+    world.advance(3600);
+    let last = world.state().await;
+    let prepared = world.vendor.deeds("link");
+    let refused = async |world: &World| match world.vault.link(NAME, BACK, Asker::Caller).await {
+        Err(VaultError::Invited(wait)) => wait,
+        other => panic!("{:?}", other.map(|link| link.url)),
+    };
+    assert_eq!(refused(&world).await, Duration::from_secs(23 * 3600));
+    assert_eq!(world.vendor.deeds("link"), prepared, "the vendor was asked for nothing");
+    assert!(world.vault.link(NAME, BACK, Asker::Visitor).await.is_ok(), "the public page stays open");
+    let code = world.vendor.grant("app1");
+    assert!(world.came_back(&code, &last).await.is_ok());
+    let last = world.state().await;
+    refused(&world).await;
+    // The oldest have ended, and no cleaning was needed for one more.
+    world.advance(23 * 3600);
+    world.ticket().await;
+    assert!(world.vault.link(NAME, BACK, Asker::Caller).await.is_ok());
+    assert_eq!(open_links(&world), 20_001);
+    Worker::over(&world.vault, &world.clock, 3, 600).await;
+    assert_eq!(open_links(&world), 3);
+    let code = world.vendor.grant("app2");
+    assert!(world.came_back(&code, &last).await.is_ok());
+}
+
+/// They noted only the hash and the time.
+#[tokio::test]
+async fn links_of_former_builds_are_good_for_their_day() {
+    let world = World::new().await;
+    world.ticket().await;
+    let (one, two) = (world.state().await, world.state().await);
+    let mut forgotten = Vec::new();
+    for name in world.shelf.names(Kind::State) {
+        let key = RecordKey::new(Kind::State, NAME, name);
+        let record = world.shelf.get(&key).await.unwrap().unwrap();
+        let mut body: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&record.body.unwrap()).unwrap();
+        assert_eq!(body.remove("asker"), Some(json!("caller")));
+        assert_eq!(body.len(), 2);
+        forgotten.push(Change::put(key, Clear::new(serde_json::to_vec(&body).unwrap())));
+    }
+    world.shelf.commit(forgotten).await.unwrap();
+    let world = world.restart().await;
+    for asker in [Asker::Visitor, Asker::Caller] {
+        world.vault.link(NAME, BACK, asker).await.unwrap();
+    }
+    Worker::over(&world.vault, &world.clock, 3, 600).await;
+    let code = world.vendor.grant("app1");
+    assert!(world.came_back(&code, &one).await.is_ok());
+    world.advance(24 * 3600);
+    let code = world.vendor.grant("app2");
+    assert!(matches!(world.came_back(&code, &two).await, Err(VaultError::UnknownState)));
+    Worker::over(&world.vault, &world.clock, 3, 600).await;
+    assert_eq!(open_links(&world), 0);
+}
+
+#[tokio::test]
+async fn a_link_that_could_not_be_kept_takes_no_room() {
+    let world = World::new().await;
+    world.ticket().await;
+    world.vault.fresh(NAME, &COMPONENT, Want::default()).await.unwrap();
+    links_are_open(&world, 19_999, "caller", world.clock.now()).await;
+    let world = world.restart().await;
+    *world.shelf.broken.lock().unwrap() = Some(ShelfError::TooLarge(1));
+    assert!(matches!(world.vault.link(NAME, BACK, Asker::Caller).await, Err(VaultError::Store(_))));
+    *world.shelf.broken.lock().unwrap() = None;
+    assert!(world.vault.link(NAME, BACK, Asker::Caller).await.is_ok());
+    assert!(matches!(world.vault.link(NAME, BACK, Asker::Caller).await, Err(VaultError::Invited(_))));
+}
+
 #[tokio::test]
 async fn a_return_without_state_is_exchanged_where_the_platform_carries_none() {
     let world = World::with(Habits { has_state: false, anonymous: true, ..Habits::default() }).await;
@@ -85,7 +208,7 @@ async fn a_return_without_state_is_exchanged_where_the_platform_carries_none() {
 async fn a_link_renews_a_refused_component_token() {
     let world = World::granted().await;
     world.vendor.kill_passes();
-    assert!(world.vault.link(NAME, BACK).await.is_ok());
+    assert!(world.vault.link(NAME, BACK, Asker::Caller).await.is_ok());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use yizhan::outbound::{SendError, Vendors};
 use yizhan::platform::push::{Notice, Push};
 use yizhan::platform::twin::Outgoing;
 use yizhan::platform::{self, Call, Platform, Reply};
-use yizhan::vault::{AuthorizerState, Exchanged, Want};
+use yizhan::vault::{Asker, AuthorizerState, Exchanged, Want};
 
 use super::memory::Stops;
 use super::*;
@@ -146,7 +146,8 @@ fn push_and_redirect_of_one_grant_do_not_fight() {
         each(async |shop| {
             shop.ticket().await;
             let redirect_uri = format!("https://post.example.com/callback/{}/authorized", shop.name);
-            let link = shop.vault.link(shop.name, &redirect_uri).await.unwrap_or_else(|error| panic!("{}: {error}", shop.name));
+            let link =
+                shop.vault.link(shop.name, &redirect_uri, Asker::Caller).await.unwrap_or_else(|error| panic!("{}: {error}", shop.name));
             assert!(!link.url.is_empty());
             // The twin's redirect carries no state; what does is each platform's own business and tested there.
             let story = shop.vendors.twin(shop.name, |twin| twin.grant(MERCHANT, shop.clock.now()));
