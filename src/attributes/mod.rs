@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::inbox::LogError;
 use crate::placeholder;
+use crate::platform::LONGEST_APP_ID;
 
 /// Tags of one authorizer at most.
 pub const MOST_TAGS: usize = 64;
@@ -82,7 +83,7 @@ fn shortened(text: &str) -> String {
 /// Whether an app id can be noted: vendors' ids are short and plain, and a key of the store must stay one.
 #[must_use]
 pub fn is_authorizer(app_id: &str) -> bool {
-    (1..=128).contains(&app_id.len()) && !app_id.chars().any(|c| c.is_control() || c.is_whitespace())
+    (1..=LONGEST_APP_ID).contains(&app_id.len()) && !app_id.chars().any(|c| c.is_control() || c.is_whitespace())
 }
 
 /// What becomes of what is noted.

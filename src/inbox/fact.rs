@@ -20,14 +20,11 @@ use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
 use crate::event_type::EventType;
-use crate::platform::Push;
 use crate::platform::push::Notice;
+use crate::platform::{LONGEST_APP_ID, Push};
 
 /// Clocks of vendors and ours may differ by this much, and vendors cut their times to seconds.
 const SLACK: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
-
-/// Longest app id of which facts are remembered; all known ones are below 40 characters.
-const LONGEST_AUTHORIZER: usize = 128;
 
 /// Facts of one subject remembered of one authorizer.
 pub const REMEMBERED: usize = 16;
@@ -125,7 +122,7 @@ impl Fact {
         };
         let kind = push.notice.kind();
         // What is longer is no app id, and would be a long key.
-        let authorizer = push.authorizer.clone().filter(|authorizer| authorizer.len() <= LONGEST_AUTHORIZER)?;
+        let authorizer = push.authorizer.clone().filter(|authorizer| authorizer.len() <= LONGEST_APP_ID)?;
         let subject = Subject::of(kind)?;
         let told = Told { derived: false, ..told(kind, data, push.time, received_at) };
         Some(Self { subject, authorizer, always_stored, told })
@@ -142,7 +139,7 @@ impl Fact {
         now: Timestamp,
     ) -> Option<Self> {
         let told = Told { since, derived: true, ..told(kind, Some(data), at, now) };
-        let subject = Subject::of(kind).filter(|_| authorizer.len() <= LONGEST_AUTHORIZER)?;
+        let subject = Subject::of(kind).filter(|_| authorizer.len() <= LONGEST_APP_ID)?;
         Some(Self { subject, authorizer: authorizer.to_owned(), always_stored: false, told })
     }
 

@@ -81,8 +81,8 @@ pub enum Listed {
     Unreadable(PushError),
 }
 
-/// Bytes of an app id by which events are listed; all known ones are below 40.
-const LONGEST_APP_ID: usize = 1024;
+/// Bytes of an app id by which events are listed: more than of those that are known by it elsewhere, for a vendor may send what it likes.
+const LONGEST_LISTED: usize = 1024;
 
 /// Refused pushes of one component on their way into the store. More at a time are not kept: a flood of forgeries must not cost memory, nor
 /// another component's refused pushes.
@@ -340,7 +340,7 @@ impl Inbox {
             component: name.to_owned(),
             platform: platform.to_owned(),
             // One that no vendor gives, and that may be longer than a key of the log: the event still names it, no list has it.
-            authorizer: push.authorizer.filter(|app_id| app_id.len() <= LONGEST_APP_ID),
+            authorizer: push.authorizer.filter(|app_id| app_id.len() <= LONGEST_LISTED),
             kind,
             time: push.time,
             received_at,

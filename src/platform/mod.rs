@@ -32,6 +32,9 @@ pub use twin::Twin;
 
 use crate::settings::{Problem, Settings};
 
+/// Bytes of an app id that is a key of ours; all known ones are below 40.
+pub const LONGEST_APP_ID: usize = 128;
+
 /// Every platform this build knows, in the order in which people are shown them.
 pub static ALL: &[&dyn Platform] = &[&baidu::Baidu, &douyin::Douyin, &kuaishou::Kuaishou, &alipay::Alipay];
 

@@ -19,7 +19,7 @@ use crate::operations::{Observed, Observer, Tried};
 use crate::platform::looks::ProfileLook;
 use crate::platform::loose;
 use crate::platform::operation::Params;
-use crate::platform::{Component, Components};
+use crate::platform::{Component, Components, LONGEST_APP_ID};
 
 /// What was submitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -319,9 +319,6 @@ fn place(component: &dyn Component, authorizer: &str, submission: &Submission) -
     };
     Place { authorizer: authorizer.to_owned(), slot }
 }
-
-/// Longest app id that is a key of ours.
-const LONGEST_APP_ID: usize = 128;
 
 impl Book {
     /// The component and the authorizer, where its vendor can be asked about them.

@@ -11,18 +11,15 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::envelope::digest;
-use crate::platform::Class;
 use crate::platform::push::Grant;
 use crate::platform::token::{Family, Link, LinkRequest};
+use crate::platform::{Class, LONGEST_APP_ID};
 
 use super::chamber::{Chamber, locked};
 use super::codes::{Entering, hash_of};
 use super::record::{Asker, Origin, StateRecord, put};
 use super::shelf::{Change, Kind};
 use super::{Exchanged, VaultError};
-
-/// Longest app id that is taken from a vendor; all known ones are below 40 characters.
-const LONGEST_APP_ID: usize = 128;
 
 impl Chamber {
     /// A link for one merchant.
