@@ -235,6 +235,12 @@ fn staged<T>(done: Result<T, Hindrance>) -> fjall::Result<Option<Result<T, LogEr
     }
 }
 
+/// What a read takes: its texts, of which there are several, and what stands between them.
+fn weight_of_read(read: &Read) -> usize {
+    let texts = [&read.key, &read.action, &read.component, &read.remote];
+    texts.into_iter().chain(&read.authorizer).map(String::len).sum::<usize>() + 256
+}
+
 /// The state of the thread.
 pub struct Writer {
     pub store: Arc<Store>,
@@ -259,7 +265,7 @@ impl Commit for Writer {
             Job::Put(puts, _) => puts.iter().map(|(_, key, value)| key.len() + value.as_ref().map_or(0, Bytes::len)).sum(),
             Job::Swap(swaps, _) => swaps.iter().map(Swap::weight).sum(),
             Job::Enqueue { events, .. } => events.len() * 256,
-            Job::Reads(reads, _) => reads.len() * 256,
+            Job::Reads(reads, _) => reads.iter().map(weight_of_read).sum(),
             Job::Settle { ended, .. } => ended.len() * 512,
             _ => 512,
         }

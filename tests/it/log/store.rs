@@ -174,6 +174,31 @@ async fn a_full_queue_is_told_at_once() {
     assert_eq!(log.count(&EventFilter::default()).await.unwrap(), stored, "what was refused is not stored");
 }
 
+/// What waits for the disk is bounded by its bytes, and these are no lighter than others.
+#[tokio::test]
+async fn reads_weigh_what_their_texts_do() {
+    let world = World::new();
+    let log = world.open();
+    let read = Read {
+        key: String::from("bots"),
+        action: String::from("token.read"),
+        component: String::from("douyin"),
+        authorizer: Some("a".repeat(4 << 20)),
+        generation: 1,
+        remote: String::from("127.0.0.1"),
+        at: start(),
+        count: 1,
+    };
+    let reads: Vec<_> = std::iter::repeat_n(read, 20).collect();
+    let appending: Vec<_> =
+        reads.into_iter().map(|read| (log.clone(), read)).map(|(log, read)| async move { log.append(vec![read]).await }).collect();
+    let appending = futures_util::future::join_all(appending);
+    let pushed = log.accept(arrival("one", None, start(), &[]));
+    let (appended, pushed) = tokio::join!(appending, pushed);
+    assert!(appended.into_iter().all(|appended| appended.is_ok()));
+    assert!(matches!(pushed, Err(LogError::Full)), "80 MiB before it, and room for 32");
+}
+
 fn refused(number: usize, component: &str) -> Rejected {
     Rejected {
         id: format!("rej_{number:05}"),
