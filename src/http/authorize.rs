@@ -127,7 +127,7 @@ fn trouble(
     again: Option<String>,
 ) -> Result<HttpResponse, Problem> {
     let request_id = passage::id_of(request);
-    let component = request.match_info().get("component");
+    let component = passage::component_of(request);
     if let Some(cause) = problem.cause() {
         tracing::error!(request_id, component, cause, "request failed");
     } else {

@@ -1,4 +1,5 @@
-//! Permission in a handler's signature: `Caller<EventsRead>` is somebody with a key of ours that has that scope for the component in the path.
+//! Permission in a handler's signature: `Caller<EventsRead>` is somebody with a key of ours that has that scope for the component in the path,
+//! and the authorizer in the path, where there is one, has an id that can be one.
 //!
 //! A handler without a component in its path asks [`Caller::reach`] which components the key is narrowed to, and shows only those.
 
@@ -14,8 +15,9 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use ipnet::IpNet;
 
 use super::Face;
-use super::problem::{Kind, Problem};
+use super::problem::{Kind, Problem, shortened};
 use crate::access::{ApiKey, Scope};
+use crate::attributes::is_authorizer;
 use crate::envelope::{digest, equal};
 
 /// What every key begins with, so that a leaked one is recognised.
@@ -180,7 +182,7 @@ impl<P: Permission> Caller<P> {
 }
 
 fn forbidden(scope: Scope, component: Option<&str>) -> Problem {
-    let needed = component.map_or_else(|| scope.to_string(), |component| format!("{scope}@{component}"));
+    let needed = component.map_or_else(|| scope.to_string(), |component| format!("{scope}@{}", shortened(component)));
     Problem::new(Kind::Forbidden, format!("this API key lacks the scope `{needed}`"))
         .hint("add the scope to the key in yizhan.toml, or use another key")
 }
@@ -222,7 +224,12 @@ fn admit<P: Permission>(request: &HttpRequest) -> Result<Caller<P>, Problem> {
         None if key.components(P::SCOPE).is_none_or(|names| !names.is_empty()) => Ok(()),
         None => Err(forbidden(P::SCOPE, None)),
     };
-    permitted.map(|()| Caller { key: Arc::clone(key), remote, may: PhantomData })
+    permitted?;
+    // Here for every address that names one: what no app id can be goes into no audit, log or store.
+    if let Some(authorizer) = request.match_info().get("authorizer").filter(|authorizer| !is_authorizer(authorizer)) {
+        return Err(Problem::no_such("authorizer", authorizer));
+    }
+    Ok(Caller { key: Arc::clone(key), remote, may: PhantomData })
 }
 
 /// The credentials of a Bearer header; the scheme's name is read without regard to case (RFC 9110 11.1).

@@ -8,7 +8,7 @@ use super::caller::{Caller, EventsRead, EventsReplay, Permission, Reach};
 use super::deliveries::is_held;
 use super::list::{Listing, gather};
 use super::parameters::{Members, Query};
-use super::problem::{Kind, Problem};
+use super::problem::Problem;
 use super::subscriptions::target;
 use super::{Face, body};
 use crate::event_type::Glob;
@@ -80,9 +80,9 @@ async fn find<P: Permission>(face: &Face, caller: &Caller<P>, id: &str) -> Resul
         Ok(parsed) => face.app.log.event(parsed).await?,
         Err(_) => None,
     };
-    event.filter(|event| caller.reach().has(&event.component)).ok_or_else(|| {
-        Problem::new(Kind::NotFound, format!("there is no event `{id}`")).hint("events older than the retention time are expunged")
-    })
+    event
+        .filter(|event| caller.reach().has(&event.component))
+        .ok_or_else(|| Problem::no_such("event", id).hint("events older than the retention time are expunged"))
 }
 
 /// The filters of contract 3, from a query string.

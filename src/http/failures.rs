@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::problem::{Kind, Problem};
+use super::problem::{Kind, Problem, shortened};
 use crate::fanout::replays::ReplayError;
 use crate::fanout::{RetryError, SubscriptionError};
 use crate::inbox::LogError;
@@ -85,11 +85,11 @@ impl From<OperationError> for Problem {
     fn from(error: OperationError) -> Self {
         match error {
             OperationError::UnknownComponent | OperationError::WrongAddress(_) => Self::new(Kind::NotFound, error.to_string()),
-            OperationError::UnknownOperation { nearest: Some(nearest), .. } => {
-                Self::new(Kind::NotFound, error.to_string()).hint(format!("did you mean `{nearest}`? GET /v1/operations lists them"))
-            }
-            OperationError::UnknownOperation { nearest: None, .. } => {
-                Self::new(Kind::NotFound, error.to_string()).hint("GET /v1/operations lists them; others go through …/proxy/{path}")
+            OperationError::UnknownOperation { platform, name, nearest } => {
+                let error = OperationError::UnknownOperation { platform, name: shortened(&name).into_owned(), nearest };
+                let hint = nearest.map(|nearest| format!("did you mean `{nearest}`? GET /v1/operations lists them"));
+                let others = || String::from("GET /v1/operations lists them; others go through …/proxy/{path}");
+                Self::new(Kind::NotFound, error.to_string()).hint(hint.unwrap_or_else(others))
             }
             OperationError::NotConfigured(settings) => {
                 Self::new(Kind::OperationNotConfigured, "its wire format is not verified, so it is switched off until it is configured")

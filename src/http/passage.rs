@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::Face;
 use super::caller::{self, KeyName};
-use super::problem::{Kind, Problem};
+use super::problem::{Kind, Problem, shortened};
 use super::unread::Unread;
 
 /// Header that carries the id in both directions.
@@ -71,6 +71,12 @@ struct RequestId(HeaderValue);
 /// The id of a request.
 pub(super) fn id_of(request: &HttpRequest) -> String {
     request.extensions().get::<RequestId>().map(|id| text(&id.0).to_owned()).unwrap_or_default()
+}
+
+/// The component that a request names, if there is one of that name: any other word in its place is the sender's own, and no log's.
+pub(super) fn component_of(request: &HttpRequest) -> Option<&str> {
+    let face = request.app_data::<web::Data<Face>>()?;
+    request.match_info().get("component").filter(|name| face.app.config.components.named(name).is_some())
 }
 
 /// An id as text; sane ones and our own are nothing else.
@@ -166,8 +172,8 @@ fn tell(response: &ServiceResponse, id: &HeaderValue, problem: Option<&Problem>,
 
     let id = text(id);
     // The route, not the path: a path may hold a single-use mark, and the query string a code.
-    let method = request.method().as_str();
-    let component = request.match_info().get("component");
+    let method = &*shortened(request.method().as_str());
+    let component = component_of(request);
     let key = request.extensions().get::<KeyName>().map(|key| key.0.name.clone());
     let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     if let Some(cause) = problem.and_then(Problem::cause) {

@@ -3,6 +3,7 @@
 //! Handlers return a [`Problem`]; `passage` writes it out with the request's id and logs its cause once. A 5xx whose reason is ours
 //! tells the caller an id and nothing else.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -64,6 +65,7 @@ impl Problem {
     /// Not found: no `what` is called `name`.
     #[must_use]
     pub fn no_such(what: &str, name: &str) -> Self {
+        let name = shortened(name);
         Self::new(Kind::NotFound, format!("there is no {what} `{name}`"))
     }
 
@@ -85,8 +87,9 @@ impl Problem {
     /// Parameters or members that are not valid: name and why, all of them.
     #[must_use]
     pub fn invalid(bad: &[(String, String)]) -> Self {
-        let detail = bad.iter().map(|(name, why)| format!("`{name}` {why}")).collect::<Vec<_>>().join("; ");
-        let named = bad.iter().map(|(name, why)| json!({ "name": name, "problem": why })).collect();
+        let bad = bad.iter().map(|(name, why)| (shortened(name), why));
+        let detail = bad.clone().map(|(name, why)| format!("`{name}` {why}")).collect::<Vec<_>>().join("; ");
+        let named = bad.map(|(name, why)| json!({ "name": name, "problem": why })).collect();
         Self::new(Kind::InvalidParameter, detail).with("parameters", Value::Array(named))
     }
 
@@ -179,6 +182,18 @@ impl Problem {
             answer.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"yizhan\""));
         }
         answer.body(Value::Object(body).to_string())
+    }
+}
+
+/// Characters of somebody's own word that an answer or a log line repeats.
+const MOST_REPEATED: usize = 128;
+
+/// The beginning of a word that somebody made up: whoever says something endless is not answered, or logged, as endlessly.
+#[must_use]
+pub fn shortened(word: &str) -> Cow<'_, str> {
+    match word.char_indices().nth(MOST_REPEATED).and_then(|(end, _)| word.get(..end)) {
+        Some(beginning) => Cow::Owned(format!("{beginning}…")),
+        None => Cow::Borrowed(word),
     }
 }
 

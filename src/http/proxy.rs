@@ -39,6 +39,7 @@ pub async fn pass(
 ) -> Result<HttpResponse, Problem> {
     let part = |name: &str| request.match_info().get(name).map(str::to_owned);
     let component = part("component").unwrap_or_default();
+    face.component(&component)?;
     let authorizer = part("authorizer");
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > MOST_BODY_BYTES)) {

@@ -22,6 +22,7 @@ use super::passage::{self, Address};
 use super::routes::{TOKEN_OF_AUTHORIZER, TOKEN_OF_COMPONENT};
 use super::tokens;
 use crate::access::Scope;
+use crate::attributes::is_authorizer;
 
 /// What stands before a site.
 pub(super) struct Shortcut<S> {
@@ -121,7 +122,7 @@ fn plain(request: &RequestHead) -> Option<(&str, Option<&str>)> {
     let component = parts.next().filter(is_plain)?;
     match (parts.next(), parts.next().filter(is_plain), parts.next()) {
         (None, ..) => Some((component, None)),
-        (Some("authorizers"), Some(authorizer), None) => Some((component, Some(authorizer))),
+        (Some("authorizers"), Some(authorizer), None) if is_authorizer(authorizer) => Some((component, Some(authorizer))),
         _ => None,
     }
 }

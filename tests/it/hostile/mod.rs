@@ -14,6 +14,7 @@ mod repeats;
 mod secrets;
 mod slow;
 mod stripped;
+mod words;
 
 use std::time::Duration;
 
