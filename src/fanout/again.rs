@@ -1,12 +1,13 @@
 //! What is sent again because somebody asks for it: a delivery retried, stored events sent to a subscription. The one door to both, so that nothing
 //! comes to wait for a subscription that is not there. And what is not sent any more.
 //!
-//! Called by `http` and [`super::replays`]. Whom a caller may send to is its own question.
+//! Called by `http` and [`super::replays`]. Whom a caller may send to is its own question, and so is [what that one wants](Fanout::wants): a run that
+//! is taken up again goes on though its playbook has changed.
 
 use super::Fanout;
 use super::delivery::{Delivery, DeliveryFilter, DeliveryId, Status};
-use crate::inbox::EventId;
 use crate::inbox::log::{Audience, LogError};
+use crate::inbox::{Event, EventId};
 
 /// Why a delivery is not tried again.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,12 @@ impl Fanout {
         let retried = self.outbox.retry(delivery.id, self.clock.now()).await?.ok_or(RetryError::Gone(delivery.id))?;
         self.nudge(std::slice::from_ref(&retried.subscription));
         Ok(retried)
+    }
+
+    /// Whether that subscription wants that event. No key that may send again is a key to what a handler may hear of: only its subscription says that.
+    #[must_use]
+    pub fn wants(&self, subscription: &str, event: &Event) -> bool {
+        self.subscription(subscription).is_some_and(|one| one.wants(&event.component, event.kind))
     }
 
     /// Sends stored events to a subscription, those that are still kept; a delivery of the same event that still waits is replaced. `replay` is the job

@@ -192,7 +192,7 @@ pub struct Known {
     pub retired_at: Option<Timestamp>,
 }
 
-/// Whether an event, with all its deliveries, is wanted.
+/// Whether an event, with all its deliveries, is wanted. They are looked up only for a filter that asks for a status; without one there are none here.
 pub type Wanted = Arc<dyn Fn(&Event, &[Delivery]) -> bool + Send + Sync>;
 
 /// Where deliveries are kept.

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
 use uuid::{NoContext, Uuid};
 
-use super::delivery::{Delivery, DeliveryFilter, Outbox, Status};
+use super::delivery::{Delivery, DeliveryFilter, Outbox, Status, Wanted};
 use super::{Fanout, schedule};
 use crate::clock::{Clock, Timestamp};
 use crate::inbox::event::{Event, EventFilter, EventId};
@@ -80,17 +80,20 @@ impl Replays {
         Self { log, jobs, outbox, fanout, clock, writing: Mutex::new(()), started: Notify::new() }
     }
 
-    /// How many events fit, to that subscription or to all that match: the preview.
+    /// How many events fit, of those that that subscription wants, or of all: the preview.
     ///
     /// # Errors
     /// The log does not answer.
     pub async fn preview(&self, filter: &EventFilter, subscription: Option<&str>) -> Result<u64, LogError> {
-        let Some(status) = filter.status else { return self.log.count(filter).await };
-        let (fanout, subscription) = (Arc::clone(&self.fanout), subscription.map(str::to_owned));
-        let wanted = move |event: &Event, deliveries: &[Delivery]| {
-            !fanout.missing(event, deliveries, stored(status), subscription.as_deref()).is_empty()
+        let (fanout, named) = (Arc::clone(&self.fanout), subscription.map(str::to_owned));
+        let wanted: Wanted = match (filter.status, named) {
+            (None, None) => return self.log.count(filter).await,
+            (None, Some(name)) => Arc::new(move |event, _| fanout.wants(&name, event)),
+            (Some(status), named) => {
+                Arc::new(move |event, deliveries| !fanout.missing(event, deliveries, stored(status), named.as_deref()).is_empty())
+            }
         };
-        self.outbox.count_events(filter, Arc::new(wanted)).await
+        self.outbox.count_events(filter, wanted).await
     }
 
     /// Makes a job and starts it.
@@ -298,7 +301,10 @@ impl Replays {
         }
         let subscription = job.subscription.as_deref();
         let Some(status) = job.filter.status else {
-            return Ok(Some(subscription.map_or_else(|| self.fanout.matching(event), |name| vec![name.to_owned()])));
+            return Ok(match subscription {
+                Some(name) => self.fanout.wants(name, event).then(|| vec![name.to_owned()]),
+                None => Some(self.fanout.matching(event)),
+            });
         };
         let asked = DeliveryFilter { event: Some(event.id.to_string()), ..DeliveryFilter::default() };
         let (mut deliveries, mut after) = (Vec::new(), None);
@@ -315,7 +321,7 @@ impl Replays {
 }
 
 impl Fanout {
-    /// Of the one named, or else of all that match, those for which an event stands in that status.
+    /// Of the one named, if it wants the event, or else of all that match, those for which it stands in that status.
     ///
     /// What a subscription has a delivery of is judged by its own, and by nobody else's: a dead letter of another, or of ours, is no reason to send it
     /// again what it has. The one named may besides come in the place of those that are gone, as after a new name: where it has no delivery, those of names
@@ -328,6 +334,9 @@ impl Fanout {
         let Some(name) = subscription else {
             return self.matching(event).into_iter().filter(|name| own(name) == Some(true)).collect();
         };
+        if !self.wants(name, event) {
+            return Vec::new();
+        }
         let roster = self.roster();
         let is_gone = |delivery: &Delivery| roster.entry(&delivery.subscription).is_none();
         let wants = own(name).unwrap_or_else(|| deliveries.iter().any(|delivery| delivery.status == status && is_gone(delivery)));

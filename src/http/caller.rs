@@ -181,6 +181,16 @@ impl<P: Permission> Caller<P> {
     }
 }
 
+impl Caller<EventsReplay> {
+    /// Goes on only if the key may read the events of that component as well (`None`: of all).
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn must_read(&self, component: Option<&str>) -> Result<(), Problem> {
+        if self.key.may(Scope::EventsRead, component) { Ok(()) } else { Err(forbidden(Scope::EventsRead, component)) }
+    }
+}
+
 fn forbidden(scope: Scope, component: Option<&str>) -> Problem {
     let needed = component.map_or_else(|| scope.to_string(), |component| format!("{scope}@{}", shortened(component)));
     Problem::new(Kind::Forbidden, format!("this API key lacks the scope `{needed}`"))

@@ -61,7 +61,8 @@ pub async fn replay(
     members.finish()?;
     let event = find(&face, &caller, &id).await?;
     let subscriptions = match chosen {
-        Some(name) => vec![name],
+        Some(name) if face.app.fanout.wants(&name, &event) => vec![name],
+        Some(name) => return Err(unwanted(&name, &event)),
         None => face.app.fanout.matching(&event),
     };
     let mut deliveries = Vec::with_capacity(subscriptions.len());
@@ -72,6 +73,14 @@ pub async fn replay(
     }
     tracing::info!(event.id = %event.id, key = caller.name(), deliveries = deliveries.len(), "event replayed");
     body::json_with(StatusCode::ACCEPTED, &ReplayedBody { event_id: event.id.to_string(), deliveries })
+}
+
+/// Nobody is sent what it did not ask for, whoever says so.
+fn unwanted(subscription: &str, event: &Event) -> Problem {
+    let why = format!("wants no `{}` of component `{}`", event.kind.as_str(), event.component);
+    Problem::invalid(&[(String::from("subscription"), why)]).hint(format!(
+        "have `events` and `components` of `{subscription}` say that it wants such events, or leave `subscription` out: then all that want it get it"
+    ))
 }
 
 /// One event that the caller may see. One it may not see is told no differently from one that is not there.

@@ -159,7 +159,15 @@ fn narrow(caller: &Caller<EventsReplay>, mut filter: EventFilter) -> Result<Even
     if let (None, Some(only)) = (&filter.component, caller.reach().only_one()) {
         filter.component = Some(Glob::new(only));
     }
-    caller.must_reach(filter.component.as_ref().map(Glob::as_str))?;
+    let component = filter.component.as_ref().map(Glob::as_str);
+    caller.must_reach(component)?;
+    if filter.q.is_some() {
+        // How many events hold a word tells what they hold, one guess after the other.
+        caller.must_read(component).map_err(|problem| {
+            problem
+                .hint("`q` of a filter looks into events, which needs that scope too: add it to the key in yizhan.toml, or leave `q` out")
+        })?;
+    }
     Ok(filter)
 }
 

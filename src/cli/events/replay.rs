@@ -13,6 +13,7 @@ use crate::cli::terminal::Terminal;
 /// Send events again: one, or all that fit a filter.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Without an id, a filter says which events; what it finds is counted and asked about first.\n\
+    A --subscription is sent only what its events and components want; --q needs a key that may read events, too.\n\
     --status goes by the own deliveries of whom the events are sent to; a --subscription that has none of an event stands in for one that is gone.\n\
     The job goes on in the service when this command is interrupted: name its id (`rpl_…`) to watch it again.")]
 pub struct Replay {
@@ -20,7 +21,7 @@ pub struct Replay {
     id: Option<String>,
     #[command(flatten)]
     which: Which,
-    /// Only to this subscription; without it to all that match.
+    /// Only to this subscription, and only what it wants; without it to all that match.
     #[arg(long)]
     subscription: Option<String>,
     /// Events per second at most.

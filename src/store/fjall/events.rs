@@ -448,13 +448,16 @@ impl Store {
         Ok(self.deliveries_of(event)?.iter().any(|stored| stored.delivery.status == status))
     }
 
-    /// How many events fit and are wanted, shown each with all its deliveries.
+    /// How many events fit and are wanted, shown each with its deliveries as [`Wanted`] has them.
     pub fn wanted(&self, filter: &EventFilter, wanted: &Wanted) -> Result<u64, LogError> {
         let is_wanted = |event: &Event| -> Result<bool, LogError> {
             if !self.fits(filter, event)? {
                 return Ok(false);
             }
-            let deliveries: Vec<_> = self.deliveries_of(event)?.into_iter().map(|stored| stored.delivery).collect();
+            let deliveries: Vec<_> = match filter.status {
+                Some(_) => self.deliveries_of(event)?.into_iter().map(|stored| stored.delivery).collect(),
+                None => Vec::new(),
+            };
             Ok(wanted(event, &deliveries))
         };
         let mut count = 0;

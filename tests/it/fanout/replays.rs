@@ -197,6 +197,19 @@ async fn deliveries_of_a_name_that_nobody_bears_count_for_the_one_named_that_has
 }
 
 #[tokio::test]
+async fn the_one_named_is_sent_only_what_it_wants() {
+    let (world, replays) = world().await;
+    let everything = EventFilter::default();
+    assert_eq!(replays.preview(&everything, Some("audits")).await.unwrap(), 50, "every second event is an audit");
+    let _running = run(&replays);
+    let job = replays.start(everything, Some(String::from("audits")), 10_000).await.unwrap();
+    until_done(&world).await;
+    let (done, ..) = replays.replay(&job.id).await.unwrap().unwrap();
+    assert_eq!((done.matched, done.enqueued), (50, 50));
+    assert!(enqueued(&world.memory, "audits").iter().all(|sequence| sequence % 2 == 1));
+}
+
+#[tokio::test]
 async fn a_paused_job_goes_on_where_it_stopped_and_a_cancelled_one_never() {
     let (world, replays) = world().await;
     let _running = run(&replays);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::json;
 
-use super::{ask, delivered, failed_audit, get, post};
-use crate::world::World;
+use super::{ask, delivered, failed_audit, get, items, post, post_as, world_with_keys};
+use crate::world::{KEY, SECRET, World};
 
 async fn world_with_delivered_events(count: usize) -> World {
     let world = World::new().await;
@@ -101,4 +101,99 @@ async fn a_status_is_counted_for_whom_the_replay_is() {
     assert_eq!(ask(&world, Method::DELETE, "/v1/subscriptions/former").await.status, 204);
     assert_eq!(counted("cancelled", Some("later")).await, 1, "it may take the place of one that is gone");
     assert_eq!((counted("cancelled", Some("handler")).await, counted("cancelled", None).await), (0, 0));
+}
+
+/// A world in which `agency` hears of Baidu's audits alone, with a key for the replays of Douyin's events.
+async fn world_with_agency() -> World {
+    let world =
+        world_with_keys(&[("narrow", &["events:replay@douyin"]), ("reading", &["events:replay@douyin", "events:read@douyin"])]).await;
+    let agency = json!({ "name": "agency", "url": world.handler.url(), "secret": SECRET, "events": ["audit.*"], "components": ["baidu"] });
+    assert_eq!(post(&world, "/v1/subscriptions", agency).await.status, 201);
+    world.granted("douyin", "tt0123456789abcdef").await;
+    failed_audit(&world, "douyin", "douyin's").await;
+    failed_audit(&world, "baidu", "baidu's").await;
+    world.until("everybody has heard", async || items(&get(&world, "/v1/deliveries?status=pending").await).is_empty().then_some(())).await;
+    world.advance(Duration::from_secs(1));
+    world
+}
+
+/// How many a replay matched and how many deliveries it enqueued, once it is done.
+async fn outcome(world: &World, key: &str, body: serde_json::Value) -> (u64, u64) {
+    let started = post_as(world, key, "/v1/replays", body).await;
+    assert_eq!(started.status, 202, "{}", started.text);
+    let address = format!("/v1/replays/{}", started.json()["id"].as_str().unwrap());
+    let done = async || {
+        world.advance(Duration::from_millis(100));
+        let replay = get(world, &address).await.json();
+        (replay["state"] == "done").then_some(replay)
+    };
+    let done = world.until("done", done).await;
+    (done["matched"].as_u64().unwrap(), done["enqueued"].as_u64().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_to_a_subscription_passes_over_what_that_one_does_not_want() {
+    let world = world_with_agency().await;
+    let of = async || items(&get(&world, "/v1/deliveries?subscription=agency").await).len();
+    assert_eq!(of().await, 1, "baidu's audit");
+    // Everything of Douyin's: a ticket, a grant, an audit.
+    let all = json!({ "filter": {}, "subscription": "agency" });
+    let counted = post_as(&world, "yzk_narrow", "/v1/replays", json!({ "filter": {}, "subscription": "agency", "dry_run": true })).await;
+    assert_eq!(counted.json(), json!({ "matched": 0 }));
+    assert_eq!(outcome(&world, "yzk_narrow", all.clone()).await, (0, 0));
+    assert_eq!(of().await, 1, "nothing was sent");
+    // Whoever may send everything sends it what it wants, and no ticket to one that names none.
+    assert_eq!(outcome(&world, KEY, all).await, (1, 1));
+    let tickets = json!({ "filter": { "type": "ticket.received" }, "subscription": "handler" });
+    assert_eq!(outcome(&world, KEY, tickets).await, (0, 0), "`*` does not name them");
+    let delivered = json!({ "filter": { "status": "delivered" }, "subscription": "handler", "dry_run": true });
+    assert_eq!(post(&world, "/v1/replays", delivered).await.json(), json!({ "matched": 3 }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_event_is_not_sent_to_a_subscription_that_does_not_want_it() {
+    let world = world_with_agency().await;
+    for (list, subscription) in
+        [("component=douyin&type=audit.*", "agency"), ("component=douyin&type=authorization.*", "agency"), ("type=ticket.*", "handler")]
+    {
+        let event = items(&get(&world, &format!("/v1/events?{list}")).await)[0]["id"].as_str().unwrap().to_owned();
+        let address = format!("/v1/events/{event}/replay");
+        for key in ["yzk_narrow", KEY] {
+            let refused = post_as(&world, key, &address, json!({ "subscription": subscription })).await;
+            assert_eq!(refused.bad(), ["subscription"], "{list}");
+            assert!(refused.json()["hint"].as_str().unwrap().contains(&format!("`components` of `{subscription}`")), "{}", refused.text);
+        }
+        let sent = items(&get(&world, &format!("/v1/deliveries?event={event}&subscription={subscription}")).await);
+        assert!(sent.is_empty(), "{list}: {sent:?}");
+        assert_eq!(post_as(&world, "yzk_narrow", &address, json!({})).await.status, 202, "to all that want it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_not_read_events_cannot_learn_by_counting_what_they_hold() {
+    let world = world_with_agency().await;
+    for dry_run in [true, false] {
+        let body = json!({ "filter": { "q": "douyin's" }, "dry_run": dry_run });
+        let refused = post_as(&world, "yzk_narrow", "/v1/replays", body.clone()).await;
+        assert_eq!((refused.status, refused.problem().as_str()), (403, "forbidden"), "{}", refused.text);
+        assert!(refused.json()["detail"].as_str().unwrap().contains("events:read@douyin"), "{}", refused.text);
+        assert!(post_as(&world, "yzk_reading", "/v1/replays", body).await.status < 300);
+    }
+    let other = json!({ "filter": { "component": "douyin" }, "dry_run": true });
+    assert_eq!(post_as(&world, "yzk_narrow", "/v1/replays", other).await.status, 200, "without `q` it tells nothing of what events hold");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_cancelled_with_a_former_name_is_sent_to_the_new_one_that_wants_it() {
+    let world = world_with_agency().await;
+    assert_eq!(post(&world, "/v1/subscriptions/agency/pause", json!({})).await.status, 200);
+    failed_audit(&world, "baidu", "held").await;
+    assert_eq!(ask(&world, Method::DELETE, "/v1/subscriptions/agency").await.status, 204);
+    for (name, component, count) in [("elsewhere", "douyin", 0), ("renamed", "baidu", 1)] {
+        let body = json!({ "name": name, "url": world.handler.url(), "secret": SECRET, "events": ["audit.*"], "components": [component] });
+        assert_eq!(post(&world, "/v1/subscriptions", body).await.status, 201);
+        world.advance(Duration::from_secs(1));
+        let body = json!({ "filter": { "status": "cancelled" }, "subscription": name });
+        assert_eq!(outcome(&world, KEY, body).await, (count, count), "{name}");
+    }
 }
