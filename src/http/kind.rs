@@ -156,11 +156,11 @@ kinds! {
     /// Asked too often.
     RateLimited = "rate-limited" 429
         "Asked too often"
-        "There were too many requests of this sort in a short time, such as wrong keys from one address or forced renewals of one token."
-        "Wait as long as the header Retry-After says. Read a token instead of renewing it."
+        "There were too many requests of this sort in a short time, such as wrong keys from one address or forced renewals of one token; or too many that last are open at a time, such as streams, long polls and replays."
+        "Wait as long as the header Retry-After says. Read a token instead of renewing it; end what nobody needs any more."
         "请求太频繁"
-        "短时间内这类请求过多，例如同一地址的错误密钥，或对同一令牌的强制刷新。"
-        "等待响应头 Retry-After 给出的时间。读取令牌即可，不必刷新。",
+        "短时间内这类请求过多，例如同一地址的错误密钥，或对同一令牌的强制刷新；或同时进行的长时间请求过多，例如事件流、长轮询和重放。"
+        "等待响应头 Retry-After 给出的时间。读取令牌即可，不必刷新；不再需要的流和重放请结束。",
     /// Our fault.
     Internal = "internal" 500
         "Something went wrong here"

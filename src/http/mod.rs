@@ -41,6 +41,7 @@ pub mod operations;
 mod pages;
 pub mod parameters;
 mod passage;
+pub mod places;
 mod playbooks;
 pub mod problem;
 mod problems;
@@ -77,7 +78,8 @@ use crate::shutdown::Shutdown;
 use crate::vault::Asker;
 use caller::Keyring;
 use meter::Meter;
-use problem::Problem;
+use places::{Place, Places};
+use problem::{Kind, Problem};
 use shortcut::Shortcut;
 
 /// How long an idle connection is kept. Longer than the usual 60 s of reverse proxies, so that the proxy closes first.
@@ -86,11 +88,20 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a connection that is being closed may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
 
+/// How much longer than a client may take to send its request it may leave an answer waiting.
+const TIMES_AS_PATIENT: u32 = 6;
+
 /// Wrong keys of one address within a minute before it is answered 429.
 const WRONG_KEYS_A_MINUTE: u32 = 20;
 
 /// Authorization pages of one address within a minute: each of them asks the vendor for something, and nobody needs a key to open one.
 const VISITS_A_MINUTE: u32 = 60;
+
+/// Counts of events at a time.
+const COUNTS: usize = 2;
+
+/// When to come back for a stream or a long poll where there are too many.
+const LASTING_PAUSE: Duration = Duration::from_secs(10);
 
 /// What every handler shares.
 pub struct Face {
@@ -104,6 +115,11 @@ pub struct Face {
     pub visits: Meter,
     /// The wish that this server ends, which comes before [`App::shutdown`] where requests are to finish while everything else still works.
     pub closing: Shutdown,
+    /// Places of requests that last as long as their callers like: half the connections, so that the other half is left to pushes, and for one key half
+    /// of that.
+    pub lasting: Places,
+    /// Places of those that count events: one for each key, so that none keeps another out.
+    pub counting: Places,
     /// Held by the backup that is being written.
     pub archiving: Arc<Semaphore>,
     /// `/openapi.json`, once somebody has asked for it.
@@ -115,7 +131,19 @@ impl Face {
         let minute = SignedDuration::from_mins(1);
         let keys = Keyring::new(&app.config.api_keys);
         let (wrong_keys, visits) = (Meter::new(WRONG_KEYS_A_MINUTE, minute), Meter::new(VISITS_A_MINUTE, minute));
-        Self { keys, wrong_keys, visits, closing, archiving: Arc::new(Semaphore::new(1)), document: OnceLock::new(), app }
+        let most = app.config.server.max_connections / 2;
+        let (lasting, counting) = (Places::new(most, most / 2), Places::new(COUNTS, 1));
+        Self {
+            keys,
+            wrong_keys,
+            visits,
+            closing,
+            lasting,
+            counting,
+            archiving: Arc::new(Semaphore::new(1)),
+            document: OnceLock::new(),
+            app,
+        }
     }
 
     /// The component of that name.
@@ -124,6 +152,18 @@ impl Face {
     /// `not-found`.
     fn component(&self, name: &str) -> Result<&Arc<dyn Component>, Problem> {
         self.app.config.components.named(name).ok_or_else(|| Problem::no_such("component", name))
+    }
+
+    /// A place for a request that lasts as long as its caller likes.
+    ///
+    /// # Errors
+    /// `rate-limited`: none is free for that key.
+    fn last(&self, key: &str) -> Result<Place, Problem> {
+        self.lasting.take(key).ok_or_else(|| {
+            Problem::new(Kind::RateLimited, "too many streams, long polls and passed-on answers are open, with this key or in all")
+                .hint("end some that nobody reads: half of `server.max_connections` is for them, and for one key half of that")
+                .retry_after(LASTING_PAUSE)
+        })
     }
 
     /// Has that done for a request, to its end whatever becomes of whoever asked, and not on this thread, which a stop may end first.
@@ -196,8 +236,21 @@ async fn serve(mut server: dev::Server, shutdown: Shutdown, closing: Shutdown) -
     ended
 }
 
+/// Lets the system close a connection whose other end takes nothing of what waits for it for so long. No bound of ours sees such a one: the server library
+/// asks nobody for more of an answer until some of it was taken. Connections inherit this from where they were accepted (tcp(7), `TCP_USER_TIMEOUT`).
+#[cfg(target_os = "linux")]
+fn give_up_silent(listener: &TcpListener, patience: Duration) -> io::Result<()> {
+    socket2::SockRef::from(listener).set_tcp_user_timeout(Some(patience))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_up_silent(_: &TcpListener, _: Duration) -> io::Result<()> {
+    Ok(())
+}
+
 fn server(app: Arc<App>, closing: Shutdown, listener: TcpListener) -> io::Result<dev::Server> {
     let settings = app.config.server.clone();
+    give_up_silent(&listener, settings.client_timeout.saturating_mul(TIMES_AS_PATIENT))?;
     let face = web::Data::new(Face::new(app, closing));
     let site = move || {
         let site = Site::new()

@@ -15,6 +15,7 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::caller::{Caller, ProxyCall};
+use super::places::Place;
 use super::problem::{Kind, Problem};
 use super::{Face, passage};
 use crate::operations::proxy::{Asked, Incoming, KEPT_BYTES, ProxyError};
@@ -45,6 +46,8 @@ pub async fn pass(
     if length.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > MOST_BODY_BYTES)) {
         return Err(too_large());
     }
+    // Both bodies last as long as the caller takes over them.
+    let place = face.last(caller.name())?;
     let flood = Arc::new(AtomicBool::new(false));
     let body = incoming(payload.into_inner(), length, face.app.config.server.client_timeout, Arc::clone(&flood)).await?;
     let path = vendor_path(request.uri().path(), authorizer.is_some());
@@ -74,7 +77,7 @@ pub async fn pass(
         remote: caller.remote,
     });
     match passed {
-        Ok(passed) => write(passed),
+        Ok(passed) => write(passed, place),
         Err(ProxyError::Unreachable(_)) if flood.load(Ordering::Relaxed) => Err(too_large()),
         Err(error) => Err(error.into()),
     }
@@ -134,7 +137,7 @@ async fn incoming(mut payload: Payload, length: Option<u64>, patience: Duration,
     Ok(Incoming::Streamed { length, pieces: Box::pin(pieces) })
 }
 
-fn write(passed: Passed) -> Result<HttpResponse, Problem> {
+fn write(passed: Passed, place: Place) -> Result<HttpResponse, Problem> {
     let mut response = HttpResponse::build(StatusCode::from_u16(passed.status).map_err(Problem::internal)?);
     // Without a content type an answer above 400 would be taken for the server's own.
     if passed.header("content-type").is_none() {
@@ -146,5 +149,8 @@ fn write(passed: Passed) -> Result<HttpResponse, Problem> {
     for (name, value) in &passed.headers {
         response.append_header((name.as_str(), value.as_ref()));
     }
-    Ok(response.streaming(passed.pieces))
+    let pieces = passed.pieces.inspect(move |_| {
+        let _taken = &place;
+    });
+    Ok(response.streaming(pieces))
 }

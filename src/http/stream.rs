@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use super::Face;
 use super::caller::{Caller, EventsRead, Reach};
 use super::parameters::Query;
+use super::places::Place;
 use super::problem::Problem;
 use crate::app::App;
 use crate::clock::Timestamp;
@@ -49,6 +50,7 @@ pub async fn stream(
         ..EventFilter::default()
     };
     query.finish()?;
+    let taken = face.last(caller.name())?;
     let newest = face.app.log.newest();
     let last_seen = request.headers().get("last-event-id").map(|value| value.to_str().unwrap_or_default().trim());
     let reach = caller.reach();
@@ -65,6 +67,7 @@ pub async fn stream(
         sequence: start.sequence,
         whole_from: 0,
         greeting: Some(greeting),
+        _place: taken,
     };
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
@@ -181,6 +184,8 @@ struct Tail {
     beat_at: Timestamp,
     /// What is said first.
     greeting: Option<String>,
+    /// Given back when the reader goes.
+    _place: Place,
 }
 
 impl Tail {

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt as _;
 
+use yizhan::envelope::digest;
+
 use super::{connect, raw, status};
 use crate::world::{Setting, World};
 
@@ -52,6 +54,78 @@ async fn whoever_takes_every_connection_loses_them_again() {
     }
     world.until("the push is acknowledged", served).await;
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+}
+
+/// A world of twenty connections, with keys for Douyin's events and tokens, each named as its text says.
+async fn small_world() -> World {
+    let key = |name: &str| {
+        let hash = hex::encode(digest::sha256(&[format!("yzk_{name}").as_bytes()]));
+        format!("[[api_keys]]\nname = \"{name}\"\nhash = \"sha256:{hash}\"\nscopes = [\"events:read@douyin\", \"tokens:read@douyin\"]\n")
+    };
+    let server = String::from("max_connections = 20");
+    World::with(Setting { server, extra: ["one", "two", "three"].map(key).concat(), ..Setting::default() }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pushes_are_served_while_keys_open_as_many_streams_and_long_polls_as_they_like() {
+    let world = small_world().await;
+    let token = world.granted("douyin", "tt0123456789abcdef").await;
+    let ask = async |key: &str, path: &str| {
+        let request = world.client.get(format!("{}{path}", world.base)).bearer_auth(format!("yzk_{key}"));
+        request.timeout(Duration::from_secs(60)).send().await.unwrap()
+    };
+    let stream = async |key: &str| ask(key, "/v1/events/stream").await;
+    let of_merchant = "/v1/components/douyin/authorizers/tt0123456789abcdef/token";
+    let poll = format!("{of_merchant}?after_generation={}&wait=60", token["generation"]);
+    // Five for one key, ten in all, of twenty connections.
+    let mut held = Vec::new();
+    let mut polls = Vec::new();
+    for _ in 0..4 {
+        held.push(stream("one").await);
+    }
+    let request = world.client.get(format!("{}{poll}", world.base)).bearer_auth("yzk_one");
+    polls.push(tokio::spawn(request.send()));
+    world.until("the long poll takes the last place of its key", async || (stream("one").await.status() == 429).then_some(())).await;
+    for path in ["/v1/events/stream", poll.as_str()] {
+        let refused = ask("one", path).await;
+        assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].to_str().unwrap()), (429, "10"), "{path}");
+    }
+    assert_eq!(ask("one", of_merchant).await.status(), 200, "what does not last is answered");
+    for _ in 0..5 {
+        held.push(stream("two").await);
+    }
+    assert!(held.iter().all(|answer| answer.status() == 200));
+    for key in ["two", "three"] {
+        assert_eq!(stream(key).await.status(), 429, "{key}");
+    }
+    let began = Instant::now();
+    world.simulator.audit("douyin", "tt0123456789abcdef", "1.0.0", &yizhan::platform::twin::Verdict::Passed).await.unwrap();
+    assert!(world.simulator.counts("douyin").unwrap().acknowledged >= 1);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?} beside as many streams as may be", began.elapsed());
+
+    // Whoever goes makes room: that is noticed with the next sign of life.
+    polls.iter().for_each(tokio::task::JoinHandle::abort);
+    held.clear();
+    world
+        .until("a place is free again", async || {
+            world.advance(Duration::from_secs(16));
+            (stream("three").await.status() == 200).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_and_never_reads_loses_the_connection() {
+    let world = World::with(Setting { server: String::from("client_timeout = \"1s\""), ..Setting::default() }).await;
+    let mut connection = connect(&world).await;
+    connection.write_all("GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200).as_bytes()).await.unwrap();
+    let began = Instant::now();
+    // Nothing is read: that it is closed shows when something is said.
+    while !connection.try_write(b"\r\n").is_err_and(|error| error.kind() != std::io::ErrorKind::WouldBlock) {
+        assert!(began.elapsed() < Duration::from_secs(60), "the connection is held for ever");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(began.elapsed() > Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
