@@ -29,6 +29,11 @@ const MOST_BATCH: u32 = 500;
 /// Events read from the log at a time.
 const LOOK_AT: usize = 500;
 
+/// Jobs that run or are paused at a time.
+pub const MOST_LIVE: usize = 100;
+/// Of these, those whose filter names the same component.
+pub const MOST_OF_ONE: usize = 25;
+
 /// The log is in the order of acceptance, `until` goes by the time of receipt: these differ by as long as a push may wait for the store.
 const OUT_OF_ORDER: Duration = Duration::from_secs(60);
 
@@ -49,6 +54,9 @@ pub enum ReplayError {
     /// The rate is 0 or above 10,000.
     #[error("the rate is not between 1 and 10000")]
     Rate,
+    /// There are as many as may be that run or are paused: these, or these of that component.
+    #[error("{} replays run or are paused already, and no more of them may", .0.len())]
+    Crowded(Vec<Replay>),
     /// The store does not answer.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -96,11 +104,11 @@ impl Replays {
         self.outbox.count_events(filter, wanted).await
     }
 
-    /// Makes a job and starts it.
+    /// A job that is not begun yet, with what it matches. Nothing is lost with one that nobody waits for any more.
     ///
     /// # Errors
     /// The subscription is unknown, or the rate out of range.
-    pub async fn start(&self, filter: EventFilter, subscription: Option<String>, rate: u32) -> Result<Replay, ReplayError> {
+    pub async fn plan(&self, filter: EventFilter, subscription: Option<String>, rate: u32) -> Result<Replay, ReplayError> {
         let target =
             subscription.as_ref().map(|name| self.fanout.subscription(name).ok_or_else(|| ReplayError::UnknownSubscription(name.clone())));
         let target = target.transpose()?;
@@ -112,7 +120,7 @@ impl Replays {
         let matched = self.preview(&filter, subscription.as_deref()).await?;
         let seconds = u64::try_from(now.as_second()).unwrap_or_default();
         let id = Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, u32::try_from(now.subsec_nanosecond()).unwrap_or_default()));
-        let replay = Replay {
+        Ok(Replay {
             id: format!("rpl_{}", id.as_simple()),
             filter,
             subscription,
@@ -124,9 +132,29 @@ impl Replays {
             cursor: 0,
             // One that was made while the clock was ahead must not count as made after its job.
             created_at: target.map_or(now, |one| now.max(one.created_at)),
-        };
+        })
+    }
+
+    /// Begins a job that was planned.
+    ///
+    /// # Errors
+    /// There are as many as may be.
+    pub async fn begin(&self, replay: Replay) -> Result<Replay, ReplayError> {
+        let _alone = self.writing.lock().await;
+        let mut live = self.jobs.live().await?;
+        if live.len() < MOST_LIVE {
+            // A key for one component's events must name it, and so fills no more than this.
+            live.retain(|other| other.filter.component.is_some() && other.filter.component == replay.filter.component);
+            if live.len() < MOST_OF_ONE {
+                live.clear();
+            }
+        }
+        if !live.is_empty() {
+            return Err(ReplayError::Crowded(live));
+        }
         self.jobs.save(&replay).await?;
-        tracing::info!(replay = replay.id, matched, subscription = replay.subscription, rate, "replay started");
+        let Replay { id, matched, subscription, rate, .. } = &replay;
+        tracing::info!(replay = id, matched, subscription, rate, "replay started");
         self.started.notify_one();
         Ok(replay)
     }
@@ -148,8 +176,7 @@ impl Replays {
     pub async fn set_state(&self, id: &str, state: ReplayState) -> Result<Option<Replay>, LogError> {
         let _alone = self.writing.lock().await;
         let Some(mut replay) = self.jobs.replay(id).await? else { return Ok(None) };
-        let finished = matches!(replay.state, ReplayState::Done | ReplayState::Cancelled);
-        if !finished && state != ReplayState::Done && state != replay.state {
+        if !replay.state.is_over() && state != ReplayState::Done && state != replay.state {
             replay.state = state;
             self.jobs.save(&replay).await?;
             tracing::info!(replay = id, ?state, "replay's state set");
@@ -165,9 +192,9 @@ impl Replays {
         let mut at_work: HashMap<tokio::task::Id, String> = HashMap::new();
         while !shutdown.is_requested() {
             let mut trouble = false;
-            match self.jobs.running().await {
-                Ok(running) => {
-                    for id in running {
+            match self.jobs.live().await {
+                Ok(live) => {
+                    for Replay { id, .. } in live.into_iter().filter(|replay| replay.state == ReplayState::Running) {
                         if !at_work.values().any(|at_work| *at_work == id) {
                             let task = working.spawn(Arc::clone(&self).carry_out(id.clone(), shutdown.clone()));
                             at_work.insert(task.id(), id);

@@ -25,6 +25,12 @@ const NEXT_TICKET: Duration = Duration::from_secs(60);
 /// When to come back after the vendor did not answer or was overloaded.
 const VENDOR_PAUSE: Duration = Duration::from_secs(10);
 
+/// When to come back after too many looked through the log.
+const CROWDED_PAUSE: Duration = Duration::from_secs(5);
+
+/// When to come back after too many replays ran.
+const REPLAYS_PAUSE: Duration = Duration::from_secs(60);
+
 impl From<VaultError> for Problem {
     fn from(error: VaultError) -> Self {
         match error {
@@ -162,6 +168,9 @@ fn refused(refusal: &ApiError) -> Problem {
 impl From<LogError> for Problem {
     fn from(error: LogError) -> Self {
         match error {
+            LogError::Crowded => Self::new(Kind::RateLimited, error.to_string())
+                .hint("ask again in a moment, for less if you can")
+                .retry_after(CROWDED_PAUSE),
             LogError::NoPosition => Self::invalid(&[(String::from("cursor"), String::from("is no cursor of this list"))]),
             error => Self::unavailable(error),
         }
@@ -187,6 +196,9 @@ impl From<ReplayError> for Problem {
                 Self::invalid(&[(String::from("subscription"), String::from("is the name of no subscription"))])
             }
             ReplayError::Rate => Self::invalid(&[(String::from("rate"), String::from("is not between 1 and 10000"))]),
+            ReplayError::Crowded(_) => Self::new(Kind::RateLimited, error.to_string())
+                .hint("wait until some are done, or end some with POST /v1/replays/{id}/cancel")
+                .retry_after(REPLAYS_PAUSE),
             ReplayError::Log(error) => error.into(),
         }
     }

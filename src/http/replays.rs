@@ -1,5 +1,7 @@
 //! Bulk replays: by filter and time range, previewed, watched, paused, cancelled.
 
+use std::time::Duration;
+
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
@@ -19,6 +21,10 @@ use crate::inbox::replay::{Replay, ReplayState};
 
 /// Events enqueued per second unless the caller says otherwise.
 const USUAL_RATE: u32 = 100;
+
+/// How long a replay waits until it is counted, and when to come back where that was too short.
+const PATIENCE: Duration = Duration::from_secs(2);
+const COUNTED_PAUSE: Duration = Duration::from_secs(5);
 
 #[derive(Serialize)]
 struct PreviewBody {
@@ -59,10 +65,14 @@ pub async fn create(
     if !RATES.contains(&rate) {
         return Err(ReplayError::Rate.into());
     }
+    let replays = &face.app.replays;
     if dry_run {
-        return body::json(&PreviewBody { matched: face.app.replays.preview(&filter, subscription.as_deref()).await? });
+        let matched = counted(&caller, &face, async { Ok(replays.preview(&filter, subscription.as_deref()).await?) }).await?;
+        return body::json(&PreviewBody { matched });
     }
-    let replay = face.through(move |app| async move { app.replays.start(filter, subscription, rate).await }).await??;
+    let planned = counted(&caller, &face, async { Ok(replays.plan(filter, subscription, rate).await?) }).await?;
+    let begun = face.through(move |app| async move { app.replays.begin(planned).await }).await?;
+    let replay = begun.map_err(|error| refused(&caller, error))?;
     tracing::info!(replay = replay.id, key = caller.name(), "replay asked for");
     let location = format!("/v1/replays/{}", replay.id);
     let mut answer = body::json_with(StatusCode::ACCEPTED, &write(replay, 0, 0))?;
@@ -70,6 +80,33 @@ pub async fn create(
         answer.headers_mut().insert(header::LOCATION, location);
     }
     Ok(answer)
+}
+
+/// What counts events, once the caller may: as long as it waits for that, and the service does not stop.
+async fn counted<T>(caller: &Caller<EventsReplay>, face: &Face, counting: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    let Some(_place) = face.counting.take_within(caller.name(), PATIENCE).await else {
+        return Err(Problem::new(Kind::RateLimited, "another replay is being counted")
+            .hint("ask again when that one is answered; one key counts one at a time")
+            .retry_after(COUNTED_PAUSE));
+    };
+    tokio::select! {
+        counted = counting => counted,
+        // Counting may take minutes, and a server that stops waits for every request.
+        () = face.closing.requested() => Err(Problem::new(Kind::Unavailable, "the service is stopping").retry_after(COUNTED_PAUSE)),
+    }
+}
+
+/// Names the jobs that are in the way, those that the caller may see.
+fn refused(caller: &Caller<EventsReplay>, error: ReplayError) -> Problem {
+    let names = match &error {
+        ReplayError::Crowded(live) => {
+            let visible = live.iter().filter(|replay| caller.must_reach(replay.filter.component.as_ref().map(Glob::as_str)).is_ok());
+            visible.map(|replay| replay.id.clone()).collect()
+        }
+        _ => Vec::new(),
+    };
+    let problem = Problem::from(error);
+    if names.is_empty() { problem } else { problem.with("replays", names.into()) }
 }
 
 /// `GET /v1/replays/{id}`.

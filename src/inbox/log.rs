@@ -27,6 +27,9 @@ pub enum LogError {
     /// A read failed for a reason that may pass (no descriptor, no memory, the disk did not answer): nothing is known of what is stored. Try again.
     #[error("the log cannot be read just now: {0}")]
     Unread(String),
+    /// As many others look through the log as may at a time. Nothing is wrong with it: ask again.
+    #[error("as many others look through the log as may at a time")]
+    Crowded,
     /// A page was to go on from a position that none ended at: somebody made up a cursor.
     #[error("no page ends at that position")]
     NoPosition,
@@ -115,7 +118,7 @@ pub trait EventLog: Send + Sync {
     /// The sequence from which on retention has taken nothing away. From memory.
     fn whole_from(&self) -> u64;
 
-    /// How many events fit.
+    /// How many events fit. Looks at all of them, as few others do at a time, and as long as it is waited for.
     async fn count(&self, filter: &EventFilter) -> Result<u64, LogError>;
 
     /// The newest sequence, and news of every later one.

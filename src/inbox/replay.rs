@@ -19,6 +19,14 @@ pub enum ReplayState {
     Cancelled,
 }
 
+impl ReplayState {
+    /// Whether it is over: done or cancelled.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Done | Self::Cancelled)
+    }
+}
+
 /// A replay job.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Replay {
@@ -54,8 +62,8 @@ pub trait ReplayLog: Send + Sync {
     async fn replay(&self, id: &str) -> Result<Option<Replay>, LogError>;
     /// All jobs, newest first, at most 200.
     async fn replays(&self) -> Result<Vec<Replay>, LogError>;
-    /// Ids of all that run.
-    async fn running(&self) -> Result<Vec<String>, LogError>;
+    /// All that run or are paused.
+    async fn live(&self) -> Result<Vec<Replay>, LogError>;
     /// How many deliveries of that job were delivered and how many are dead.
     async fn outcome(&self, id: &str) -> Result<(u64, u64), LogError>;
 }

@@ -248,6 +248,10 @@ impl Store {
             let (key, value) = guard.into_inner().map_err(damaged)?;
             let Some((id, (_, subscription))) = Uuid::from_slice(&key).ok().zip(record::read_dead(&value)) else { continue };
             if filling.filter.subscription.as_ref().is_some_and(|name| name != subscription) {
+                // Those of others are looked at too, and a page is bounded.
+                if !filling.pass(Place { record: id, ..Place::top(0) }) {
+                    return Ok(());
+                }
                 continue;
             }
             if uuid_floor(filling.filter.since).is_some_and(|since| id < since) {

@@ -15,9 +15,10 @@ use super::lines::lock;
 use super::passing::Passing;
 use super::postings;
 use super::record;
+use super::turns::{self, Awaited, aside};
 use super::waiting;
 use super::writer::{Incoming, Job};
-use super::{FjallLog, Store, aside, damaged, malformed, survived, told, unread};
+use super::{FjallLog, Store, damaged, malformed, survived, told, unread};
 use crate::clock::Timestamp;
 use crate::event_type::Glob;
 use crate::fanout::delivery::{Status, Wanted};
@@ -55,17 +56,10 @@ impl EventLog for FjallLog {
             Some(Position(text)) => text.parse().map_err(|_| LogError::NoPosition)?,
         };
         let filter = filter.clone();
-        // Where the index says which events are on the page, to read it is little work: whoever comes first is served first.
-        let turn = match Way::of(&filter).1 {
-            true => self.store.turns.clone().acquire_owned().await.ok(),
-            false => None,
-        };
-        aside(&self.store, move |store| {
-            let page = store.event_page(&filter, below, limit.max(1));
-            drop(turn);
-            page
-        })
-        .await
+        // Where the index says which events are on the page, to read it is little work.
+        let is_told = Way::of(&filter).1;
+        let read = move |store: &Store| store.event_page(&filter, below, limit.max(1));
+        if is_told { turns::page(&self.store, read).await } else { turns::search(&self.store, read).await }
     }
 
     async fn following(&self, sequence: u64, limit: usize) -> Result<Stretch, LogError> {
@@ -87,9 +81,12 @@ impl EventLog for FjallLog {
 
     async fn count(&self, filter: &EventFilter) -> Result<u64, LogError> {
         let filter = filter.clone();
-        aside(&self.store, move |store| {
+        turns::count(&self.store, move |store, awaited| {
             let mut count = 0;
             store.walk(&filter, u64::MAX, |found| {
+                if awaited.is_given_up() {
+                    return Ok(ControlFlow::Break(()));
+                }
                 let fits = found.certain || found.readable(store)?.is_some_and(|event| store.fits(&filter, &event).unwrap_or_default());
                 count += u64::from(fits);
                 Ok(ControlFlow::Continue(()))
@@ -449,7 +446,7 @@ impl Store {
     }
 
     /// How many events fit and are wanted, shown each with its deliveries as [`Wanted`] has them.
-    pub fn wanted(&self, filter: &EventFilter, wanted: &Wanted) -> Result<u64, LogError> {
+    pub fn wanted(&self, filter: &EventFilter, wanted: &Wanted, awaited: &Awaited) -> Result<u64, LogError> {
         let is_wanted = |event: &Event| -> Result<bool, LogError> {
             if !self.fits(filter, event)? {
                 return Ok(false);
@@ -462,6 +459,9 @@ impl Store {
         };
         let mut count = 0;
         self.walk(filter, u64::MAX, |found| {
+            if awaited.is_given_up() {
+                return Ok(ControlFlow::Break(()));
+            }
             count += u64::from(found.readable(self)?.is_some_and(|event| is_wanted(&event).unwrap_or_default()));
             Ok(ControlFlow::Continue(()))
         })?;

@@ -36,6 +36,7 @@ mod runs;
 mod seen;
 mod settle;
 mod told;
+mod turns;
 mod versions;
 mod waiting;
 mod writer;
@@ -47,7 +48,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use fjall::{Database, Keyspace};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 pub use backup::{LogMoment, LogRestore, sealed_part};
 pub use examine::{LogState, examine};
@@ -56,6 +57,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::inbox::LogError;
 use crate::store::at_rest::AtRest;
 use crate::store::commit::{Committer, Limits, panic_text};
+use turns::{Turns, aside};
 
 /// How the log is opened.
 #[derive(Debug, Clone)]
@@ -170,10 +172,8 @@ struct Store {
     at_rest: Arc<AtRest>,
     clock: Arc<dyn Clock>,
     options: LogOptions,
-    /// Turns of those who read a page that its index tells: little work each, and all of it the processor's. One more than there are cores, so that
-    /// one that waits for the disk leaves no core idle; with as many threads as there are requests, each took its turns of some milliseconds, and one
-    /// page in a hundred waited for several of them.
-    turns: Arc<Semaphore>,
+    /// How many read at a time.
+    turns: Turns,
 }
 
 /// The log. Implements [`crate::inbox::EventLog`], [`crate::fanout::Outbox`], [`crate::inbox::Rejections`],
@@ -263,8 +263,7 @@ impl FjallLog {
         let newest = watch::Sender::new(sequence);
         let marks = seen.marks();
         let closed = AtomicU32::new(days.newest_noted().unwrap_or(days::KEPT));
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let turns = Arc::new(Semaphore::new(cores + 1));
+        let turns = Turns::new();
         let store = Arc::new(Store {
             db,
             meta,
@@ -486,16 +485,4 @@ fn unread(what: &str) -> fjall::Error {
 /// A stored record that does not have its form.
 fn malformed(what: &str) -> LogError {
     LogError::Damaged(format!("{what} does not have its form"))
-}
-
-/// Reads much, away from the threads that serve requests.
-async fn aside<T: Send + 'static>(
-    store: &Arc<Store>,
-    read: impl FnOnce(&Store) -> Result<T, LogError> + Send + 'static,
-) -> Result<T, LogError> {
-    let store = store.clone();
-    match tokio::task::spawn_blocking(move || read(&store)).await {
-        Ok(done) => done,
-        Err(error) => Err(LogError::Damaged(format!("reading failed: {error}"))),
-    }
 }

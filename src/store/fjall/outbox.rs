@@ -8,9 +8,10 @@ use tokio::sync::oneshot;
 
 use super::lines::{Wish, lock};
 use super::record::{self, StoredDelivery};
+use super::turns;
 use super::waiting::{Entry, View};
 use super::writer::Job;
-use super::{FjallLog, aside, damaged, meta};
+use super::{FjallLog, Store, damaged, meta};
 use crate::clock::Timestamp;
 use crate::fanout::Outbox;
 use crate::fanout::delivery::{Claimed, Deferred, Delivery, DeliveryFilter, DeliveryId, Depth, Ended, Known, Lane, Settlement, Wanted};
@@ -139,7 +140,7 @@ impl Outbox for FjallLog {
             return Ok(Deferred::default());
         }
         let (subscription, now) = (subscription.to_owned(), record::nanoseconds(now));
-        aside(&self.store, move |store| {
+        turns::aside(&self.store, move |store| {
             let snapshot = store.db.snapshot();
             let view = View { snapshot: &snapshot, waiting: &store.waiting };
             let mut found = Deferred::default();
@@ -215,12 +216,14 @@ impl Outbox for FjallLog {
 
     async fn count_events(&self, filter: &EventFilter, wanted: Wanted) -> Result<u64, LogError> {
         let filter = filter.clone();
-        aside(&self.store, move |store| store.wanted(&filter, &wanted)).await
+        turns::count(&self.store, move |store, awaited| store.wanted(&filter, &wanted, awaited)).await
     }
 
     async fn deliveries(&self, filter: &DeliveryFilter, after: Option<&Position>, limit: usize) -> Result<Page<Delivery>, LogError> {
         let (filter, after) = (filter.clone(), after.cloned());
-        aside(&self.store, move |store| store.delivery_page(&filter, after.as_ref(), limit)).await
+        let is_of_one_event = filter.event.is_some();
+        let read = move |store: &Store| store.delivery_page(&filter, after.as_ref(), limit);
+        if is_of_one_event { turns::aside(&self.store, read).await } else { turns::search(&self.store, read).await }
     }
 }
 

@@ -3,8 +3,9 @@
 use fjall::Readable;
 
 use super::days::index;
+use super::turns::search;
 use super::writer::Job;
-use super::{FjallLog, Store, aside, damaged, malformed};
+use super::{FjallLog, Store, damaged, malformed};
 use crate::inbox::{LogError, Page, Position};
 use crate::vault::audit::{Read, ReadLog};
 
@@ -29,7 +30,7 @@ impl ReadLog for FjallLog {
                 Some(place.ok_or(LogError::NoPosition)?)
             }
         };
-        aside(&self.store, move |store| store.read_page(component.as_deref(), after, limit.max(1))).await
+        search(&self.store, move |store| store.read_page(component.as_deref(), after, limit.max(1))).await
     }
 }
 

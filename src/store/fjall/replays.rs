@@ -3,7 +3,7 @@
 use super::writer::Job;
 use super::{FjallLog, damaged, malformed, meta, record};
 use crate::inbox::LogError;
-use crate::inbox::replay::{Replay, ReplayLog, ReplayState};
+use crate::inbox::replay::{Replay, ReplayLog};
 
 /// Jobs listed at most.
 const LISTED: usize = 200;
@@ -30,8 +30,8 @@ impl ReplayLog for FjallLog {
         Ok(all)
     }
 
-    async fn running(&self) -> Result<Vec<String>, LogError> {
-        Ok(self.all_replays()?.into_iter().filter(|replay| replay.state == ReplayState::Running).map(|replay| replay.id).collect())
+    async fn live(&self) -> Result<Vec<Replay>, LogError> {
+        Ok(self.all_replays()?.into_iter().filter(|replay| !replay.state.is_over()).collect())
     }
 
     async fn outcome(&self, id: &str) -> Result<(u64, u64), LogError> {
@@ -59,7 +59,7 @@ impl FjallLog {
 
     /// Forgets jobs that ended and were made before.
     pub(super) async fn expunge_replays(&self, before: crate::clock::Timestamp) -> Result<(), LogError> {
-        let over = |replay: &Replay| replay.created_at < before && matches!(replay.state, ReplayState::Done | ReplayState::Cancelled);
+        let over = |replay: &Replay| replay.created_at < before && replay.state.is_over();
         let mut puts = Vec::new();
         for replay in self.all_replays()?.iter().filter(|replay| over(replay)) {
             puts.extend([meta::REPLAY, meta::OUTCOME].map(|kind| (self.store.meta.clone(), record::named(kind, &replay.id), None)));

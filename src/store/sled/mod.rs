@@ -187,7 +187,9 @@ impl SledVault {
         self.committer.ask_now(job).await.map_err(|error| match error {
             LogError::Full => ShelfError::Full,
             LogError::Failed(cause) => ShelfError::Failed(cause),
-            error @ (LogError::NoPosition | LogError::OtherKey(_) | LogError::Unread(_)) => ShelfError::Failed(error.to_string()),
+            error @ (LogError::NoPosition | LogError::Crowded | LogError::OtherKey(_) | LogError::Unread(_)) => {
+                ShelfError::Failed(error.to_string())
+            }
             LogError::Damaged(cause) => ShelfError::Damaged(cause),
         })?
     }

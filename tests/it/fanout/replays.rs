@@ -7,7 +7,7 @@ use std::time::Duration;
 use yizhan::clock::Clock;
 use yizhan::event_type::{EventType, Glob};
 use yizhan::fanout::delivery::Status;
-use yizhan::fanout::replays::{ReplayError, Replays};
+use yizhan::fanout::replays::{MOST_LIVE, MOST_OF_ONE, ReplayError, Replays};
 use yizhan::fanout::{NewSubscription, Subscription};
 use yizhan::inbox::EventFilter;
 use yizhan::inbox::replay::{Replay, ReplayState};
@@ -36,6 +36,10 @@ fn run(replays: &Arc<Replays>) -> (Shutdown, tokio::task::JoinHandle<()>) {
     let shutdown = Shutdown::default();
     let running = tokio::spawn(Arc::clone(replays).run(shutdown.clone()));
     (shutdown, running)
+}
+
+async fn start(replays: &Replays, filter: EventFilter, to: Option<String>, rate: u32) -> Result<Replay, ReplayError> {
+    replays.begin(replays.plan(filter, to, rate).await?).await
 }
 
 fn audits() -> EventFilter {
@@ -76,7 +80,7 @@ async fn a_preview_counts_and_makes_nothing() {
 async fn a_replay_enqueues_what_fits_in_the_order_of_the_events_at_its_rate() {
     let (world, replays) = world().await;
     let _running = run(&replays);
-    let job = replays.start(audits(), Some("bot".into()), 10).await.unwrap();
+    let job = start(&replays, audits(), Some("bot".into()), 10).await.unwrap();
     assert_eq!((job.matched, job.state, job.filter.until), (50, ReplayState::Running, Some(start_of_time())));
     settle_down().await;
     assert_eq!(enqueued(&world.memory, "bot"), [1]);
@@ -99,7 +103,7 @@ async fn what_is_enqueued_is_delivered_as_part_of_the_job() {
     let (world, replays) = world().await;
     world.run();
     let _running = run(&replays);
-    let job = replays.start(audits(), Some("bot".into()), 10_000).await.unwrap();
+    let job = start(&replays, audits(), Some("bot".into()), 10_000).await.unwrap();
     world.memory.until(|rows| rows.iter().filter(|row| row.delivery.status == Status::Delivered).count() == 50).await;
     assert_eq!(replays.replay(&job.id).await.unwrap().unwrap().1, 50);
 }
@@ -108,7 +112,7 @@ async fn what_is_enqueued_is_delivered_as_part_of_the_job() {
 async fn without_a_target_every_subscription_that_matches_hears_but_not_the_vault() {
     let (world, replays) = world().await;
     let _running = run(&replays);
-    replays.start(EventFilter::default(), None, 10_000).await.unwrap();
+    start(&replays, EventFilter::default(), None, 10_000).await.unwrap();
     until_done(&world).await;
     assert_eq!((enqueued(&world.memory, "bot").len(), enqueued(&world.memory, "audits").len()), (100, 50));
     assert!(enqueued(&world.memory, "yizhan-vault").is_empty());
@@ -122,7 +126,7 @@ async fn events_received_after_the_start_are_left_alone() {
         world.memory.event("douyin", "tt9", EventType::AuditPassed, at);
     }
     let _running = run(&replays);
-    replays.start(EventFilter::default(), Some("bot".into()), 10_000).await.unwrap();
+    start(&replays, EventFilter::default(), Some("bot".into()), 10_000).await.unwrap();
     until_done(&world).await;
     assert_eq!(enqueued(&world.memory, "bot").len(), 100);
 }
@@ -137,7 +141,7 @@ async fn a_status_is_looked_up_per_event() {
     }
     let _running = run(&replays);
     let dead = EventFilter { status: Some(Status::Dead), ..EventFilter::default() };
-    replays.start(dead, Some("bot".into()), 10_000).await.unwrap();
+    start(&replays, dead, Some("bot".into()), 10_000).await.unwrap();
     until_done(&world).await;
     assert_eq!(enqueued(&world.memory, "bot"), [1, 3]);
 }
@@ -161,7 +165,7 @@ async fn replayed(world: &World, replays: &Arc<Replays>, status: Status, to: Opt
     let (shutdown, running) = run(replays);
     let before = world.memory.rows.lock().unwrap().len();
     let counted = replays.preview(&filter, to).await.unwrap();
-    let job = replays.start(filter, to.map(str::to_owned), 10_000).await.unwrap();
+    let job = start(replays, filter, to.map(str::to_owned), 10_000).await.unwrap();
     assert_eq!(job.matched, counted);
     until_done(world).await;
     shutdown.request();
@@ -202,7 +206,7 @@ async fn the_one_named_is_sent_only_what_it_wants() {
     let everything = EventFilter::default();
     assert_eq!(replays.preview(&everything, Some("audits")).await.unwrap(), 50, "every second event is an audit");
     let _running = run(&replays);
-    let job = replays.start(everything, Some(String::from("audits")), 10_000).await.unwrap();
+    let job = start(&replays, everything, Some(String::from("audits")), 10_000).await.unwrap();
     until_done(&world).await;
     let (done, ..) = replays.replay(&job.id).await.unwrap().unwrap();
     assert_eq!((done.matched, done.enqueued), (50, 50));
@@ -213,7 +217,7 @@ async fn the_one_named_is_sent_only_what_it_wants() {
 async fn a_paused_job_goes_on_where_it_stopped_and_a_cancelled_one_never() {
     let (world, replays) = world().await;
     let _running = run(&replays);
-    let job = replays.start(audits(), Some("bot".into()), 10).await.unwrap();
+    let job = start(&replays, audits(), Some("bot".into()), 10).await.unwrap();
     settle_down().await;
     assert_eq!(replays.set_state(&job.id, ReplayState::Paused).await.unwrap().unwrap().state, ReplayState::Paused);
     let step = async || {
@@ -239,7 +243,7 @@ async fn a_paused_job_goes_on_where_it_stopped_and_a_cancelled_one_never() {
 async fn after_a_restart_a_job_goes_on_from_its_cursor() {
     let (world, before) = world().await;
     let (shutdown, running) = run(&before);
-    before.start(audits(), Some("bot".into()), 10).await.unwrap();
+    start(&before, audits(), Some("bot".into()), 10).await.unwrap();
     for _ in 0..10 {
         settle_down().await;
         world.advance(Duration::from_millis(100));
@@ -264,7 +268,7 @@ async fn trouble_in_the_store_delays_a_job_and_loses_nothing() {
     let (world, replays) = world().await;
     world.memory.trouble.store(true, Atomic::SeqCst);
     let _running = run(&replays);
-    replays.start(audits(), Some("bot".into()), 10_000).await.unwrap();
+    start(&replays, audits(), Some("bot".into()), 10_000).await.unwrap();
     settle_down().await;
     assert!(enqueued(&world.memory, "bot").is_empty());
     world.advance(Duration::from_secs(1));
@@ -277,7 +281,7 @@ async fn a_job_whose_subscription_goes_is_cancelled() {
     let (world, replays) = world().await;
     let new = serde_json::json!({"name": "brief", "url": "https://a.example.com/", "events": ["*"]});
     world.fanout.create(serde_json::from_value(new).unwrap()).await.unwrap();
-    let job = replays.start(audits(), Some("brief".into()), 10).await.unwrap();
+    let job = start(&replays, audits(), Some("brief".into()), 10).await.unwrap();
     world.fanout.delete("brief").await.unwrap();
     let _running = run(&replays);
     world.memory.until_job(|job| job.state == ReplayState::Cancelled).await;
@@ -287,10 +291,10 @@ async fn a_job_whose_subscription_goes_is_cancelled() {
 #[tokio::test]
 async fn bad_wishes_are_refused() {
     let (world, replays) = world().await;
-    let unknown = replays.start(audits(), Some("nobody".into()), 10).await;
+    let unknown = start(&replays, audits(), Some("nobody".into()), 10).await;
     assert!(matches!(unknown, Err(ReplayError::UnknownSubscription(name)) if name == "nobody"));
     for rate in [0, 10_001] {
-        assert!(matches!(replays.start(audits(), None, rate).await, Err(ReplayError::Rate)));
+        assert!(matches!(start(&replays, audits(), None, rate).await, Err(ReplayError::Rate)));
     }
     assert!(world.memory.jobs.lock().unwrap().is_empty());
     assert!(replays.replay("rpl_none").await.unwrap().is_none());
@@ -304,7 +308,7 @@ async fn what_came_while_the_clock_was_ahead_ends_no_replay() {
     let ahead = world.memory.event("douyin", "late", EventType::AuditPassed, at(3600));
     let behind = world.memory.event("douyin", "late", EventType::AuditPassed, at(-2));
     let filter = EventFilter { authorizer: Some(Glob::new("late")), ..EventFilter::default() };
-    let job = replays.start(filter, Some("bot".into()), 100).await.unwrap();
+    let job = start(&replays, filter, Some("bot".into()), 100).await.unwrap();
     assert_eq!(job.matched, 2);
     let _running = run(&replays);
     until_done(&world).await;
@@ -317,7 +321,7 @@ async fn a_damaged_event_is_counted_and_the_rest_of_a_replay_goes_on() {
     let (world, replays) = world().await;
     world.memory.damaged.lock().unwrap().extend([3, 4, 77]);
     let (shutdown, running) = run(&replays);
-    let job = replays.start(audits(), Some(String::from("bot")), 1000).await.unwrap();
+    let job = start(&replays, audits(), Some(String::from("bot")), 1000).await.unwrap();
     until_done(&world).await;
     let done = replays.replay(&job.id).await.unwrap().unwrap().0;
     assert_eq!((done.enqueued, done.unreadable), (48, 3));
@@ -333,7 +337,7 @@ async fn a_replay_does_not_go_on_into_another_subscription_of_the_same_name() {
         serde_json::from_value(serde_json::json!({"name": name, "url": "https://bot.example/hook", "events": ["audit.*"]})).unwrap()
     };
     world.fanout.create(made("mine")).await.unwrap();
-    let job = replays.start(audits(), Some(String::from("mine")), 1).await.unwrap();
+    let job = start(&replays, audits(), Some(String::from("mine")), 1).await.unwrap();
     replays.set_state(&job.id, ReplayState::Paused).await.unwrap();
     world.fanout.delete("mine").await.unwrap();
     world.advance(Duration::from_secs(1));
@@ -354,7 +358,7 @@ async fn a_replay_to_a_subscription_that_was_made_while_the_clock_was_ahead_is_c
     let made = serde_json::json!({"name": "mine", "url": "https://bot.example/hook", "events": ["audit.*"]});
     world.fanout.create(serde_json::from_value::<NewSubscription>(made).unwrap()).await.unwrap();
     world.clock.advance(-hour);
-    replays.start(audits(), Some(String::from("mine")), 1000).await.unwrap();
+    start(&replays, audits(), Some(String::from("mine")), 1000).await.unwrap();
     let (shutdown, running) = run(&replays);
     until_done(&world).await;
     assert_eq!(enqueued(&world.memory, "mine").len(), 50);
@@ -365,7 +369,7 @@ async fn a_replay_to_a_subscription_that_was_made_while_the_clock_was_ahead_is_c
 #[tokio::test]
 async fn every_job_that_ran_is_taken_up_again_however_many_came_after_it() {
     let (world, replays) = world().await;
-    let oldest = replays.start(audits(), Some(String::from("bot")), 1000).await.unwrap();
+    let oldest = start(&replays, audits(), Some(String::from("bot")), 1000).await.unwrap();
     for number in 0..300 {
         let done = Replay { id: format!("rpl_{number}"), state: ReplayState::Done, ..oldest.clone() };
         world.memory.jobs.lock().unwrap().push(done);
@@ -375,4 +379,35 @@ async fn every_job_that_ran_is_taken_up_again_however_many_came_after_it() {
     assert_eq!(enqueued(&world.memory, "bot").len(), 50);
     shutdown.request();
     soon(running).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_more_jobs_than_may_wait_and_a_component_fills_its_share_alone() {
+    let (world, replays) = world().await;
+    let of = |component: &str| EventFilter { component: Some(Glob::new(component)), ..EventFilter::default() };
+    let paused = |number: usize, component: &str| Replay {
+        id: format!("rpl_{component}_{number}"),
+        filter: of(component),
+        subscription: None,
+        rate: 1,
+        state: if number.is_multiple_of(2) { ReplayState::Paused } else { ReplayState::Running },
+        matched: 0,
+        enqueued: 0,
+        unreadable: 0,
+        cursor: 0,
+        created_at: world.clock.now(),
+    };
+    let crowd = async |filter: EventFilter| match start(&replays, filter, None, 1).await {
+        Err(ReplayError::Crowded(live)) => live.len(),
+        other => panic!("{other:?}"),
+    };
+    world.memory.jobs.lock().unwrap().extend((0..MOST_OF_ONE).map(|number| paused(number, "douyin")));
+    assert_eq!(crowd(of("douyin")).await, MOST_OF_ONE);
+    start(&replays, of("baidu"), None, 1).await.unwrap();
+    start(&replays, EventFilter::default(), None, 1).await.unwrap();
+    let left = MOST_LIVE - world.memory.jobs.lock().unwrap().len();
+    world.memory.jobs.lock().unwrap().extend((0..left).map(|number| paused(number, &format!("other{number}"))));
+    assert_eq!((crowd(of("baidu")).await, crowd(EventFilter::default()).await), (MOST_LIVE, MOST_LIVE));
+    replays.set_state("rpl_douyin_0", ReplayState::Cancelled).await.unwrap();
+    start(&replays, of("douyin"), None, 1).await.unwrap();
 }

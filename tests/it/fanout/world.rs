@@ -18,7 +18,7 @@ use yizhan::fanout::sink::{Outcome, Sink};
 use yizhan::fanout::subscription::{BookError, Ordering, Origin, SigningKey, State};
 use yizhan::fanout::{DeliveryId, Fanout, Options, Outbox, Sinks, Subscriber, Subscription, SubscriptionBook};
 use yizhan::inbox::log::{Accepted, Arrival, Audience, EventLog, Expunged, LogError, Page, Position, Stretch};
-use yizhan::inbox::replay::{Replay, ReplayLog, ReplayState};
+use yizhan::inbox::replay::{Replay, ReplayLog};
 use yizhan::inbox::{Event, EventFilter, EventId};
 use yizhan::outbound::Guard;
 use yizhan::secret::Secret;
@@ -428,9 +428,9 @@ impl ReplayLog for Memory {
         Ok(jobs.iter().rev().take(200).cloned().collect())
     }
 
-    async fn running(&self) -> Result<Vec<String>, LogError> {
+    async fn live(&self) -> Result<Vec<Replay>, LogError> {
         let jobs = self.jobs.lock().unwrap();
-        Ok(jobs.iter().filter(|job| job.state == ReplayState::Running).map(|job| job.id.clone()).collect())
+        Ok(jobs.iter().filter(|job| !job.state.is_over()).cloned().collect())
     }
 
     async fn outcome(&self, id: &str) -> Result<(u64, u64), LogError> {

@@ -85,6 +85,12 @@ async fn what_broke_inside_is_for_the_log_and_not_for_the_caller() {
 }
 
 #[test]
+fn whoever_comes_when_too_many_look_through_the_log_is_told_to_come_back() {
+    let problem = Problem::from(LogError::Crowded);
+    assert_eq!((problem.kind(), problem.wait().is_some(), problem.cause()), (Kind::RateLimited, true, None));
+}
+
+#[test]
 fn each_failure_of_the_vault_is_the_problem_of_the_contract() {
     let refusal = |class| VaultError::VendorRefused(ApiError::new(class, "40037", "no"));
     let cases = [

@@ -197,3 +197,25 @@ async fn what_was_cancelled_with_a_former_name_is_sent_to_the_new_one_that_wants
         assert_eq!(outcome(&world, KEY, body).await, (count, count), "{name}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_starts_replay_after_replay_is_told_which_are_in_the_way() {
+    let world = world_with_agency().await;
+    let all = json!({ "filter": {}, "rate": 1 });
+    let start = async || post_as(&world, "yzk_narrow", "/v1/replays", all.clone()).await;
+    let mut ids = std::collections::BTreeSet::new();
+    for _ in 0..yizhan::fanout::replays::MOST_OF_ONE {
+        let started = start().await;
+        assert_eq!(started.status, 202, "{}", started.text);
+        ids.insert(started.json()["id"].as_str().unwrap().to_owned());
+    }
+    let refused = start().await;
+    assert_eq!((refused.status, refused.problem().as_str(), refused.header("retry-after")), (429, "rate-limited", "60"));
+    let named: Vec<_> = refused.json()["replays"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect();
+    assert_eq!(named.iter().cloned().collect::<std::collections::BTreeSet<_>>(), ids);
+    let others = json!({ "filter": { "component": "baidu" }, "rate": 1 });
+    assert_eq!(post(&world, "/v1/replays", others).await.status, 202, "nobody else's");
+    let address = format!("/v1/replays/{}/cancel", named[0]);
+    assert_eq!(post_as(&world, "yzk_narrow", &address, json!({})).await.status, 200);
+    assert_eq!(start().await.status, 202);
+}

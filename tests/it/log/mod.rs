@@ -10,5 +10,6 @@ mod inbox;
 mod sealed;
 mod store;
 mod suite;
+mod turns;
 mod withheld;
 pub mod world;
