@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{App, Health, Stores, Tasks};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, StandingClock, Timestamp};
 use crate::config::Config;
 use crate::fanout::follower::{Follower, Shelves};
 use crate::fanout::replays::Replays;
@@ -125,6 +125,8 @@ impl App {
     /// As [`App::build`].
     pub async fn build_over(config: Config, clock: Arc<dyn Clock>, vendors: Arc<dyn Vendors>) -> Result<Arc<Self>, BuildError> {
         let metrics = telemetry::metrics();
+        let steady = Arc::new(StandingClock::over(clock));
+        let clock: Arc<dyn Clock> = steady.clone();
         let at_rest = Arc::new(AtRest::new(&config.store.master_key, &config.store.previous_master_keys)?);
         let opened = tokio::join!(open_vault(&config, &at_rest, &vendors, &clock), open_log(&config, &at_rest, &clock));
         let ((shelf, vault), log) = (opened.0?, opened.1?);
@@ -133,6 +135,7 @@ impl App {
         let stores = Stores { vault: shelf, log: Arc::clone(&log) };
         let health = Arc::new(Health::default());
         let components = config.components.clone();
+        steady.start(latest_known(&vault, &log).await?);
         let lost = compare_with_mark(&vault, &log, &health)?;
         compare_with_commits(&stores, &health).await.map_err(BuildError::Loss)?;
 
@@ -207,6 +210,7 @@ impl App {
         Ok(Arc::new(Self {
             config,
             clock,
+            standing: steady,
             inbox,
             log: log.clone(),
             rejections: log.clone(),
@@ -294,6 +298,14 @@ async fn open_log(config: &Config, at_rest: &Arc<AtRest>, clock: &Arc<dyn Clock>
     let ended = fjall::OpenError::Damaged { path: folder.clone(), detail: String::from("the opening thread ended early") };
     let opened = tokio::task::spawn_blocking(move || FjallLog::open(&folder, at_rest, options, clock)).await;
     opened.unwrap_or(Err(ended)).map_err(BuildError::LogStore)
+}
+
+/// The latest moment that the store knows of: the one that the last process remembered. What events show counts only where none did, because a
+/// clock that was wrong when they came is in them.
+async fn latest_known(vault: &Vault, log: &FjallLog) -> Result<Option<Timestamp>, BuildError> {
+    let remembered = vault.remembered_present().await.map_err(vault::OpenError::from)?;
+    let told = || log.last_event().ok().flatten().map(|(_, received_at)| received_at).max(vault.high_water().map(|mark| mark.at));
+    Ok(remembered.or_else(told))
 }
 
 /// Acknowledged events that are not in the log.

@@ -20,7 +20,7 @@ pub use work::Work;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::attributes::AttributeShelf;
-use crate::clock::Clock;
+use crate::clock::{Clock, StandingClock};
 use crate::config::Config;
 use crate::fanout::follower::Follower;
 use crate::fanout::replays::Replays;
@@ -46,6 +46,8 @@ pub struct App {
     pub config: Config,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// The same, which knows whether it can be believed.
+    pub standing: Arc<StandingClock>,
     /// Pushes.
     pub inbox: Arc<Inbox>,
     /// Stored events.

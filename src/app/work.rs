@@ -131,12 +131,16 @@ impl App {
         }
     }
 
-    /// Removes what is older than the retention, once everything is sealed as it should be: what retention moves must not slip through.
+    /// Removes what is older than the retention, once everything is sealed as it should be: what retention moves must not slip through. A clock that
+    /// went forward at once says nothing of anything's age before it has stood so for a while: every age is by [`crate::clock::Clock::believed`].
     async fn expunge(self: Arc<Self>) {
         self.reseal().await;
         loop {
-            let retention = self.config.store.retention;
-            let before = self.clock.now().checked_sub(retention).unwrap_or(Timestamp::MIN);
+            let believed = self.clock.believed();
+            if let Err(error) = self.vault.remember_present(believed).await {
+                tracing::warn!(%error, "the time was not remembered for the next start");
+            }
+            let before = believed.checked_sub(self.config.store.retention).unwrap_or(Timestamp::MIN);
             match self.stores.event_log().expunge(before).await {
                 Ok(expunged) if expunged.events > 0 => {
                     tracing::info!(events = expunged.events, deliveries = expunged.deliveries, %before, "old events expunged");
@@ -152,7 +156,7 @@ impl App {
             if let Err(error) = self.runs.expunge_runs(before).await {
                 tracing::warn!(%error, "old runs of playbooks could not be expunged");
             }
-            let before = self.clock.now().checked_sub(self.config.rollout.retention).unwrap_or(Timestamp::MIN);
+            let before = believed.checked_sub(self.config.rollout.retention).unwrap_or(Timestamp::MIN);
             match self.rollouts.expunge(before).await {
                 Ok(0) => {}
                 Ok(rollouts) => tracing::info!(rollouts, %before, "old rollouts expunged"),

@@ -23,6 +23,7 @@ pub async fn ready(face: web::Data<Face>) -> Result<HttpResponse, Problem> {
     let status = if parts.values().all(Result::is_ok) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut remarks = face.app.health.remarks();
     remarks.extend(face.app.reconcile.remark().map(|remark| ("reconcile", remark)));
+    remarks.extend(face.app.standing.remark().map(|remark| ("retention", remark)));
     let parts: BTreeMap<&str, Value> = parts
         .into_iter()
         .map(|(part, state)| {

@@ -181,7 +181,7 @@ impl Idempotency {
     pub async fn begin(&self, slot: Slot, request: String) -> Result<Begun, ShelfError> {
         let now = self.clock.now();
         let fresh = Remembered { request: request.clone(), stand: Stand::Working { holder: self.holder.clone() }, at: now };
-        let expired = now.checked_sub(REMEMBERED).unwrap_or(Timestamp::MIN);
+        let expired = self.expired();
         let Some(found) = self.shelf.claim(&slot, fresh, expired).await? else {
             return Ok(Begun::Go(Ticket { slot, request, at: now }));
         };
@@ -235,7 +235,12 @@ impl Idempotency {
     /// # Errors
     /// The store's.
     pub async fn forget(&self) -> Result<u64, ShelfError> {
-        self.shelf.forget(self.clock.now().checked_sub(REMEMBERED).unwrap_or(Timestamp::MIN)).await
+        self.shelf.forget(self.expired()).await
+    }
+
+    /// What came before is forgotten: not by a clock that is wrong for a moment, or requests are carried out again.
+    fn expired(&self) -> Timestamp {
+        self.clock.believed().checked_sub(REMEMBERED).unwrap_or(Timestamp::MIN)
     }
 }
 

@@ -72,7 +72,7 @@ impl Chamber {
         let entering = Entering::of(self, hash, returned.state.is_some())?;
         let mut gone = None;
         if let Some(state) = &returned.state {
-            let name = locked(&self.states).take(&self.name, state, now).ok_or(VaultError::UnknownState)?;
+            let name = locked(&self.states).take(&self.name, state, self.clock.believed()).ok_or(VaultError::UnknownState)?;
             // The state goes and the code stays in one transaction: a crash loses neither.
             gone = Some(Change::remove(self.key(Kind::State, &hex::encode(name))));
         }

@@ -57,7 +57,7 @@ use crate::shutdown::Shutdown;
 use chamber::{Chamber, Parts, locked};
 use fresh::{Urge, slot_of};
 use held::Slot;
-use record::{AuthorizerRecord, HighWaterRecord, key, put, read};
+use record::{AuthorizerRecord, HighWaterRecord, NoteRecord, key, put, read};
 use shelf::{Kind, ShelfError, TokenShelf};
 
 /// How fresh a token must be.
@@ -235,6 +235,9 @@ impl From<ShelfError> for OpenError {
 fn each(mistaken: &[Mistaken]) -> String {
     mistaken.iter().map(|one| format!("component `{}` {one}", one.component)).collect::<Vec<_>>().join("; ")
 }
+
+/// Name of the note that says what time it was.
+const PRESENT: &str = "present";
 
 /// Longest that a long poll waits.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -521,6 +524,23 @@ impl Vault {
         self.shelf.commit(vec![put(key(Kind::Note, "", HighWater::NAME), &HighWaterRecord { sequence, at })?]).await?;
         *locked(&self.high_water) = Some(HighWater { sequence, at });
         Ok(())
+    }
+
+    /// Remembers durably what time it is, as far as that is believed: the next start holds its clock against it. It goes back with the clock.
+    ///
+    /// # Errors
+    /// [`VaultError::Store`].
+    pub async fn remember_present(&self, at: Timestamp) -> Result<(), VaultError> {
+        Ok(self.shelf.commit(vec![put(key(Kind::Note, "", PRESENT), &NoteRecord { at })?]).await?)
+    }
+
+    /// What time it was when that was last remembered.
+    ///
+    /// # Errors
+    /// [`VaultError::Store`].
+    pub async fn remembered_present(&self) -> Result<Option<Timestamp>, VaultError> {
+        let found = self.shelf.get(&key(Kind::Note, "", PRESENT)).await?;
+        Ok(found.as_ref().and_then(read::<NoteRecord>).map(|note| note.at))
     }
 
     /// How far the log had acknowledged events when it was last remembered.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use jiff::SignedDuration;
 
 use super::super::running::on_every_core;
 use super::super::serve::Service;
@@ -38,7 +37,7 @@ pub enum Part {
         /// Its configuration.
         config: PathBuf,
         /// Days ahead.
-        days: i64,
+        days: u64,
     },
 }
 
@@ -57,11 +56,12 @@ impl Part {
                 let folder = config.parent().unwrap_or(Path::new("."));
                 let config = parse(&std::fs::read_to_string(&config)?, folder)?;
                 let _lines = telemetry::log(config.log.format, &config.log.level, None, true);
-                let clock = JumpingClock::over(Arc::new(SystemClock));
-                clock.jump(SignedDuration::from_hours(days.saturating_mul(24)));
+                let leaps = Arc::new(JumpingClock::over(Arc::new(SystemClock)));
+                let clock: Arc<dyn Clock> = leaps.clone();
                 let listener = TcpListener::bind(config.server.listen)?;
-                let clock: Arc<dyn Clock> = Arc::new(clock);
                 let service = Service::start(config, clock, listener).await?;
+                // Once it runs: a clock that is days ahead at a start is not believed at once.
+                leaps.pass(Duration::from_secs(days.saturating_mul(24 * 3600)));
                 terminal.say(format!("{LISTENING}{}", service.address));
                 service.run_until_asked().await?;
                 Ok(())
@@ -92,8 +92,8 @@ impl Process {
         Self::start(config, |command| command.arg("--config").arg(config).arg("serve")).await
     }
 
-    /// The service with a clock that is so many days ahead.
-    pub async fn later(config: &Path, days: i64) -> anyhow::Result<Self> {
+    /// The service, so many days after it started.
+    pub async fn later(config: &Path, days: u64) -> anyhow::Result<Self> {
         Self::start(config, |command| command.args(["bench", "later"]).arg(config).arg(days.to_string())).await
     }
 

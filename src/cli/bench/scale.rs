@@ -129,7 +129,7 @@ struct Retention {
     back_in: Option<Duration>,
 }
 
-/// Starts the service with a clock two days ahead, so that everything stored is older than the retention. Only the log is looked at: what the vault
+/// Starts the service and lets two days pass at once, so that everything stored is older than the retention. Only the log is looked at: what the vault
 /// holds of the authorizers is theirs as long as they are, and just then all of their tokens are renewed.
 async fn retention(world: &mut World, log: &Path) -> anyhow::Result<Retention> {
     end(world, Ending::Clean).await?;

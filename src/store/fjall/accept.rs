@@ -31,8 +31,9 @@ impl Writer {
     /// Stores an event, unless its message was stored or its fact was told before.
     pub fn accept(&mut self, group: &mut Group, incoming: Incoming) -> Result<Accepted, Hindrance> {
         let day = self.day(incoming.received_at).map_err(Hindrance::Store)?;
-        // By its own time: a clock that was ahead for a while has left a day in the future, seen from which all that is remembered is too old.
-        let seen_from = days::label(incoming.received_at).min(day.label);
+        // By its own time: a clock that was ahead for a while has left a day in the future, seen from which all that is remembered is too old. Nor by
+        // that, while the clock is not believed.
+        let seen_from = days::label(incoming.received_at.min(self.store.clock.believed())).min(day.label);
         // Where damage leaves a doubt, it is new: told twice is better than not told.
         let is_seen = group.marks.contains(&incoming.mark)
             || survived(self.seen.holds(&incoming.mark, seen_from), "which messages were stored before")?.unwrap_or_default();

@@ -194,7 +194,7 @@ impl FjallLog {
     }
 
     fn rejected_before(&self) -> Timestamp {
-        self.store.clock.now().checked_sub(self.store.options.rejected_retention).unwrap_or(Timestamp::MIN)
+        self.store.clock.believed().checked_sub(self.store.options.rejected_retention).unwrap_or(Timestamp::MIN)
     }
 
     /// Removes refused pushes that have been kept long enough.

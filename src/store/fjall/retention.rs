@@ -98,7 +98,7 @@ pub struct Progress {
 
 impl FjallLog {
     pub(super) async fn expunge_before(&self, before: Timestamp) -> Result<Expunged, LogError> {
-        let today = days::label(self.store.clock.now());
+        let today = days::label(self.store.clock.believed());
         let mut expunged = Expunged::default();
         for day in self.store.days.all().iter() {
             // Today's stays whatever `before` says: pushes are being written into it.
@@ -159,7 +159,7 @@ impl FjallLog {
                 "damage: events are kept beyond their time, because nobody can say whether they are awaited"
             );
         }
-        self.carry_out(Step::Marks { now: self.store.clock.now() }).await?;
+        self.carry_out(Step::Marks { now: self.store.clock.believed() }).await?;
         self.expunge_rejected().await?;
         self.expunge_replays(before).await?;
         if expunged.events > 0 {

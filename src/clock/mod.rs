@@ -2,7 +2,7 @@
 //!
 //! The only room that reads the system's time. Everybody else is handed a [`Clock`] or a [`Timestamp`].
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use jiff::Timestamp;
@@ -13,11 +13,23 @@ use jiff::{
 };
 use tokio::sync::watch;
 
+mod standing;
+
+pub use standing::StandingClock;
+
 /// A source of time that can be waited on.
 #[async_trait::async_trait]
 pub trait Clock: Send + Sync {
     /// The present moment.
     fn now(&self) -> Timestamp;
+    /// How much time has passed since some moment, by a clock that nobody sets. Of a clock that nobody sets, its own.
+    fn passed(&self) -> Duration {
+        Duration::try_from(self.now().duration_since(Timestamp::UNIX_EPOCH)).unwrap_or_default()
+    }
+    /// The present for whoever drops something because of its age: [`Clock::now`], but earlier while that cannot be believed (see [`StandingClock`]).
+    fn believed(&self) -> Timestamp {
+        self.now()
+    }
     /// Returns once [`Clock::now`] is `at` or later, or when as much time has passed as there was until then: a clock that is set back
     /// meanwhile makes nobody wait longer than was meant.
     async fn sleep_until(&self, at: Timestamp);
@@ -34,6 +46,12 @@ const LONGEST_NAP: Duration = Duration::from_secs(5);
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+
+    fn passed(&self) -> Duration {
+        /// Stands still while the machine sleeps, too: the wall clock of one that wakes has gone forward at once, which is as good as unknown.
+        static BEGAN: OnceLock<Instant> = OnceLock::new();
+        BEGAN.get_or_init(Instant::now).elapsed()
     }
 
     async fn sleep_until(&self, at: Timestamp) {
@@ -56,17 +74,25 @@ pub async fn sleep_by(wall: impl Fn() -> Timestamp, at: Timestamp) {
 /// A clock that stands still until it is moved; sleepers wake as soon as their time is reached.
 #[derive(Debug)]
 pub struct ManualClock {
-    now: watch::Sender<Timestamp>,
+    moved: watch::Sender<Moved>,
     moving: Mutex<()>,
     /// Moments that sleepers wait for, each as often as there are, so that a story can go on once somebody sleeps.
     awaited: Mutex<Vec<Timestamp>>,
+}
+
+/// Where a clock was moved to.
+#[derive(Debug, Clone, Copy)]
+struct Moved {
+    now: Timestamp,
+    passed: Duration,
 }
 
 impl ManualClock {
     /// A clock that shows `now`.
     #[must_use]
     pub fn starting_at(now: Timestamp) -> Self {
-        Self { now: watch::Sender::new(now), moving: Mutex::new(()), awaited: Mutex::default() }
+        let moved = Moved { now, passed: Duration::ZERO };
+        Self { moved: watch::Sender::new(moved), moving: Mutex::new(()), awaited: Mutex::default() }
     }
 
     /// Whether somebody sleeps until exactly that moment.
@@ -79,26 +105,42 @@ impl ManualClock {
         self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves the clock by `by`, backwards when negative.
+    /// Time passes: the clock moves by `by`. Time does not pass backwards; a negative `by` sets the clock back.
     pub fn advance(&self, by: SignedDuration) {
+        self.move_by(by, Duration::try_from(by).unwrap_or_default());
+    }
+
+    /// Somebody sets the clock by `by`, forward or back, and no time passes.
+    pub fn step(&self, by: SignedDuration) {
+        self.move_by(by, Duration::ZERO);
+    }
+
+    fn move_by(&self, by: SignedDuration, passed: Duration) {
         let _alone = self.moving.lock();
-        let next = *self.now.borrow() + by;
-        self.now.send_replace(next);
+        let former = *self.moved.borrow();
+        self.moved.send_replace(Moved { now: former.now + by, passed: former.passed.saturating_add(passed) });
     }
 }
 
 #[async_trait::async_trait]
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        *self.now.borrow()
+        self.moved.borrow().now
+    }
+
+    fn passed(&self) -> Duration {
+        self.moved.borrow().passed
     }
 
     async fn sleep_until(&self, at: Timestamp) {
-        let mut seen = self.now.subscribe();
+        let mut seen = self.moved.subscribe();
+        let began = *seen.borrow();
+        let meant = Duration::try_from(at.duration_since(began.now)).unwrap_or_default();
+        let is_over = |moved: &Moved| moved.now >= at || moved.passed.saturating_sub(began.passed) >= meant;
         self.awaited().push(at);
         let _sleeping = Sleeping { clock: self, at };
         // The sender lives as long as `self`, so waiting cannot fail.
-        let _ = seen.wait_for(|now| *now >= at).await;
+        let _ = seen.wait_for(is_over).await;
     }
 }
 
