@@ -4,6 +4,7 @@
 //! Rule of the house: memory follows the shelf. A token is published ([`Chamber::publish`]) only after the commit that holds it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,9 +22,9 @@ use crate::shutdown::Shutdown;
 use super::authorizer::AuthorizerState;
 use super::codes::{States, UsedCodes, WaitingCode};
 use super::flight::{Flights, Locks};
-use super::held::{Board, Slot};
+use super::held::{Board, Held, Slot};
 use super::record::{AuthorizerRecord, TokenRecord, key, read, token_name};
-use super::schedule::{CodeHash, Item, RATE_PAUSE, Schedule, backoff, later, renew_at};
+use super::schedule::{CodeHash, Item, RATE_PAUSE, SLACK, Schedule, backoff, goes_on, is_ahead, later, renew_at};
 use super::shelf::{Change, Kind, RecordKey, ShelfError, TokenShelf};
 use super::ticket::TicketDesk;
 use super::{Exchanged, VaultError};
@@ -48,15 +49,18 @@ pub(super) struct Trouble {
 
 impl Trouble {
     /// Until when the vendor wants to hear no more of it, where it said that it is asked too often.
-    fn limited_until(&self) -> Option<Timestamp> {
-        is_rate_limit(&self.error).then(|| later(self.last_at, RATE_PAUSE))
+    fn limited_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let is_limited = is_rate_limit(&self.error) && goes_on(self.last_at, RATE_PAUSE, now);
+        is_limited.then(|| later(self.last_at, RATE_PAUSE))
     }
 }
 
 /// A renewal that callers forced.
 pub(super) struct Forced {
-    /// When the next one may be.
-    pub again_at: Timestamp,
+    /// When that was.
+    pub since: Timestamp,
+    /// How much later the next one may be.
+    pub interval: Duration,
     /// Why nothing came of it: what callers who come too early are told. `None`: it is under way or done.
     pub failed: Option<VaultError>,
 }
@@ -82,7 +86,10 @@ pub(super) struct Chamber {
     pub authorization_url: String,
     /// This process, as the holder of leases.
     pub holder: Uuid,
-    pub opened_at: Timestamp,
+    /// When this process began to wait for tickets; at the latest now, whatever the clock showed then.
+    opened_at: Mutex<Timestamp>,
+    /// The latest second that the clock showed when something was noted.
+    latest: AtomicI64,
     pub board: Board,
     pub schedule: Mutex<Schedule>,
     /// The wish to stop, as far as it was told.
@@ -137,7 +144,8 @@ impl Chamber {
         let name = parts.component.name().to_owned();
         Self {
             authorization_url: format!("{}/callback/{name}/authorization", parts.public_url.trim_end_matches('/')),
-            opened_at: parts.clock.now(),
+            opened_at: Mutex::new(parts.clock.now()),
+            latest: AtomicI64::new(i64::MIN),
             board: Board::new(),
             schedule: Mutex::default(),
             stopping: Mutex::default(),
@@ -168,6 +176,53 @@ impl Chamber {
             holder: parts.holder,
             name,
         }
+    }
+
+    /// When this process opened the component.
+    pub fn opened_at(&self) -> Timestamp {
+        *locked(&self.opened_at)
+    }
+
+    /// The time, for something that is noted.
+    pub fn present(&self) -> Timestamp {
+        let now = self.clock.now();
+        self.latest.fetch_max(now.as_second(), Ordering::AcqRel);
+        now
+    }
+
+    /// Notices a clock that was set back since something was noted.
+    pub fn heed_clock(&self, now: Timestamp) {
+        let latest = self.latest.swap(now.as_second(), Ordering::AcqRel);
+        if Timestamp::from_second(latest).is_ok_and(|latest| is_ahead(latest, now)) {
+            self.set_back(now);
+        }
+    }
+
+    /// The clock was set back: what was noted of the time while it was ahead is no reason to wait. Tokens that came then are due, as is what
+    /// failed then; how long tickets have been missing counts from now.
+    fn set_back(&self, now: Timestamp) {
+        let dated = |noted: &mut Timestamp| *noted = if is_ahead(*noted, now) { now } else { *noted };
+        dated(&mut locked(&self.opened_at));
+        if let Some(ticket) = locked(&self.tickets.newest).as_mut() {
+            dated(&mut ticket.received_at);
+        }
+        let far = locked(&self.schedule).beyond_backoff(now);
+        let mut due = 0_usize;
+        for item in far {
+            let is_due = match &item {
+                Item::Token(slot) => {
+                    let is_doubtful = |held: &Held| held.doubtful || held.is_undated(now);
+                    locked(&self.troubles).contains_key(&item) || self.board.read(slot.family, &slot.app_id, is_doubtful).unwrap_or(true)
+                }
+                // One that waits is tried again at short intervals.
+                Item::Code(_) => true,
+            };
+            if is_due {
+                due += 1;
+                self.due(item, now);
+            }
+        }
+        tracing::warn!(component = self.name, due, "the clock was set back; what waits by a time from then is due");
     }
 
     /// The vendor's name, for sentences.
@@ -243,11 +298,14 @@ impl Chamber {
     pub fn publish(&self, slot: &Slot, record: &TokenRecord) {
         let expires_at = record.access.as_ref().and_then(|token| token.expires_at);
         let refresh_expires_at = record.refresh.as_ref().and_then(|token| token.expires_at);
+        let now = self.present();
         let renew_at = record
             .access
             .is_some()
             .then(|| renew_at(slot, record.generation, record.obtained_at, expires_at, refresh_expires_at, self.renewal(slot)))
-            .flatten();
+            .flatten()
+            // It came while the clock was ahead, perhaps long ago.
+            .map(|at| if is_ahead(record.obtained_at, now) { now } else { at });
         self.board.change(slot, |held| {
             held.token = record.access.as_ref().map(|token| token.value.clone());
             held.generation = held.generation.max(record.generation);
@@ -264,7 +322,8 @@ impl Chamber {
 
     /// Makes an item due, though not before the vendor wants to hear of it again.
     pub fn due(&self, item: Item, at: Timestamp) {
-        let limited_until = locked(&self.troubles).get(&item).and_then(Trouble::limited_until);
+        let now = self.present();
+        let limited_until = locked(&self.troubles).get(&item).and_then(|trouble| trouble.limited_until(now));
         let at = limited_until.map_or(at, |until| at.max(until));
         locked(&self.schedule).set(item, Some(at));
         self.wake.notify_one();
@@ -272,7 +331,7 @@ impl Chamber {
 
     /// Remembers how a try ended, and when the next one is due if it failed.
     pub fn note<T>(&self, item: &Item, result: &Result<T, VaultError>) {
-        let now = self.clock.now();
+        let now = self.present();
         let Err(error) = result else {
             if locked(&self.troubles).remove(item).is_some() {
                 tracing::info!(component = self.name, what = %self.words_for(item), "works again");
@@ -328,8 +387,8 @@ impl Chamber {
     pub fn cooling(&self, item: &Item) -> Option<VaultError> {
         let troubles = locked(&self.troubles);
         let trouble = troubles.get(item)?;
-        let until = trouble.limited_until().unwrap_or_else(|| later(trouble.last_at, COOLING));
-        (self.clock.now() < until).then(|| trouble.error.clone())
+        let pause = if is_rate_limit(&trouble.error) { RATE_PAUSE } else { COOLING };
+        goes_on(trouble.last_at, pause, self.clock.now()).then(|| trouble.error.clone())
     }
 
     /// The vendor's word that it is asked too often, while it wants to be left alone with that item: also by those who insist.
@@ -351,6 +410,8 @@ impl Chamber {
             let now = self.clock.now();
             match self.shelf.lease(&format!("{}/{name}", self.name), self.holder, now, later(now, LEASE)).await? {
                 None => return Ok(()),
+                // Taken by a clock that was ahead. It only saves work.
+                Some(until) if until > later(now, LEASE.saturating_add(SLACK)) => return Ok(()),
                 Some(until) => self.clock.sleep_until(until.min(later(now, Duration::from_millis(250)))).await,
             }
         }

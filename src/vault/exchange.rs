@@ -16,7 +16,7 @@ use super::chamber::{Chamber, Pass, locked};
 use super::held::Slot;
 use super::keep::How;
 use super::record::{Answer, CodeRecord, Origin, Stage, UsedRecord, put};
-use super::schedule::{CodeHash, later};
+use super::schedule::{CodeHash, is_ahead, later};
 use super::shelf::{Change, Kind};
 use super::unread::Unread;
 use super::{Exchanged, VaultError};
@@ -60,7 +60,8 @@ impl Chamber {
         let (mut again, mut sent_with, mut pass_renewed, mut unanswered) = (None::<u32>, None::<Pass>, false, 0_u8);
         let mut asked_at = None;
         loop {
-            let now = self.clock.now();
+            // A code is not given up by a clock that is wrong for a moment.
+            let now = self.clock.believed();
             let can_recover = match &slot {
                 Some(slot) if needs_recovery(&record, now) => self.can_recover(slot).await?,
                 _ => false,
@@ -143,7 +144,7 @@ impl Chamber {
             // A code that we asked for is of the grant that is known.
             let code_of = (record.origin != Origin::Recovery).then_some(record.granted_at);
             let error = match &record.app_id {
-                Some(app_id) => self.unless_young(app_id, code_of, asked_at, error).await?,
+                Some(app_id) => self.unless_young(app_id, code_of.and(record.dated_grant(self.clock.now())), asked_at, error).await?,
                 None => error,
             };
             match (error.class, &record.app_id) {
@@ -189,7 +190,7 @@ impl Chamber {
                 (Some(told), _) | (None, Some(told)) => told.clone(),
                 (None, None) => match self.owner_of(record.family, &tokens).await {
                     // Its token is long dead by now, so the vendor will never say whose it was.
-                    Err(error) if later(record.code.expires_at, GIVEN_UP_AFTER) <= self.clock.now() => {
+                    Err(error) if later(record.code.expires_at, GIVEN_UP_AFTER) <= self.clock.believed() => {
                         self.drop_code(hash).await?;
                         tracing::error!(
                             component = self.name,
@@ -260,7 +261,7 @@ impl Chamber {
         let (_, held) = self.token_record(&slot).await?;
         let now = self.clock.now();
         // The same grant's other code was exchanged: at about its time, or later.
-        let twin = held.exchanged_at.is_some_and(|at| later(at, ECHO) > record.granted_at);
+        let twin = held.exchanged_at.is_some_and(|at| later(at, ECHO) > record.granted_at && !is_ahead(at, now));
         if twin && self.state_of(&app_id) == Some(AuthorizerState::Granted) && self.is_held(&slot, now) {
             return self.used_up(hash, vec![app_id]).await.map(Exchanged::Already);
         }
@@ -279,7 +280,7 @@ impl Chamber {
             self.drop_code(hash).await?;
             return Err(VaultError::NotAuthorized(String::from("the code was lost on its way; authorize again")));
         };
-        if record.origin != Origin::Recovery && later(record.code.expires_at, GIVEN_UP_AFTER) <= self.clock.now() {
+        if record.origin != Origin::Recovery && later(record.code.expires_at, GIVEN_UP_AFTER) <= self.clock.believed() {
             self.drop_code(hash).await?;
             tracing::error!(
                 component = self.name,

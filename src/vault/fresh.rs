@@ -20,7 +20,7 @@ use super::chamber::{COOLING, Chamber, Forced, Pass, locked, token_key};
 use super::codes::WaitingCode;
 use super::held::{Held, Slot};
 use super::record::{Origin, token_name};
-use super::schedule::{Item, between, later};
+use super::schedule::{Item, between, goes_on, later};
 use super::{Served, VaultError};
 
 /// A token with less than this left is renewed before it is handed out, if it can be: a caller must have time to use it.
@@ -124,7 +124,8 @@ impl Chamber {
         let (family, app_id) = names(key);
         let now = self.clock.now();
         let judge = |held: &Held| {
-            if held.doubtful || !held.is_valid(now) || held.expires_at.is_some_and(|at| between(now, at) < needed(held, min_ttl)) {
+            let is_doubtful = held.doubtful || held.is_undated(now);
+            if is_doubtful || !held.is_valid(now) || held.expires_at.is_some_and(|at| between(now, at) < needed(held, min_ttl)) {
                 return Look::Wanting(held.generation);
             }
             let aging = held.renew_at.is_some_and(|at| at <= now);
@@ -159,11 +160,12 @@ impl Chamber {
 
     fn serve(&self, key: &TokenKey, held: &Held, now: Timestamp) -> Option<Served> {
         let overlap = self.component.renewal(key).overlap;
-        let left = held.expires_at.map_or(overlap, |at| between(now, at));
+        let expires_at = held.ends_at(now);
+        let left = expires_at.map_or(overlap, |at| between(now, at));
         Some(Served {
             token: held.token.clone()?,
             generation: held.generation,
-            expires_at: held.expires_at,
+            expires_at,
             cache_for: overlap.min(left).saturating_sub(Duration::from_secs(1)),
         })
     }
@@ -233,8 +235,8 @@ impl Chamber {
         if self.generation(slot.family, &slot.app_id) > seen {
             return;
         }
-        let again_at = later(self.clock.now(), COOLING.min(self.component.forced_renewal_interval()));
-        locked(&self.forced).insert(slot.clone(), Forced { again_at, failed: Some(error.clone()) });
+        let (now, interval) = (self.clock.now(), COOLING.min(self.component.forced_renewal_interval()));
+        locked(&self.forced).insert(slot.clone(), Forced { since: now, interval, failed: Some(error.clone()) });
     }
 
     /// A renewal that somebody insists on, at most one per the platform's interval; who comes while one is under way joins it, who comes
@@ -261,12 +263,12 @@ impl Chamber {
                 return Err(error);
             }
             let now = self.clock.now();
-            forced.retain(|_, last| last.again_at > now);
+            forced.retain(|_, last| goes_on(last.since, last.interval, now));
             if let Some(last) = forced.get(slot) {
-                return Err(last.failed.clone().unwrap_or_else(|| VaultError::RateLimited(between(now, last.again_at))));
+                let left = between(now, later(last.since, last.interval));
+                return Err(last.failed.clone().unwrap_or(VaultError::RateLimited(left)));
             }
-            let again_at = later(now, self.component.forced_renewal_interval());
-            forced.insert(slot.clone(), Forced { again_at, failed: None });
+            forced.insert(slot.clone(), Forced { since: now, interval: self.component.forced_renewal_interval(), failed: None });
         }
         Ok(self.take_off(slot, seen, urge))
     }

@@ -13,6 +13,7 @@ use crate::platform::token::Family;
 use crate::secret::Secret;
 
 use super::authorizer::AuthorizerState;
+use super::schedule::{between, is_ahead, later};
 
 const SHARDS: usize = 64;
 
@@ -79,6 +80,17 @@ impl Held {
     /// Whether there is a token that the vendor should still accept at `now`.
     pub fn is_valid(&self, now: Timestamp) -> bool {
         self.token.is_some() && self.expires_at.is_none_or(|expires_at| expires_at > now)
+    }
+
+    /// Whether it came while our clock was ahead: it may have died meanwhile.
+    pub fn is_undated(&self, now: Timestamp) -> bool {
+        is_ahead(self.obtained_at, now)
+    }
+
+    /// When the access token dies, seen from `now`: one that is undated, as if it had just come at the latest.
+    pub fn ends_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let end = self.expires_at?;
+        Some(if self.is_undated(now) { end.min(later(now, between(self.obtained_at, end))) } else { end })
     }
 }
 

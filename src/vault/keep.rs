@@ -13,7 +13,7 @@ use super::chamber::{Chamber, locked};
 use super::codes::hash_of;
 use super::held::Slot;
 use super::record::{AuthorizerRecord, FoundRecord, Origin, Standing, TokenRecord, UsedRecord, put, write};
-use super::schedule::{CodeHash, Item, later};
+use super::schedule::{CodeHash, Item, is_ahead, later};
 use super::shelf::{Change, Kind, ShelfError};
 use super::{Exchanged, VaultError};
 
@@ -114,14 +114,14 @@ impl Chamber {
             // Told whether or not its end was: that may be in the log already, and not yet known here to be.
             (How::Recovered, state) if state == AuthorizerState::Revoked || (state == AuthorizerState::Pending && was_gone.is_some()) => {
                 // The event of its end, should it come back only now, ends nothing that is newer.
-                record.granted_at = record.granted_at.max(Some(at));
+                record.granted_at = record.dated_grant(at).max(Some(at));
                 let vendor = serde_json::json!({"recovered": true});
                 record.found = Some(FoundRecord { what: Standing::Back, at, since: record.revoked_at.or(was_gone), vendor, told: false });
             }
             _ => {}
         }
         if let How::Granted { at: granted_at, permissions, .. } = how {
-            record.granted_at = Some(record.granted_at.map_or(granted_at, |former| former.max(granted_at)));
+            record.granted_at = Some(record.dated_grant(at).map_or(granted_at, |former| former.max(granted_at)));
             if tokens.permissions.is_none() && !permissions.is_empty() {
                 record.permissions = permissions.to_vec();
             }
@@ -162,7 +162,8 @@ impl Chamber {
         let is_held = held.access.as_ref().is_some_and(|access| access.value == tokens.access.value);
         let is_known = |at: Timestamp| if completes { at > grant.granted_at && !is_held } else { at >= grant.granted_at };
         if let Some(known) = known
-            && (known.outlived(grant.granted_at) || (known.state == AuthorizerState::Granted && known.granted_at.is_some_and(is_known)))
+            && (known.outlived(grant.granted_at)
+                || (known.state == AuthorizerState::Granted && known.dated_grant(self.clock.now()).is_some_and(is_known)))
         {
             return Ok(Exchanged::Already(vec![app_id]));
         }
@@ -184,7 +185,7 @@ impl Chamber {
         let _alone = self.locks.lock(&app_id).await;
         let (version, known) = self.authorizer_record(&app_id).await?;
         let mut record = known.clone().unwrap_or_else(|| AuthorizerRecord::pending(grant.granted_at));
-        if record.outlived(grant.granted_at) || record.granted_at.is_some_and(|at| at > grant.granted_at) {
+        if record.outlived(grant.granted_at) || record.dated_grant(self.clock.now()).is_some_and(|at| at > grant.granted_at) {
             return Ok(Exchanged::Already(vec![app_id]));
         }
         record.granted_at = Some(grant.granted_at);
@@ -216,7 +217,8 @@ impl Chamber {
             if known.is_own_word(at) {
                 return Ok(());
             }
-            if known.granted_at.is_some_and(|granted_at| granted_at > at) || known.outlived(at) || known.revoked_at == Some(at) {
+            let granted_at = known.dated_grant(self.clock.now());
+            if granted_at.is_some_and(|granted_at| granted_at > at) || known.outlived(at) || known.revoked_at == Some(at) {
                 tracing::info!(component = self.name, authorizer = app_id, "a withdrawal older than what is known was ignored");
                 return Ok(());
             }
@@ -240,10 +242,12 @@ impl Chamber {
             return Ok(error);
         }
         let known = self.authorizer_record(app_id).await?.1;
-        let pending = known.filter(|known| known.state == AuthorizerState::Pending).and_then(|known| known.granted_at);
+        let now = self.clock.now();
+        let pending = known.filter(|known| known.state == AuthorizerState::Pending).and_then(|known| known.dated_grant(now));
         let waiting = locked(&self.codes)
             .values()
             .filter(|code| code.app_id.as_deref() == Some(app_id) && code.origin != Origin::Recovery)
+            .filter(|code| !(is_ahead(code.granted_at, now) && is_ahead(code.received_at, now)))
             .map(|code| code.granted_at)
             .max();
         if waiting.max(code_of).max(pending).is_none_or(|at| later(at, LAG) <= asked_at) {

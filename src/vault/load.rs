@@ -40,7 +40,7 @@ impl Chamber {
         .await?;
         // The first component token, or the next, is fetched before anybody asks.
         if self.component.needs_component_token() && self.generation(Family::Current, "") == 0 {
-            self.due(Item::Token(Slot::component(Family::Current)), self.opened_at);
+            self.due(Item::Token(Slot::component(Family::Current)), self.opened_at());
         }
         let damaged = locked(&self.damaged).len();
         if damaged > 0 {
@@ -68,7 +68,7 @@ impl Chamber {
 
     fn load_authorizer(&self, found: &Record) {
         // Of a damaged one we only know that it exists; if its token can be renewed, the grant stands.
-        let damaged = || AuthorizerRecord { state: AuthorizerState::Granted, ..AuthorizerRecord::pending(self.opened_at) };
+        let damaged = || AuthorizerRecord { state: AuthorizerState::Granted, ..AuthorizerRecord::pending(self.opened_at()) };
         self.publish_authorizer(&found.name, &read(found).unwrap_or_else(damaged));
     }
 
@@ -92,7 +92,7 @@ impl Chamber {
         match (record.origin, &record.app_id) {
             // A recovery that stopped on its way goes on with its token's renewal.
             (Origin::Recovery, Some(app_id)) => self.unsettled(&Slot::authorizer(record.family, app_id)),
-            _ => self.due(Item::Code(hash), self.opened_at),
+            _ => self.due(Item::Code(hash), self.opened_at()),
         }
     }
 
@@ -101,7 +101,7 @@ impl Chamber {
         let granted = slot.is_component() || self.state_of(&slot.app_id) == Some(AuthorizerState::Granted);
         if granted {
             self.doubt(slot);
-            self.due(Item::Token(slot.clone()), self.opened_at);
+            self.due(Item::Token(slot.clone()), self.opened_at());
         }
     }
 }

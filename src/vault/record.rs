@@ -13,6 +13,7 @@ use crate::platform::token::{AuthorizationCode, Family, Permission, RefreshToken
 use crate::secret::{Secret, exposed};
 
 use super::authorizer::AuthorizerState;
+use super::schedule::is_ahead;
 use super::shelf::{Change, Clear, Kind, Record, RecordKey, ShelfError};
 
 /// A component's newest ticket.
@@ -94,6 +95,12 @@ impl AuthorizerRecord {
             found: None,
             updated_at: now,
         }
+    }
+
+    /// When it was granted; `None` also where that was noted while our clock was ahead, which says nothing of what a vendor dates since. A vendor's own
+    /// time may lie ahead as well: then it is not we who wrote at such a time.
+    pub fn dated_grant(&self, now: Timestamp) -> Option<Timestamp> {
+        self.granted_at.filter(|at| !(is_ahead(*at, now) && is_ahead(self.updated_at, now)))
     }
 
     /// A push or a person's return has told where the grant stands: what was found before that is news no more.
@@ -196,6 +203,14 @@ pub(super) struct CodeRecord {
     #[serde(default)]
     pub echo: bool,
     pub stage: Stage,
+}
+
+impl CodeRecord {
+    /// As [`AuthorizerRecord::dated_grant`].
+    pub fn dated_grant(&self, now: Timestamp) -> Option<Timestamp> {
+        let is_dated = !(is_ahead(self.granted_at, now) && is_ahead(self.received_at, now));
+        is_dated.then_some(self.granted_at)
+    }
 }
 
 /// A code that was exchanged (or needed no exchange), and for whom.

@@ -58,6 +58,13 @@ impl Schedule {
         Some(item)
     }
 
+    /// Items that are due later than anything is that failed.
+    pub fn beyond_backoff(&self, now: Timestamp) -> Vec<Item> {
+        let longest = BACKOFF.iter().copied().max().unwrap_or_default().max(RATE_PAUSE);
+        let furthest = later(now, longest.saturating_add(SLACK));
+        self.times.iter().filter(|(_, at)| **at > furthest).map(|(item, _)| item.clone()).collect()
+    }
+
     /// When the next item is due.
     pub fn next(&self) -> Option<Timestamp> {
         self.by_time.first().map(|(at, _)| *at)
@@ -98,6 +105,19 @@ pub(super) fn renew_at(
         (Some(renewed), Some(exercised)) => Some(renewed.min(exercised)),
         (one, other) => one.or(other),
     }
+}
+
+/// More than a clock that is right is set back by.
+pub(super) const SLACK: Duration = Duration::from_secs(60);
+
+/// Whether a time that we noted by our own clock lies in the future: the clock was ahead then, and nobody knows when that was.
+pub(super) fn is_ahead(noted: Timestamp, now: Timestamp) -> bool {
+    noted > later(now, SLACK)
+}
+
+/// Whether a wait of `span` that began at `since` goes on. One that began while the clock was ahead is over.
+pub(super) fn goes_on(since: Timestamp, span: Duration, now: Timestamp) -> bool {
+    !is_ahead(since, now) && later(since, span) > now
 }
 
 /// A wait below `span`, the same for the same slot and generation: no randomness is needed to spread load.

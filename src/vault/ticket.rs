@@ -14,7 +14,7 @@ use crate::platform::{ApiError, Class};
 use super::chamber::{Chamber, locked};
 use super::held::Held;
 use super::record::{NoteRecord, TicketRecord, put, read};
-use super::schedule::{Item, later};
+use super::schedule::{Item, goes_on, is_ahead, later};
 use super::shelf::{Kind, ShelfError};
 use super::{HeldTicket, Slot, Vault, VaultError};
 
@@ -39,7 +39,9 @@ impl Chamber {
         if let Some(found) = self.shelf.get(&self.key(Kind::Ticket, "")).await? {
             match read::<TicketRecord>(&found) {
                 Some(ticket) => {
-                    let held = HeldTicket { value: ticket.value, created_at: ticket.created_at, received_at: ticket.received_at };
+                    // One that came while the clock was ahead: when that was is not known.
+                    let received_at = if is_ahead(ticket.received_at, self.opened_at()) { self.opened_at() } else { ticket.received_at };
+                    let held = HeldTicket { value: ticket.value, created_at: ticket.created_at, received_at };
                     *locked(&self.tickets.newest) = Some(held);
                 }
                 None => locked(&self.damaged).push(String::from("the ticket")),
@@ -53,6 +55,7 @@ impl Chamber {
 
     /// Keeps a ticket unless a newer one is kept.
     async fn keep_ticket(&self, ticket: &Ticket, received_at: Timestamp) -> Result<(), ShelfError> {
+        self.present();
         let _alone = self.tickets.keeping.lock().await;
         let kept = locked(&self.tickets.newest).clone();
         if let Some(kept) = kept
@@ -99,7 +102,7 @@ impl Chamber {
         let rule = self.ticket_rule()?;
         let Some(ticket) = locked(&self.tickets.newest).clone() else { return Err(self.no_ticket(rule, None, now)) };
         if let Some((refused_at, error)) = locked(&self.tickets.refused).as_ref()
-            && now < later(*refused_at, rule.every)
+            && goes_on(*refused_at, rule.every, now)
         {
             return Err(VaultError::NoTicket {
                 detail: format!("{} refused the ticket of {}: {error}", self.title(), clock_time(ticket.received_at, now)),
@@ -148,8 +151,8 @@ impl Chamber {
     pub fn wants_start(&self, now: Timestamp) -> bool {
         let Some(rule) = self.component.ticket_rule() else { return false };
         let newest = locked(&self.tickets.newest).as_ref().map(|ticket| ticket.received_at);
-        let missing = newest.is_none_or(|at| later(at, rule.every * 5 / 2) <= now);
-        let asked = locked(&self.tickets.started_at).is_some_and(|at| later(at, rule.every) > now);
+        let missing = newest.is_none_or(|at| !goes_on(at, rule.every * 5 / 2, now));
+        let asked = locked(&self.tickets.started_at).is_some_and(|at| goes_on(at, rule.every, now));
         missing && !asked && self.component.start_tickets().is_some()
     }
 

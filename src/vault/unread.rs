@@ -13,7 +13,7 @@ use super::chamber::Chamber;
 use super::exchange::GIVEN_UP_AFTER;
 use super::held::Slot;
 use super::record::CodeRecord;
-use super::schedule::later;
+use super::schedule::{is_ahead, later};
 use super::shelf::ShelfError;
 
 /// What becomes of an answer that lacks a key.
@@ -30,7 +30,7 @@ impl Chamber {
         if !error.lacks_key() {
             return None;
         }
-        if later(answered_at, GIVEN_UP_AFTER) <= self.clock.now() {
+        if later(answered_at, GIVEN_UP_AFTER) <= self.clock.believed() {
             tracing::warn!(component = self.name, %error, "an answer that nobody could read for a day is given up");
             return Some(Unread::GivenUp);
         }
@@ -46,11 +46,13 @@ impl Chamber {
         named: Vec<(String, AuthorizerTokens)>,
         answered_at: Timestamp,
     ) -> Result<Vec<(String, AuthorizerTokens)>, ShelfError> {
+        let now = self.clock.now();
         let mut left = Vec::with_capacity(named.len());
         for (app_id, tokens) in named {
             let (_, held) = self.token_record(&Slot::authorizer(record.family, &app_id)).await?;
             // The same access token is of the same grant: a list of grants may have brought it without its refresh token (Alipay 4.6).
-            let is_replaced = held.obtained_at > answered_at && held.access.is_some_and(|access| access.value != tokens.access.value);
+            let is_later = held.obtained_at > answered_at && (!is_ahead(held.obtained_at, now) || is_ahead(answered_at, now));
+            let is_replaced = is_later && held.access.is_some_and(|access| access.value != tokens.access.value);
             let (_, known) = self.authorizer_record(&app_id).await?;
             if is_replaced || known.is_some_and(|known| known.outlived(record.granted_at)) {
                 tracing::info!(component = self.name, authorizer = app_id, "tokens of an answer that waited were overtaken");

@@ -20,7 +20,7 @@ use super::codes::{WaitingCode, hash_of};
 use super::exchange::ECHO;
 use super::held::Slot;
 use super::record::{AuthorizerRecord, CodeRecord, Origin, Stage, UsedRecord, put, read, token_name, write};
-use super::schedule::{CodeHash, Item, later};
+use super::schedule::{CodeHash, Item, goes_on, is_ahead, later};
 use super::shelf::{Change, Kind, RecordKey, ShelfError};
 use super::{Exchanged, VaultError};
 
@@ -195,8 +195,9 @@ impl Chamber {
         }
         for family in self.component.families() {
             let (_, held) = self.token_record(&Slot::authorizer(*family, app_id)).await?;
-            let echo = held.recovered_at.is_some_and(|at| later(at, ECHO) > now);
-            let exchanged = *family == Family::Current && held.exchanged_at.is_some_and(|at| at >= granted_at);
+            let echo = held.recovered_at.is_some_and(|at| goes_on(at, ECHO, now));
+            // What our clock showed while it was ahead is later than any grant.
+            let exchanged = *family == Family::Current && held.exchanged_at.is_some_and(|at| at >= granted_at && !is_ahead(at, now));
             if echo || exchanged {
                 return Ok(Some(vec![app_id.to_owned()]));
             }
@@ -207,7 +208,7 @@ impl Chamber {
     /// Whether a push with a code of that authorizer may be what our own asking for one causes.
     pub fn expects_echo(&self, app_id: &str) -> bool {
         let now = self.clock.now();
-        locked(&self.recovering).contains(app_id) || locked(&self.recovered).get(app_id).is_some_and(|at| later(*at, ECHO) > now)
+        locked(&self.recovering).contains(app_id) || locked(&self.recovered).get(app_id).is_some_and(|at| goes_on(*at, ECHO, now))
     }
 
     /// Whether an authorizer's tokens are tried for without that code: by their own schedule, or for another code that waits.
@@ -219,7 +220,7 @@ impl Chamber {
     }
 
     pub fn is_held(&self, slot: &Slot, now: Timestamp) -> bool {
-        self.board.read(slot.family, &slot.app_id, |held| held.is_valid(now) && !held.doubtful).unwrap_or(false)
+        self.board.read(slot.family, &slot.app_id, |held| held.is_valid(now) && !held.doubtful && !held.is_undated(now)).unwrap_or(false)
     }
 
     /// A code that is kept came again. If a redirect brought it without an app id, the push may say now whose it is.

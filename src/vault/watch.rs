@@ -19,7 +19,7 @@ use super::exchange::ECHO;
 use super::fresh::Urge;
 use super::held::Slot;
 use super::record::Origin;
-use super::schedule::{Item, between, earlier, later};
+use super::schedule::{Item, between, earlier, goes_on, later};
 use super::shelf::{Change, Kind};
 use super::ticket::minutes;
 use super::{ComponentState, TokenState};
@@ -57,10 +57,12 @@ pub(super) async fn run(chambers: Vec<Arc<Chamber>>, shutdown: Shutdown) {
 }
 
 impl Chamber {
-    /// Measures. Waits for nobody: what is stuck must show.
+    /// Measures, and notices a clock that was set back. Waits for nobody: what is stuck must show.
     async fn observe(&self, shutdown: &Shutdown) {
         while !shutdown.is_requested() {
-            self.measure(self.clock.now());
+            let now = self.clock.now();
+            self.heed_clock(now);
+            self.measure(now);
             self.pause(shutdown).await;
         }
     }
@@ -129,10 +131,12 @@ impl Chamber {
 
     /// Forgets codes and states that are too old or too many.
     async fn clean(&self, now: Timestamp) {
-        locked(&self.recovered).retain(|_, at| later(*at, ECHO) > now);
+        locked(&self.recovered).retain(|_, at| goes_on(*at, ECHO, now));
+        // What is dropped from the shelf for its age is not dropped by a clock that is wrong for a moment.
+        let believed = self.clock.believed();
         let mut gone: Vec<Change> = Vec::new();
-        gone.extend(locked(&self.used).expunge(now).iter().map(|hash| Change::remove(self.key(Kind::Used, &hex::encode(hash)))));
-        gone.extend(locked(&self.states).expunge(now).iter().map(|name| Change::remove(self.key(Kind::State, &hex::encode(name)))));
+        gone.extend(locked(&self.used).expunge(believed).iter().map(|hash| Change::remove(self.key(Kind::Used, &hex::encode(hash)))));
+        gone.extend(locked(&self.states).expunge(believed).iter().map(|name| Change::remove(self.key(Kind::State, &hex::encode(name)))));
         for some in gone.chunks(CLEANED_AT_ONCE) {
             if let Err(error) = self.commit(some.to_vec()).await {
                 tracing::warn!(component = self.name, %error, "old codes and states were not forgotten; they will be after the next start");
@@ -146,15 +150,15 @@ impl Chamber {
         let label = || self.name.clone();
         if self.component.ticket_rule().is_some() {
             // Before the first one, the age counts from the start, so that the alarm for a missing ticket works then too.
-            let newest = locked(&self.tickets.newest).as_ref().map_or(self.opened_at, |ticket| ticket.received_at);
+            let newest = locked(&self.tickets.newest).as_ref().map_or(self.opened_at(), |ticket| ticket.received_at);
             metrics::gauge!("yizhan_ticket_age_seconds", "component" => label()).set(between(newest, now).as_secs_f64());
         }
         let (mut own, mut others) = (None, None);
         for family in self.component.families() {
-            own = soonest(own, self.board.read(*family, "", |held| held.expires_at).flatten());
+            own = soonest(own, self.board.read(*family, "", |held| held.ends_at(now)).flatten());
             self.board.each_authorizer(*family, |_, held| {
                 if held.token.is_some() {
-                    others = soonest(others, held.expires_at);
+                    others = soonest(others, held.ends_at(now));
                 }
             });
         }
@@ -205,7 +209,7 @@ impl Chamber {
             ticket_received_at: ticket.as_ref().map(|ticket| ticket.received_at),
             ticket_created_at: ticket.as_ref().map(|ticket| ticket.created_at),
             tickets_asked_at: *locked(&self.tickets.started_at),
-            watched_since: Some(self.opened_at),
+            watched_since: Some(self.opened_at()),
             tokens: self.token_states(""),
             authorizers,
             codes_waiting,
@@ -216,13 +220,14 @@ impl Chamber {
 
     /// What people see of a slot's tokens in all families.
     pub fn token_states(&self, app_id: &str) -> Vec<TokenState> {
+        let now = self.clock.now();
         let state = |family: &Family| {
             self.board
                 .read(*family, app_id, |held| {
                     held.token.is_some().then_some(TokenState {
                         family: *family,
                         generation: held.generation,
-                        expires_at: held.expires_at,
+                        expires_at: held.ends_at(now),
                         obtained_at: held.obtained_at,
                     })
                 })
@@ -235,7 +240,7 @@ impl Chamber {
         let mut warnings = Vec::new();
         if let Ok(rule) = self.ticket_rule() {
             let newest = locked(&self.tickets.newest).as_ref().map(|ticket| ticket.received_at);
-            let age = between(newest.unwrap_or(self.opened_at), now);
+            let age = between(newest.unwrap_or(self.opened_at()), now);
             if age > rule.every * 2 {
                 warnings.push(format!(
                     "{} for {} minutes; {} sends one every {} minutes; check the authorization-receive URL ({})",

@@ -1,6 +1,7 @@
 //! The vault: tickets, tokens, grants, what a crash leaves behind, and the stores under it.
 
 mod audit;
+mod clocks;
 mod crash;
 mod grants;
 mod identity;
