@@ -53,13 +53,16 @@ impl Chamber {
         Ok(())
     }
 
-    /// Keeps a ticket unless a newer one is kept.
+    /// Keeps a ticket unless a newer one is kept. One that came long ago is not newer, whatever the vendor's clock showed then: the vendor may have
+    /// set it back since, and a repeated message does not come this far.
     async fn keep_ticket(&self, ticket: &Ticket, received_at: Timestamp) -> Result<(), ShelfError> {
         self.present();
         let _alone = self.tickets.keeping.lock().await;
         let kept = locked(&self.tickets.newest).clone();
+        let is_recent = |kept: &HeldTicket| self.ticket_rule().is_ok_and(|rule| goes_on(kept.received_at, rule.every * 2, received_at));
         if let Some(kept) = kept
-            && (kept.created_at > ticket.created_at || (kept.created_at == ticket.created_at && kept.value == ticket.value))
+            && ((kept.created_at > ticket.created_at && is_recent(&kept))
+                || (kept.created_at == ticket.created_at && kept.value == ticket.value))
         {
             return Ok(());
         }

@@ -30,6 +30,20 @@ async fn the_newest_ticket_by_the_vendors_time_wins() {
 }
 
 #[tokio::test]
+async fn a_vendor_whose_clock_was_ahead_is_believed_again_once_its_last_ticket_is_old() {
+    let world = World::new().await;
+    let ahead = ticket("ahead", start() + SignedDuration::from_hours(2));
+    world.vault.keep(NAME, &ahead, start()).await.unwrap();
+    let mut kept = Vec::new();
+    for minutes in [10, 20, 30, 40] {
+        let at = start() + SignedDuration::from_mins(minutes);
+        world.vault.keep(NAME, &ticket(&format!("after {minutes}"), at), at).await.unwrap();
+        kept.push(world.vault.ticket(NAME).unwrap().value.expose().to_owned());
+    }
+    assert_eq!(kept, ["ahead", "after 20", "after 30", "after 40"], "two of its intervals later");
+}
+
+#[tokio::test]
 async fn a_missing_ticket_is_named_with_what_to_check() {
     let world = World::new().await;
     let error = world.vault.fresh(NAME, &COMPONENT, Want::default()).await.unwrap_err();
