@@ -108,9 +108,11 @@ impl Follower {
             let (reached, caught_up) =
                 if self.listener.is_listening() { self.read_on(heard, &shutdown).await } else { (heard.max(stored), true) };
             heard = reached;
-            if heard != kept && self.clock.now() >= keep_at {
+            let now = self.clock.now();
+            // A clock that was set back is no reason to wait.
+            if heard != kept && (now >= keep_at || keep_at > schedule::later(now, KEPT_EVERY)) {
                 kept = self.keep(heard, kept).await;
-                keep_at = schedule::later(self.clock.now(), KEPT_EVERY);
+                keep_at = schedule::later(now, KEPT_EVERY);
             }
             if caught_up {
                 tokio::select! {

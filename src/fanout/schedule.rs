@@ -12,6 +12,10 @@ use crate::envelope::digest;
 /// The longest `Retry-After` that is obeyed.
 const MOST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
 
+/// Longer than any try is waited for: a table's longest wait is a week, spread by a tenth. One that is due later was scheduled by a clock that was
+/// ahead.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(8 * 86_400);
+
 /// When the try after the `failed`-th failed one is made, `None` after the last of the table. The table's wait is spread by up to 10 %
 /// to either side, so that what failed together does not come back together; a handler's `not_before` (see [`retry_after`]) is obeyed where
 /// it is later.

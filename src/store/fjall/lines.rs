@@ -13,6 +13,7 @@ use super::record;
 use super::waiting::{self, Entry, View};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::{DeliveryId, Lane};
+use crate::fanout::schedule;
 
 /// Keys looked at in one claim. A worker that finds less than it asked for believes that there is no more, so this is generous: it bounds what
 /// the first claims after a start cost, when much waits that is not due.
@@ -249,6 +250,7 @@ impl Line {
 
     fn claim_retries(&mut self, view: &View<'_>, wish: &Wish<'_>, taken: &mut Vec<(u64, Entry)>) -> fjall::Result<()> {
         let now = record::nanoseconds(wish.now);
+        let furthest = record::nanoseconds(schedule::later(wish.now, schedule::LONGEST_WAIT));
         let (mut first, mut held) = (true, HashSet::new());
         for found in view.retries(wish.subscription, self.retry_floor).take(LOOKED_AT) {
             let (due, sequence) = found?;
@@ -258,22 +260,44 @@ impl Line {
             if due > now || taken.len() >= wish.limit {
                 break;
             }
-            let Some(mut entry) = view.entry(wish.subscription, sequence)? else { continue };
-            let mut sequence = sequence;
-            if wish.ordered
-                && !held.contains(&entry.order)
-                && let Some(head) = view.head(wish.subscription, entry.order)?.filter(|head| *head != sequence)
-                && let Some(oldest) = view.entry(wish.subscription, head)?.filter(|oldest| oldest.lane == Lane::Retry && oldest.due <= now)
-            {
-                // An older one of the same order is due as well: it goes first, wherever it stands.
-                (sequence, entry) = (head, oldest);
-            }
-            if self.fits(view, wish, sequence, &entry, &mut held)? {
-                self.take(wish, sequence, entry, taken);
-            }
+            self.claim_retry(view, wish, sequence, &mut held, taken)?;
         }
         if first {
             self.retry_floor = (u64::MAX, u64::MAX);
+            return Ok(());
+        }
+        // Those that a clock which was ahead put off stand behind all that wait.
+        for found in view.retries(wish.subscription, (furthest, u64::MAX).max(self.retry_floor)).take(LOOKED_AT) {
+            if taken.len() >= wish.limit {
+                break;
+            }
+            self.claim_retry(view, wish, found?.1, &mut held, taken)?;
+        }
+        Ok(())
+    }
+
+    /// Claims one that is due, unless something else goes first.
+    fn claim_retry(
+        &mut self,
+        view: &View<'_>,
+        wish: &Wish<'_>,
+        mut sequence: u64,
+        held: &mut HashSet<u64>,
+        taken: &mut Vec<(u64, Entry)>,
+    ) -> fjall::Result<()> {
+        let Some(mut entry) = view.entry(wish.subscription, sequence)? else { return Ok(()) };
+        let furthest = schedule::later(wish.now, schedule::LONGEST_WAIT);
+        let is_due = |entry: &Entry| entry.due <= record::nanoseconds(wish.now) || entry.due > record::nanoseconds(furthest);
+        if wish.ordered
+            && !held.contains(&entry.order)
+            && let Some(head) = view.head(wish.subscription, entry.order)?.filter(|head| *head != sequence)
+            && let Some(oldest) = view.entry(wish.subscription, head)?.filter(|oldest| oldest.lane == Lane::Retry && is_due(oldest))
+        {
+            // An older one of the same order is due as well: it goes first, wherever it stands.
+            (sequence, entry) = (head, oldest);
+        }
+        if self.fits(view, wish, sequence, &entry, held)? {
+            self.take(wish, sequence, entry, taken);
         }
         Ok(())
     }

@@ -191,3 +191,18 @@ pub async fn sealed_parts_reach_our_own_subscribers_only(log: Ports) {
     assert!(log.first("bot", 1).await[0].sealed.is_none());
     assert_eq!(log.events.event(event.id).await.unwrap().unwrap().body, event.body);
 }
+
+pub async fn a_retry_put_off_by_a_clock_that_was_ahead_is_due(log: Ports) {
+    for (number, authorizer) in ["tt0", "tt1", "tt1"].into_iter().enumerate() {
+        log.put(&number.to_string(), Some(authorizer), &["bot"]).await;
+    }
+    let claimed = log.first("bot", 10).await;
+    log.fail(&claimed[0], 7 * 86_400).await;
+    log.fail(&claimed[1], 40 * 86_400).await;
+    log.fail(&claimed[2], 60).await;
+    let due = async |ordered: bool| keys(&log.claim("bot", Lane::Retry, 10, ordered).await);
+    assert_eq!(due(false).await, ["1"], "nothing is ever put off for so long");
+    assert!(due(false).await.is_empty(), "it is under way");
+    log.advance(61);
+    assert_eq!(due(true).await, ["1"], "the older one of its authorizer goes first");
+}
