@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::settle::SLACK;
 use super::stage::{Goal, Stage};
 use super::window::Window;
 use crate::clock::Timestamp;
@@ -214,6 +215,13 @@ pub struct Item {
 }
 
 impl Item {
+    /// What was noted while the clock was ahead is taken for noted now: how long ago that was nobody knows, and nothing is waited for that long.
+    pub(super) fn date(&mut self, now: Timestamp) {
+        let dated = |noted: Timestamp| if noted > now.saturating_add(SLACK).unwrap_or(Timestamp::MAX) { now } else { noted };
+        self.begun = self.begun.map(dated);
+        self.since = dated(self.since);
+    }
+
     /// One whose turn has not come.
     #[must_use]
     pub fn queued(authorizer: String, place: u32, now: Timestamp) -> Self {

@@ -21,6 +21,8 @@ pub struct Waits {
     pub longest: Duration,
 }
 
+/// More than a clock that is right is set back by.
+pub const SLACK: Duration = Duration::from_secs(60);
 /// The first pause after trouble, in seconds; doubled each time.
 const FIRST_PAUSE: i64 = 5;
 /// The first pause after the platform was asked too often.
@@ -38,6 +40,13 @@ impl Waits {
     pub fn again(&self, now: Timestamp, first: i64, failures: u32) -> Timestamp {
         let doubled = 2_i64.saturating_pow(failures.saturating_sub(1)).saturating_mul(first);
         self.at_most(now, later(now, doubled))
+    }
+
+    /// No time that is waited for lies further ahead, unless the clock was ahead when it was noted.
+    #[must_use]
+    pub fn furthest(&self, now: Timestamp) -> Timestamp {
+        let longest = self.longest.max(self.quota).max(self.poll.saturating_mul(RAREST)).saturating_add(SLACK);
+        now.saturating_add(longest).unwrap_or(Timestamp::MAX)
     }
 
     /// That time, or the end of the longest pause where that comes before.

@@ -96,6 +96,9 @@ impl Rollouts {
         let mut floor = locked(&self.floor);
         let floor = &mut *floor;
         let (mut picked, mut next) = (Vec::new(), None::<Timestamp>);
+        // What a clock that was ahead put off is due.
+        let furthest = self.options.waits.furthest(now);
+        let waits = |until: Timestamp| until > now && until <= furthest;
         let mut at = |time: Timestamp| next = Some(next.map_or(time, |next| next.min(time)));
         let ids: Vec<RolloutId> = floor.active.keys().copied().collect();
         for id in ids {
@@ -103,15 +106,15 @@ impl Rollouts {
             let mut room = self.options.most.saturating_sub(floor.running(&component));
             let outage = floor.outages.get(&component).copied();
             if let Some(outage) = outage
-                && (outage.until > now || outage.is_probed)
+                && (waits(outage.until) || outage.is_probed)
             {
-                if outage.until > now {
+                if waits(outage.until) {
                     at(outage.until);
                 }
                 room = 0;
             }
             let Some(active) = floor.active.get_mut(&id) else { continue };
-            let mut due = due(active, now, &mut at);
+            let mut due = due(active, now, &waits, &mut at);
             due.sort_by_key(|(_, rank, place, _)| (*rank, *place));
             for (authorizer, _, _, job) in due {
                 // Mail changes no vendor's mind: it waits for nothing.
@@ -119,13 +122,15 @@ impl Rollouts {
                     if room == 0 || active.running >= active.rollout.spec.concurrency {
                         continue;
                     }
+                    let after = |rate: f64| now.checked_add(SignedDuration::from_secs_f64(1.0 / rate)).unwrap_or(now);
+                    let paced = |next: Timestamp, rate: Option<f64>| if rate.is_none_or(|rate| next > after(rate)) { now } else { next };
                     let of_component = floor.next_steps.get(&component).copied().unwrap_or(now);
-                    let may_begin = active.next_step.max(of_component);
+                    let of_component = paced(of_component, self.options.rate.map(f64::from));
+                    let may_begin = paced(active.next_step, active.rollout.spec.rate).max(of_component);
                     if may_begin > now {
                         at(may_begin);
                         continue;
                     }
-                    let after = |rate: f64| now.checked_add(SignedDuration::from_secs_f64(1.0 / rate)).unwrap_or(now);
                     if let Some(rate) = active.rollout.spec.rate {
                         active.next_step = after(rate);
                     }
@@ -153,6 +158,8 @@ impl Rollouts {
             floor.entry(id, &authorizer).map(|entry| (entry.item.clone(), entry.version))
         };
         if let Some((item, version)) = found {
+            let mut item = item;
+            item.date(self.clock.now());
             let mut held = Held { floor: &self.floor, log: &*self.log, clock: &*self.clock, id, item, version };
             let ended = match job {
                 Job::Advance(on) => self.advance(&mut held, on.into(), &shutdown).await,
@@ -435,7 +442,12 @@ fn is_unmarked(item: &Item) -> bool {
 }
 
 /// Items that could be worked on now: with their rank (those furthest in their life first), their place, and what to do.
-fn due(active: &Active, now: Timestamp, at: &mut impl FnMut(Timestamp)) -> Vec<(String, usize, u32, Job)> {
+fn due(
+    active: &Active,
+    now: Timestamp,
+    waits: &impl Fn(Timestamp) -> bool,
+    at: &mut impl FnMut(Timestamp),
+) -> Vec<(String, usize, u32, Job)> {
     let rollout = &active.rollout;
     let is_running = rollout.state == State::Running;
     let mut below = None;
@@ -445,7 +457,7 @@ fn due(active: &Active, now: Timestamp, at: &mut impl FnMut(Timestamp)) -> Vec<(
         if entry.is_busy {
             continue;
         }
-        if let Some(until) = entry.hold.filter(|until| *until > now) {
+        if let Some(until) = entry.hold.filter(|until| waits(*until)) {
             at(until);
             continue;
         }
@@ -454,7 +466,7 @@ fn due(active: &Active, now: Timestamp, at: &mut impl FnMut(Timestamp)) -> Vec<(
             push(0, Job::Mail);
             continue;
         }
-        let wakes = item.wake_at.filter(|wake_at| *wake_at > now);
+        let wakes = item.wake_at.filter(|wake_at| waits(*wake_at));
         if rollout.rolling_back && wants_back(item) {
             match wakes {
                 Some(wake_at) => at(wake_at),

@@ -5,8 +5,10 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use yizhan::platform::twin::Verdict;
+use yizhan::simulator::fault::PushFaults;
 
 use super::stories::Deployment;
+use crate::world::Setting;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rejection_and_a_withdrawal_end_their_own_merchants_only_and_what_was_released_is_taken_back() {
@@ -159,4 +161,23 @@ async fn one_key_makes_one_rollout_and_what_is_wrong_is_named() {
     }
     let (status, _) = world.get("/healthz").await;
     assert_eq!(status, 200, "nothing of it reached the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_clock_that_was_ahead_put_off_goes_on_once_it_is_right() {
+    let extra = String::from("[reconcile]\nenabled = false\n");
+    let deployment = Deployment::with("kuaishou", "", Setting { extra, ..Setting::default() }).await;
+    let [first, ..] = deployment.shops;
+    let ahead = jiff::SignedDuration::from_hours(40 * 24);
+    deployment.world.clock.step(ahead);
+    deployment.world.simulator.ticket("kuaishou").await.unwrap();
+    let id = deployment.begin(json!({"authorizers": [first]})).await;
+    deployment.until_count(&id, "in_audit", 1).await;
+    deployment.world.clock.step(-ahead);
+    deployment.world.simulator.ticket("kuaishou").await.unwrap();
+    // Only by asking, which it does every few minutes, does it hear of the end.
+    let lost = PushFaults { lose_every: 1, ..PushFaults::default() };
+    deployment.world.simulator.fail_pushes("kuaishou", lost).unwrap();
+    deployment.judge(first, Verdict::Passed).await;
+    deployment.until(&id, "done", |shown| shown["state"] == "done").await;
 }
