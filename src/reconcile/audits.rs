@@ -73,7 +73,7 @@ impl Reconcile {
         let name = corner.component.name();
         let Some(look) = corner.component.audit_look() else { return Report::default() };
         let by = if all { Timestamp::MAX } else { self.clock.now() };
-        let due = self.book.due(name, by, MOST);
+        let due = self.book.due(name, by, self.furthest(self.clock.now()), MOST);
         let mut report = Report::default();
         let mut asking = futures_util::stream::iter(due)
             .map(|(place, submission)| async move {
@@ -133,7 +133,7 @@ impl Reconcile {
             Err(error) => return Became::Unstored(error),
         }
         let over = submission.submitted_at.checked_add(self.options.audit_give_up).unwrap_or(Timestamp::MAX);
-        if over <= self.clock.now() {
+        if over <= self.clock.believed() {
             return Became::GivenUp;
         }
         let (operation, by_version) = match (submission.awaited, look.build, corner.component.profile_look()) {

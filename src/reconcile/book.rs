@@ -155,17 +155,19 @@ impl Book {
         self.held().get(component).map_or(0, |open| open.keys().filter(|place| counts(&place.authorizer)).count())
     }
 
-    /// When the first of them is due.
+    /// When the first of them is due. One that is put off beyond `furthest` was by a clock that was ahead, and is due.
     #[must_use]
-    pub fn next(&self, component: &str) -> Option<Timestamp> {
-        self.held().get(component)?.values().map(|submission| submission.next_look_at).min()
+    pub fn next(&self, component: &str, now: Timestamp, furthest: Timestamp) -> Option<Timestamp> {
+        let due_at = |submission: &Submission| if submission.next_look_at > furthest { now } else { submission.next_look_at };
+        self.held().get(component)?.values().map(due_at).min()
     }
 
-    /// Those that are due by then, those that waited longest first.
+    /// Those that are due by then or put off beyond `furthest`, those that waited longest first.
     #[must_use]
-    pub fn due(&self, component: &str, by: Timestamp, limit: usize) -> Vec<(Place, Submission)> {
+    pub fn due(&self, component: &str, by: Timestamp, furthest: Timestamp, limit: usize) -> Vec<(Place, Submission)> {
         let held = self.held();
-        let open = held.get(component).into_iter().flatten().filter(|(_, submission)| submission.next_look_at <= by);
+        let is_due = |submission: &Submission| submission.next_look_at <= by || submission.next_look_at > furthest;
+        let open = held.get(component).into_iter().flatten().filter(|(_, submission)| is_due(submission));
         let mut due: Vec<_> = open.map(|(place, submission)| (place.clone(), submission.clone())).collect();
         drop(held);
         due.sort_by_key(|(_, submission)| submission.next_look_at);

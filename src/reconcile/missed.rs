@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{Corner, LookState, Reconcile, Report};
+use super::{Corner, LookState, Reconcile, Report, SLACK};
 use crate::clock::Timestamp;
 use crate::inbox::Listed;
 use crate::platform::looks::MISSED_PUSHES;
@@ -30,7 +30,9 @@ impl Reconcile {
         let now = self.clock.now();
         let back = |by: Duration| now.checked_sub(by).unwrap_or(Timestamp::MIN);
         let horizon = back(self.options.remembered.min(LONGEST_BACK));
-        let since_last = state.complete_at.and_then(|at| at.checked_sub(OVERLAP).ok()).unwrap_or(horizon);
+        // A look that was made while the clock was ahead saw another part of the list.
+        let complete_at = state.complete_at.filter(|at| *at <= now.checked_add(SLACK).unwrap_or(Timestamp::MAX));
+        let since_last = complete_at.and_then(|at| at.checked_sub(OVERLAP).ok()).unwrap_or(horizon);
         let mut from = state.lost_since.map_or(since_last, |lost| lost.min(since_last)).max(horizon);
         // 1: all, 2: those that failed. After a loss the acknowledged ones are what is missing.
         let push_type = if state.lost_since.is_some() { 1 } else { 2 };

@@ -79,6 +79,8 @@ impl Look {
 
 /// How often the age of tickets is looked at. Asks nobody: the vault itself asks a vendor to push tickets where that exists.
 const TICKETS_EVERY: Duration = Duration::from_secs(60);
+/// More than a clock that is right is set back by.
+const SLACK: Duration = Duration::from_secs(60);
 /// The first pause after a look that failed; doubled each time, up to the look's own interval.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 /// A vendor that wants tickets asked for is asked again after this many of its intervals; then one is overdue.
@@ -234,12 +236,12 @@ impl Reconcile {
         loop {
             news.mark_unchanged();
             let now = self.clock.now();
-            let due = self.times(corner).into_iter().filter(|(_, at)| at.is_some_and(|at| at <= now)).map(|(look, _)| look);
+            let due = self.times(corner, now).into_iter().filter(|(_, at)| at.is_some_and(|at| at <= now)).map(|(look, _)| look);
             for look in due.collect::<Vec<_>>() {
                 let _alone = corner.looking.lock().await;
                 self.look(corner, look, false).await;
             }
-            let next = self.times(corner).into_iter().filter_map(|(_, at)| at).min().unwrap_or(Timestamp::MAX);
+            let next = self.times(corner, self.clock.now()).into_iter().filter_map(|(_, at)| at).min().unwrap_or(Timestamp::MAX);
             // The book lives as long as this worker: an error cannot come.
             tokio::select! {
                 () = self.clock.sleep_until(next) => {}
@@ -248,13 +250,22 @@ impl Reconcile {
         }
     }
 
+    /// No look is put off further than this, unless the clock was ahead when it was.
+    fn furthest(&self, now: Timestamp) -> Timestamp {
+        let Options { missed_every, grants_every, audit_after, audit_longest_pause, .. } = &self.options;
+        let longest = [TICKETS_EVERY, *missed_every, *grants_every, *audit_after, *audit_longest_pause].into_iter().max();
+        now.checked_add(longest.unwrap_or_default().saturating_add(SLACK)).unwrap_or(Timestamp::MAX)
+    }
+
     /// When each look is due. Audits are due when the first submission is, but not while the vendor cannot be asked.
-    fn times(&self, corner: &Corner) -> Vec<(Look, Option<Timestamp>)> {
-        let waits = self.book.next(corner.component.name());
+    fn times(&self, corner: &Corner, now: Timestamp) -> Vec<(Look, Option<Timestamp>)> {
+        let furthest = self.furthest(now);
+        let waits = self.book.next(corner.component.name(), now, furthest);
+        let next_at = |held: &Held| held.next_at.map(|at| if at > furthest { now } else { at });
         let time = |(look, held): (&Look, &Held)| match look {
             Look::Audits if held.failures == 0 => (*look, waits),
-            Look::Audits => (*look, waits.max(held.next_at)),
-            look => (*look, held.next_at),
+            Look::Audits => (*look, waits.max(next_at(held))),
+            look => (*look, next_at(held)),
         };
         locked(&corner.looks).iter().map(time).collect()
     }
@@ -293,7 +304,7 @@ impl Reconcile {
     #[must_use]
     pub fn looked(&self, component: &str) -> Option<Vec<(Look, Looked)>> {
         let corner = self.corners.iter().find(|corner| corner.component.name() == component)?;
-        let times: BTreeMap<Look, Option<Timestamp>> = self.times(corner).into_iter().collect();
+        let times: BTreeMap<Look, Option<Timestamp>> = self.times(corner, self.clock.now()).into_iter().collect();
         // Of a merchant that withdrew nothing can be asked: what it submitted is kept for the day it is back, and until then nobody waits for it.
         let waiting = self.book.waiting(component, |authorizer| !self.vault.has_withdrawn(component, authorizer));
         let shown = |(look, held): (&Look, &Held)| {

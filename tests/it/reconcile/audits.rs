@@ -51,6 +51,35 @@ async fn a_verdict_whose_push_was_lost_is_found_by_itself_told_once_and_delivere
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_a_clock_which_was_ahead_put_off_is_made_once_it_is_right() {
+    let ahead = jiff::SignedDuration::from_hours(40 * 24);
+    for platform in PLATFORMS {
+        let world = World::new().await;
+        world.granted(platform, app_id(platform)).await;
+        submit(&world, platform, false).await;
+        world.clock.step(ahead);
+        // Nothing is known of its end, and the next look is planned.
+        world
+            .until("a look", async || {
+                let (_, state) = world.get(&format!("/v1/components/{platform}")).await;
+                world.advance(Duration::from_secs(1));
+                let next = state["reconcile"]["audits"]["next_at"].as_str()?.parse::<Timestamp>().unwrap();
+                (next > world.clock.now()).then_some(())
+            })
+            .await;
+        world.clock.step(-ahead);
+        refuse_unheard(&world, platform, "no licence").await;
+        world.advance(Duration::from_secs(65 * 60));
+        world
+            .until("the verdict", async || {
+                world.advance(Duration::from_secs(1));
+                events(&world, platform, "audit.failed").await.pop()
+            })
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_one_host_rejected_unheard_is_found_as_failed_with_its_hosts() {
     let world = World::new().await;
     let app = app_id("douyin");
