@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde_json::json;
-use yizhan::platform::twin::Verdict;
+use yizhan::clock::Clock;
+use yizhan::operations::idempotency::{Answer, Begun, Slot};
+use yizhan::platform::twin::{Outgoing, Verdict};
 
 use super::station::{MERCHANTS, PLATFORMS, token_address};
 use crate::world::World;
@@ -38,7 +40,16 @@ async fn delivered(world: &World, events: usize) {
         .await;
 }
 
-async fn valid_tokens(world: &World) {
+/// What a handler may do that is refused.
+#[derive(Clone, Copy, PartialEq)]
+enum Refused {
+    /// It tells us: only the vendor knows that its clock is ahead.
+    Reports,
+    /// It only asks again.
+    Asks,
+}
+
+async fn valid_tokens(world: &World, refused: Refused) {
     for (platform, app) in MERCHANTS {
         world
             .until("a token that the vendor accepts", async || {
@@ -49,12 +60,20 @@ async fn valid_tokens(world: &World) {
                 if world.simulator.accepts(platform, Some(app), token["access_token"].as_str().unwrap()).unwrap() {
                     return Some(());
                 }
-                // Only the vendor knows that its clock is ahead: whoever was refused says so.
-                world.post(&format!("{}/report-invalid", token_address(platform, app)), json!({"generation": token["generation"]})).await;
+                if refused == Refused::Reports {
+                    let report = json!({"generation": token["generation"]});
+                    world.post(&format!("{}/report-invalid", token_address(platform, app)), report).await;
+                }
                 None
             })
             .await;
     }
+}
+
+/// Somebody sets the service's clock; the vendors' are right.
+fn set(world: &World, by: SignedDuration) {
+    world.clock.step(by);
+    world.simulator.jump(-by);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,10 +83,10 @@ async fn a_clock_that_jumps_both_ways_loses_and_doubles_nothing() {
         world.granted(platform, app).await;
     }
     let mut expected = 0;
-    // Hours back, as after a wrong time server; far ahead, as after a dead battery; and home again.
-    for (number, hours) in [-3, 2, 30, -29, -200, 200, 400, -400].into_iter().enumerate() {
+    // Hours back, as after a wrong time server; far ahead, as after a dead battery; and home again. At last beyond what is kept.
+    for (number, hours) in [-3, 2, 30, -29, -200, 200, 400, -400, 960, -960].into_iter().enumerate() {
         pushes(&world, &format!("{number}.0")).await;
-        world.clock.advance(SignedDuration::from_hours(hours));
+        set(&world, SignedDuration::from_hours(hours));
         pushes(&world, &format!("{number}.1")).await;
         expected += 8;
         assert_eq!(audits(&world).await.len(), expected, "after {hours} h");
@@ -75,12 +94,136 @@ async fn a_clock_that_jumps_both_ways_loses_and_doubles_nothing() {
         for platform in PLATFORMS {
             world.simulator.ticket(platform).await.unwrap();
         }
-        valid_tokens(&world).await;
+        valid_tokens(&world, Refused::Asks).await;
         if number % 3 == 2 {
             world.restart().await;
             assert_eq!(audits(&world).await.len(), expected, "after a restart");
         }
     }
+    // What came while the clock was ahead is dead by now, whatever was noted of it.
+    for _ in 0..18 {
+        world.advance(Duration::from_secs(600));
+        for platform in PLATFORMS {
+            world.simulator.ticket(platform).await.unwrap();
+        }
+    }
+    valid_tokens(&world, Refused::Asks).await;
+}
+
+/// Makes a request under a key. Whether it was carried out, or remembered.
+async fn is_carried_out(world: &World) -> bool {
+    let idempotency = &world.app().idempotency;
+    match idempotency.begin(Slot::of("test", "spring"), String::from("release it")).await.unwrap() {
+        Begun::Go(ticket) => {
+            let body = Some(b"{}".to_vec());
+            let answer = Answer { status: 200, content_type: String::from("application/json"), file_name: None, body };
+            idempotency.answered(ticket, answer).await.unwrap();
+            true
+        }
+        Begun::Answered(_) => false,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Waits until retention has looked by the present time and rests.
+async fn retention_looked(world: &World) {
+    world
+        .until("a look of retention", async || {
+            let (now, app) = (world.clock.now(), world.app());
+            let looked = app.vault.remembered_present().await.unwrap() == Some(app.clock.believed());
+            (looked && world.clock.is_awaited(now + SignedDuration::from_hours(1))).then_some(())
+        })
+        .await;
+}
+
+/// What ops see of it.
+async fn retention_remark(world: &World) -> Option<String> {
+    world.get("/readyz").await.1["retention"]["detail"].as_str().map(str::to_owned)
+}
+
+async fn refused(world: &World) -> usize {
+    world.get("/v1/rejected").await.1["items"].as_array().unwrap().len()
+}
+
+/// With four events that their handler has, a refused push and a request that was carried out.
+async fn with_a_past() -> (World, Vec<(&'static str, Outgoing)>) {
+    let world = World::new().await;
+    let mut sent = Vec::new();
+    for platform in PLATFORMS {
+        let failed = Verdict::Failed(String::from("mark-1.0-"));
+        sent.push((platform, world.simulator.audit(platform, "1000001", "1.0", &failed).await.unwrap().0));
+    }
+    delivered(&world, 4).await;
+    world.client.post(format!("{}/callback/douyin/authorization", world.base)).body("nonsense").send().await.unwrap();
+    world.until("a refused push", async || (refused(&world).await == 1).then_some(())).await;
+    assert!(is_carried_out(&world).await);
+    world.advance(Duration::from_secs(3600));
+    retention_looked(&world).await;
+    (world, sent)
+}
+
+/// Longer ahead than anything is kept.
+const AHEAD: SignedDuration = SignedDuration::from_hours(40 * 24);
+
+async fn nothing_is_lost(world: &World, sent: &[(&'static str, Outgoing)]) {
+    assert_eq!(audits(world).await.len(), 4);
+    assert_eq!(refused(world).await, 1);
+    assert!(!is_carried_out(world).await, "a request that was carried out is not carried out again");
+    for (platform, push) in sent {
+        assert!(world.simulator.repeat(platform, push).await.unwrap().acknowledged);
+    }
+    assert_eq!(audits(world).await.len(), 4, "a repeated push is still known");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_ahead_for_seconds_takes_nothing_away() {
+    let (world, sent) = with_a_past().await;
+    set(&world, AHEAD);
+    retention_looked(&world).await;
+    let remark = retention_remark(&world).await.unwrap();
+    assert!(remark.starts_with("the clock went forward by"), "{remark}");
+    nothing_is_lost(&world, &sent).await;
+    world.advance(Duration::from_secs(10));
+    set(&world, -AHEAD);
+    world.advance(Duration::from_secs(3600));
+    retention_looked(&world).await;
+    nothing_is_lost(&world, &sent).await;
+    assert_eq!(retention_remark(&world).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_has_stood_for_an_hour_is_believed_and_time_that_passes_is_at_once() {
+    for is_set in [true, false] {
+        let (world, _) = with_a_past().await;
+        if is_set {
+            set(&world, AHEAD);
+            retention_looked(&world).await;
+            assert_eq!(audits(&world).await.len(), 4);
+            world.advance(Duration::from_secs(3600));
+        } else {
+            world.advance(Duration::try_from(AHEAD).unwrap());
+        }
+        world.until("what is old goes", async || (audits(&world).await.is_empty() && refused(&world).await == 0).then_some(())).await;
+        assert!(is_carried_out(&world).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_starts_with_a_clock_that_is_ahead_takes_nothing_away() {
+    let (mut world, sent) = with_a_past().await;
+    world.down().await;
+    set(&world, AHEAD);
+    for _ in 0..2 {
+        world.up().await;
+        retention_looked(&world).await;
+        nothing_is_lost(&world, &sent).await;
+        world.down().await;
+    }
+    set(&world, -AHEAD);
+    world.up().await;
+    retention_looked(&world).await;
+    nothing_is_lost(&world, &sent).await;
+    assert_eq!(retention_remark(&world).await, None);
 }
 
 /// What waits for its next try when the clock goes back waits no longer than the step; nothing is lost.
@@ -92,16 +235,17 @@ async fn a_retry_outlives_a_clock_that_goes_back() {
     }
     pushes(&world, "1.0").await;
     world.until("the failed tries", async || (world.handler.received().len() >= 4).then_some(())).await;
-    world.clock.advance(SignedDuration::from_hours(-1));
-    world.clock.advance(SignedDuration::from_hours(1));
-    world
-        .until("the second tries", async || {
-            world.advance(Duration::from_secs(30));
-            let done: HashSet<_> =
-                world.handler.received().into_iter().filter(|one| (200..300).contains(&one.status)).map(|one| one.id).collect();
-            (done.len() == 4).then_some(())
-        })
-        .await;
+    world.clock.step(SignedDuration::from_hours(-1));
+    let done = async || {
+        let done: HashSet<_> =
+            world.handler.received().into_iter().filter(|one| (200..300).contains(&one.status)).map(|one| one.id).collect();
+        (done.len() == 4).then_some(())
+    };
+    // Not before the hour is over, and no later than after it and the wait of the retry.
+    for _ in 0..122 {
+        world.advance(Duration::from_secs(30));
+    }
+    world.until("the second tries", done).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,7 +262,7 @@ async fn a_vendor_whose_clock_is_wrong_is_served_all_the_same() {
         for platform in PLATFORMS {
             world.simulator.ticket(platform).await.unwrap();
         }
-        valid_tokens(&world).await;
+        valid_tokens(&world, Refused::Reports).await;
     }
     assert_eq!(audits(&world).await.len(), 16);
     delivered(&world, 16).await;
