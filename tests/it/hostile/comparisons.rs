@@ -15,6 +15,7 @@ const HARMLESS: &[(&str, &str)] = &[
     ("**former != hash", "two hashes of codes that we hold"),
     ("known.secret == key.secret", "`Secret` compares in constant time"),
     ("Some(&key.secret) == of_file", "`Secret` compares in constant time"),
+    ("key.secret == *secret", "`Secret` compares in constant time"),
     ("bytes.len() == SEED_BYTES", "a length"),
     ("certificate.signature_algorithm.algorithm.to_id_string()", "the name of an algorithm"),
     ("sub_code == \"isv.invalid-signature\"", "a vendor's word"),
