@@ -11,7 +11,6 @@ use bytes::Bytes;
 
 use super::App;
 use super::examine::{ExamineError, RESTORE_LOG, RESTORE_VAULT, copied};
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::archive::{ArchiveError, ArchiveReader, ArchiveWriter, Record};
 use crate::store::at_rest::{AtRest, AtRestError, OTHER_KEY};
@@ -58,13 +57,13 @@ fn write(vault: VaultMoment, log: LogMoment, to: impl Write) -> std::io::Result<
 ///
 /// # Errors
 /// See [`OfflineError`].
-pub async fn backup_offline(config: &Config, clock: Arc<dyn Clock>, to: impl Write) -> Result<u64, OfflineError> {
+pub async fn backup_offline(config: &Config, to: impl Write) -> Result<u64, OfflineError> {
     let store = &config.store.path;
     let at_rest = Arc::new(AtRest::new(&config.store.master_key, &config.store.previous_master_keys).map_err(ExamineError::from)?);
     let beside = copied(store, &Half::ALL)?;
     let [vault, log] = [Half::Vault, Half::Log].map(|half| (store.join(half.folder()), beside.path().join(half.folder())));
-    let opened = SledVault::open(&vault.1, Arc::clone(&at_rest)).await.map_err(|error| OfflineError::Vault(error.of(&vault.0)))?;
-    let moment = LogMoment::of(&log.1, at_rest, clock).map_err(|error| OfflineError::Log(error.of(&log.0)))?;
+    let opened = SledVault::open(&vault.1, at_rest).await.map_err(|error| OfflineError::Vault(error.of(&vault.0)))?;
+    let moment = LogMoment::of(&log.1).map_err(|error| OfflineError::Log(error.of(&log.0)))?;
     let vault = tokio::task::spawn_blocking(move || opened.moment()).await.map_err(std::io::Error::other)??;
     Ok(write(vault, moment, to)?)
 }

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -14,7 +13,6 @@ use super::surroundings::Place;
 use super::terminal::{Terminal, plain};
 use super::whole_file::WholeFile;
 use crate::app;
-use crate::clock::SystemClock;
 use crate::store::archive::ArchiveReader;
 
 /// Write the whole store of a running service (or, with --offline, of this configuration) into a file.
@@ -39,7 +37,7 @@ impl Backup {
         if self.offline {
             let config = place.config()?;
             terminal.say(format!("reading the whole store in {}", config.store.path.display()));
-            let written = app::backup_offline(&config, Arc::new(SystemClock), &mut file).await;
+            let written = app::backup_offline(&config, &mut file).await;
             written.map_err(|error| anyhow::Error::from(hinted(error.to_string(), error.hint())))?;
         } else {
             fetch(self.remote.client()?, terminal, &mut file, &self.file).await?;

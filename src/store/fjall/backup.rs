@@ -4,16 +4,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use bytes::Bytes;
 use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Snapshot};
 
 use super::writer::Job;
 use super::{FjallLog, OpenError, database, days, guarded, meta, past, record, records, rejected};
-use crate::clock::Clock;
 use crate::store::archive::ArchiveWriter;
-use crate::store::at_rest::AtRest;
 
 /// Prefix of the log's sections.
 const SECTION: &str = "log/";
@@ -40,17 +37,23 @@ pub struct LogMoment {
 }
 
 impl LogMoment {
-    /// The log in that folder, which must be a copy that nobody else has open.
+    /// The log in that folder, which must be a copy that nobody else has open. No more of it is opened than what is to be copied, so that damage of which a
+    /// service would not start does not keep it from being read.
     ///
     /// # Errors
-    /// It does not open.
-    pub fn of(folder: &Path, at_rest: Arc<AtRest>, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+    /// The engine does not open it, or it is of another form.
+    pub fn of(folder: &Path) -> Result<Self, OpenError> {
         super::examine::journals(folder, &mut super::LogState::default())?;
-        let opened = guarded(folder, || FjallLog::read(folder, at_rest, super::LogOptions::default(), clock))?;
-        let (store, _) = opened.ok_or_else(|| OpenError::Version(folder.to_path_buf()))?;
-        let names = store.db.list_keyspace_names().into_iter().map(|name| name.to_string());
-        let keyspaces = guarded(folder, || names.map(|name| days::keyspace(&store.db, &name).map(|keyspace| (name, keyspace))).collect())?;
-        Ok(Self { keyspaces, snapshot: store.db.snapshot() })
+        let db = guarded(folder, || database(folder, super::LogOptions::default().cache_bytes))?;
+        let names: Vec<String> = db.list_keyspace_names().iter().map(ToString::to_string).collect();
+        let opened = |name: String| days::keyspace(&db, &name).map(|keyspace| (name, keyspace));
+        let keyspaces: Vec<(String, Keyspace)> = guarded(folder, || names.into_iter().map(opened).collect())?;
+        let meta = keyspaces.iter().find(|(name, _)| name == "meta");
+        // One that cannot be read is left out like anything else.
+        match meta.map(|(_, meta)| meta.get(meta::FORMAT)) {
+            Some(Ok(Some(format))) if *format != [meta::FORMAT_NOW] => Err(OpenError::Version(folder.to_path_buf())),
+            _ => Ok(Self { keyspaces, snapshot: db.snapshot() }),
+        }
     }
 
     /// Writes everything that can be read, while pushes go on arriving. What damage made unreadable is left out: by keyspace, how many stretches. Blocks.

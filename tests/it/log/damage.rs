@@ -19,7 +19,7 @@ use yizhan::playbook::run::{Run, RunLog, State};
 use yizhan::store::archive::{ArchiveReader, ArchiveWriter};
 use yizhan::store::fjall::{FjallLog, LogMoment, LogRestore, is_damage};
 
-use super::world::{Ports, World, arrival, at_rest, key, keys};
+use super::world::{Ports, World, arrival, key, keys};
 
 const DAY: i64 = 86_400;
 /// A byte of a table behind its first blocks and before its last, where it holds dozens of our events.
@@ -569,10 +569,22 @@ fn records(archive: &[u8]) -> BTreeMap<(String, Vec<u8>), Vec<u8>> {
 fn backed_up(world: &World) -> (Vec<u8>, Vec<(String, u64)>) {
     let mut bytes = Vec::new();
     let mut archive = ArchiveWriter::new(&mut bytes).unwrap();
-    let moment = LogMoment::of(&world.folder.path().join("log"), at_rest(7), world.clock.clone()).unwrap();
+    let moment = LogMoment::of(&world.folder.path().join("log")).unwrap();
     let left_out = moment.write(&mut archive).unwrap();
     archive.finish().unwrap();
     (bytes, left_out)
+}
+
+/// That backup, put back beside the log.
+fn restored(world: &World, backup: &[u8]) -> PathBuf {
+    let folder = world.folder.path().join("restored");
+    let mut restore = LogRestore::begin(&folder).unwrap();
+    let mut archive = ArchiveReader::new(backup).unwrap();
+    while let Some(record) = archive.next().unwrap() {
+        assert!(restore.put(&record.section, &record.key, &record.value).unwrap());
+    }
+    restore.finish(0).unwrap();
+    folder
 }
 
 #[tokio::test]
@@ -602,6 +614,51 @@ async fn a_backup_holds_all_of_a_damaged_log_but_what_is_damaged() {
         let (log, _) = opened(&world);
         let unreadable = log.following(0, 400).await.unwrap().unreadable;
         assert_eq!(unreadable.len(), if kind == "event" { missing.len() } else { 0 }, "of the events exactly those that cannot be read");
+    }
+}
+
+#[tokio::test]
+async fn damage_in_several_places_hides_nothing_between_them_from_a_backup() {
+    for (kind, places, most) in [
+        // Two in the middle; the first block, the last one and one in between.
+        ("event", &[Ok(MIDDLE), Ok(5 * MIDDLE)][..], 16),
+        ("event", &[Ok(MIDDLE), Err(12_000)], 16),
+        ("event", &[Ok(120), Ok(MIDDLE), Err(12_000)], 24),
+        ("waiting", &[Ok(120), Ok(5000)], 300),
+        ("delivery", &[Ok(120), Ok(3000)], 150),
+    ] {
+        let world = World::new();
+        let (log, ports) = opened(&world);
+        stored(&ports, 0, 300, &["bot"]).await;
+        // The last event fills the last block of events; behind that stand a few kilobytes that say where what is.
+        let mut last = arrival("300", None, ports.now(), &["bot"]);
+        last.event.body = Bytes::from(format!("{{\"data\":\"300\",\"noise\":\"{}\"}}", (301..317).map(noise).collect::<String>()));
+        ports.put_arrival(last).await;
+        for claimed in ports.first("bot", 200).await {
+            ports.deliver(&claimed).await;
+        }
+        drop((log, ports));
+        let whole = records(&backed_up(&world).0);
+        let name = if kind == "waiting" { kind.to_owned() } else { keyspaces(&world, kind).remove(0) };
+        for table in tables(&world.folder.path().join("log"), &name) {
+            let length = std::fs::metadata(&table).unwrap().len();
+            places.iter().for_each(|place| flip(&table, place.unwrap_or_else(|from_end| length - from_end)));
+        }
+        let (backup, left_out) = backed_up(&world);
+        let damaged = records(&backup);
+        let missing: Vec<_> = whole.keys().filter(|key| !damaged.contains_key(*key)).collect();
+        assert!((2..=most).contains(&missing.len()), "{kind} {places:?}: {} of {} are missing", missing.len(), whole.len());
+        assert!(damaged.iter().all(|(key, value)| whole.get(key) == Some(value)), "{kind}");
+        assert!(left_out.len() == 1 && left_out[0].0 == name, "{left_out:?}");
+        // Where the newest event or the first of what waits is damaged, the log does not open.
+        if kind == "event" && places.iter().all(Result::is_ok) {
+            let (log, _) = opened(&world);
+            let unreadable = log.following(0, 400).await.unwrap().unreadable;
+            assert_eq!(unreadable.len(), missing.len(), "exactly those that cannot be read");
+        }
+        let log = world.open_at(&restored(&world, &backup));
+        assert_eq!(log.following(0, 400).await.unwrap().events.len(), if kind == "event" { 301 - missing.len() } else { 301 });
+        works(&world.ports(&log), "new").await;
     }
 }
 
@@ -637,14 +694,7 @@ async fn a_log_that_ends_the_engine_wherever_tables_are_merged_is_mended_by_a_ba
 
     let (backup, left_out) = backed_up(&world);
     assert!(left_out.iter().all(|(keyspace, stretches)| keyspace.starts_with("seen.") && *stretches == 1), "{left_out:?}");
-    let restored = world.folder.path().join("restored");
-    let mut restore = LogRestore::begin(&restored).unwrap();
-    let mut archive = ArchiveReader::new(backup.as_slice()).unwrap();
-    while let Some(record) = archive.next().unwrap() {
-        assert!(restore.put(&record.section, &record.key, &record.value).unwrap());
-    }
-    restore.finish(0).unwrap();
-    let log = world.open_at(&restored);
+    let log = world.open_at(&restored(&world, &backup));
     let ports = world.ports(&log);
     let stretch = log.following(0, 2000).await.unwrap();
     let kept: Vec<_> = stretch.events.iter().map(key).filter(|key| !key.starts_with("again")).collect();
