@@ -53,15 +53,18 @@ impl Chamber {
         Ok(())
     }
 
-    /// Keeps a ticket unless a newer one is kept. One that came long ago is not newer, whatever the vendor's clock showed then: the vendor may have
-    /// set it back since, and a repeated message does not come this far.
+    /// Keeps a ticket unless a newer one is kept. One that came long ago is not newer than one that was made just now, whatever the vendor's clock showed
+    /// then: the vendor may have set it back since. What was made long ago, a message that is repeated or opened late, takes no ticket's place.
     async fn keep_ticket(&self, ticket: &Ticket, received_at: Timestamp) -> Result<(), ShelfError> {
-        self.present();
+        let now = self.present().max(received_at);
         let _alone = self.tickets.keeping.lock().await;
         let kept = locked(&self.tickets.newest).clone();
-        let is_recent = |kept: &HeldTicket| self.ticket_rule().is_ok_and(|rule| goes_on(kept.received_at, rule.every * 2, received_at));
+        let stands = |kept: &HeldTicket| {
+            self.ticket_rule()
+                .is_ok_and(|rule| goes_on(kept.received_at, rule.every * 2, now) || later(ticket.created_at, rule.every * 2) <= now)
+        };
         if let Some(kept) = kept
-            && ((kept.created_at > ticket.created_at && is_recent(&kept))
+            && ((kept.created_at > ticket.created_at && stands(&kept))
                 || (kept.created_at == ticket.created_at && kept.value == ticket.value))
         {
             return Ok(());

@@ -44,6 +44,21 @@ async fn a_vendor_whose_clock_was_ahead_is_believed_again_once_its_last_ticket_i
 }
 
 #[tokio::test]
+async fn a_ticket_of_long_ago_takes_no_ones_place_however_late_it_is_opened() {
+    let world = World::new().await;
+    let now = start() + SignedDuration::from_hours(10);
+    world.advance(10 * 3600);
+    world.vault.keep(NAME, &ticket("newest", now), now).await.unwrap();
+    let former = start() + SignedDuration::from_mins(50);
+    // As a refused push that is opened again, then as a message that comes a second time while tickets stay away.
+    world.vault.keep(NAME, &ticket("former", former), former).await.unwrap();
+    world.advance(3600);
+    world.vault.keep(NAME, &ticket("former", former), now + SignedDuration::from_hours(1)).await.unwrap();
+    let held = world.vault.ticket(NAME).unwrap();
+    assert_eq!((held.value.expose(), held.received_at), ("newest", now));
+}
+
+#[tokio::test]
 async fn a_missing_ticket_is_named_with_what_to_check() {
     let world = World::new().await;
     let error = world.vault.fresh(NAME, &COMPONENT, Want::default()).await.unwrap_err();
