@@ -81,6 +81,10 @@ pub enum BuildError {
     Rollouts(LogError),
 }
 
+/// What to do about a log of which no key opens anything: the key may be lost, and a former build may have put the log back without it.
+const LOST_KEY: &str = "set `store.master_key` to the key it was sealed with, or add that key to `store.previous_master_keys`; if that key is lost, \
+     `yizhan backup --offline FILE` and then `yizhan restore --only log --replace --without-key FILE` goes on without what it sealed";
+
 impl BuildError {
     /// What to do next.
     #[must_use]
@@ -89,8 +93,8 @@ impl BuildError {
             Self::Key(_) => "`yizhan init` makes a key; `openssl rand -base64 32` does too",
             Self::VaultStore(error) => error.hint(),
             Self::LogStore(_) => "the message above says what to do",
-            Self::Sealed(LogError::OtherKey(_))
-            | Self::Reconcile(LogError::OtherKey(_))
+            Self::Sealed(LogError::OtherKey(_)) => LOST_KEY,
+            Self::Reconcile(LogError::OtherKey(_))
             | Self::Loss(LogError::OtherKey(_))
             | Self::Followers(LogError::OtherKey(_))
             | Self::Playbooks(LogError::OtherKey(_))

@@ -220,12 +220,12 @@ impl FjallLog {
         for kind in SEALED {
             let mut of_kind = self.store.records.prefix(kind.key(&[]));
             for guard in [of_kind.next(), of_kind.next_back()].into_iter().flatten() {
-                let (key, value) = guard.into_inner().map_err(damaged)?;
+                // A damaged one is named where it is read, and keeps nothing else from being read.
+                let Ok((key, value)) = guard.into_inner() else { continue };
                 let Some((_, sealed)) = sealed_part(&key, &value) else { continue };
                 match self.store.at_rest.knows(sealed) {
                     Ok(()) => return Ok(()),
                     Err(AtRestError::OtherKey(id)) if !lost.split(' ').any(|known| known == id) => foreign = foreign.or(Some(id)),
-                    // A damaged one is named where it is read.
                     Err(_) => {}
                 }
             }

@@ -269,7 +269,7 @@ async fn a_service_does_not_start_on_a_log_of_which_no_configured_key_opens_anyt
     let config = Config::parse(&under(folder.path(), &[2]), Surroundings::default()).unwrap();
     let error = App::build(config, Arc::new(SystemClock)).await.err().unwrap();
     assert!(error.to_string().contains("under another master key (id "), "{error}");
-    assert_eq!(error.hint(), OTHER_KEY);
+    assert!(error.hint().starts_with(OTHER_KEY) && error.hint().contains("--without-key FILE"), "{}", error.hint());
     released(folder.path()).await;
 
     let app = built(&under(folder.path(), &[2, 1])).await;
@@ -341,14 +341,23 @@ async fn a_damaged_store_is_backed_up_as_far_as_it_can_be_read_and_goes_on_from_
     let whole = run(folder.path(), &["backup", "--offline", "whole.yz", "--json"]);
     assert_eq!(whole.code, 0, "{}", whole.err);
     assert_eq!((whole.code, &whole.json()["left_out"]), (0, &json!({})), "{}", whole.err);
-    rot_in(&folder.path().join("store/log"), "records", 9000);
+    // The block of the first attributes, of which the service looks at one when it starts, and one in their midst.
+    for place in [60, 9000] {
+        rot_in(&folder.path().join("store/log"), "records", place);
+    }
+    drop(built(&text).await);
+    released(folder.path()).await;
 
     let made = run(folder.path(), &["backup", "--offline", "rest.yz"]);
     assert!(made.code == 1 && made.out.contains("as far as the store can be read"), "{}{}", made.out, made.err);
-    assert!(made.err.contains("stretches that cannot be read are not in this backup (1 of `records`)"), "{}", made.err);
+    assert!(
+        made.err.contains("stretches that cannot be read are not in this backup (") && made.err.contains(" of `records`)"),
+        "{}",
+        made.err
+    );
     let restored = run(folder.path(), &["restore", "rest.yz", "--replace"]);
     assert_eq!(restored.code, 0, "{}", restored.err);
-    assert!(restored.err.contains("are not in this backup (1 of `records`)"), "{}", restored.err);
+    assert!(restored.err.contains(" of `records`)"), "{}", restored.err);
     let checked = run(folder.path(), &["check", "--store"]);
     assert_eq!(checked.code, 0, "{}{}", checked.out, checked.err);
     let app = built(&text).await;
@@ -356,5 +365,5 @@ async fn a_damaged_store_is_backed_up_as_far_as_it_can_be_read_and_goes_on_from_
     for number in 0..300 {
         kept += usize::from(app.attributes.get("douyin", &app_id(number)).await.unwrap() == noted);
     }
-    assert!((200..300).contains(&kept), "{kept} of 300");
+    assert!((100..300).contains(&kept), "{kept} of 300");
 }
