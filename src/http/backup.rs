@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -36,26 +37,37 @@ pub async fn archive(caller: Caller<StoreBackup>, face: web::Data<Face>, request
         return Err(Problem::new(Kind::Conflict, "another backup is being written")
             .hint("wait for its end; one that nobody reads is broken off within a minute"));
     };
+    let finished = Arc::new(AtomicBool::new(false));
+    let is_whole = Arc::clone(&finished);
     let (app, runtime) = (Arc::clone(&face.app), face.app.tasks.runtime().clone());
     runtime.clone().spawn_blocking(move || {
         let _alone = alone;
         let mut to = Pieces { pieces, piece: Vec::with_capacity(PIECE), runtime, patience: PATIENCE };
         match app.backup(&mut to).and_then(|records| to.flush().map(|()| records)) {
-            Ok(records) => tracing::info!(records, "backup written"),
-            Err(error) => {
-                tracing::warn!(%error, "backup broken off");
-                // The reader must not take what it has for the whole.
-                let _ = to.hand_over(Err(error));
+            Ok(records) => {
+                finished.store(true, Ordering::Release);
+                tracing::info!(records, "backup written");
+            }
+            Err(error) => tracing::warn!(%error, "backup broken off"),
+        }
+    });
+    let body = stream::unfold((written, is_whole), |(mut written, is_whole)| async move {
+        match written.recv().await {
+            Some(piece) => Some((Ok(piece), (written, is_whole))),
+            None if is_whole.load(Ordering::Acquire) => None,
+            // The reader must not take what it has for the whole.
+            None => {
+                is_whole.store(true, Ordering::Release);
+                Some((Err(io::Error::other("the backup broke off")), (written, is_whole)))
             }
         }
     });
-    let body = stream::unfold(written, |mut written| async { written.recv().await.map(|piece| (piece, written)) });
     Ok(HttpResponse::Ok().content_type("application/octet-stream").streaming(body))
 }
 
 /// Collects what is written into pieces for the response.
 struct Pieces {
-    pieces: mpsc::Sender<io::Result<Bytes>>,
+    pieces: mpsc::Sender<Bytes>,
     piece: Vec<u8>,
     runtime: Handle,
     /// How long the reader may leave the next one waiting.
@@ -63,7 +75,7 @@ struct Pieces {
 }
 
 impl Pieces {
-    fn hand_over(&mut self, piece: io::Result<Bytes>) -> io::Result<()> {
+    fn hand_over(&mut self, piece: Bytes) -> io::Result<()> {
         let begun = Instant::now();
         let handed = self.runtime.block_on(self.pieces.send_timeout(piece, self.patience));
         self.patience = (self.patience + EACH).saturating_sub(begun.elapsed()).min(PATIENCE);
@@ -88,6 +100,6 @@ impl Write for Pieces {
             return Ok(());
         }
         let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE));
-        self.hand_over(Ok(piece.into()))
+        self.hand_over(piece.into())
     }
 }

@@ -290,8 +290,8 @@ impl Rollouts {
             return;
         }
         let outage = floor.outages.entry(component.clone()).or_insert(Outage { failures: 0, until: now, is_probed: false });
-        // Tasks that were under way together fail together: that is one failure.
-        if outage.until <= now {
+        // Tasks that were under way together fail together: that is one failure. A wait that a clock which was ahead began is none.
+        if outage.until <= now || outage.until > self.options.waits.furthest(now) {
             outage.failures = outage.failures.saturating_add(1);
             outage.until = self.options.waits.again(now, OUTAGE_PAUSE, outage.failures);
             tracing::warn!(component, until = %outage.until, reason = happened.reason, "the vendor does not answer: its rollouts wait");

@@ -114,14 +114,14 @@ impl Chamber {
             // Told whether or not its end was: that may be in the log already, and not yet known here to be.
             (How::Recovered, state) if state == AuthorizerState::Revoked || (state == AuthorizerState::Pending && was_gone.is_some()) => {
                 // The event of its end, should it come back only now, ends nothing that is newer.
-                record.granted_at = record.dated_grant(at).max(Some(at));
+                record.granted_at = record.dated_grant(self.clock.now()).max(Some(at));
                 let vendor = serde_json::json!({"recovered": true});
                 record.found = Some(FoundRecord { what: Standing::Back, at, since: record.revoked_at.or(was_gone), vendor, told: false });
             }
             _ => {}
         }
         if let How::Granted { at: granted_at, permissions, .. } = how {
-            record.granted_at = Some(record.dated_grant(at).map_or(granted_at, |former| former.max(granted_at)));
+            record.granted_at = Some(record.dated_grant(self.clock.now()).map_or(granted_at, |former| former.max(granted_at)));
             if tokens.permissions.is_none() && !permissions.is_empty() {
                 record.permissions = permissions.to_vec();
             }

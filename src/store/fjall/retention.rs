@@ -300,6 +300,9 @@ fn move_awaited(store: &Store, group: &mut Group, label: u32, from: u64) -> fjal
     let mut progress = Progress::default();
     let Some((kept, day, end)) = kept_and(store, label) else { return Ok(progress) };
     let (names, snapshot) = (store.lines.names(), store.db.snapshot());
+    // Past damage events are asked for by their numbers: there is an end to those.
+    let newest = *store.newest.borrow();
+    let end = day.end(end, newest).min(newest.saturating_add(1));
     for (looked_at, (sequence, _)) in Passing::over(&snapshot, &day, from, end).enumerate() {
         if looked_at >= STRIDE {
             progress.next = Some(Step::Ask { label, from: sequence });
