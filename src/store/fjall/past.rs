@@ -85,22 +85,31 @@ impl Reader<'_> {
         take: &mut impl FnMut(&[u8], &[u8]) -> io::Result<()>,
     ) -> io::Result<bool> {
         self.looked_at += 1;
-        let mut is_whole = true;
+        let (mut is_whole, mut last) = (true, None);
         for guard in self.snapshot.range(self.keyspace, (from.clone(), to.clone())) {
             let Some((key, value)) = readable(guard.into_inner())? else {
                 is_whole = false;
                 break;
             };
             take(&key, &value)?;
-            (*from, self.is_beside) = (Bound::Excluded(key.to_vec()), false);
+            last = Some(key);
         }
+        self.is_beside &= last.is_none();
         if is_whole {
             return Ok(true);
         }
+        if let Some(last) = last {
+            *from = Bound::Excluded(last.to_vec());
+        }
+        let mut first = None;
         for guard in self.snapshot.range(self.keyspace, (from.clone(), to.clone())).rev() {
             let Some((key, value)) = readable(guard.into_inner())? else { break };
             take(&key, &value)?;
-            (*to, self.is_beside) = (Bound::Excluded(key.to_vec()), false);
+            first = Some(key);
+        }
+        self.is_beside &= first.is_none();
+        if let Some(first) = first {
+            *to = Bound::Excluded(first.to_vec());
         }
         Ok(false)
     }
