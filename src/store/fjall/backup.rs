@@ -45,9 +45,7 @@ impl LogMoment {
     pub fn of(folder: &Path) -> Result<Self, OpenError> {
         super::examine::journals(folder, &mut super::LogState::default())?;
         let db = guarded(folder, || database(folder, super::LogOptions::default().cache_bytes))?;
-        let names: Vec<String> = db.list_keyspace_names().iter().map(ToString::to_string).collect();
-        let opened = |name: String| days::keyspace(&db, &name).map(|keyspace| (name, keyspace));
-        let keyspaces: Vec<(String, Keyspace)> = guarded(folder, || names.into_iter().map(opened).collect())?;
+        let keyspaces = guarded(folder, || days::keyspaces(&db))?;
         let meta = keyspaces.iter().find(|(name, _)| name == "meta");
         // One that cannot be read is left out like anything else.
         match meta.map(|(_, meta)| meta.get(meta::FORMAT)) {

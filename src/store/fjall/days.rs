@@ -112,6 +112,13 @@ pub fn keyspace(db: &Database, name: &str) -> fjall::Result<Keyspace> {
     db.keyspace(name, || options(name))
 }
 
+/// All keyspaces of a log, by name.
+pub fn keyspaces(db: &Database) -> fjall::Result<Vec<(String, Keyspace)>> {
+    let mut names: Vec<String> = db.list_keyspace_names().iter().map(ToString::to_string).collect();
+    names.sort_unstable();
+    names.into_iter().map(|name| keyspace(db, &name).map(|keyspace| (name, keyspace))).collect()
+}
+
 impl Day {
     /// Opens or makes the day of that label.
     pub fn open(db: &Database, label: u32, first: u64) -> fjall::Result<Arc<Self>> {

@@ -133,11 +133,8 @@ fn read_all(store: &Store, state: &mut LogState) -> fjall::Result<()> {
             None
         });
     }
-    let mut names: Vec<_> = store.db.list_keyspace_names().iter().map(ToString::to_string).collect();
-    names.retain(|name| !name.starts_with("event.") && !name.starts_with("delivery."));
-    names.sort_unstable();
-    for name in names {
-        let keyspace = days::keyspace(&store.db, &name)?;
+    let is_by_day = |name: &str| name.starts_with("event.") || name.starts_with("delivery.");
+    for (name, keyspace) in days::keyspaces(&store.db)?.into_iter().filter(|(name, _)| !is_by_day(name)) {
         entries(store, &keyspace, &name, state, |state, _, _| {
             state.records += 1;
             None

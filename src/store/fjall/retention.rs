@@ -256,11 +256,15 @@ fn replayed_keys(day: &Keyspace, sequence: u64) -> fjall::Result<Vec<Vec<u8>>> {
     day.prefix(prefix).map(|guard| guard.key().map(|key| key.to_vec())).collect()
 }
 
-/// The kept day, that day, and the first sequence behind it.
+/// The kept day, that day, and where it ends.
 fn kept_and(store: &Store, label: u32) -> Option<(Arc<Day>, Arc<Day>, u64)> {
     let all = store.days.all();
     let at = all.iter().position(|day| day.label == label)?;
-    Some((all.first()?.clone(), all.get(at)?.clone(), all.get(at + 1).map_or(u64::MAX, |next| next.first)))
+    let (kept, day) = (all.first()?.clone(), all.get(at)?.clone());
+    let newest = *store.newest.borrow();
+    // The last of all numbers where nobody knows: there is an end to those that were given.
+    let end = day.end(all.get(at + 1).map_or(u64::MAX, |next| next.first), newest).min(newest.saturating_add(1));
+    Some((kept, day, end))
 }
 
 fn move_waiting(store: &Store, group: &mut Group, label: u32, from: Vec<u8>) -> fjall::Result<Progress> {
@@ -300,9 +304,6 @@ fn move_awaited(store: &Store, group: &mut Group, label: u32, from: u64) -> fjal
     let mut progress = Progress::default();
     let Some((kept, day, end)) = kept_and(store, label) else { return Ok(progress) };
     let (names, snapshot) = (store.lines.names(), store.db.snapshot());
-    // Past damage events are asked for by their numbers: there is an end to those.
-    let newest = *store.newest.borrow();
-    let end = day.end(end, newest).min(newest.saturating_add(1));
     for (looked_at, (sequence, _)) in Passing::over(&snapshot, &day, from, end).enumerate() {
         if looked_at >= STRIDE {
             progress.next = Some(Step::Ask { label, from: sequence });

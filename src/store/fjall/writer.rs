@@ -394,11 +394,7 @@ impl Writer {
                 group.answer(answer, ());
             }
             Job::Everything(answer) => {
-                let mut names: Vec<String> = self.store.db.list_keyspace_names().iter().map(ToString::to_string).collect();
-                names.sort_unstable();
-                let open = |name: String| days::keyspace(&self.store.db, &name).map(|keyspace| (name, keyspace));
-                let keyspaces = names.into_iter().map(open).collect::<Result<_, _>>()?;
-                group.answer(answer, (keyspaces, self.store.db.snapshot()));
+                group.answer(answer, (days::keyspaces(&self.store.db)?, self.store.db.snapshot()));
             }
             Job::ContinueAfter(sequence, answer) => {
                 if sequence > self.sequence {
