@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{Read, Write};
 use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -13,7 +12,7 @@ use super::App;
 use super::examine::{ExamineError, RESTORE_LOG, RESTORE_VAULT, copied};
 use crate::config::Config;
 use crate::store::archive::{ArchiveError, ArchiveReader, ArchiveWriter, Record};
-use crate::store::at_rest::{AtRest, AtRestError, OTHER_KEY};
+use crate::store::at_rest::{AtRestError, OTHER_KEY};
 use crate::store::fjall::{self, LogMoment, LogRestore};
 use crate::store::sled::{self, SledVault, VaultMoment, VaultRestore};
 
@@ -59,7 +58,7 @@ fn write(vault: VaultMoment, log: LogMoment, to: impl Write) -> std::io::Result<
 /// See [`OfflineError`].
 pub async fn backup_offline(config: &Config, to: impl Write) -> Result<u64, OfflineError> {
     let store = &config.store.path;
-    let at_rest = Arc::new(AtRest::new(&config.store.master_key, &config.store.previous_master_keys).map_err(ExamineError::from)?);
+    let at_rest = super::at_rest(config).map_err(ExamineError::from)?;
     let beside = copied(store, &Half::ALL)?;
     let [vault, log] = [Half::Vault, Half::Log].map(|half| (store.join(half.folder()), beside.path().join(half.folder())));
     let opened = SledVault::open(&vault.1, at_rest).await.map_err(|error| OfflineError::Vault(error.of(&vault.0)))?;
@@ -208,7 +207,7 @@ pub fn left_out(record: &Record) -> Option<(String, u64)> {
 /// # Errors
 /// See [`RestoreError`].
 pub fn look_through(from: impl Read, only: Option<Half>, without_key: bool, config: &Config) -> Result<Contents, RestoreError> {
-    let at_rest = AtRest::new(&config.store.master_key, &config.store.previous_master_keys)?;
+    let at_rest = super::at_rest(config)?;
     let mut unknown = Half::ALL.map(|half| (half, 0_u64, BTreeSet::new()));
     let mut archive = ArchiveReader::new(from)?;
     let mut records = 0;

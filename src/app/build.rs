@@ -131,7 +131,7 @@ impl App {
         let metrics = telemetry::metrics();
         let steady = Arc::new(StandingClock::over(clock));
         let clock: Arc<dyn Clock> = steady.clone();
-        let at_rest = Arc::new(AtRest::new(&config.store.master_key, &config.store.previous_master_keys)?);
+        let at_rest = super::at_rest(&config)?;
         let opened = tokio::join!(open_vault(&config, &at_rest, &vendors, &clock), open_log(&config, &at_rest, &clock));
         let ((shelf, vault), log) = (opened.0?, opened.1?);
         // Attributes and runs are first read when somebody asks for them: without this, a log that was put here under another key would show only then.

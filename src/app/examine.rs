@@ -109,7 +109,7 @@ const OLDER: &str =
 /// See [`ExamineError`]; damage is no error.
 pub fn examine(config: &Config, clock: Arc<dyn Clock>) -> Result<Examination, ExamineError> {
     let folder = &config.store.path;
-    let at_rest = Arc::new(AtRest::new(&config.store.master_key, &config.store.previous_master_keys)?);
+    let at_rest = super::at_rest(config)?;
     if !Half::ALL.iter().any(|half| folder.join(half.folder()).exists()) {
         return Err(ExamineError::Absent(folder.clone()));
     }
@@ -142,7 +142,7 @@ pub fn examine(config: &Config, clock: Arc<dyn Clock>) -> Result<Examination, Ex
 /// # Errors
 /// See [`ExamineError`].
 pub async fn identities(config: &Config) -> Result<Option<Identities>, ExamineError> {
-    let at_rest = Arc::new(AtRest::new(&config.store.master_key, &config.store.previous_master_keys)?);
+    let at_rest = super::at_rest(config)?;
     let folder = config.store.path.join(Half::Vault.folder());
     if !folder.join("db").exists() {
         return Ok(None);

@@ -34,11 +34,17 @@ use crate::playbook::run::RunLog;
 use crate::reconcile::Reconcile;
 use crate::rollout::Rollouts;
 use crate::shutdown::Shutdown;
+use crate::store::at_rest::{AtRest, AtRestError};
 use crate::store::fjall::FjallLog;
 use crate::store::sled::SledVault;
 use crate::vault::Vault;
 use crate::vault::audit::{ReadAudit, ReadLog};
 use crate::versions::{VersionBook, VersionShelf};
+
+/// What seals and opens under the master keys of that configuration.
+fn at_rest(config: &Config) -> Result<Arc<AtRest>, AtRestError> {
+    AtRest::new(&config.store.master_key, &config.store.previous_master_keys).map(Arc::new)
+}
 
 /// Everything that the faces (`http`, `cli`) need, behind one shared handle.
 pub struct App {

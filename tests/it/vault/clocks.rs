@@ -113,8 +113,8 @@ async fn a_token_reported_while_the_clock_was_ahead_can_be_reported_again() {
     assert_eq!(world.vault.report_invalid(NAME, &token_of("app1"), generation).await.unwrap().generation, generation + 1);
 }
 
-#[tokio::test]
-async fn a_grant_after_an_exchange_of_a_clock_that_was_ahead_is_exchanged() {
+/// A world with a grant that came while the clock was ahead.
+async fn granted_ahead() -> World {
     let world = World::new().await;
     world
         .ahead(async {
@@ -122,6 +122,12 @@ async fn a_grant_after_an_exchange_of_a_clock_that_was_ahead_is_exchanged() {
             world.grant("app1").await.unwrap();
         })
         .await;
+    world
+}
+
+#[tokio::test]
+async fn a_grant_after_an_exchange_of_a_clock_that_was_ahead_is_exchanged() {
+    let world = granted_ahead().await;
     // Its token is renewed; when its code was exchanged still lies ahead.
     world.fresh("app1").await.unwrap();
     world.advance(600);
@@ -130,13 +136,7 @@ async fn a_grant_after_an_exchange_of_a_clock_that_was_ahead_is_exchanged() {
 
 #[tokio::test]
 async fn a_withdrawal_after_a_grant_of_a_clock_that_was_ahead_counts() {
-    let world = World::new().await;
-    world
-        .ahead(async {
-            world.ticket().await;
-            world.grant("app1").await.unwrap();
-        })
-        .await;
+    let world = granted_ahead().await;
     world.fresh("app1").await.unwrap();
     world.advance(60);
     world.vault.revoked(NAME, "app1", world.clock.now()).await.unwrap();
