@@ -182,6 +182,10 @@ pub trait Twin: Send {
         Answer { reply, pushes: Vec::new(), deed: "other", accepted: false, about: None }
     }
 
+    /// How the vendor says in its own way that something inside it went wrong and that one may ask again; whether it did what was asked it does
+    /// not say.
+    fn in_trouble(&self, request: &Request) -> Reply;
+
     /// Makes every access token of `app_id` (or of the component, when `None`) invalid at once, as vendors sometimes do.
     fn expire_tokens(&mut self, app_id: Option<&str>);
 

@@ -18,6 +18,8 @@ pub enum CallTrouble {
     Garbage,
     /// The vendor refuses because it was asked too often, in its own way.
     RateLimited,
+    /// The vendor does what was asked and answers in its own way that it is in trouble and may be asked again.
+    DoneAndBusy,
 }
 
 /// Trouble for the next calls of a kind.

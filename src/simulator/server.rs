@@ -74,10 +74,13 @@ async fn call(simulator: web::Data<Simulator>, http: HttpRequest, body: web::Byt
         if trouble == Some(CallTrouble::RateLimited) {
             return stage.twin.rate_limited(&request, now);
         }
-        let answer = stage.twin.answer(&request, now);
+        let mut answer = stage.twin.answer(&request, now);
         let counts = if answer.accepted { &mut stage.counts.deeds } else { &mut stage.counts.refusals };
         *counts.entry(answer.deed).or_default() += 1;
         stage.ledger.enter(&answer);
+        if trouble == Some(CallTrouble::DoneAndBusy) {
+            answer.reply = stage.twin.in_trouble(&request);
+        }
         answer
     });
     let Ok(answer) = answer else { return HttpResponse::NotFound().finish() };

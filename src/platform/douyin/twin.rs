@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::Own;
 use crate::clock::{Timestamp, china_text};
+use crate::platform::call::Reply;
 use crate::platform::push::Door;
 use crate::platform::quota::{AuditMeter, AuditQuota};
 use crate::platform::sorted_envelope::{self, Sealing};
@@ -142,12 +143,15 @@ impl Twin for DouyinTwin {
     }
 
     fn rate_limited(&mut self, request: &Request, _now: Timestamp) -> Answer {
-        let No(code, words) = desk::USED_UP;
-        let body = match request.path.starts_with("/openapi/") {
-            true => json!({"errno": code, "message": words}),
-            false => json!({"err_no": code, "err_msg": words}),
+        refusal(request, desk::USED_UP)
+    }
+
+    fn in_trouble(&self, request: &Request) -> Reply {
+        let no = match request.path.starts_with("/openapi/") {
+            true => No(40_000, "system error"),
+            false => No(28_001_005, "internal error"),
         };
-        Answer::json("other", false, 200, &body)
+        refusal(request, no).reply
     }
 
     fn expire_tokens(&mut self, app_id: Option<&str>) {
@@ -157,4 +161,13 @@ impl Twin for DouyinTwin {
     fn accepts(&self, app_id: Option<&str>, token: &str, now: Timestamp) -> bool {
         self.ledger.accepts(app_id, token, now)
     }
+}
+
+/// A no of the generation that was asked.
+fn refusal(request: &Request, No(code, words): No) -> Answer {
+    let body = match request.path.starts_with("/openapi/") {
+        true => json!({"errno": code, "message": words}),
+        false => json!({"err_no": code, "err_msg": words}),
+    };
+    Answer::json("other", false, 200, &body)
 }

@@ -27,6 +27,7 @@ use super::settings::Application;
 use super::{check, gateway::Gateway};
 use crate::clock::{Timestamp, china_text};
 use crate::envelope::rsa2::PrivateKey;
+use crate::platform::call::Reply;
 use crate::platform::push::Door;
 use crate::platform::quota::{AuditMeter, AuditQuota};
 use crate::platform::twin::{Answer, GrantStory, Outgoing, Request, Submission, Twin, Verdict};
@@ -234,6 +235,10 @@ impl Twin for AlipayTwin {
 
     fn rate_limited(&mut self, request: &Request, _now: Timestamp) -> Answer {
         self.refuse_call(request, "40005", "Call Limited", "isv.app-call-limited")
+    }
+
+    fn in_trouble(&self, request: &Request) -> Reply {
+        self.refuse_call(request, "20000", "Service Currently Unavailable", "isp.unknow-error").reply
     }
 
     fn expire_tokens(&mut self, app_id: Option<&str>) {

@@ -22,11 +22,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use self::library::Library;
-use self::no::{No, gateway, oauth};
+use self::no::{No, gateway, oauth, platform};
 use self::program::Program;
 use super::Own;
 use crate::clock::{Timestamp, local_text};
-use crate::platform::call::Method;
+use crate::platform::call::{Method, Reply};
 use crate::platform::issued::{Issued, State};
 use crate::platform::loose::after;
 use crate::platform::push::Door;
@@ -213,6 +213,14 @@ impl Twin for BaiduTwin {
     fn rate_limited(&mut self, _request: &Request, _now: Timestamp) -> Answer {
         let No(status, body) = gateway(4, "Open api request limit reached");
         Answer::json("other", false, status, &body)
+    }
+
+    fn in_trouble(&self, request: &Request) -> Reply {
+        let No(status, body) = match request.path.starts_with("/rest/2.0/oauth/") {
+            true => gateway(2, "Service temporarily unavailable"),
+            false => platform(500, "network busy"),
+        };
+        Answer::json("other", false, status, &body).reply
     }
 
     fn expire_tokens(&mut self, app_id: Option<&str>) {

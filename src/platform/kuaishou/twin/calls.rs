@@ -30,6 +30,7 @@ const REFRESH_EXPIRED: i64 = 100_200_113;
 pub(super) const UNLISTED: i64 = 100_299_999;
 /// Too often, or too many.
 pub(super) const LIMITED: i64 = 100_100_402;
+pub(super) const INTERNAL: No = No(100_200_500, "internal error");
 
 /// The vendor's no.
 pub(super) struct No(pub(super) i64, pub(super) &'static str);
@@ -69,22 +70,16 @@ impl Vendor {
             }
         };
         let accepted = outcome.is_ok();
-        let message = if request.path.starts_with("/openapi/") { "error_msg" } else { "errorMsg" };
-        let body = match outcome {
+        let reply = match outcome {
             // The vendor's samples carry words even beside a success; nobody may test for them.
             Ok(mut members) => {
                 members.insert(String::from("result"), 1.into());
-                members.insert(message.to_owned(), "成功".into());
-                Value::Object(members)
+                members.insert(words_of(request).to_owned(), "成功".into());
+                reply(200, &Value::Object(members))
             }
-            Err(No(code, words)) => {
-                let mut members = Map::new();
-                members.insert(String::from("result"), code.into());
-                members.insert(message.to_owned(), words.into());
-                Value::Object(members)
-            }
+            Err(no) => refusal(request, no),
         };
-        Answer { reply: reply(200, &body), pushes, deed, accepted, about }
+        Answer { reply, pushes, deed, accepted, about }
     }
 
     fn start_tickets(&mut self, request: &Request, pushes: &mut Vec<Outgoing>, now: Timestamp) -> Given {
@@ -193,6 +188,15 @@ impl Vendor {
 
 pub(super) fn parameter(request: &Request, name: &str) -> Result<String, No> {
     request.query_value(name).filter(|value| !value.is_empty()).ok_or(No(BAD_PARAMETER, "a parameter is missing"))
+}
+
+/// The member with the words; the two families of calls spell it differently.
+fn words_of(request: &Request) -> &'static str {
+    if request.path.starts_with("/openapi/") { "error_msg" } else { "errorMsg" }
+}
+
+pub(super) fn refusal(request: &Request, No(code, words): No) -> Reply {
+    reply(200, &json!({ "result": code, (words_of(request)): words }))
 }
 
 fn reply(status: u16, body: &Value) -> Reply {

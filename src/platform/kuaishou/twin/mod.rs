@@ -18,6 +18,7 @@ use super::tokens::CODE_SECONDS;
 use super::{Application, later, number, seal};
 use crate::clock::Timestamp;
 use crate::envelope::digest;
+use crate::platform::call::Reply;
 use crate::platform::push::Door;
 use crate::platform::quota::{AuditMeter, AuditQuota};
 use crate::platform::twin::{Answer, GrantStory, Outgoing, Request, Submission, Twin, Verdict};
@@ -249,6 +250,10 @@ impl Twin for Vendor {
 
     fn answer(&mut self, request: &Request, now: Timestamp) -> Answer {
         self.answered(request, now)
+    }
+
+    fn in_trouble(&self, request: &Request) -> Reply {
+        calls::refusal(request, calls::INTERNAL)
     }
 
     fn expire_tokens(&mut self, app_id: Option<&str>) {
