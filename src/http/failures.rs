@@ -104,13 +104,14 @@ impl From<OperationError> for Problem {
             }
             OperationError::Invalid(bad) => Self::invalid(&bad.into_iter().map(|bad| (bad.name, bad.reason)).collect::<Vec<_>>()),
             OperationError::Vault(error) => error.into(),
-            OperationError::Refused(refusal) | OperationError::Doubted(refusal) => refused(&refusal),
+            OperationError::Refused(refusal) => refused(&refusal),
             OperationError::Unreachable(error) => unreachable(&error),
-            OperationError::OutcomeUnknown { ref sent, ref cause, ref looked_up, .. } => Self::new(Kind::OutcomeUnknown, error.to_string())
-                .with("sent", json!(sent))
-                .with("cause", json!(cause))
-                .with("looked_up", json!(looked_up))
-                .hint("look at the vendor's console, or ask with the operation's list or get, before it is done again"),
+            OperationError::OutcomeUnknown { ref sent, ref cause, ref looked_up, .. } => unknown(&error, sent, cause, looked_up),
+            OperationError::Doubted { ref sent, ref refusal, ref looked_up } => {
+                // Without the class, which says "retry": the vendor means the call, and we do not know that it is harmless.
+                let vendor = json!({ "code": refusal.code, "message": refusal.message });
+                unknown(&error, sent, &format!("the vendor answered {refusal}"), looked_up).with("vendor", vendor)
+            }
         }
     }
 }
@@ -137,6 +138,15 @@ impl From<ShelfError> for Problem {
 
 fn unreachable(error: &SendError) -> Problem {
     Problem::new(Kind::VendorUnreachable, error.to_string()).retry_after(VENDOR_PAUSE)
+}
+
+/// Nobody knows whether it was done. Never with a time to come back: done again it may be done twice.
+fn unknown(error: &OperationError, sent: &str, cause: &str, looked_up: &str) -> Problem {
+    Problem::new(Kind::OutcomeUnknown, error.to_string())
+        .with("sent", json!(sent))
+        .with("cause", json!(cause))
+        .with("looked_up", json!(looked_up))
+        .hint("look at the vendor's console, or ask with the operation's list or get, before it is done again")
 }
 
 /// The vendor's no, in its words and with our advice.

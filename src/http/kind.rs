@@ -209,13 +209,13 @@ kinds! {
         "平台没有响应"
         "无法连接平台，或平台没有及时答复。"
         "到 Retry-After 的时间后重新发送。若一直如此，检查本机到平台的网络。",
-    /// Sent once, not answered, and not repeated.
+    /// Sent, not answered or answered in a way that leaves it open, and not repeated.
     OutcomeUnknown = "outcome-unknown" 504
         "Nobody knows whether it was done"
-        "The request was sent to the platform once, its answer was lost, and looking it up did not tell. It was not sent again, because doing it twice would do harm."
+        "The request was sent to the platform once, its answer was lost or left it open, and looking it up did not tell. It was not sent again, because doing it twice would do harm."
         "Look at the platform's console, or ask with the operation's list or get. Send it again only when it was not done."
         "不知道是否已经执行"
-        "请求已向平台发送一次，答复丢失，查询也没有结果。重复执行会造成损害，因此没有再发。"
+        "请求已向平台发送一次，答复丢失或未说明是否执行，查询也没有结果。重复执行会造成损害，因此没有再发。"
         "在平台控制台查看，或用对应的 list、get 操作查询。确认没有执行之后再重新发送。",
 }
 

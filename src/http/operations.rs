@@ -266,8 +266,10 @@ async fn attend(app: &App, asked: Request) -> Result<(Answer, bool), Problem> {
     let result = app.desk.carry_out_checked(checked).await;
     let answer = match result {
         Ok(outcome) => Ok(answer(outcome, wants_json)?),
-        Err(error @ OperationError::OutcomeUnknown { .. }) => Err((Problem::from(error), true)),
-        Err(error) => Err((Problem::from(error), false)),
+        Err(error) => {
+            let is_in_doubt = error.is_in_doubt();
+            Err((Problem::from(error), is_in_doubt))
+        }
     };
     if let Some(ticket) = ticket {
         let settled = match &answer {

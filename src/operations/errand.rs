@@ -163,7 +163,7 @@ impl<'a> Errand<'a> {
     /// What a failure means: once a deed was accepted, "it may be done again" would be wrong.
     fn broken_off(&self, error: OperationError) -> OperationError {
         let may_pass = match &error {
-            OperationError::Refused(refusal) | OperationError::Doubted(refusal) => !matches!(refusal.class, Class::Refuse),
+            OperationError::Refused(refusal) | OperationError::Doubted { refusal, .. } => !matches!(refusal.class, Class::Refuse),
             OperationError::Vault(_) | OperationError::Unreachable(_) => true,
             _ => false,
         };
@@ -261,24 +261,24 @@ impl<'a> Errand<'a> {
         let spent = self.repeated >= MOST_SENDS;
         if let Some((call, Sort::Deed)) = taken {
             let declined = self.component.operations().declines(self.operation, &error);
-            let unknown = |(looked_up, unheard)| OperationError::OutcomeUnknown {
-                sent: call.target().to_owned(),
-                cause: format!("the vendor answered {error}"),
-                looked_up,
-                unheard,
-            };
-            match self.look_up(tokens).await {
+            let untold = match self.look_up(tokens).await {
                 Found::Sent(Sent::Found(outcome)) => return Ok(Some(outcome)),
                 Found::Sent(Sent::Reply(reply)) => {
                     self.took(call, Sort::Deed, reply);
                     return Ok(None);
                 }
-                Found::NotDone => {}
+                Found::NotDone => None,
                 // The vendor's own word is enough where its record does not speak against it.
-                Found::Unknown(..) | Found::NoQuestion if declined => {}
-                Found::Unknown(asked, unheard) if error.is_unreadable() => return Err(unknown((asked, unheard))),
-                Found::NoQuestion if error.is_unreadable() => return Err(unknown((NO_QUESTION.to_owned(), false))),
-                Found::Unknown(..) | Found::NoQuestion => return Err(self.broken_off(OperationError::Doubted(error))),
+                Found::Unknown(..) | Found::NoQuestion if declined => None,
+                Found::Unknown(asked, unheard) => Some((asked, unheard)),
+                Found::NoQuestion => Some((NO_QUESTION.to_owned(), false)),
+            };
+            if let Some((looked_up, unheard)) = untold {
+                let sent = call.target().to_owned();
+                return Err(match error.is_unreadable() {
+                    true => OperationError::OutcomeUnknown { sent, cause: format!("the vendor answered {error}"), looked_up, unheard },
+                    false => self.broken_off(OperationError::Doubted { sent, refusal: error, looked_up }),
+                });
             }
         }
         if spent {

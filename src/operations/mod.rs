@@ -56,9 +56,17 @@ pub enum OperationError {
     /// The vendor said no.
     #[error("the vendor refused: {0}")]
     Refused(ApiError),
-    /// The vendor said no for now to what it may have done all the same, and its record did not tell.
-    #[error("the vendor refused: {0}; whether it was done all the same could not be learnt")]
-    Doubted(ApiError),
+    /// The vendor said no for now to a call that must not be repeated and that it may have carried out all the same, and its record did not
+    /// tell. Whoever can look again later may do it then.
+    #[error("{sent} was sent and answered with {refusal}, which does not tell whether it was done; {looked_up}; it was not repeated")]
+    Doubted {
+        /// What was sent: host and path.
+        sent: String,
+        /// The vendor's no.
+        refusal: ApiError,
+        /// What was looked up and what came of it.
+        looked_up: String,
+    },
     /// The vendor could not be reached; nothing was done, or it may be done again.
     #[error(transparent)]
     Unreachable(SendError),
@@ -74,6 +82,14 @@ pub enum OperationError {
         /// The vendor could not be asked what came of it: asking later may tell.
         unheard: bool,
     },
+}
+
+impl OperationError {
+    /// Whether something that must not be done twice was sent, and nobody knows whether it was done.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::OutcomeUnknown { .. } | Self::Doubted { .. })
+    }
 }
 
 /// What was carried out.
@@ -258,7 +274,7 @@ impl Desk {
                     observer.carried_out(done).await;
                 }
                 Err(error) if !is_question => {
-                    let nothing_done = !matches!(error, OperationError::OutcomeUnknown { .. });
+                    let nothing_done = !error.is_in_doubt();
                     observer.failed(Tried { component, authorizer, operation: name, params, at: started }, nothing_done).await;
                 }
                 Err(_) => {}
@@ -267,7 +283,7 @@ impl Desk {
         let took_ms = i64::try_from(at.duration_since(started).as_millis()).unwrap_or(i64::MAX);
         match &result {
             Ok(_) => tracing::info!(component, authorizer, operation = name, took_ms, "operation carried out"),
-            Err(error @ OperationError::OutcomeUnknown { .. }) => {
+            Err(error) if error.is_in_doubt() => {
                 tracing::error!(component, authorizer, operation = name, took_ms, %error, "the outcome of an operation is unknown");
             }
             Err(error) => tracing::warn!(component, authorizer, operation = name, took_ms, %error, "operation not carried out"),

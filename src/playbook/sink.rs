@@ -323,7 +323,7 @@ impl Steps {
                     return Err(Stop::Never(why));
                 }
                 // What was begun before this stays in doubt whatever came of this, and a vendor in trouble may say no to what it does all the same.
-                let in_doubt = maybe_sent || matches!(error, OperationError::Doubted(_));
+                let in_doubt = maybe_sent || error.is_in_doubt();
                 if let Some(record) = held.run.steps.get_mut(index).filter(|_| !in_doubt) {
                     record.begun_at = None;
                 }
@@ -397,7 +397,7 @@ fn words(error: &OperationError) -> String {
 fn may_pass(error: &OperationError) -> bool {
     match error {
         OperationError::Unreachable(_) => true,
-        OperationError::Refused(refusal) | OperationError::Doubted(refusal) => {
+        OperationError::Refused(refusal) | OperationError::Doubted { refusal, .. } => {
             // A token that is refused although the desk has just renewed it: another try would renew it again, and be refused again.
             !matches!(refusal.class, Class::Refuse | Class::GrantGone | Class::CodeInvalid | Class::RenewAuthorizerToken)
         }

@@ -133,7 +133,7 @@ pub fn failed(error: &OperationError, route: &Route, now: Timestamp) -> Happened
         OperationError::Refused(refusal) if refusal.class == Class::RenewAuthorizerToken => {
             Happened { of_token: true, ..refused(refusal, route, now) }
         }
-        OperationError::Refused(refusal) | OperationError::Doubted(refusal) => refused(refusal, route, now),
+        OperationError::Refused(refusal) | OperationError::Doubted { refusal, .. } => refused(refusal, route, now),
         OperationError::Vault(error) => vault(error, route, now),
     }
 }

@@ -353,8 +353,7 @@ impl Step<'_> {
                 let told = self.failed(&error);
                 // A vendor in trouble may say no to what it does all the same, and what was begun before this stays in doubt whatever came of
                 // this: both are looked for before anything is sent again.
-                let in_doubt = matches!(error, OperationError::OutcomeUnknown { .. } | OperationError::Doubted(_));
-                if before == Before::Nothing && !in_doubt {
+                if before == Before::Nothing && !error.is_in_doubt() {
                     held.item.begun = None;
                 }
                 // The list of versions may tell later what the desk could not learn at once. Asked a second time it is the last word.

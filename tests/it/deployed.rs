@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use yizhan::platform::twin::Verdict;
 use yizhan::simulator::fault::{CallFault, CallTrouble};
 
-use crate::world::{KEY, World, answer};
+use crate::world::{KEY, World, answer, send};
 
 /// A merchant of one platform, and what an operation wants there.
 pub struct Shop {
@@ -45,7 +46,7 @@ impl Shop {
     }
 
     /// Waits for the answer while time goes by: half a second for every 25 ms.
-    async fn waiting(&self, request: impl Future<Output = (u16, Value)>) -> (u16, Value) {
+    async fn waiting<T>(&self, request: impl Future<Output = T>) -> T {
         let ticking = async {
             loop {
                 tokio::time::sleep(Duration::from_millis(25)).await;
@@ -60,6 +61,15 @@ impl Shop {
 
     pub async fn call(&self, operation: &str, params: Value) -> (u16, Value) {
         self.waiting(self.world.post(&self.of_app(&format!("/operations/{operation}")), params)).await
+    }
+
+    /// The same call under that `Idempotency-Key`: the answer with its headers, and its body.
+    async fn keyed(&self, key: &str, operation: &str, params: &Value) -> (u16, HeaderMap, Value) {
+        let request = self.world.client.post(format!("{}{}", self.world.base, self.of_app(&format!("/operations/{operation}"))));
+        let request = request.bearer_auth(KEY).header("idempotency-key", key).header("content-type", "application/json");
+        let response = self.waiting(send(request.body(params.to_string()))).await;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        (status, headers, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap())
     }
 
     pub async fn done(&self, operation: &str, params: Value) -> Value {
@@ -253,6 +263,50 @@ async fn an_outcome_that_cannot_be_learnt_is_told_with_what_was_asked_and_nothin
     let told = problem.to_string();
     assert!(told.contains("package_version/rollback") && told.contains("package_version/versions"), "{told}");
     assert_eq!((shop.seen("package.rollback"), shop.released().await), (0, vec![String::from("1.1.0")]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_vendor_in_trouble_may_have_done_is_told_as_unknown_and_is_not_done_again_under_its_key() {
+    let icon = json!({"icon": {"file_name": "lantern.png", "content_base64": "iVBORw0KGgo="}});
+    let letter = json!({"open_id": "o1", "msg_type": "text", "content": "信到了"});
+    for (platform, operation, params, call, deed, code) in [
+        ("baidu", "message.send", letter, "custom/sendbytp", "message.send", "500"),
+        ("alipay", "profile.set_icon", icon, "baseinfo.modify", "profile.modify", "isp.unknow-error"),
+    ] {
+        let shop = Shop::open(platform).await;
+        let fault = CallFault { matching: call.to_owned(), trouble: CallTrouble::DoneAndBusy, times: 1 };
+        shop.world.simulator.fail_calls(platform, fault).unwrap();
+        let (status, headers, problem) = shop.keyed("k1", operation, &params).await;
+        shop.assert_struck();
+        assert_eq!((status, problem["type"].as_str()), (504, Some("/problems/outcome-unknown")), "{platform}: {problem}");
+        assert_eq!(headers.get("retry-after"), None, "{platform}: nobody shall do it again unasked");
+        assert_eq!(problem["vendor"]["code"], code, "{platform}: {problem}");
+        assert!(problem["vendor"]["message"].as_str().is_some_and(|words| !words.is_empty()), "{platform}: {problem}");
+        assert_eq!(problem["vendor"].get("class"), None, "{platform}: what the vendor may be asked again is not this deed");
+        for told in ["sent", "cause", "looked_up"] {
+            assert!(problem[told].is_string(), "{platform}: {told} in {problem}");
+        }
+        let (status, headers, again) = shop.keyed("k1", operation, &params).await;
+        assert_eq!((status, &again["detail"], headers.contains_key("idempotency-replayed")), (504, &problem["detail"], true), "{platform}");
+        assert_eq!(shop.seen(deed), 1, "{platform}");
+        // Under another key it is another wish.
+        assert_eq!(shop.keyed("k2", operation, &params).await.0, 200, "{platform}");
+        assert_eq!(shop.seen(deed), 2, "{platform}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_a_vendor_in_trouble_made_is_found_and_not_made_again() {
+    for platform in PLATFORMS {
+        let shop = Shop::open(platform).await;
+        shop.upload("1.0.0").await;
+        shop.submit("1.0.0").await;
+        shop.judge("1.0.0", Verdict::Passed).await;
+        shop.trouble(1, CallTrouble::DoneAndBusy);
+        assert_eq!(shop.release("1.0.0").await["version"], "1.0.0", "{platform}");
+        shop.assert_struck();
+        assert_eq!((shop.released().await, shop.seen("package.release")), (vec![String::from("1.0.0")], 1), "{platform}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -132,7 +132,7 @@ async fn a_trouble_that_may_pass_is_waited_out_and_a_no_is_not() {
     assert_eq!(world.vendor.calls().len(), 3);
     // Of a deed the vendor's record says that it was not done; where there is none, nobody knows.
     assert!(matches!(World::new(&[Fate::Refuses(2); 9]).ask("thing.do").await, Err(OperationError::Refused(_))));
-    assert!(matches!(World::new(&[Fate::Refuses(2); 9]).ask("thing.blind").await, Err(OperationError::Doubted(_))));
+    assert!(matches!(World::new(&[Fate::Refuses(2); 9]).ask("thing.blind").await, Err(OperationError::Doubted { .. })));
     let world = World::new(&[Fate::Refuses(3)]);
     assert!(matches!(world.ask("thing.do").await, Err(OperationError::Refused(_))));
     assert_eq!(world.vendor.calls(), ["/deed"]);

@@ -332,7 +332,11 @@ async fn what_was_begun_before_a_crash_stays_begun_while_nobody_can_be_asked_abo
 async fn a_deed_that_a_vendor_in_trouble_refused_is_looked_up_before_it_is_sent_again() {
     let book = playbook(vec![step("audit.submit", json!({}))]);
     let stage = Stage::new();
-    *stage.vendor.refuses.lock().unwrap() = Some(OperationError::Doubted(ApiError::new(Class::Retry, "-1", "system busy")));
+    *stage.vendor.refuses.lock().unwrap() = Some(OperationError::Doubted {
+        sent: String::from("vendor.example/audit"),
+        refusal: ApiError::new(Class::Retry, "-1", "system busy"),
+        looked_up: String::from("the list does not tell"),
+    });
     // It took it all the same.
     stage.vendor.deeds.lock().unwrap().push(String::from("audit.submit {}"));
     assert!(matches!(stage.try_once(&book).await, Outcome::Failed(..)));

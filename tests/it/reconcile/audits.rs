@@ -219,6 +219,31 @@ async fn a_submission_of_which_nobody_knows_is_waited_for_though_the_next_one_is
     assert_eq!(reconcile(&world, "kuaishou").await["audits"]["found"], 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submission_that_a_vendor_in_trouble_took_all_the_same_is_waited_for() {
+    let world = World::new().await;
+    for (platform, call, list) in [("baidu", "package/submitaudit", "package/get"), ("kuaishou", "/package/audit", "/package/versions")] {
+        world.granted(platform, app_id(platform)).await;
+        let upload = json!({"template_id": 12, "version": "1.0.0", "description": "spring"});
+        done(&world, platform, "package.upload", upload).await;
+        // The list is read before the submission, and does not tell afterwards.
+        for (matching, trouble, times) in
+            [(call, CallTrouble::DoneAndBusy, 1), (list, CallTrouble::SlowMs(1), 1), (list, CallTrouble::NotHeard, 4)]
+        {
+            world.simulator.fail_calls(platform, CallFault { matching: matching.to_owned(), trouble, times }).unwrap();
+        }
+        let path = format!("/v1/components/{platform}/authorizers/{}/operations/audit.submit", app_id(platform));
+        let (status, told) = patiently(&world, world.post(&path, json!({}))).await;
+        assert_eq!((status, told["type"].as_str()), (504, Some("/problems/outcome-unknown")), "{platform}: {told}");
+        assert_eq!(world.simulator.call_faults(platform).unwrap(), [], "{platform}");
+        let (_, state) = world.get(&format!("/v1/components/{platform}")).await;
+        assert_eq!(state["reconcile"]["audits"]["waiting"], 1, "{platform}");
+        refuse_unheard(&world, platform, "too plain").await;
+        world.advance(Duration::from_secs(60));
+        assert_eq!(reconcile(&world, platform).await["audits"]["found"], 1, "{platform}");
+    }
+}
+
 /// A process that dies after the event and before the submission is forgotten leaves both; one that dies before the event leaves the submission.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_ends_between_finding_and_storing_loses_nothing_and_tells_nothing_twice() {

@@ -219,7 +219,7 @@ impl Shop {
         told.map_err(|error| match error {
             OperationError::Invalid(bad) => Failure::Invalid(bad),
             OperationError::Refused(error) => Failure::Refused(error),
-            OperationError::Doubted(_) => Failure::Doubted,
+            OperationError::Doubted { .. } => Failure::Doubted,
             OperationError::OutcomeUnknown { .. } => Failure::Unknown,
             other => panic!("{name}: {other:?}"),
         })
