@@ -9,6 +9,9 @@ use crate::platform::call::{Call, Reply};
 use crate::platform::loose;
 use crate::platform::operation::{Caller, Earlier, LookedUp};
 
+/// Value of `audit_…_status` (4.8).
+const IN_AUDIT: i64 = 1;
+
 impl Errand<'_> {
     pub(super) fn look_up(&self, caller: Caller<'_>) -> Option<Call> {
         let path = match self.plan.asks {
@@ -61,7 +64,8 @@ impl Errand<'_> {
         matches!(self.plan.sends, Sends::AddCategories | Sends::ModifyCategories)
     }
 
-    /// Whether `app/info` shows the change, in force or in audit.
+    /// Whether `app/info` shows the change, in force or in audit. That an audit refused the same value does not tell: what was refused stays
+    /// there until something else is handed in (4.8), and the same may be handed in again.
     fn info_tells(&self, learnt: &Learnt, info: &Value) -> Option<bool> {
         let audit = info.get("audit_info").unwrap_or(&Value::Null);
         // Addresses of pictures come as JSON text, so that a part of it is compared (4.8).
@@ -71,18 +75,26 @@ impl Errand<'_> {
                     .and_then(loose::text)
                     .is_some_and(|text| text == wanted || text.replace("\\/", "/").contains(&wanted) && wanted.starts_with("http"))
             };
-            holds(info.get(now)) || holds(audit.get(audited))
+            let in_audit = || audit.get(format!("{audited}_status")).and_then(loose::integer) == Some(IN_AUDIT);
+            match (holds(info.get(now)), holds(audit.get(audited))) {
+                (true, _) => Some(true),
+                (false, true) => in_audit().then_some(true),
+                (false, false) => Some(false),
+            }
         };
         let params = &learnt.params;
         let name = params.text("name").map(|name| shows(name, "app_name", "audit_app_name"));
         let intro = params.text("intro").map(|intro| shows(intro, "app_desc", "audit_app_desc"));
         let icon = params.text("icon").map(|icon| shows(icon, "photo_addr", "audit_photo_addr"));
         match self.operation.name {
-            "profile.set_name" => name,
-            "profile.set_intro" => intro,
-            "profile.set_icon" => icon,
+            "profile.set_name" => name.flatten(),
+            "profile.set_intro" => intro.flatten(),
+            "profile.set_icon" => icon.flatten(),
             // Whether corrections show before their audit ends is nowhere stated.
-            "profile.correct" => [name, intro, icon].into_iter().flatten().reduce(|all, one| all && one).filter(|seen| *seen),
+            "profile.correct" => {
+                let told: Vec<Option<bool>> = [name, intro, icon].into_iter().flatten().collect();
+                (!told.is_empty() && told.iter().all(|seen| *seen == Some(true))).then_some(true)
+            }
             _ => Some(categories::arrived(self.plan.sends, params, learnt.before.as_ref(), info)),
         }
     }

@@ -182,7 +182,11 @@ impl Errand<'_> {
         let Ok(Some(wanted)) = self.package_id(learnt) else { return LookedUp::Unknown };
         let listed = entries(list).find(|entry| id(entry).as_deref() == Some(&wanted));
         let another_online = entries(list).any(|entry| status(entry) == Some(ONLINE) && id(entry).as_deref() != Some(&wanted));
-        match (self.operation.name, listed.and_then(status)) {
+        // A verdict is one on this submission where the package stood otherwise before it; else it may be an earlier one.
+        let (was, is) = (learnt.package.as_ref().and_then(status), listed.and_then(status));
+        let has_changed = was.is_some() && was != is;
+        match (self.operation.name, is) {
+            ("audit.submit", Some(FAILED | APPROVED | ONLINE)) if !has_changed => LookedUp::Unknown,
             ("audit.submit", Some(IN_AUDIT | FAILED | APPROVED | ONLINE))
             | ("audit.withdraw", Some(DEVELOPMENT))
             | ("package.release", Some(ONLINE))

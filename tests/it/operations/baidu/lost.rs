@@ -1,8 +1,11 @@
 //! Answers that are lost: the operation ends in the right state and the vendor acted once.
 
 use serde_json::{Value, json};
+use yizhan::platform::Reply;
+use yizhan::platform::operation::{Earlier, LookedUp, Params};
+use yizhan::platform::twin::Verdict;
 
-use super::shop::{Failure, Loss, Shop, picture};
+use super::shop::{Failure, Loss, MERCHANT, Shop, params, picture};
 
 /// Operations that must not be repeated, and where their main call goes.
 const MAIN: &[(&str, &str)] = &[
@@ -166,4 +169,76 @@ fn an_upload_that_was_not_taken_up_is_made_again_and_in_the_end_refused() {
     shop.instead = vec![no(500)];
     assert!(matches!(shop.carry("package.upload", given()), Err(Failure::Doubted)));
     assert_eq!(shop.count("package.upload"), 0);
+}
+
+#[test]
+fn a_value_that_an_audit_refused_before_is_not_taken_for_the_same_handed_in_again() {
+    for (name, path, field, event) in [
+        ("profile.set_name", "app/setnicknamewithqual", "name", "APP_NAME_AUDIT_FAIL"),
+        ("profile.set_intro", "app/modifysignature", "intro", "APP_DESC_AUDIT_FAIL"),
+        ("profile.set_icon", "app/modifyheadimage", "icon", "APP_ICON_AUDIT_FAIL"),
+    ] {
+        let mut shop = Shop::open();
+        let value = match field {
+            "icon" => shop.done("media.upload", json!({"file": picture("icon.png")}))["url"].clone(),
+            _ => json!("换马歇脚，信到人安"),
+        };
+        let given = json!({field: value});
+        let busy = || (path, json!({"errno": 50015, "msg": "a task is running"}));
+        shop.done(name, given.clone());
+        shop.say(event, json!({"reason": "too plain"}));
+        shop.instead = vec![busy()];
+        shop.done(name, given.clone());
+        assert_eq!((shop.instead.len(), shop.count(name)), (0, 2), "{name}: handed in again");
+        shop.say(event, json!({"reason": "still too plain"}));
+        shop.instead = vec![busy(); 9];
+        assert_eq!(shop.refused(name, given.clone()).code, "50015", "{name}");
+        assert_eq!((shop.instead.len(), shop.count(name)), (6, 2), "{name}: three tries");
+        shop.instead.clear();
+        // A rejection tells nothing of a call that was lost; what is in audit does.
+        shop.lose = Some((path, Loss::Call));
+        assert!(matches!(shop.carry(name, given.clone()), Err(Failure::Unknown)), "{name}");
+        shop.lose = Some((path, Loss::Answer));
+        shop.done(name, given);
+        assert_eq!(shop.count(name), 3, "{name}");
+    }
+}
+
+#[test]
+fn a_package_that_was_judged_before_is_not_taken_for_submitted() {
+    for verdict in [Verdict::Failed(String::from("too plain")), Verdict::Passed] {
+        let mut shop = Shop::open();
+        let id = shop.upload("1.0.0");
+        shop.done("audit.submit", json!({"package_id": id}));
+        shop.twin.audit(MERCHANT, "1.0.0", &verdict, shop.now);
+        for given in [json!({"package_id": id}), json!({"package_id": id, "description": "d"}), json!({"version": "1.0.0"})] {
+            shop.instead = vec![("package/submitaudit", json!({"errno": 69011, "msg": "audit service unavailable"})); 9];
+            assert_eq!(shop.refused("audit.submit", given).code, "69011", "{verdict:?}");
+            assert_eq!((shop.instead.len(), shop.count("audit.submit")), (6, 1), "{verdict:?}");
+        }
+    }
+}
+
+#[test]
+fn a_verdict_shows_a_submission_only_where_the_package_was_read_before_and_stood_otherwise() {
+    let shop = Shop::open();
+    let row = shop.row("audit.submit");
+    let list = |status: i64| {
+        let body = json!({"errno": 0, "data": [{"package_id": 745_001, "version": "1.0.0", "status": status}]}).to_string();
+        Reply { status: 200, content_type: String::from("application/json"), body: body.into() }
+    };
+    let told = |given: Value, before: &[Reply], now: i64| {
+        let given = Params::check(&row, params(given)).unwrap();
+        shop.component.operations().looked_up(&row, &given, before, &list(now), Earlier::Nothing)
+    };
+    let (read, unread) = (|| json!({"version": "1.0.0"}), || json!({"package_id": 745_001, "description": "d"}));
+    for verdict in [1, 5, 6] {
+        assert!(matches!(told(read(), &[list(3)], verdict), LookedUp::Done(_)), "{verdict}: in development before");
+        assert_eq!(told(read(), &[list(verdict)], verdict), LookedUp::Unknown, "{verdict}: so it was before");
+        assert_eq!(told(unread(), &[], verdict), LookedUp::Unknown, "{verdict}: nobody looked before");
+    }
+    for (given, before) in [(read(), vec![list(5)]), (unread(), vec![])] {
+        assert!(matches!(told(given.clone(), &before, 4), LookedUp::Done(_)));
+        assert_eq!(told(given, &before, 3), LookedUp::NotDone);
+    }
 }
