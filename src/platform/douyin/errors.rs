@@ -95,6 +95,15 @@ const CODES: &[Row] = &[
     (28_005_105, Class::Refuse, Some("the material is not known any more; upload it again")),
 ];
 
+/// Of those that may pass the ones with which a function says that it failed and may be called again (6.3). Not among them are errors inside the
+/// vendor (28001005 and its like): they do not tell how far it came.
+const FAILED: &[&str] = &["11300", "11400", "11500", "11600", "21000", "21100", "21200"];
+
+/// Whether the vendor says that the call came to nothing.
+pub(super) fn declines(error: &ApiError) -> bool {
+    error.class == Class::Retry && FAILED.contains(&error.code.as_str())
+}
+
 /// Codes that name no application: in answer to a merchant's token they speak of its mini program, and concern nobody else (5.0).
 const OF_A_MERCHANT: &[Row] = &[
     (28_001_014, Class::Refuse, Some("the mini program has no capability at all; the merchant must act in the console")),

@@ -12,8 +12,8 @@ mod rows;
 mod steps;
 mod versions;
 
-use super::{Application, Own};
-use crate::platform::call::{Call, Reply};
+use super::{Application, Own, errors};
+use crate::platform::call::{ApiError, Call, Reply};
 use crate::platform::operation::{BadParam, Caller, Earlier, LookedUp, Next, Operation, Operations, Params};
 
 pub(super) use read::short_video_status;
@@ -38,6 +38,10 @@ impl Operations for Application {
 
     fn next(&self, operation: &Operation, params: &Params, replies: &[Reply], caller: Caller<'_>) -> Next {
         steps::next(Task { of: &self.of, operation, params }, replies, caller)
+    }
+
+    fn declines(&self, _: &Operation, error: &ApiError) -> bool {
+        errors::declines(error)
     }
 
     fn look_up(&self, operation: &Operation, params: &Params, _: &[Reply], caller: Caller<'_>) -> Option<Call> {

@@ -1,6 +1,7 @@
 //! Answers that get lost: the right state in the end, and the vendor saw the deed once.
 
 use serde_json::{Value, json};
+use yizhan::platform::{ApiError, Class};
 
 use super::{Failure, Loss, TEMPLATE, World, picture};
 
@@ -162,6 +163,50 @@ fn failed_try_again_is_tried_again_and_an_unreadable_answer_is_looked_up() {
     world.answer_instead("package_version/release", 502, "<html>");
     world.done("package.release", none());
     assert_eq!((world.stage("current")["version"].clone(), world.seen("package.release")), (json!("1.0.0"), 1));
+}
+
+#[test]
+fn failed_try_again_is_tried_again_too_where_the_list_does_not_tell_and_in_the_end_refused() {
+    let rollback = "package_version/rollback";
+    let published = || {
+        let world = World::new();
+        world.publish("1.0.0");
+        world.publish("1.1.0");
+        world.sent();
+        world
+    };
+    let tries = |world: &World| world.sent().iter().filter(|call| call.url.trim_end_matches('/').ends_with(rollback)).count();
+    let failed = r#"{"err_no":11500,"err_msg":"failed"}"#;
+
+    let world = published();
+    world.answer_instead(rollback, 200, failed);
+    assert_eq!(world.done("package.rollback", none()), json!({"version": "1.0.0", "status": "released"}));
+    assert_eq!((tries(&world), world.seen("package.rollback")), (2, 1));
+
+    let world = published();
+    (0..9).for_each(|_| world.answer_instead(rollback, 200, failed));
+    assert_eq!(world.refused("package.rollback", none()), "11500");
+    assert_eq!((tries(&world), world.seen("package.rollback")), (3, 0));
+
+    // What an error inside the vendor did nobody knows.
+    let world = published();
+    world.answer_instead(rollback, 200, r#"{"err_no":28001005,"err_msg":"internal error"}"#);
+    assert!(matches!(world.call("package.rollback", none()), Err(Failure::Doubted)));
+    assert_eq!((tries(&world), world.seen("package.rollback")), (1, 0));
+}
+
+#[test]
+fn only_the_codes_that_ask_for_another_try_say_that_nothing_was_taken_up() {
+    let world = World::new();
+    let row = world.row("package.rollback");
+    let declines = |class: Class, code: &str| world.component.operations().declines(row, &ApiError::new(class, code, "no"));
+    for code in ["11300", "11400", "11500", "11600", "21000", "21100", "21200"] {
+        assert!(declines(Class::Retry, code), "{code}");
+        assert!(!declines(Class::Refuse, code), "{code}");
+    }
+    for code in ["28001005", "28001006", "20000", "40000", "40045", "http 502", "11501"] {
+        assert!(!declines(Class::Retry, code), "{code}");
+    }
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub enum Failure {
     Bad(Vec<BadParam>),
     Refused(ApiError),
     OutcomeUnknown,
+    /// Refused for now, and perhaps done all the same.
+    Doubted,
 }
 
 /// The vendor, a line to it that loses what it is told to lose, our tokens, and a clock that leaps.
@@ -223,6 +225,7 @@ impl World {
             OperationError::Invalid(bad) => Failure::Bad(bad),
             OperationError::Refused(error) => Failure::Refused(error),
             OperationError::OutcomeUnknown { .. } => Failure::OutcomeUnknown,
+            OperationError::Doubted { .. } => Failure::Doubted,
             other => panic!("{name}: {other:?}"),
         })
     }
