@@ -8,8 +8,12 @@ use crate::platform::token::Family;
 impl Proxied for Application {
     fn lanes(&self) -> Vec<Lane<'_>> {
         let header = Carrier::Header("access-token");
+        let current =
+            |prefix| Lane { prefix, base: &self.of.base_url, family: Family::Current, authorizer: header, component: header, id: None };
         vec![
-            Lane { prefix: "/api/", base: &self.of.base_url, family: Family::Current, authorizer: header, component: header, id: None },
+            current("/api/"),
+            // The newer calls for the mount of short videos (5.7).
+            current("/aweme/"),
             Lane {
                 prefix: "/openapi/",
                 base: &self.of.base_url_v1,

@@ -59,6 +59,9 @@ fn each_vendors_token_stands_where_that_vendor_wants_it() {
     let (authorizer, component) = dressed("douyin", "/api/apps/v1/anything/");
     assert_eq!(authorizer, "https://vendor.example/api/apps/v1/anything/?a=b c access-token=tok-en");
     assert_eq!(component, authorizer);
+    let (authorizer, component) = dressed("douyin", "/aweme/apps/v1/video_mount/anything/");
+    assert_eq!(authorizer, "https://vendor.example/aweme/apps/v1/video_mount/anything/?a=b c access-token=tok-en");
+    assert_eq!(component, authorizer);
     let (authorizer, component) = dressed("douyin", "/openapi/v1/microapp/anything");
     let ours = "https://vendor.example/openapi/v1/microapp/anything?component_appid=tt0123456789abcdef";
     assert_eq!(authorizer, format!("{ours}&authorizer_access_token=tok-en&a=b c "));
