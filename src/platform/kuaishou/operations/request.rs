@@ -101,14 +101,14 @@ fn id(rule: &Rule, value: &Value) -> Value {
     }
 }
 
-/// `ext_json`, a text (5.3.1): what the row knows, and over it what the caller gave.
+/// `ext_json`, a text (5.3.1): what the row knows, and over it what the caller gave; but never another merchant's app.
 fn ext(task: Task<'_>, caller: Caller<'_>) -> String {
     let mut ext = Members::from_iter([(String::from("extEnable"), Value::Bool(true))]);
     if let Some((app_id, _)) = caller.authorizer {
         ext.insert(String::from("extAppid"), app_id.into());
     }
     if let Some(Value::Object(given)) = task.params.get("ext") {
-        ext.extend(given.clone());
+        ext.extend(given.iter().filter(|(name, _)| *name != "extAppid").map(|(name, value)| (name.clone(), value.clone())));
     }
     Value::Object(ext).to_string()
 }

@@ -5,7 +5,7 @@ use yizhan::operations::OperationError;
 use yizhan::platform::call::{Body, Method};
 use yizhan::platform::operation::{Next, Params};
 
-use super::{World, caller, component, problems};
+use super::{SHOP, World, caller, component, problems};
 
 #[test]
 fn only_what_is_documented_is_on() {
@@ -77,6 +77,22 @@ fn method_path_names_and_form_are_corrected_by_the_settings() {
     assert_eq!(fields[4..], [("dry", "false"), ("mode", "2")]);
     world.upload("1.0.3");
     assert_eq!(world.stage("latest")["version"], "1.0.3");
+}
+
+#[test]
+fn a_package_is_made_for_the_merchant_whose_token_makes_it_whatever_is_given() {
+    let world = World::new();
+    let row = world.row("package.upload");
+    let ext = json!({"extAppid": "ks709999999999999999", "extEnable": false, "ext": {"shop": "驿站"}});
+    let given = json!({"template_id": 12, "version": "1.0.3", "description": "d", "ext": ext});
+    let params = Params::check(&row, given.as_object().unwrap().clone()).unwrap();
+    let tokens = world.tokens();
+    let next = world.component.operations().next(&row, &params, &[super::nothing()], caller(&row, &tokens));
+    let Next::Call(call) = next else { panic!("{next:?}") };
+    let Body::Json(body) = &call.body else { panic!("{call:?}") };
+    let body: serde_json::Value = serde_json::from_str(body.expose()).unwrap();
+    let ext: serde_json::Value = serde_json::from_str(body["ext_json"].as_str().unwrap()).unwrap();
+    assert_eq!(ext, json!({"extAppid": SHOP, "extEnable": false, "ext": {"shop": "驿站"}}));
 }
 
 #[test]
