@@ -102,6 +102,23 @@ async fn a_merchant_that_two_whole_lists_lack_is_gone_and_one_list_revokes_nobod
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_several_pages_is_read_to_its_end() {
+    let world = World::new().await;
+    for platform in ["douyin", "alipay"] {
+        world.simulator.ticket(platform).await.unwrap();
+        let merchants = world.simulator.crowd(platform, 52, None).await.unwrap().app_ids;
+        for merchant in &merchants {
+            world.until("a token", async || (token_status(&world, platform, merchant).await == 200).then_some(())).await;
+        }
+        world.advance(Duration::from_secs(900));
+        let looks = reconcile(&world, platform).await;
+        let (asked, error) = (&looks["grants"]["asked"], &looks["grants"]["error"]);
+        assert_eq!((asked, error), (&json!(2), &Value::Null), "{platform}: {looks}");
+        assert_eq!(events(&world, platform, "authorization.revoked").await, Vec::<Value>::new(), "{platform}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_is_cut_in_the_middle_revokes_nobody() {
     let world = World::new().await;
     world.simulator.ticket("douyin").await.unwrap();

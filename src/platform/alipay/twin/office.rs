@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::super::content::text;
+use super::super::content::{number, text};
 use super::super::form::{self, Form};
 use super::super::{reply, tokens};
 use super::counter::Nothing;
@@ -172,12 +172,16 @@ impl AlipayTwin {
         let wanted = text(content, "auth_app_id");
         let isv = self.gateway().app_id();
         let entry = |(app_id, at, token): (&str, Timestamp, &str)| json!({"auth_app_id": app_id, "auth_time": china_text(at), "isv_app_id": isv, "mini_app_token": token});
-        let list: Vec<Value> = self.book.list(wanted.as_deref()).map(entry).collect();
-        let total = list.len();
+        let asked = |name: &str, otherwise: i64| number(content, name).filter(|asked| *asked >= 1).unwrap_or(otherwise);
+        let (page, size) = (asked("page_no", 1), asked("page_size", 20));
+        let (skipped, taken) = (usize::try_from((page - 1).saturating_mul(size)), usize::try_from(size));
+        let total = self.book.list(wanted.as_deref()).count();
+        let of_page = self.book.list(wanted.as_deref()).skip(skipped.unwrap_or(usize::MAX)).take(taken.unwrap_or(usize::MAX));
+        let list: Vec<Value> = of_page.map(entry).collect();
         Map::from_iter([
             (String::from("app_auth_list"), Value::Array(list)),
-            (String::from("page_no"), Value::from(1)),
-            (String::from("page_size"), Value::from(20)),
+            (String::from("page_no"), Value::from(page)),
+            (String::from("page_size"), Value::from(size)),
             (String::from("total_items"), Value::from(total)),
         ])
     }

@@ -211,6 +211,25 @@ fn a_list_of_grants_shows_no_tokens() {
 }
 
 #[test]
+fn a_list_of_grants_comes_in_pages() {
+    let world = World::new();
+    for other in ["2021000000000007", "2021000000000008", "2021000000000009"] {
+        world.twin().grant(other, world.now());
+    }
+    let page = |given: serde_json::Value| {
+        let result = world.done("authorization.list", given);
+        let ids = result["items"].as_array().unwrap().iter().map(|item| item["app_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+        (ids, result["total"].clone())
+    };
+    let all = page(json!({})).0;
+    assert_eq!(all.len(), 4);
+    assert_eq!(page(json!({"page_no": 1, "page_size": 3})), (all[..3].to_vec(), json!(4)));
+    assert_eq!(page(json!({"page_no": 2, "page_size": 3})), (all[3..].to_vec(), json!(4)));
+    assert_eq!(page(json!({"page_no": 3, "page_size": 3})), (Vec::new(), json!(4)));
+    assert_eq!(page(json!({"app_id": SHOP, "page_no": 1, "page_size": 3})), (vec![SHOP.to_owned()], json!(1)));
+}
+
+#[test]
 fn a_list_of_grants_tells_their_times_however_they_are_written() {
     let world = World::new();
     let row = world.row("authorization.list");
