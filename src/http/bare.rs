@@ -13,9 +13,10 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{App as Site, HttpRequest, HttpResponse, HttpResponseBuilder, dev, web};
 use tokio::sync::Notify;
 
+use super::routes::TOKEN_OF_AUTHORIZER;
 use crate::config;
 
-/// What `/answer` answers: taken over from a real answer of the service, so that both send the same bytes.
+/// What questions for a token are answered: taken over from a real answer of the service, so that both send the same bytes.
 struct Answer {
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -52,7 +53,7 @@ pub fn server(settings: &config::Server, listener: TcpListener) -> io::Result<(S
         Site::new()
             .app_data(bare.clone())
             .route("/callback/{component}/{door}", web::post().to(push))
-            .route("/answer", web::get().to(answer))
+            .route(TOKEN_OF_AUTHORIZER, web::get().to(answer))
             .route("/answer", web::put().to(learn))
             .route("/handler", web::post().to(take))
             .route("/taken/{count}", web::get().to(taken))

@@ -1,4 +1,4 @@
-//! *token*: a held token, asked for with an API key, against a bare handler that answers the same bytes.
+//! *token*: a held token, asked for with an API key, against a bare handler at the same addresses that answers the same bytes.
 
 use std::sync::Arc;
 
@@ -22,7 +22,6 @@ pub async fn measure(world: &World) -> anyhow::Result<(Value, Option<f64>)> {
     let path = |(platform, app_id): (&str, String)| format!("/v1/components/{platform}/authorizers/{app_id}/token");
     let requests = world.authorizers().take(MOST).map(|whose| load::request("GET", &path(whose), &headers, b""));
     let requests: Arc<[_]> = requests.collect();
-    let bare = [load::request("GET", "/answer", &headers, b"")];
     teach(world, requests.first().context("nobody granted")?).await?;
     let mut rows = Vec::new();
     let mut worst: Option<f64> = None;
@@ -30,8 +29,8 @@ pub async fn measure(world: &World) -> anyhow::Result<(Value, Option<f64>)> {
         let mut pair = Pair::default();
         for round in 0..world.plan.rounds {
             world.say(&format!("token, {connections} connections, {} of {}", round + 1, world.plan.rounds));
-            let ceiling = Errand { address: world.bare.address, requests: Arc::from(bare.clone()), count: world.plan.tokens, connections };
-            let service = Errand { address: world.service.address, requests: Arc::clone(&requests), ..ceiling.clone() };
+            let ceiling = Errand { address: world.bare.address, requests: Arc::clone(&requests), count: world.plan.tokens, connections };
+            let service = Errand { address: world.service.address, ..ceiling.clone() };
             pair.ceiling.add(load::run(ceiling).await?);
             pair.service.add(load::run(service).await?);
         }
