@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use actix_web::dev::{Payload, RequestHead};
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use ipnet::IpNet;
 
@@ -22,6 +22,9 @@ use crate::envelope::{digest, equal};
 
 /// What every key begins with, so that a leaked one is recognised.
 const PREFIX: &str = "yzk_";
+
+/// Which addresses a request came by.
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Longer texts are no keys of ours and not worth hashing.
 const LONGEST: usize = 256;
@@ -48,7 +51,7 @@ impl Keyring {
 
     /// The key that an `Authorization` header shows.
     pub(super) fn shown(&self, authorization: &HeaderValue) -> Option<&Arc<ApiKey>> {
-        authorization.to_str().ok().and_then(bearer).and_then(|text| self.named_by(text))
+        std::str::from_utf8(authorization.as_bytes()).ok().and_then(bearer).and_then(|text| self.named_by(text))
     }
 }
 
@@ -258,7 +261,7 @@ pub(super) fn remote(request: &RequestHead, proxies: &[IpNet]) -> IpAddr {
         return remote;
     }
     // Entry by entry: what the caller wrote need be no text, and must not take the proxy's word with it.
-    let headers: Vec<&[u8]> = request.headers().get_all("x-forwarded-for").map(HeaderValue::as_bytes).collect();
+    let headers: Vec<&[u8]> = request.headers().get_all(FORWARDED_FOR).map(HeaderValue::as_bytes).collect();
     for entry in headers.iter().rev().flat_map(|list| list.rsplit(|byte| *byte == b',')) {
         if !is_proxy(&remote) {
             break;
