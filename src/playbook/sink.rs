@@ -197,6 +197,8 @@ impl Steps {
             Some((version, run)) => Held { version, run },
             // A replay may name any subscription for any event: a run begins only where the playbook itself wants it to.
             None if !subscription.wants(&event.component, event.kind) => return Ok(Some("it is not for such events")),
+            // One that is under way was wanted when it began, whatever the playbook has come to ask for since.
+            None if !playbook.concerns(cloud_event) => return Ok(Some("its conditions do not hold of this event")),
             None => Held { version: 0, run: Run::new(playbook, event, self.clock.now()) },
         };
         if matches!(held.run.state, State::Done | State::Cancelled) {
@@ -434,9 +436,6 @@ impl Sink for Steps {
         let Ok(cloud_event) = serde_json::from_slice::<Value>(&claimed.event.body) else {
             return Outcome::Refused(attempt(None, Some(String::from("the event cannot be read"))));
         };
-        if !playbook.concerns(&cloud_event) {
-            return Outcome::Delivered(attempt(Some("its conditions do not hold of this event"), None));
-        }
         let Some(_under_way) = self.take_up(super::run::id(&playbook.name, claimed.event.id)) else {
             return Outcome::Deferred(attempt(Some("this run is under way already"), None), later(at, BUSY));
         };

@@ -435,6 +435,25 @@ async fn a_run_keeps_the_steps_it_began_with_until_it_fails() {
     assert_eq!(*stage.vendor.deeds.lock().unwrap(), ["package.upload {}", "audit.submit {\"remark\":\"yes\"}"]);
 }
 
+#[tokio::test]
+async fn a_run_under_way_goes_on_although_its_playbook_would_not_begin_it_any_more() {
+    let waits = Step { approval: true, ..step("package.release", json!({})) };
+    let before = playbook(vec![step("package.upload", json!({})), waits]);
+    let narrowed = Playbook { when: [(String::from("authorizer"), Condition::OneOf(vec![json!("tt2")]))].into(), ..before.clone() };
+    let stage = Stage::new();
+    assert!(matches!(stage.try_once(&before).await, Outcome::Deferred(..)));
+    let mut run = stage.run().await;
+    run.steps[1].approved_by = Some(String::from("li"));
+    assert!(stage.log.save_run(stage.log.run(&run.id).await.unwrap().unwrap().0, &run).await.unwrap());
+    assert!(matches!(stage.try_once(&narrowed).await, Outcome::Delivered(_)));
+    assert_eq!((stage.run().await.state, stage.deeds()), (State::Done, 2), "{:?}", stage.vendor.deeds.lock().unwrap());
+
+    let stage = Stage::new();
+    let Outcome::Delivered(attempt) = stage.try_once(&narrowed).await else { panic!("it is none of its business") };
+    assert_eq!(attempt.answer.as_deref(), Some("its conditions do not hold of this event"));
+    assert!(stage.log.runs(None, 9).await.unwrap().is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_audit_is_told_to_the_group_once() {
     let mut groups = Vec::new();
