@@ -144,6 +144,12 @@ impl Run {
         (self.state, self.updated_at) = (State::Failed, now);
     }
 
+    /// Whether anything of it was sent, or may have been.
+    #[must_use]
+    pub fn may_have_sent(&self) -> bool {
+        self.steps.iter().any(|step| step.begun_at.is_some() || step.done_at.is_some())
+    }
+
     /// The first step that is not done.
     #[must_use]
     pub fn next_step(&self) -> Option<usize> {

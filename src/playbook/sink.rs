@@ -237,15 +237,19 @@ impl Steps {
         };
         let occasion = Occasion { event, cloud_event, variables: Value::Object(attributes.variables) };
         let known = |name: &str| occasion.value_of(name, &[]);
+        // What only a step that is done needed may have been taken away since.
+        let finished = held.run.next_step().unwrap_or(playbook.steps.len());
         let unknown: BTreeSet<&str> = playbook
             .steps
             .iter()
+            .skip(finished)
             .flat_map(Step::names)
             .filter(|name| placeholder::split(name).0 != "steps" && known(name).is_none())
             .collect();
         if !unknown.is_empty() {
             let names: Vec<_> = unknown.into_iter().collect();
-            return Err(Stop::Never(format!("nothing was sent: there is no value for {}", names.join(", "))));
+            let sent = if held.run.may_have_sent() { "nothing more was sent" } else { "nothing was sent" };
+            return Err(Stop::Never(format!("{sent}: there is no value for {}", names.join(", "))));
         }
         while let Some(index) = held.run.next_step() {
             let Some(step) = playbook.steps.get(index) else { break };

@@ -454,6 +454,29 @@ async fn a_run_under_way_goes_on_although_its_playbook_would_not_begin_it_any_mo
     assert!(stage.log.runs(None, 9).await.unwrap().is_empty());
 }
 
+#[tokio::test]
+async fn a_variable_that_only_a_finished_step_needed_stops_nobody() {
+    let noted = |value: Value| Attributes { variables: value.as_object().unwrap().clone(), ..Attributes::default() };
+    let waits = Step { approval: true, ..step("audit.submit", json!({"remark": "${variables.city}"})) };
+    let book = playbook(vec![step("package.upload", json!({"description": "${variables.shop}"})), waits]);
+    let stage = Stage::new();
+    stage.log.put("douyin", "tt1", &noted(json!({"shop": "小店", "city": "x"}))).await.unwrap();
+    assert!(matches!(stage.try_once(&book).await, Outcome::Deferred(..)));
+
+    // What the other step needs is missed by name, and something was sent already.
+    stage.log.put("douyin", "tt1", &noted(json!({}))).await.unwrap();
+    let Outcome::Refused(attempt) = stage.try_once(&book).await else { panic!("it cannot go on") };
+    assert_eq!(attempt.error.as_deref(), Some("nothing more was sent: there is no value for variables.city"));
+
+    stage.log.put("douyin", "tt1", &noted(json!({"city": "x"}))).await.unwrap();
+    assert!(matches!(stage.try_once(&book).await, Outcome::Deferred(..)), "it waits for approval again");
+    let mut run = stage.run().await;
+    run.steps[1].approved_by = Some(String::from("li"));
+    assert!(stage.log.save_run(stage.log.run(&run.id).await.unwrap().unwrap().0, &run).await.unwrap());
+    assert!(matches!(stage.try_once(&book).await, Outcome::Delivered(_)));
+    assert_eq!(stage.deeds(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_audit_is_told_to_the_group_once() {
     let mut groups = Vec::new();
