@@ -5,10 +5,16 @@
 //!
 //! A text that is exactly one placeholder takes over the value with its type; inside other text a value becomes text, objects and lists as JSON.
 //! `$${` stands for a literal `${`. Names of members are never read as placeholders.
+//!
+//! A name costs a few characters and may stand for a whole text, as often as somebody writes it: what is filled in has a bound
+//! ([`MOST_FILLED_BYTES`]), and is given up where it would be passed.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
+
+/// Bytes that are filled in at most, over all gaps of what is filled together. Far more than vendors take.
+pub const MOST_FILLED_BYTES: usize = 1024 * 1024;
 
 /// A value with gaps.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +43,17 @@ pub struct Mistake {
     pub at: String,
     /// What is wrong and what would be right.
     pub reason: String,
+}
+
+/// Why gaps were not filled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfilled {
+    /// These names have no value, each once.
+    #[error("there is no value for {}", .0.join(", "))]
+    Missing(Vec<String>),
+    /// Their values are more than [`MOST_FILLED_BYTES`].
+    #[error("its placeholders stand for more than {MOST_FILLED_BYTES} bytes")]
+    TooLong,
 }
 
 impl Template {
@@ -82,11 +99,86 @@ impl Template {
     /// The value with every gap filled.
     ///
     /// # Errors
-    /// The names for which `value_of` has nothing, each once.
-    pub fn fill(&self, value_of: &dyn Fn(&str) -> Option<Value>) -> Result<Value, Vec<String>> {
-        let mut missing = BTreeSet::new();
-        let filled = fill(&self.0, value_of, &mut missing);
-        if missing.is_empty() { Ok(filled) } else { Err(missing.into_iter().collect()) }
+    /// The names for which `value_of` has nothing, or their values are too long.
+    pub fn fill(&self, value_of: &dyn Fn(&str) -> Option<Value>) -> Result<Value, Unfilled> {
+        let mut filler = Filler::new(value_of);
+        let filled = filler.fill(self);
+        filler.finish().map(|()| filled)
+    }
+}
+
+/// Fills templates that belong together: what is missing is said of all of them at once, and all share one bound.
+pub struct Filler<'a> {
+    value_of: &'a dyn Fn(&str) -> Option<Value>,
+    missing: BTreeSet<String>,
+    /// Bytes that may still be filled in; `None`: there were more.
+    left: Option<usize>,
+}
+
+impl<'a> Filler<'a> {
+    /// With the values of names.
+    #[must_use]
+    pub fn new(value_of: &'a dyn Fn(&str) -> Option<Value>) -> Self {
+        Self { value_of, missing: BTreeSet::new(), left: Some(MOST_FILLED_BYTES) }
+    }
+
+    /// The value with every gap filled, if [`Filler::finish`] says afterwards that it is; else with `null` and nothing in them.
+    pub fn fill(&mut self, template: &Template) -> Value {
+        self.node(&template.0)
+    }
+
+    /// Whether everything was filled.
+    ///
+    /// # Errors
+    /// It was not.
+    pub fn finish(self) -> Result<(), Unfilled> {
+        match self.left {
+            None => Err(Unfilled::TooLong),
+            Some(_) if self.missing.is_empty() => Ok(()),
+            Some(_) => Err(Unfilled::Missing(self.missing.into_iter().collect())),
+        }
+    }
+
+    fn node(&mut self, node: &Node) -> Value {
+        match node {
+            _ if self.left.is_none() => Value::Null,
+            Node::Plain(value) => value.clone(),
+            Node::Whole(name) => self.value(name).filter(|value| self.takes(size(value))).unwrap_or_default(),
+            Node::Text(pieces) => {
+                let mut text = String::new();
+                for piece in pieces {
+                    match piece {
+                        Piece::Text(plain) => text.push_str(plain),
+                        Piece::Name(name) => {
+                            let value = self.value(name).map(as_text).filter(|value| self.takes(value.len()));
+                            text.push_str(&value.unwrap_or_default());
+                        }
+                    }
+                }
+                Value::String(text)
+            }
+            Node::List(items) => items.iter().map(|item| self.node(item)).collect(),
+            Node::Object(members) => {
+                let filled = members.iter().map(|(name, member)| (name.clone(), self.node(member)));
+                Value::Object(filled.collect::<Map<_, _>>())
+            }
+        }
+    }
+
+    /// The value of a name; `None`: it has none, or it does not matter any more.
+    fn value(&mut self, name: &str) -> Option<Value> {
+        self.left?;
+        let value = (self.value_of)(name);
+        if value.is_none() {
+            self.missing.insert(name.to_owned());
+        }
+        value
+    }
+
+    /// Takes room for so much, if there is as much.
+    fn takes(&mut self, bytes: usize) -> bool {
+        self.left = self.left.and_then(|left| left.checked_sub(bytes));
+        self.left.is_some()
     }
 }
 
@@ -213,33 +305,19 @@ fn gather<'a>(node: &'a Node, names: &mut BTreeSet<&'a str>) {
     }
 }
 
-fn fill(node: &Node, value_of: &dyn Fn(&str) -> Option<Value>, missing: &mut BTreeSet<String>) -> Value {
-    match node {
-        Node::Plain(value) => value.clone(),
-        Node::Whole(name) => value_of(name).unwrap_or_else(|| {
-            missing.insert(name.clone());
-            Value::Null
-        }),
-        Node::Text(pieces) => {
-            let mut text = String::new();
-            for piece in pieces {
-                match piece {
-                    Piece::Text(plain) => text.push_str(plain),
-                    Piece::Name(name) => match value_of(name) {
-                        Some(Value::String(value)) => text.push_str(&value),
-                        Some(value) => text.push_str(&value.to_string()),
-                        None => {
-                            missing.insert(name.clone());
-                        }
-                    },
-                }
-            }
-            Value::String(text)
-        }
-        Node::List(items) => items.iter().map(|item| fill(item, value_of, missing)).collect(),
-        Node::Object(members) => {
-            let filled = members.iter().map(|(name, member)| (name.clone(), fill(member, value_of, missing)));
-            Value::Object(filled.collect::<Map<_, _>>())
-        }
+fn as_text(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        value => value.to_string(),
+    }
+}
+
+/// Bytes of a value, about as it is written as JSON.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(|item| size(item) + 1).sum(),
+        Value::Object(members) => members.iter().map(|(name, member)| name.len() + size(member) + 1).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 1,
     }
 }

@@ -15,7 +15,7 @@ use super::parameters::{Members, Nothing, Query};
 use super::problem::Problem;
 use super::{Face, body};
 use crate::app::App;
-use crate::attributes::is_authorizer;
+use crate::attributes::{MOST_BYTES, is_authorizer};
 use crate::clock::Timestamp;
 use crate::inbox::Position;
 use crate::operations::idempotency::{Answer, Begun, Slot, fingerprint};
@@ -299,8 +299,19 @@ pub fn spec(mut members: Members, concurrency: u32) -> Result<(Spec, bool), Prob
         }
         fits
     });
-    let description = members.need::<String>("description");
+    let description = members.need::<String>("description").filter(|description| {
+        let bytes = description.len();
+        if bytes > MOST_BYTES {
+            members.refuse("description", format!("is {bytes} bytes long, at most {MOST_BYTES} are possible"));
+        }
+        bytes <= MOST_BYTES
+    });
     let variables = members.take::<Map<String, Value>>("variables").unwrap_or_default();
+    // As of what is noted of one merchant.
+    let bytes = serde_json::to_string(&variables).map_err(Problem::internal)?.len();
+    if bytes > MOST_BYTES {
+        members.refuse("variables", format!("are {bytes} bytes of JSON, at most {MOST_BYTES} are possible"));
+    }
     let until = members.take::<Goal>("until").unwrap_or_default();
     let concurrency = bounded(&mut members, "concurrency", 1, MOST_CONCURRENCY).unwrap_or(concurrency);
     let canary = bounded(&mut members, "canary", 0, u32::MAX).unwrap_or_default();

@@ -23,6 +23,8 @@ pub struct Mistake {
 const CHECK: &str = "check";
 /// Longest name of a playbook.
 const MOST_NAME_BYTES: usize = 64;
+/// Bytes of a value with placeholders at most, as it is written. A constant may be longer: it holds a picture, and is used once.
+const MOST_TEMPLATE_BYTES: usize = crate::attributes::MOST_BYTES;
 
 /// What the events of an audit tell of the step that follows them: of which operation, for which parameter, and where it stands.
 const TOLD_BY_AUDITS: [(&str, &str, &str); 1] = [("package.release", "version", "event.data.version")];
@@ -98,7 +100,15 @@ impl Found {
 fn check_step(found: &mut Found, (index, step): (usize, &Step), on: &[Glob], components: &[&dyn Component], robots: &[String]) {
     let at = format!("steps[{index}]");
     for (place, template) in step.templates() {
-        for reason in template.names().into_iter().filter_map(|path| reference(path, index)) {
+        let names = template.names();
+        let bytes = if names.is_empty() { 0 } else { template.written().to_string().len() };
+        if bytes > MOST_TEMPLATE_BYTES {
+            found.add(
+                format!("{at}.{place}"),
+                format!("is {bytes} bytes with its placeholders, at most {MOST_TEMPLATE_BYTES} are possible"),
+            );
+        }
+        for reason in names.into_iter().filter_map(|path| reference(path, index)) {
             found.add(format!("{at}.{place}"), reason);
         }
     }

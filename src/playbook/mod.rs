@@ -23,7 +23,7 @@ use crate::clock::Timestamp;
 use crate::event_type::Glob;
 use crate::fanout::Subscription;
 use crate::fanout::subscription::Origin;
-use crate::placeholder::{self, Template};
+use crate::placeholder::{self, Filler, Template, Unfilled};
 use window::Window;
 
 /// Longest time of one run: many operations, each with its own limit. A claim must outlast it.
@@ -166,16 +166,9 @@ impl Step {
 /// Templates filled: the parameters, or what an item must hold.
 ///
 /// # Errors
-/// Every name without a value.
-pub fn fill(templates: &BTreeMap<String, Template>, value_of: &dyn Fn(&str) -> Option<Value>) -> Result<Map<String, Value>, Vec<String>> {
-    let (mut filled, mut missing) = (Map::new(), BTreeSet::new());
-    for (name, template) in templates {
-        match template.fill(value_of) {
-            Ok(value) => {
-                filled.insert(name.clone(), value);
-            }
-            Err(names) => missing.extend(names),
-        }
-    }
-    if missing.is_empty() { Ok(filled) } else { Err(missing.into_iter().collect()) }
+/// Every name without a value; or it is too long.
+pub fn fill(templates: &BTreeMap<String, Template>, value_of: &dyn Fn(&str) -> Option<Value>) -> Result<Map<String, Value>, Unfilled> {
+    let mut filler = Filler::new(value_of);
+    let filled = templates.iter().map(|(name, template)| (name.clone(), filler.fill(template))).collect();
+    filler.finish().map(|()| filled)
 }

@@ -20,7 +20,7 @@ use crate::fanout::sink::{Outcome, Sink};
 use crate::fanout::subscription::Subscription;
 use crate::inbox::{Event, LogError};
 use crate::operations::{Checked, Desk, OperationError};
-use crate::placeholder;
+use crate::placeholder::{self, Unfilled};
 use crate::platform::Class;
 use crate::platform::operation::Effect;
 use crate::robot::message::Message;
@@ -299,8 +299,8 @@ impl Steps {
         held: &mut Held,
     ) -> Result<Value, Stop> {
         let value = |name: &str| occasion.value_of(name, results);
-        let mut with = fill(&operation.with, &value).map_err(missing)?;
-        let wanted = fill(&operation.find, &value).map_err(missing)?;
+        let mut with = fill(&operation.with, &value).map_err(unfilled)?;
+        let wanted = fill(&operation.find, &value).map_err(unfilled)?;
         let event = occasion.event;
         let call = Call { component: &event.component, authorizer: event.authorizer.as_deref(), operation: &operation.name };
         // What the playbook was allowed to leave out.
@@ -342,7 +342,7 @@ impl Steps {
 
     /// Told again where nobody knows whether it was: people would rather hear something twice than not at all.
     async fn tell(&self, tell: &Tell, occasion: &Occasion<'_>, results: &[Value]) -> Result<Value, Stop> {
-        let text = tell.text.as_ref().map(|text| text.fill(&|name| occasion.value_of(name, results))).transpose().map_err(missing)?;
+        let text = tell.text.as_ref().map(|text| text.fill(&|name| occasion.value_of(name, results))).transpose().map_err(unfilled)?;
         let text = text.map(|text| text.as_str().map_or_else(|| text.to_string(), str::to_owned));
         let shop = occasion.variables.get(SHOP).and_then(Value::as_str);
         let message = Message::of_event(occasion.cloud_event, shop, text.as_deref(), self.robots.language(&tell.robot));
@@ -354,8 +354,8 @@ impl Steps {
     }
 }
 
-fn missing(names: Vec<String>) -> Stop {
-    Stop::Never(format!("there is no value for {}", names.join(", ")))
+fn unfilled(why: Unfilled) -> Stop {
+    Stop::Never(why.to_string())
 }
 
 /// The item that holds all of that; a list says which values will do.

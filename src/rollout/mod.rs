@@ -22,7 +22,6 @@ pub mod whereabouts;
 pub mod window;
 mod worker;
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,7 +30,7 @@ use tokio::sync::Notify;
 
 use crate::clock::{Clock, Timestamp};
 use crate::inbox::LogError;
-use crate::placeholder::{self, Template};
+use crate::placeholder::{self, Filler, Template, Unfilled};
 use crate::vault::VaultError;
 use advance::On;
 use hands::{Hands, Happened};
@@ -182,11 +181,12 @@ impl Rollouts {
             "rollout": {"id": id.map_or_else(|| String::from("rol_"), |id| id.to_string()), "version": spec.version},
             "variables": variables,
         });
-        let mut missing = BTreeSet::new();
+        let value_of = |name: &str| placeholder::at(&known, name);
+        let mut filler = Filler::new(&value_of);
         let mut mistakes = Vec::new();
         let mut fill = |value: &Value| -> Option<Value> {
             match Template::parse(value) {
-                Ok(template) => template.fill(&|name| placeholder::at(&known, name)).map_err(|names| missing.extend(names)).ok(),
+                Ok(template) => Some(filler.fill(&template)),
                 Err(wrong) => {
                     mistakes.extend(wrong.iter().map(|mistake| format!("{} {}", mistake.at, mistake.reason).trim().to_owned()));
                     None
@@ -194,17 +194,16 @@ impl Rollouts {
             }
         };
         let filled = (fill(&Value::Object(variables)), fill(&Value::from(spec.description.as_str())));
+        match filler.finish() {
+            Ok(()) => {}
+            Err(Unfilled::Missing(names)) => mistakes.push(format!("has no value for {}", names.join(", "))),
+            Err(Unfilled::TooLong) => mistakes.push(format!("variables and description: {}", Unfilled::TooLong)),
+        }
         Ok(match filled {
-            (Some(Value::Object(variables)), Some(description)) => {
+            (Some(Value::Object(variables)), Some(description)) if mistakes.is_empty() => {
                 Ok(Words { variables, description: whereabouts::as_text(&description).unwrap_or_default() })
             }
-            _ => {
-                if !missing.is_empty() {
-                    let names: Vec<String> = missing.into_iter().collect();
-                    mistakes.push(format!("has no value for {}", names.join(", ")));
-                }
-                Err(mistakes.join("; "))
-            }
+            _ => Err(mistakes.join("; ")),
         })
     }
 }

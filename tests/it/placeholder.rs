@@ -1,7 +1,7 @@
 //! Values with gaps: found, named, filled.
 
 use serde_json::{Value, json};
-use yizhan::placeholder::{Mistake, Template, at};
+use yizhan::placeholder::{MOST_FILLED_BYTES, Mistake, Template, Unfilled, at};
 
 fn values(name: &str) -> Option<Value> {
     let root = json!({
@@ -49,9 +49,36 @@ fn placeholders_are_found_at_any_depth_and_all_missing_names_are_said_at_once() 
     let template = Template::parse(&value).unwrap();
     let names: Vec<&str> = template.names().into_iter().collect();
     assert_eq!(names, ["event.data.reason", "variables.nope", "variables.shop"]);
-    assert_eq!(template.fill(&values).unwrap_err(), ["event.data.reason", "variables.nope"]);
+    let missing = ["event.data.reason", "variables.nope"].map(String::from).to_vec();
+    assert_eq!(template.fill(&values).unwrap_err(), Unfilled::Missing(missing));
     assert_eq!(template.constant(), None);
     assert_eq!(Template::parse(&json!({"a": [1, "$${x}"]})).unwrap().constant(), Some(json!({"a": [1, "${x}"]})));
+}
+
+#[test]
+fn what_is_filled_in_has_a_bound_over_the_whole_value_and_is_given_up_where_it_is_passed() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let asked = AtomicUsize::new(0);
+    let value_of = |name: &str| {
+        asked.fetch_add(1, Ordering::SeqCst);
+        Some(if name == "list" { json!(["x".repeat(30_000), {"b": "y".repeat(30_000)}]) } else { json!("x".repeat(60_000)) })
+    };
+    let told = Unfilled::TooLong;
+    assert_eq!(told.to_string(), "its placeholders stand for more than 1048576 bytes");
+    for repeated in [
+        json!("${a}".repeat(1_500)),
+        json!("${list}".repeat(1_500)),
+        json!(vec!["${a}"; 1_500]),
+        json!(vec!["${list}"; 1_500]),
+        json!((0..1_500).map(|n| (n.to_string(), json!({"in": [format!("- ${{a}} {n}")]}))).collect::<serde_json::Map<_, _>>()),
+    ] {
+        asked.store(0, Ordering::SeqCst);
+        assert_eq!(Template::parse(&repeated).unwrap().fill(&value_of), Err(told.clone()));
+        assert!(asked.load(Ordering::SeqCst) <= MOST_FILLED_BYTES / 60_000 + 1, "it went on: {asked:?}");
+    }
+    // What is written itself counts for nothing: it does not grow.
+    let long = json!({"file": "z".repeat(2 * MOST_FILLED_BYTES), "text": "${a}"});
+    assert!(Template::parse(&long).unwrap().fill(&value_of).is_ok());
 }
 
 #[test]

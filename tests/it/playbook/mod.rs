@@ -477,6 +477,41 @@ async fn a_variable_that_only_a_finished_step_needed_stops_nobody() {
     assert_eq!(stage.deeds(), 2);
 }
 
+#[tokio::test]
+async fn a_step_whose_placeholders_stand_for_too_much_fails_its_run_and_sends_nothing() {
+    let words: Vec<String> = (0..1_500).map(|_| String::from("${variables.a}")).collect();
+    let find = Operation {
+        name: String::from("package.list"),
+        find: (0..1_500).map(|n| (format!("m{n}"), Template::parse(&json!("${variables.a}")).unwrap())).collect(),
+        ..Operation::default()
+    };
+    let find = Step { deed: Deed::Operation(find), window: None, approval: false };
+    let text = Some(Template::parse(&json!(words.concat())).unwrap());
+    let tell = Step { deed: Deed::Tell(Tell { robot: String::from("ops"), text }), window: None, approval: false };
+    for long in [step("audit.submit", json!({"remark": words.concat()})), step("audit.submit", json!({"hosts": words})), find, tell] {
+        let stage = Stage::new();
+        let noted = Attributes { variables: Map::from_iter([(String::from("a"), json!("x".repeat(60_000)))]), ..Attributes::default() };
+        stage.log.put("douyin", "tt1", &noted).await.unwrap();
+        let Outcome::Refused(attempt) = stage.try_once(&playbook(vec![long])).await else { panic!("no other try mends it") };
+        let error = attempt.error.unwrap();
+        assert!(error.ends_with("its placeholders stand for more than 1048576 bytes"), "{error}");
+        assert_eq!((stage.run().await.state, stage.deeds()), (State::Failed, 0));
+    }
+}
+
+#[test]
+fn a_value_that_is_one_long_row_of_placeholders_is_a_mistake() {
+    let of = |description: String| {
+        problems(&format!(
+            "[[playbooks]]\nname = \"long\"\non = \"audit.*\"\nsteps = [{{ operation = \"template.add\", with = {{ draft_id = 1, description = \"{description}\" }} }}]"
+        ))
+    };
+    assert_eq!(of(String::from("${authorizer}")), []);
+    let found = of("${authorizer}".repeat(6_000));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(found[0].1, "is 78002 bytes with its placeholders, at most 65536 are possible");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_audit_is_told_to_the_group_once() {
     let mut groups = Vec::new();

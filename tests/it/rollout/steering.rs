@@ -164,6 +164,31 @@ async fn one_key_makes_one_rollout_and_what_is_wrong_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn words_that_would_be_too_long_are_refused_and_a_merchant_whose_would_be_takes_no_part() {
+    let deployment = Deployment::of("douyin").await;
+    let [first, second, _] = deployment.shops;
+    let post = async |more: Value| deployment.world.post("/v1/rollouts", deployment.body(more)).await;
+    for (name, long) in [("description", json!("字".repeat(22_000))), ("variables", json!({"a": "x".repeat(70_000)}))] {
+        let (status, answer) = post(json!({name: long, "dry_run": true})).await;
+        assert_eq!((status, &answer["parameters"][0]["name"]), (422, &json!(name)), "{answer}");
+        assert!(answer["parameters"][0]["problem"].as_str().unwrap().ends_with("at most 65536 are possible"), "{answer}");
+    }
+    // One of them has noted a long text, which everybody's description names over and over.
+    let address = format!("/v1/components/douyin/authorizers/{first}/attributes");
+    let noted = json!({"tags": [], "variables": {"a": "x".repeat(60_000)}});
+    assert_eq!(deployment.world.ask(Method::PUT, &address, noted).await.0, 200);
+    let body = json!({"authorizers": [first, second], "description": "${variables.a}".repeat(1_500), "variables": {"a": ""}});
+    let mut dry = body.clone();
+    dry["dry_run"] = json!(true);
+    let (status, preview) = post(dry).await;
+    let why = "variables and description: its placeholders stand for more than 1048576 bytes";
+    assert_eq!((status, &preview["items"][0]["reason"]), (200, &json!(why)), "{preview}");
+    let id = deployment.begin(body).await;
+    let item = deployment.item(&id, first).await;
+    assert_eq!((&item["stage"], &item["reason"]), (&json!("skipped"), &json!(why)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_clock_that_was_ahead_put_off_goes_on_once_it_is_right() {
     let extra = String::from("[reconcile]\nenabled = false\n");
     let deployment = Deployment::with("kuaishou", "", Setting { extra, ..Setting::default() }).await;
