@@ -17,6 +17,7 @@ use super::settle::{counted, settle};
 use super::stage::Stage;
 use super::step::{Before, Step};
 use super::waves::{self, Verdict};
+use super::window::Window;
 use super::{Rollouts, Words, route};
 use crate::clock::Timestamp;
 use crate::fanout::schedule;
@@ -203,12 +204,21 @@ impl Rollouts {
                 None => {}
                 Some((to, then)) => {
                     self.write_down(held, &happened, to, then).await?;
+                    pending = Some(then);
                     if then == Effect::ReleaseAgain && self.is_rolled_back(held.id) {
                         // It is not online, and is not to be: there is nothing left to look for.
                         held.item.begun = None;
                         held.save().await?;
+                    } else if then == Effect::ReleaseAgain
+                        && let Some((opens, why)) = self.waits_for_its_hours(held.id)
+                    {
+                        // It stays begun: the platform may show it later than it should, and is asked again before it is sent.
+                        let now = self.clock.now();
+                        let item = &mut held.item;
+                        (item.wake_at, item.reason) = (Some(self.options.waits.at_most(now, opens)), Some(why));
+                        held.save().await?;
+                        pending = Some(Effect::Wait);
                     }
-                    pending = Some(then);
                 }
             }
             if let Some(mail) = held.mail() {
@@ -301,6 +311,13 @@ impl Rollouts {
     fn is_rolled_back(&self, id: RolloutId) -> bool {
         let is_it = |rollout: &Rollout| rollout.rolling_back && rollout.state != State::Running;
         locked(&self.floor).active.get(&id).is_some_and(|active| is_it(&active.rollout))
+    }
+
+    /// When a rollout may release next and why not now, where it may not.
+    fn waits_for_its_hours(&self, id: RolloutId) -> Option<(Timestamp, String)> {
+        let window = locked(&self.floor).active.get(&id)?.rollout.spec.window?;
+        let opens = opens(window, self.clock.now())?;
+        Some((opens, format!("the release that was begun does not show, and is sent again only within {window}")))
     }
 
     /// One that runs may do anything; one that is rolled back may ask whether it released what is in doubt.
@@ -427,6 +444,11 @@ impl Rollouts {
     }
 }
 
+/// When a window that is closed opens.
+fn opens(window: Window, now: Timestamp) -> Option<Timestamp> {
+    (!window.is_open(now)).then(|| window.opens(now))
+}
+
 fn wants_back(item: &Item) -> bool {
     matches!(item.rollback, Some(Rollback::Wanted | Rollback::Begun))
 }
@@ -496,9 +518,14 @@ fn due(
                     push(5, Job::Advance(On::Started));
                 }
             }
-            Stage::Approved => match rollout.spec.window.filter(|window| !window.is_open(now)) {
-                Some(window) => at(window.opens(now)),
+            Stage::Approved => match rollout.spec.window.and_then(|window| opens(window, now)) {
+                Some(opens) => at(opens),
                 None => push(2, Job::Advance(On::Started)),
+            },
+            // Its turn came and nothing was sent, or nothing that took effect: its hours may have passed since.
+            Stage::Releasing if item.begun.is_none() => match rollout.spec.window.and_then(|window| opens(window, now)) {
+                Some(opens) => at(opens),
+                None => push(1, Job::Advance(On::Resumed)),
             },
             Stage::InAudit => push(4, Job::Advance(On::Started)),
             Stage::Uploaded => push(3, Job::Advance(On::Started)),

@@ -54,7 +54,7 @@ impl Fate {
 /// The disk and the vendor: what stays when a process dies.
 #[derive(Default)]
 pub struct World {
-    rollouts: Mutex<BTreeMap<RolloutId, Kept<Rollout>>>,
+    pub rollouts: Mutex<BTreeMap<RolloutId, Kept<Rollout>>>,
     pub items: Mutex<BTreeMap<(RolloutId, String), Kept<Item>>>,
     /// What the vendor calls each merchant's version.
     states: Mutex<BTreeMap<String, &'static str>>,
@@ -62,7 +62,7 @@ pub struct World {
     pub narrow: Mutex<BTreeSet<String>>,
     /// Deeds that took place.
     deeds: Mutex<BTreeMap<(String, String), u32>>,
-    now: Mutex<Timestamp>,
+    pub now: Mutex<Timestamp>,
     /// Calls of that operation wait here, each for a permit or until it is closed.
     hold: Mutex<Option<(&'static str, Arc<Semaphore>)>>,
     /// Calls that came to wait there.
@@ -70,7 +70,7 @@ pub struct World {
     /// There is no list of versions to ask.
     has_no_list: AtomicBool,
     /// Nobody answers.
-    is_away: AtomicBool,
+    pub is_away: AtomicBool,
     /// The component is taken out of the configuration.
     is_gone: AtomicBool,
     /// What the vendor says to so many uploads of each merchant before it takes one.
@@ -81,6 +81,10 @@ pub struct World {
     is_unread: AtomicBool,
     /// So many rollbacks are not answered, and take effect minutes later (`Some`) or never.
     lost_rollbacks: Mutex<Vec<Option<SignedDuration>>>,
+    /// When releases took place.
+    pub released_at: Mutex<Vec<Timestamp>>,
+    /// So many releases never arrive, which nobody learns for so long.
+    pub lost_releases: Mutex<(usize, SignedDuration)>,
     /// When a merchant's rollback takes effect.
     effects: Mutex<BTreeMap<String, Timestamp>>,
 }
@@ -196,6 +200,9 @@ impl Process {
                 Some(after) if resumed && *state == after => json!({}),
                 Some(after) => {
                     *state = after;
+                    if after == "online" {
+                        self.world.released_at.lock().unwrap().push(now);
+                    }
                     *self.world.deeds.lock().unwrap().entry((authorizer.to_owned(), operation.to_owned())).or_default() += 1;
                     json!({"package_id": "745001", "status": after})
                 }
@@ -266,6 +273,17 @@ impl Hands for Process {
     async fn carry_out(&self, _: &str, authorizer: &str, operation: &str, _: Given) -> Result<Value, OperationError> {
         if self.world.is_away.load(Ordering::SeqCst) {
             return Err(OperationError::Unreachable(SendError::NotSent { target: operation.to_owned(), cause: String::from("refused") }));
+        }
+        let is_lost = operation == "package.release" && {
+            let mut lost = self.world.lost_releases.lock().unwrap();
+            let is_lost = lost.0 > 0;
+            lost.0 = lost.0.saturating_sub(1);
+            is_lost
+        };
+        if is_lost {
+            let lasts = self.world.lost_releases.lock().unwrap().1;
+            *self.world.now.lock().unwrap() += lasts;
+            return Err(unknown(operation));
         }
         let lost = if operation == "package.rollback" { self.world.lost_rollbacks.lock().unwrap().pop() } else { None };
         if let Some(effect) = lost {

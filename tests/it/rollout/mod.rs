@@ -3,6 +3,7 @@
 mod advance;
 mod choice;
 mod crash;
+mod hours;
 mod outage;
 mod retention;
 mod rollback;
