@@ -186,6 +186,20 @@ impl Rollouts {
         })
     }
 
+    /// Why one that failed is not tried again: it has gone on without its rollout since, and must not come back from there.
+    pub(super) async fn objection_to_another_try(&self, spec: &Spec, item: &Item) -> Result<Option<String>, RolloutError> {
+        if let Some(other) = self.other_rollout(spec, &item.authorizer) {
+            return Ok(Some(format!("is in rollout {other}")));
+        }
+        let versions = self.merchants.versions(&spec.component, &item.authorizer).await?;
+        // What was only uploaded brings nobody anything.
+        let notes = [versions.released, versions.approved, versions.in_audit].into_iter().flatten();
+        let since = notes.filter(|note| note.at > item.since).filter_map(|note| note.version);
+        // An older one was there before, and only the note is new: made when somebody asked the platform for its list, or rolled back.
+        let newer = since.into_iter().find(|version| *version != spec.version && !is_older(version, &spec.version));
+        Ok(newer.map(|version| format!("has version {version} since")))
+    }
+
     /// A rollout that is at work on that authorizer.
     fn other_rollout(&self, spec: &Spec, app_id: &str) -> Option<String> {
         let floor = locked(&self.floor);
@@ -234,6 +248,12 @@ impl Rollouts {
         };
         wanted.into_iter().find_map(wrong)
     }
+}
+
+/// Whether a version is older than another for certain: both are numbers joined with dots.
+fn is_older(version: &str, than: &str) -> bool {
+    let numbers = |text: &str| text.split('.').map(|part| part.parse::<u64>().ok()).collect::<Option<Vec<_>>>();
+    numbers(version).zip(numbers(than)).is_some_and(|(version, than)| version < than)
 }
 
 fn named(all: Vec<Authorizer>) -> Vec<(String, Option<Authorizer>)> {

@@ -260,7 +260,8 @@ impl Rollouts {
         Ok(self.review(id).await?)
     }
 
-    /// Those that failed go on where they stopped. Those that were rejected stay so, and are forgiven. How many.
+    /// Those that failed go on where they stopped. Those that were rejected stay so, and are forgiven; and so do those who have gone on without
+    /// this rollout since, which their reason says. How many go on.
     ///
     /// # Errors
     /// It was cancelled, or what it released is being taken back.
@@ -277,14 +278,43 @@ impl Rollouts {
         let again = async {
             // Between the two those that failed would stop it once more.
             let _unseen = self.reviewing.lock().await;
-            self.turn(id, may, goes_on).await?;
-            Ok(self.tell(id, |item| item.stage == Stage::Failed, &On::Retried.into()).await?)
+            // No other rollout begins with one of them between the look at them and their going on.
+            let _alone = self.changing.lock().await;
+            let rollout = self.find(id).await?.ok_or(RolloutError::Unknown)?;
+            may(&rollout)?;
+            let left_out = self.gone_on(&rollout).await?;
+            self.turned(id, goes_on).await?;
+            self.leave_out(id, &left_out).await?;
+            let is_tried = |item: &Item| item.stage == Stage::Failed && !left_out.contains_key(&item.authorizer);
+            Ok(self.tell(id, is_tried, &On::Retried.into()).await?)
         };
         let again: Result<u32, RolloutError> = again.await;
         drop(visit);
         self.review(id).await?;
         self.bell.notify_one();
         again
+    }
+
+    /// Of those that failed, who must not be tried again, and why.
+    async fn gone_on(&self, rollout: &Rollout) -> Result<BTreeMap<String, String>, RolloutError> {
+        let mut gone_on = BTreeMap::new();
+        for item in self.items(rollout.id).await?.into_iter().filter(|item| item.stage == Stage::Failed) {
+            if let Some(why) = self.objection_to_another_try(&rollout.spec, &item).await? {
+                gone_on.insert(item.authorizer, why);
+            }
+        }
+        Ok(gone_on)
+    }
+
+    /// Says of those why they are left out.
+    async fn leave_out(&self, id: RolloutId, left_out: &BTreeMap<String, String>) -> Result<(), LogError> {
+        let why = |item: &Item| left_out.get(&item.authorizer).filter(|_| item.stage == Stage::Failed).cloned();
+        let now = self.clock.now();
+        let saves = self.seize(id, |item| why(item).is_some()).into_iter().map(async |mut held| {
+            (held.item.reason, held.item.updated_at) = (why(&held.item), now);
+            self.saved(held).await
+        });
+        join_all(saves).await.into_iter().collect::<Result<Vec<()>, _>>().map(drop)
     }
 
     /// Removes those that ended before that. How many.
@@ -383,6 +413,11 @@ impl Rollouts {
     ) -> Result<(), RolloutError> {
         let _alone = self.changing.lock().await;
         may(&self.find(id).await?.ok_or(RolloutError::Unknown)?)?;
+        self.turned(id, change).await
+    }
+
+    /// Turns it, for who holds `changing` and has looked whether that may be done.
+    async fn turned(&self, id: RolloutId, change: impl FnOnce(&mut Rollout)) -> Result<(), RolloutError> {
         // The store may have been in trouble when it was made.
         self.take_in_hand(id).await?;
         let mut to = "";

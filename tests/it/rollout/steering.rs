@@ -164,6 +164,39 @@ async fn one_key_makes_one_rollout_and_what_is_wrong_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_gone_on_without_a_rollout_since_it_failed_is_not_tried_again() {
+    let deployment = Deployment::of("kuaishou").await;
+    let [newer, older, _] = deployment.shops;
+    let id = deployment.begin(json!({"template_id": 99})).await;
+    deployment.until(&id, "done", |shown| shown["state"] == "done").await;
+    let failed = deployment.item(&id, newer).await;
+    assert_eq!((&failed["stage"], &failed["stopped_at"]), (&json!("failed"), &json!("uploading")));
+
+    // Another rollout is at work on one of them: two at once would take each other's package for their own.
+    let other = deployment.begin(json!({"version": "3.0.1", "authorizers": [newer]})).await;
+    let again = deployment.steer(&id, "retry").await;
+    let in_other = format!("is in rollout {other}");
+    let left_out = json!({"reason": in_other, "stage": "failed", "count": 1, "example": newer});
+    assert!(again["reasons"].as_array().unwrap().contains(&left_out), "{again}");
+    let done = deployment.until(&id, "done again", |shown| shown["state"] == "done").await;
+    assert_eq!(done["counts"]["failed"], 3, "{done}");
+    assert_eq!(deployment.item(&id, newer).await["reason"], json!(in_other));
+    assert_eq!(deployment.item(&id, older).await["reason"], failed["reason"], "the others were tried");
+
+    // It is released now. Another merchant got an older version meanwhile: that one is to have this.
+    deployment.until_count(&other, "in_audit", 1).await;
+    deployment.judge_version(newer, "3.0.1", Verdict::Passed).await;
+    deployment.until(&other, "done", |shown| shown["state"] == "done").await;
+    deployment.release("1.9.0", &[older]).await;
+    let again = deployment.steer(&id, "retry").await;
+    let left_out = json!({"reason": "has version 3.0.1 since", "stage": "failed", "count": 1, "example": newer});
+    assert!(again["reasons"].as_array().unwrap().contains(&left_out), "{again}");
+    deployment.until(&id, "done once more", |shown| shown["state"] == "done").await;
+    assert_eq!(deployment.item(&id, older).await["reason"], failed["reason"]);
+    assert_eq!(deployment.online(newer).await, ["3.0.1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn words_that_would_be_too_long_are_refused_and_a_merchant_whose_would_be_takes_no_part() {
     let deployment = Deployment::of("douyin").await;
     let [first, second, _] = deployment.shops;
