@@ -121,7 +121,16 @@ impl Rollouts {
             bell: Notify::new(),
         };
         for kept in rollouts.log.rollouts().await? {
-            let is_over = matches!(kept.record.state, State::Done | State::Cancelled) && !kept.record.rolling_back;
+            let is_over = match kept.record.state {
+                _ if kept.record.rolling_back => false,
+                State::Done => true,
+                // Those who were at work on its items when it was cancelled may not have come to end them: the first review does.
+                State::Cancelled => {
+                    let until = kept.record.spec.until;
+                    rollouts.log.items(kept.record.id).await?.iter().all(|item| until.is_over(item.record.stage))
+                }
+                _ => false,
+            };
             if !is_over {
                 rollouts.take_up(kept).await?;
             }

@@ -31,6 +31,8 @@ const RATE_PAUSE: i64 = 30;
 const LOOK_AGAIN: std::ops::RangeInclusive<i64> = 5..=60;
 /// So many refusals of tokens that had just been renewed are the platform's last word.
 const MOST_TOKEN_REFUSALS: u32 = 3;
+/// What is said of one that was cancelled between a deed and its answer.
+const IN_DOUBT: &str = "its last step was begun, and nobody knows what came of it";
 /// An audit is asked at least once in so many of the first intervals.
 const RAREST: u32 = 12;
 
@@ -110,7 +112,11 @@ pub fn settle(item: &mut Item, happened: &Happened, to: Stage, then: Effect, now
         _ => None,
     };
     item.wake_at = wait.map(|wait| happened.until.map_or(wait, |until| waits.at_most(now, until)));
-    item.reason.clone_from(&happened.reason);
+    item.reason = match happened.on {
+        // Nobody looks any more for what came of it.
+        On::Cancelled if item.begun.is_some() => Some(IN_DOUBT.to_owned()),
+        _ => happened.reason.clone(),
+    };
     if let Some(package_id) = &happened.package_id {
         item.package_id = Some(package_id.clone());
     }

@@ -497,6 +497,16 @@ impl Rollouts {
             mailed += 1;
         });
         let count = held.len().saturating_add(mailed);
+        self.settled(held, happened).await?;
+        Ok(number(count))
+    }
+
+    /// Cancels those items that nobody is at work on, durably.
+    pub(super) async fn end(&self, id: RolloutId, which: impl Fn(&Item) -> bool) -> Result<(), LogError> {
+        self.settled(self.seize(id, which), &On::Cancelled.into()).await
+    }
+
+    async fn settled(&self, held: Vec<Held<'_>>, happened: &Happened) -> Result<(), LogError> {
         let (now, waits) = (self.clock.now(), self.options.waits);
         let saves = held.into_iter().map(async |mut held| {
             if let Some((to, then)) = advance(held.item.stage, happened.on, held.item.stopped_at) {
@@ -504,7 +514,6 @@ impl Rollouts {
             }
             self.saved(held).await
         });
-        join_all(saves).await.into_iter().collect::<Result<Vec<()>, _>>()?;
-        Ok(number(count))
+        join_all(saves).await.into_iter().collect::<Result<Vec<()>, _>>().map(drop)
     }
 }

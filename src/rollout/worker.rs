@@ -376,9 +376,17 @@ impl Rollouts {
     /// Stops a rollout of which too many failed; ends one of which nothing is left to do.
     pub(super) async fn review(&self, id: RolloutId) -> Result<(), LogError> {
         let _alone = self.reviewing.lock().await;
-        if locked(&self.floor).active.get(&id).is_some_and(|active| active.rollout.rolling_back) {
+        let how = |active: &Active| (active.rollout.rolling_back, active.rollout.state, active.rollout.spec.until);
+        let Some((rolling_back, state, until)) = locked(&self.floor).active.get(&id).map(how) else { return Ok(()) };
+        if rolling_back {
             // They were on their way when a person wanted back what was released; the process that put them there may be gone.
             self.want_back(id, |rollback| rollback.is_none()).await?;
+        }
+        if state == State::Cancelled {
+            // The process that was at work on them when a person ended it may be gone too. What may be online and is wanted back is looked
+            // for first.
+            let is_sought = |item: &Item| rolling_back && item.stage == Stage::Releasing && item.begun.is_some();
+            self.end(id, |item| !until.is_over(item.stage) && !is_sought(item)).await?;
         }
         let found = {
             let floor = locked(&self.floor);

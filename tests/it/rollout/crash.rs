@@ -619,6 +619,55 @@ async fn a_stop_waits_no_longer_than_the_grace_period_for_a_step() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn those_who_were_at_work_in_a_cancelled_rollout_when_its_process_died_are_cancelled_by_the_next_one() {
+    for (deed, stage) in [
+        ("package.list", Stage::Uploading),
+        ("package.upload", Stage::Uploading),
+        ("audit.submit", Stage::Submitting),
+        ("package.release", Stage::Releasing),
+    ] {
+        let world = Arc::new(World::default());
+        *world.hold.lock().unwrap() = Some((deed, Arc::new(Semaphore::new(0))));
+        let process = Arc::new(Process { world: world.clone(), fate: Fate::after(usize::MAX), platform: "douyin" });
+        let rollouts = Rollouts::open(process.clone(), process.clone(), process.clone(), process.clone(), OPTIONS).await.unwrap();
+        let id = rollouts.create(spec(), None).await.unwrap().id;
+        let running = tokio::spawn(rollouts.clone().run(Shutdown::default()));
+        while world.held.load(Ordering::SeqCst) < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        rollouts.cancel(id).await.unwrap();
+        running.abort();
+        let _ = running.await;
+        drop(rollouts);
+        let items = || world.items.lock().unwrap().values().map(|kept| kept.record.clone()).collect::<Vec<Item>>();
+        assert!(items().iter().all(|item| item.stage == stage), "{deed}: {:?}", items());
+
+        *world.hold.lock().unwrap() = None;
+        let before = world.deeds.lock().unwrap().clone();
+        let rollouts = Rollouts::open(process.clone(), process.clone(), process.clone(), process, OPTIONS).await.unwrap();
+        let shutdown = Shutdown::default();
+        let running = tokio::spawn(rollouts.clone().run(shutdown.clone()));
+        let ended = async {
+            while items().iter().any(|item| item.stage != Stage::Cancelled) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(10), ended).await.is_ok(), "{deed}: {:?}", items());
+        let is_begun = deed != "package.list";
+        for item in items() {
+            assert_eq!(item.begun.is_some(), is_begun, "{deed}: {item:?}");
+            let why = is_begun.then_some("its last step was begun, and nobody knows what came of it");
+            assert_eq!(item.reason.as_deref(), why, "{deed}: {item:?}");
+        }
+        shutdown.request();
+        running.await.unwrap();
+        assert_eq!(world.rollouts.lock().unwrap()[&id].record.state, State::Cancelled);
+        assert_eq!(*world.deeds.lock().unwrap(), before, "{deed}: nothing is done for a rollout that is over");
+        assert!(!rollouts.is_any_at_work(), "{deed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_comes_again_hears_of_the_rollout_that_it_made() {
     let world = Arc::new(World::default());
     let process = Arc::new(Process { world, fate: Fate::after(usize::MAX), platform: "douyin" });
