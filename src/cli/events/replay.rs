@@ -25,10 +25,11 @@ pub struct Replay {
     #[arg(long)]
     subscription: Option<String>,
     /// Events per second at most.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, conflicts_with = "id")]
     rate: u32,
     /// Only count.
-    #[arg(long)]
+    // One event is not counted and a job was: beside an id it would be taken for a promise that nothing is sent.
+    #[arg(long, conflicts_with = "id")]
     dry_run: bool,
     /// Do not ask.
     #[arg(long)]
@@ -68,6 +69,9 @@ impl Replay {
         let filter = self.which.query()?;
         match self.id {
             Some(_) if !filter.is_empty() => Err(Failure::usage("an id and a filter", "name one event, or say which events fit")),
+            Some(id) if id.starts_with("rpl_") && self.subscription.is_some() => {
+                Err(Failure::usage(format!("{id} is a job: whom it sends to was said when it began"), "leave --subscription out"))
+            }
             Some(id) if id.starts_with("rpl_") => match self.job {
                 Some(change) => done(terminal, &client.post(&["v1", "replays", &id, change.address()], &json!({})).await?),
                 None => watch(terminal, &client, &id).await,

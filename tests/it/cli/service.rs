@@ -326,6 +326,22 @@ fn a_bulk_replay_is_counted_confirmed_and_watched() {
 }
 
 #[test]
+fn what_holds_for_a_filter_alone_is_refused_beside_an_id_before_anything_is_sent() {
+    for (id, more) in [
+        ("evt_1", &["--dry-run"][..]),
+        ("evt_1", &["--rate", "5"]),
+        ("rpl_1", &["--dry-run"]),
+        ("rpl_1", &["--rate", "5"]),
+        ("rpl_1", &["--subscription", "bot"]),
+    ] {
+        let service = StandIn::json(json!({"deliveries": ["dlv_1"], "id": "rpl_1", "state": "done"}));
+        let ran = service.run(&[&["events", "replay", id], more].concat());
+        assert_eq!((ran.code, ran.out.as_str(), service.lines().len()), (2, "", 0), "{id} {more:?}: {}", ran.err);
+        assert!(ran.err.contains(more[0]), "{}", ran.err);
+    }
+}
+
+#[test]
 fn deliveries_are_listed_and_tried_again() {
     let delivery = json!({"id": "dlv_1", "event_id": "evt_1", "subscription": "机器人", "status": "dead", "attempts": 11});
     let service = StandIn::json(json!({"items": [delivery]}));
