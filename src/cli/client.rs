@@ -25,7 +25,7 @@ pub struct Remote {
 impl Remote {
     /// A client where a key is given; commands that can do without a service ask so.
     pub fn optional(self) -> Result<Option<Client>, Failure> {
-        if self.key.as_deref().is_some_and(|key| !key.is_empty()) { self.client().map(Some) } else { Ok(None) }
+        if self.key.as_deref().is_some_and(|key| !key.trim().is_empty()) { self.client().map(Some) } else { Ok(None) }
     }
 
     /// A client.
@@ -37,10 +37,15 @@ impl Remote {
                 "write --url http://127.0.0.1:8080, or set YIZHAN_URL",
             )
         })?;
-        let key = self
-            .key
-            .filter(|key| !key.is_empty())
-            .ok_or_else(|| Failure::usage("no API key", "set YIZHAN_API_KEY or say --key; `yizhan keys new` makes one"))?;
+        // Read from a file, as a mounted secret is, it ends with a line break.
+        let key = self.key.as_deref().map(str::trim).unwrap_or_default();
+        if key.is_empty() {
+            return Err(Failure::usage("no API key", "set YIZHAN_API_KEY or say --key; `yizhan keys new` makes one"));
+        }
+        if !key.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            let hint = "set YIZHAN_API_KEY to the key alone: the line that begins with yzk_";
+            return Err(Failure::usage("the API key has a line break or another character that no header takes", hint));
+        }
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(10))
             .redirect(reqwest::redirect::Policy::none())

@@ -157,6 +157,25 @@ fn a_service_that_is_not_there_and_a_missing_key_are_told_apart() {
 }
 
 #[test]
+fn a_key_with_a_line_break_behind_it_is_sent_without_and_one_that_no_header_takes_is_wrong_use() {
+    let service = StandIn::json(json!({"access_token": "at-1", "generation": 1}));
+    let with = |key: &str| -> Ran {
+        service.environment(&mut command(Path::new("."), &["token", "douyin"])).env("YIZHAN_API_KEY", key).output().unwrap().into()
+    };
+    let ran = with(" yzk_test\r\n");
+    assert_eq!((ran.code, ran.out.as_str()), (0, "at-1\n"), "{}", ran.err);
+    assert_eq!(service.asked()[0].key, "Bearer yzk_test");
+    for (key, told) in
+        [("yzk_test\n[[api_keys]]", "error: the API key has a line break"), ("yzk_密", "error: the API key"), ("\n", "error: no API key")]
+    {
+        let ran = with(key);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{}", ran.err);
+        assert!(ran.err.starts_with(told) && ran.err.contains("YIZHAN_API_KEY") && !ran.err.contains("yzk_test"), "{}", ran.err);
+    }
+    assert_eq!(service.lines().len(), 1);
+}
+
+#[test]
 fn events_are_listed_over_pages_until_the_limit() {
     let service = StandIn::answering([
         ok(json!({"items": [event(3), event(2)], "next_cursor": "c/1"})),
