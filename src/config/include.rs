@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::load::of_file;
+use super::load::{self, FOREIGN, FOREIGN_HINT, Unread, of_file};
 use crate::settings::{Problem, Settings, Surroundings};
 
 /// One included file.
@@ -28,11 +28,17 @@ pub(super) fn read(root: &mut Settings, surroundings: &Surroundings) -> Vec<Incl
 
 /// Reads one.
 pub(super) fn one(path: &Path, surroundings: &Surroundings) -> Result<Included, Problem> {
-    let text = std::fs::read_to_string(path).map_err(|error| Problem {
-        at: String::from("include"),
-        line: None,
-        message: format!("cannot read the file {}: {error}", path.display()),
-        hint: String::from("check the path and who may read it"),
+    let text = load::text(path).map_err(|unread| match unread {
+        Unread::Foreign { line } => {
+            let (at, message, hint) = (path.display().to_string(), String::from(FOREIGN), String::from(FOREIGN_HINT));
+            placed(Problem { at, line: Some(line), message, hint }, path)
+        }
+        Unread::Failed(error) => Problem {
+            at: String::from("include"),
+            line: None,
+            message: format!("cannot read the file {}: {error}", path.display()),
+            hint: String::from("check the path and who may read it"),
+        },
     })?;
     // Files that it names lie beside it.
     let folder = path.parent().map(Path::to_owned).unwrap_or_default();

@@ -24,14 +24,20 @@ impl Config {
     /// # Errors
     /// Every problem, each with its line where it has one; a file that cannot be read is one.
     pub fn load(file: Option<&Path>, variables: BTreeMap<String, String>) -> Result<Self, Vec<Problem>> {
-        let text = match file.map(std::fs::read_to_string).transpose() {
+        let text = match file.map(text).transpose() {
             Ok(text) => text.unwrap_or_default(),
-            Err(error) => {
-                return Err(vec![Problem {
-                    at: file.unwrap_or(Path::new(WHOLE)).display().to_string(),
-                    line: None,
-                    message: format!("cannot be read: {error}"),
-                    hint: String::from("check the path and who may read it; `yizhan init` writes a new file"),
+            Err(unread) => {
+                let at = file.unwrap_or(Path::new(WHOLE)).display().to_string();
+                return Err(vec![match unread {
+                    Unread::Foreign { line } => {
+                        Problem { at, line: Some(line), message: String::from(FOREIGN), hint: String::from(FOREIGN_HINT) }
+                    }
+                    Unread::Failed(error) => Problem {
+                        at,
+                        line: None,
+                        message: format!("cannot be read: {error}"),
+                        hint: String::from("check the path and who may read it; `yizhan init` writes a new file"),
+                    },
                 }]);
             }
         };
@@ -43,7 +49,7 @@ impl Config {
     /// The store's folder alone, whatever else is wrong, so that it can be looked at all the same. `None` where it is not said.
     #[must_use]
     pub fn store_folder(file: Option<&Path>, variables: BTreeMap<String, String>) -> Option<PathBuf> {
-        let text = file.map(std::fs::read_to_string).transpose().ok()?.unwrap_or_default();
+        let text = file.map(text).transpose().ok()?.unwrap_or_default();
         let folder = file.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
         let mut root = root(&text, &Surroundings { folder, variables: Arc::new(variables) }).ok()?;
         sections::store_path(&mut root.table("store"))
@@ -102,6 +108,28 @@ impl Config {
             }
         }
     }
+}
+
+/// What is wrong with a file in another encoding than UTF-8: no text of it may be told, it may be in the middle of a secret.
+pub(super) const FOREIGN: &str = "is not UTF-8";
+/// What to do about it.
+pub(super) const FOREIGN_HINT: &str = "save it as UTF-8; `iconv -f GBK -t UTF-8` turns a file in GBK into it";
+
+/// Why a file has no text.
+pub(super) enum Unread {
+    /// It is in another encoding than UTF-8, from that line on.
+    Foreign { line: usize },
+    /// It cannot be read.
+    Failed(std::io::Error),
+}
+
+/// The text of a file.
+pub(super) fn text(file: &Path) -> Result<String, Unread> {
+    let bytes = std::fs::read(file).map_err(Unread::Failed)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let before = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+        Unread::Foreign { line: 1 + before.filter(|byte| **byte == b'\n').count() }
+    })
 }
 
 /// The text's settings, the environment's over them, the defaults beneath.

@@ -129,6 +129,22 @@ fn what_stands_twice_is_named_with_the_file_that_it_stands_in() {
 }
 
 #[test]
+fn a_file_in_another_encoding_is_told_from_one_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    // 小店 as an editor in China may save it.
+    let gbk = b"[server]\n# \xd0\xa1\xb5\xea\n";
+    fs::write(folder.path().join("my.toml"), gbk).unwrap();
+    let ran = run(folder.path(), &["check", "--config", "my.toml"]);
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+    assert!(ran.err.starts_with("my.toml:2: `my.toml` is not UTF-8\n  hint: save it as UTF-8; `iconv -f GBK"), "{}", ran.err);
+
+    fs::write(folder.path().join("my.toml"), "include = [\"more.toml\"]\n").unwrap();
+    fs::write(folder.path().join("more.toml"), gbk).unwrap();
+    let ran = run(folder.path(), &["check", "--config", "my.toml"]);
+    assert!(ran.err.contains("`more.toml` is not UTF-8 (more.toml, line 2)\n  hint: save it as UTF-8"), "{}", ran.err);
+}
+
+#[test]
 fn check_says_when_a_named_file_is_missing_and_that_the_store_cannot_be_written() {
     let folder = tempfile::tempdir().unwrap();
     let ran = run(folder.path(), &["check", "--config", "none.toml"]);
