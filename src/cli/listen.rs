@@ -50,7 +50,7 @@ impl Listen {
                 "write http://127.0.0.1:3000/hooks",
             )
         })?;
-        let signer = self.secret.map(|secret| Signer::new(&Secret::new(secret))).transpose();
+        let signer = self.secret.filter(|secret| !secret.is_empty()).map(|secret| Signer::new(&Secret::new(secret))).transpose();
         let signer = signer.map_err(|error| Failure::usage(format!("--secret {error}"), "write the subscription's secret: whsec_…"))?;
         let client = self.remote.client()?;
         let handler = Handler::new(target, signer, Duration::from_secs(self.timeout.max(1)))?;

@@ -36,6 +36,7 @@ mod whole_file;
 
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Parser, Subcommand};
 
 pub use failure::Failure;
@@ -47,7 +48,8 @@ use terminal::Terminal;
 #[command(name = "yizhan", version, arg_required_else_help = true, infer_subcommands = false)]
 pub struct Cli {
     /// Configuration file [default: yizhan.toml, where there is one].
-    #[arg(long, global = true, env = "YIZHAN_CONFIG", value_name = "FILE")]
+    // A variable that is set to nothing names no file, as `Place` has it; clap's own parser of paths would refuse it for every command.
+    #[arg(long, global = true, env = "YIZHAN_CONFIG", value_name = "FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     config: Option<PathBuf>,
 
     /// Print data as JSON.

@@ -74,6 +74,16 @@ fn init_does_not_overwrite_unless_forced() {
 }
 
 #[test]
+fn a_variable_that_is_set_to_nothing_names_no_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["init"][..], &["check"], &["keys", "new"]] {
+        let ran: super::Ran = command(folder.path(), arguments).env("YIZHAN_CONFIG", "").output().unwrap().into();
+        assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.err);
+    }
+    assert!(folder.path().join("yizhan.toml").is_file());
+}
+
+#[test]
 fn every_init_makes_other_keys() {
     let folder = tempfile::tempdir().unwrap();
     let keys = [run(folder.path(), &["init", "--config", "a.toml"]).out, run(folder.path(), &["init", "--config", "b.toml"]).out];
