@@ -33,7 +33,7 @@ pub struct Backup {
 impl Backup {
     /// Writes, checks, keeps.
     pub async fn run(self, terminal: &Terminal, place: &Place) -> Result<(), Failure> {
-        let mut file = WholeFile::create(&self.file)?;
+        let mut file = WholeFile::create(&self.file, "name a file: what was written is read again before it is kept")?;
         if self.offline {
             let config = place.config()?;
             terminal.say(format!("reading the whole store in {}", config.store.path.display()));

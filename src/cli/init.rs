@@ -72,15 +72,15 @@ fn filled(lines: &[(&str, &str, String)], api_key: &ApiKey) -> String {
     text
 }
 
-fn write(file: &Path, text: &str, force: bool) -> anyhow::Result<()> {
-    let mut whole = WholeFile::create(file)?;
+fn write(file: &Path, text: &str, force: bool) -> Result<(), Failure> {
+    let mut whole = WholeFile::create(file, "name another one with --config")?;
     whole.write_all(text.as_bytes()).with_context(|| format!("{} cannot be written", file.display()))?;
     if force {
-        return whole.keep();
+        return Ok(whole.keep()?);
     }
     if !whole.keep_new()? {
         let hint = "name another file with --config, or say --force to lose the keys in this one";
-        return Err(hinted(format!("{} is there already", file.display()), hint).into());
+        return Err(anyhow::Error::from(hinted(format!("{} is there already", file.display()), hint)).into());
     }
     Ok(())
 }

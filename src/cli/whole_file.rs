@@ -1,10 +1,15 @@
 //! A file that appears whole or not at all: written beside its place, synced, then renamed.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+
+use super::failure::Failure;
+
+/// Links that lead on to links, at most; the system's own limit.
+const LONGEST_CHAIN: usize = 40;
 
 /// A file being written. Dropped before [`WholeFile::keep`], it leaves nothing behind.
 #[derive(Debug)]
@@ -14,13 +19,19 @@ pub struct WholeFile {
 }
 
 impl WholeFile {
-    /// Begins a file that will appear at `place`. Only its owner may read it.
-    pub fn create(place: &Path) -> anyhow::Result<Self> {
-        let temporary = tempfile::Builder::new()
-            .prefix(".yizhan-")
-            .tempfile_in(folder_of(place))
-            .with_context(|| format!("{} cannot be written", place.display()))?;
-        Ok(Self { place: place.to_owned(), temporary: BufWriter::new(temporary) })
+    /// Begins a file that will appear at `place`, or where a link there leads. Only its owner may read it. `instead` is what to do where something
+    /// stands that is no file: the rename would put a file in the place of a device, a pipe or a folder for good.
+    pub fn create(place: &Path, instead: &str) -> Result<Self, Failure> {
+        let failed = || format!("{} cannot be written", place.display());
+        let place = match fs::metadata(place) {
+            Ok(there) if !there.is_file() => return Err(Failure::usage(format!("{} is not a file", place.display()), instead)),
+            Ok(_) if place.is_symlink() => fs::canonicalize(place).with_context(failed)?,
+            Ok(_) => place.to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => end_of(place).with_context(failed)?,
+            Err(error) => return Err(anyhow::Error::from(error).context(failed()).into()),
+        };
+        let temporary = tempfile::Builder::new().prefix(".yizhan-").tempfile_in(folder_of(&place)).with_context(failed)?;
+        Ok(Self { place, temporary: BufWriter::new(temporary) })
     }
 
     /// Where the bytes are until then, flushed, so that they can be looked through before they are kept.
@@ -52,6 +63,18 @@ impl WholeFile {
         File::open(folder_of(&place)).and_then(|folder| folder.sync_all()).with_context(failed)?;
         Ok(true)
     }
+}
+
+/// Where links lead at whose end nothing is yet.
+fn end_of(place: &Path) -> io::Result<PathBuf> {
+    let mut end = place.to_owned();
+    for _ in 0..LONGEST_CHAIN {
+        match fs::symlink_metadata(&end) {
+            Ok(there) if there.is_symlink() => end = folder_of(&end).join(fs::read_link(&end)?),
+            _ => return Ok(end),
+        }
+    }
+    Err(io::Error::other("too many links"))
 }
 
 /// The folder that something is in.

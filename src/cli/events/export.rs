@@ -29,7 +29,8 @@ impl Export {
     pub async fn run(self, terminal: &Terminal) -> Result<(), Failure> {
         let query = self.which.query()?;
         let client = self.remote.client()?;
-        let mut file = self.output.as_deref().map(WholeFile::create).transpose()?;
+        let create = |place| WholeFile::create(place, "leave -o out to write to standard output, or name a file");
+        let mut file = self.output.as_deref().map(create).transpose()?;
         let mut progress = terminal.progress();
         let mut count = 0_usize;
         let mut cursor = None;

@@ -412,6 +412,46 @@ fn a_backup_is_kept_only_when_it_is_whole() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_file_is_written_where_a_link_leads_and_never_in_the_place_of_what_is_none() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    assert!(std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+    std::fs::create_dir_all(path("elsewhere")).unwrap();
+    symlink("pipe", path("to-pipe")).unwrap();
+    let service = StandIn::json(json!({"items": []}));
+    for place in ["pipe", "to-pipe", "elsewhere", "/dev/fd/1"] {
+        let backup = service.run_in(folder.path(), &["backup", place]);
+        let export = service.run_in(folder.path(), &["events", "export", "-o", place]);
+        let init = service.run_in(folder.path(), &["init", "--force", "--config", place]);
+        for (ran, hint) in [(backup, "name a file"), (export, "leave -o out to write to standard output"), (init, "--config")] {
+            assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{place}: {}", ran.err);
+            assert!(ran.err.contains(&format!("{place} is not a file\nhint: ")) && ran.err.contains(hint), "{}", ran.err);
+        }
+    }
+    assert_eq!(service.lines(), [""; 0], "nothing was fetched for it");
+    assert!(std::fs::symlink_metadata(path("pipe")).unwrap().file_type().is_fifo() && path("elsewhere").is_dir());
+
+    // A link to a file, one to where none is yet, and one to another link in another folder.
+    std::fs::write(path("elsewhere/old.yz"), "old").unwrap();
+    for (link, target) in
+        [("old", "elsewhere/old.yz"), ("new", "elsewhere/new.yz"), ("elsewhere/back", "../far.yz"), ("far", "elsewhere/back")]
+    {
+        symlink(target, path(link)).unwrap();
+    }
+    for (link, target) in [("old", "elsewhere/old.yz"), ("new", "elsewhere/new.yz"), ("far", "far.yz")] {
+        let ran = StandIn::answering([(200, "application/octet-stream", archive())]).run_in(folder.path(), &["backup", link]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(path(link).is_symlink() && !path(target).is_symlink(), "{link}");
+        assert_eq!(std::fs::read(path(target)).unwrap(), archive(), "{link}");
+    }
+    symlink("round", path("round")).unwrap();
+    assert_eq!(service.run_in(folder.path(), &["backup", "round"]).code, 1);
+    assert!(path("round").is_symlink());
+}
+
 #[test]
 fn attributes_are_listed_changed_and_read_from_a_file() {
     let noted = json!({"component": "douyin", "authorizer": "tt1", "tags": ["gold"], "variables": {"shop": "小店"}});
