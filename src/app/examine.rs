@@ -92,7 +92,10 @@ impl ExamineError {
 /// Begins the names of copies that are looked at beside the store.
 const COPY: &str = ".yizhan-check-";
 
-/// A copy as old as that is nobody's any more.
+/// Begins the names of stores that are restored beside their place.
+const RESTORE: &str = ".yizhan-restore-";
+
+/// One as old as that is nobody's any more.
 const LEFT_BEHIND: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) const RESTORE_VAULT: &str = "`yizhan restore --only vault --replace FILE` puts the newest backup's vault in its place; without one, move the folder away and start: \
@@ -161,8 +164,7 @@ pub async fn identities(config: &Config) -> Result<Option<Identities>, ExamineEr
 pub(super) fn copied(folder: &Path, halves: &[Half]) -> Result<TempDir, ExamineError> {
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let failed = |error| ExamineError::Copy(parent.to_path_buf(), error);
-    clear_away(parent);
-    let beside = tempfile::Builder::new().prefix(COPY).tempdir_in(parent).map_err(failed)?;
+    let beside = beside(parent, COPY).map_err(failed)?;
     // Of these halves alone: a service that starts meanwhile waits for the vault's, and only for that.
     let lock = |half: &Half| folder.join(half.folder()).join(half.lock());
     let locks = halves.iter().filter_map(|half| File::open(lock(half)).ok()).collect::<Vec<_>>();
@@ -175,10 +177,24 @@ pub(super) fn copied(folder: &Path, halves: &[Half]) -> Result<TempDir, ExamineE
     Ok(beside)
 }
 
-/// Removes copies that a killed process left beside the store: they take room, and are sealed under keys that may be forgotten by now.
+/// A folder in `parent` in which a store is restored before it is put in its place there. Dropped, it is gone with all that is left in it.
+///
+/// # Errors
+/// Of making it.
+pub fn restoring(parent: &Path) -> io::Result<TempDir> {
+    beside(parent, RESTORE)
+}
+
+fn beside(parent: &Path, prefix: &str) -> io::Result<TempDir> {
+    clear_away(parent);
+    tempfile::Builder::new().prefix(prefix).tempdir_in(parent)
+}
+
+/// Removes what a killed process left beside the store: it takes room, and is sealed under keys that may be forgotten by now.
 fn clear_away(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
-    for entry in entries.filter_map(Result::ok).filter(|entry| entry.file_name().to_string_lossy().starts_with(COPY)) {
+    let is_ours = |entry: &fs::DirEntry| [COPY, RESTORE].iter().any(|prefix| entry.file_name().to_string_lossy().starts_with(prefix));
+    for entry in entries.filter_map(Result::ok).filter(is_ours) {
         let age = entry.metadata().and_then(|about| about.modified()).ok().and_then(|at| at.elapsed().ok());
         if age.is_some_and(|age| age > LEFT_BEHIND) {
             // Who may not remove it has other troubles.

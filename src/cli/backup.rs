@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::client::{Client, Query, Remote};
 use super::failure::{Failure, hinted};
+use super::running::{Stop, stoppable};
 use super::surroundings::Place;
 use super::terminal::{Terminal, plain};
 use super::whole_file::WholeFile;
@@ -32,18 +33,32 @@ pub struct Backup {
 
 impl Backup {
     /// Writes, checks, keeps.
-    pub async fn run(self, terminal: &Terminal, place: &Place) -> Result<(), Failure> {
+    pub fn run(self, terminal: &Terminal, place: &Place) -> Result<(), Failure> {
+        stoppable(|stop| self.written(terminal, place, stop))
+    }
+
+    fn written(self, terminal: &Terminal, place: &Place, stop: &Stop) -> Result<(), Failure> {
         let mut file = WholeFile::create(&self.file, "name a file: what was written is read again before it is kept")?;
-        if self.offline {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let written = if self.offline {
             let config = place.config()?;
             terminal.say(format!("reading the whole store in {}", config.store.path.display()));
-            let written = app::backup_offline(&config, &mut file).await;
-            written.map_err(|error| anyhow::Error::from(hinted(error.to_string(), error.hint())))?;
+            let written = runtime.block_on(app::backup_offline(&config, stop.over(&mut file)));
+            written.map(drop).map_err(|error| anyhow::Error::from(hinted(error.to_string(), error.hint())).into())
         } else {
-            fetch(self.remote.client()?, terminal, &mut file, &self.file).await?;
-        }
+            let client = self.remote.client()?;
+            runtime.block_on(async {
+                tokio::select! {
+                    fetched = fetch(client, terminal, &mut file, &self.file) => fetched,
+                    // A service that says nothing is not waited for.
+                    () = stop.asked() => Err(Failure::Interrupted),
+                }
+            })
+        };
+        runtime.shutdown_background();
+        written?;
         let written = file.flushed()?;
-        let (records, left_out) = contents(written)?;
+        let (records, left_out) = contents(written, stop)?;
         let bytes = std::fs::metadata(written).context("the backup cannot be looked at")?.len();
         file.keep()?;
         if terminal.json {
@@ -85,9 +100,9 @@ pub fn say_left_out(terminal: &Terminal, left_out: &[(String, u64)]) {
 }
 
 /// Reads an archive to its end: the number of its records, if it is whole, and what it lacks.
-fn contents(file: &Path) -> anyhow::Result<(u64, Vec<(String, u64)>)> {
+fn contents(file: &Path, stop: &Stop) -> anyhow::Result<(u64, Vec<(String, u64)>)> {
     let whole = || {
-        let mut archive = ArchiveReader::new(BufReader::new(File::open(file)?))?;
+        let mut archive = ArchiveReader::new(BufReader::new(stop.over(File::open(file)?)))?;
         let (mut records, mut left_out) = (0, Vec::new());
         while let Some(record) = archive.next()? {
             match app::left_out(&record) {

@@ -25,7 +25,7 @@ pub enum Failure {
     },
     /// It was tried and did not work.
     Failed(anyhow::Error),
-    /// Ctrl-C.
+    /// Ctrl-C, or SIGTERM as supervisors send it.
     Interrupted,
     /// Whoever read our output went away (`| head`): nobody is left to be told.
     ReaderGone,

@@ -9,7 +9,7 @@ use url::Url;
 use super::client::Remote;
 use super::events::Kinds;
 use super::events::list::text;
-use super::events::tail::{From, summary, until_ctrl_c};
+use super::events::tail::{From, summary, until_asked};
 use super::failure::Failure;
 use super::stream::Live;
 use super::terminal::{Look, Terminal};
@@ -59,10 +59,10 @@ impl Listen {
 
         let mut left = self.from.count.unwrap_or(u64::MAX);
         while left > 0 {
-            let Some(frame) = until_ctrl_c(live.next()).await.transpose()? else { return Ok(()) };
+            let Some(frame) = until_asked(live.next()).await.transpose()? else { return Ok(()) };
             let event: Value = serde_json::from_str(&frame.data).unwrap_or_default();
             let begun = Instant::now();
-            let Some(answer) = until_ctrl_c(handler.post(&text(&event, "id"), frame.data)).await else { return Ok(()) };
+            let Some(answer) = until_asked(handler.post(&text(&event, "id"), frame.data)).await else { return Ok(()) };
             let took = begun.elapsed().as_millis();
             if terminal.json {
                 let (status, error) = (answer.as_ref().ok().map(StatusCode::as_u16), answer.as_ref().err());

@@ -140,17 +140,17 @@ impl Cli {
             Command::Runs(command) => wait(command.run(&terminal)),
             Command::Openapi(command) => command.run(&terminal),
             Command::Listen(command) => wait(command.run(&terminal)),
-            Command::Backup(command) => wait(command.run(&terminal, &place)),
+            Command::Backup(command) => command.run(&terminal, &place),
             Command::Bench(command) => command.run(&terminal),
         }
     }
 }
 
-/// Runs a command that talks to others, until it is done or the person presses Ctrl-C.
+/// Runs a command that talks to others, until it is done or somebody asks it to stop: it is dropped then, and with it what it has half made.
 fn wait(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::from)?;
     let done = runtime.block_on(async {
-        // The listener for Ctrl-C stands before the command begins: there is no question that it could come too early at.
+        // The listener for signals stands before the command begins: there is no question that it could come too early at.
         let command = async {
             tokio::task::yield_now().await;
             command.await
@@ -159,7 +159,7 @@ fn wait(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failur
             // A command that has its own way to end on Ctrl-C is asked first.
             biased;
             done = command => done,
-            _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+            _ = running::stop_asked() => Err(Failure::Interrupted),
         }
     });
     // A thread may still wait for the answer to a question, and nobody is going to give it.

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 
 use super::backup::say_left_out;
 use super::failure::{Failure, hinted};
+use super::running::{Stop, Stoppable, stoppable};
 use super::surroundings::Place;
 use super::terminal::Terminal;
 use super::whole_file::folder_of;
@@ -47,6 +48,10 @@ enum Which {
 impl Restore {
     /// Looks the backup through, then puts it in place.
     pub fn run(self, terminal: &Terminal, place: &Place) -> Result<(), Failure> {
+        stoppable(|stop| self.restored(terminal, place, stop))
+    }
+
+    fn restored(self, terminal: &Terminal, place: &Place, stop: &Stop) -> Result<(), Failure> {
         let config = place.config()?;
         let store = &config.store.path;
         let only = self.only.map(|which| match which {
@@ -60,8 +65,8 @@ impl Restore {
             return Err(anyhow::Error::from(hinted(format!("there is something in {} already", folder.display()), hint)).into());
         }
         terminal.say("looking the backup through");
-        let contents =
-            app::look_through(self.archive()?, only, self.without_key, &config).map_err(|error| hinted(error.to_string(), error.hint()));
+        let contents = app::look_through(self.archive(stop)?, only, self.without_key, &config)
+            .map_err(|error| hinted(error.to_string(), error.hint()));
         let contents = contents.map_err(anyhow::Error::from)?;
         if !contents.left_out.is_empty() {
             say_left_out(terminal, &contents.left_out);
@@ -71,14 +76,12 @@ impl Restore {
         let parent = folder_of(store);
         fs::create_dir_all(parent).with_context(|| format!("{} cannot be made", parent.display()))?;
         // Beside its place, so that a restoration that breaks off leaves no store that looks whole.
-        let beside = tempfile::Builder::new()
-            .prefix(".yizhan-restore-")
-            .tempdir_in(parent)
-            .with_context(|| format!("{} cannot be written", parent.display()))?;
+        let beside = app::restoring(parent).with_context(|| format!("{} cannot be written", parent.display()))?;
         terminal.say(format!("restoring {} records", contents.records));
         let made = beside.path().join("store");
-        let restored = app::restore(self.archive()?, &made, only, acknowledged, &contents.lost_keys);
+        let restored = app::restore(self.archive(stop)?, &made, only, acknowledged, &contents.lost_keys);
         let restored = restored.context("the backup could not be restored")?;
+        stop.check()?;
         let made = only.map_or_else(|| made.clone(), |half| made.join(half.folder()));
         let aside = if is_there { Some(move_aside(&folder, store)?) } else { None };
         fs::create_dir_all(folder_of(&folder)).with_context(|| format!("{} cannot be made", folder.display()))?;
@@ -95,8 +98,9 @@ impl Restore {
         Ok(())
     }
 
-    fn archive(&self) -> anyhow::Result<BufReader<File>> {
-        Ok(BufReader::new(File::open(&self.file).with_context(|| format!("{} cannot be read", self.file.display()))?))
+    fn archive(&self, stop: &Stop) -> anyhow::Result<BufReader<Stoppable<File>>> {
+        let file = File::open(&self.file).with_context(|| format!("{} cannot be read", self.file.display()))?;
+        Ok(BufReader::new(stop.over(file)))
     }
 }
 

@@ -6,6 +6,7 @@ use super::Kinds;
 use super::list::{component, text};
 use crate::cli::client::Remote;
 use crate::cli::failure::Failure;
+use crate::cli::running::stop_asked;
 use crate::cli::stream::Live;
 use crate::cli::terminal::{Look, Terminal, plain};
 
@@ -39,7 +40,7 @@ impl Tail {
         terminal.say(terminal.paint_talk(Look::Faint, "waiting for events; Ctrl-C ends"));
         let mut left = self.from.count.unwrap_or(u64::MAX);
         while left > 0 {
-            let Some(frame) = until_ctrl_c(live.next()).await.transpose()? else { return Ok(()) };
+            let Some(frame) = until_asked(live.next()).await.transpose()? else { return Ok(()) };
             if terminal.json {
                 terminal.data(&frame.data)?;
             } else {
@@ -58,11 +59,11 @@ pub fn summary(event: &Value) -> String {
     plain(&format!("{received}  {kind:<22}  {}  {authorizer}  {id}", component(event)))
 }
 
-/// What comes next, or `None` when Ctrl-C, the ordinary end of watching, comes first.
-pub async fn until_ctrl_c<T>(next: impl Future<Output = T>) -> Option<T> {
+/// What comes next, or `None` when somebody asks the command to stop first, the ordinary end of watching.
+pub async fn until_asked<T>(next: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
-        _ = tokio::signal::ctrl_c() => None,
+        _ = stop_asked() => None,
         next = next => Some(next),
     }
 }

@@ -9,7 +9,7 @@ use super::progress::Progress;
 use super::status;
 use crate::cli::client::{Client, Query, Remote};
 use crate::cli::events::list::{all_pages, text};
-use crate::cli::events::tail::until_ctrl_c;
+use crate::cli::events::tail::until_asked;
 use crate::cli::failure::{Failure, is_temporary};
 use crate::cli::terminal::{Look, Terminal, plain};
 
@@ -58,7 +58,7 @@ pub async fn seen(
     id: &str,
     is_enough: fn(&Progress) -> bool,
 ) -> anyhow::Result<Option<(Progress, Value)>> {
-    match until_ctrl_c(follow(terminal, client, id, is_enough)).await {
+    match until_asked(follow(terminal, client, id, is_enough)).await {
         Some(seen) => seen.map(Some),
         None => {
             terminal.say(format!("the rollout goes on in the service; come back with: yizhan rollout watch {}", plain(id)));

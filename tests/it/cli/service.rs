@@ -452,6 +452,32 @@ fn a_file_is_written_where_a_link_leads_and_never_in_the_place_of_what_is_none()
     assert!(path("round").is_symlink());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_backup_that_is_asked_to_stop_leaves_nothing() {
+    use std::io::{Read as _, Write as _};
+    let names = |folder: &Path| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    for (arguments, signal) in
+        [(&["backup", "a.backup"][..], "TERM"), (&["backup", "a.backup"], "INT"), (&["events", "export", "-o", "a.jsonl"], "TERM")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let service = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut backup = command(folder.path(), arguments);
+        backup.env("YIZHAN_URL", format!("http://{}", service.local_addr().unwrap())).env("YIZHAN_API_KEY", "yzk_test");
+        let backup = backup.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let (mut asked, _) = service.accept().unwrap();
+        assert_ne!(asked.read(&mut [0; 1024]).unwrap(), 0);
+        // It has begun its file, and waits for the rest of an answer that never comes.
+        asked.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nbegun").unwrap();
+        assert_eq!(names(folder.path()).len(), 1, "{arguments:?}");
+        let id = backup.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+        let ran = backup.wait_with_output().unwrap();
+        assert_eq!((ran.status.code(), ran.stderr.ends_with(b"interrupted\n")), (Some(1), true), "{arguments:?} {signal}");
+        assert_eq!(names(folder.path()), [""; 0], "{arguments:?} {signal}");
+    }
+}
+
 #[test]
 fn attributes_are_listed_changed_and_read_from_a_file() {
     let noted = json!({"component": "douyin", "authorizer": "tt1", "tags": ["gold"], "variables": {"shop": "小店"}});

@@ -126,6 +126,59 @@ fn what_is_no_whole_backup_is_not_restored() {
     assert!(!folder.path().join("yizhan-data").exists());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_restoration_that_is_asked_to_stop_leaves_nothing() {
+    use yizhan::store::archive::ArchiveWriter;
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), &["init"]);
+    let [pipe, next] = ["pipe", "next"].map(|name| folder.path().join(name));
+    assert!(std::process::Command::new("mkfifo").args([&pipe, &next]).status().unwrap().success());
+    let child = command(folder.path(), &["restore", "pipe"]).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = || {
+        let mut archive = ArchiveWriter::new(std::fs::OpenOptions::new().write(true).open(&pipe).unwrap()).unwrap();
+        archive.section("log/meta").unwrap();
+        archive
+    };
+    // Looked through whole, then restored from another one that goes on until nobody reads it any more.
+    let whole = begun();
+    std::fs::rename(&next, &pipe).unwrap();
+    whole.finish().unwrap();
+    let mut archive = begun();
+    let hidden = || {
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with(".yizhan-")).count()
+    };
+    assert_eq!(hidden(), 1);
+    assert!(std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    let failed = (0_u64..).find_map(|number| archive.record(&number.to_be_bytes(), &[0; 512]).err()).unwrap();
+    assert_eq!(failed.kind(), std::io::ErrorKind::BrokenPipe);
+    let ran = child.wait_with_output().unwrap();
+    assert!(ran.status.code() == Some(1) && ran.stderr.ends_with(b"\ninterrupted\n"), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert_eq!((hidden(), folder.path().join("yizhan-data").exists()), (0, false));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_a_killed_restoration_left_is_cleared_away_when_it_is_nobodys_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), &["init"]);
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 86_400);
+    let left = |name: &str| {
+        let place = folder.path().join(name);
+        std::fs::create_dir_all(place.join("store/log")).unwrap();
+        place
+    };
+    let places = [".yizhan-check-aaaaaa", ".yizhan-restore-aaaaaa", ".yizhan-restore-bbbbbb", ".yizhan-data"].map(left);
+    for place in [&places[0], &places[1], &places[3]] {
+        std::fs::File::open(place).unwrap().set_modified(old).unwrap();
+    }
+    let archive = yizhan::store::archive::ArchiveWriter::new(std::fs::File::create(folder.path().join("empty.yz")).unwrap()).unwrap();
+    archive.finish().unwrap();
+    let ran = run(folder.path(), &["restore", "empty.yz"]);
+    assert_eq!(places.map(|place| place.exists()), [false, false, true, true], "{}", ran.err);
+}
+
 fn key_of(byte: u8) -> String {
     base64::engine::general_purpose::STANDARD.encode([byte; 32])
 }
