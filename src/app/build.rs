@@ -11,7 +11,8 @@ use crate::fanout::replays::Replays;
 use crate::fanout::sink::Sink;
 use crate::fanout::sink::exchange::Exchange;
 use crate::fanout::sink::webhook::Webhook;
-use crate::fanout::{self, Fanout, Sinks, Subscriber, Subscription};
+use crate::fanout::subscription::Origin;
+use crate::fanout::{self, ClaimedName, Fanout, Sinks, Subscriber, Subscription, SubscriptionBook as _};
 use crate::inbox::log::Tickets;
 use crate::inbox::{EventLog, Inbox, LogError};
 use crate::operations::Desk;
@@ -107,6 +108,7 @@ impl BuildError {
             | Self::Playbooks(_)
             | Self::Reconcile(_)
             | Self::Followers(_) => "look at the log lines above; `yizhan restore` brings a backup back",
+            Self::Fanout(fanout::OpenError::Claimed(_)) => ClaimedName::HINT,
             Self::Fanout(_) => "mend the subscription in the configuration",
             Self::Client(_) => "check the system's certificates",
         }
@@ -159,7 +161,9 @@ impl App {
         let spoken = Webhooks::new(guard.clone())?;
         let robots = Arc::new(Robots::new(config.robots.iter().cloned(), spoken, config.fanout.timeout, Arc::clone(&clock)));
         let called = robots.names();
-        let standing = playbooks(&config, &*log, &called).await.map_err(BuildError::Playbooks)?;
+        let made: Vec<_> = stores.vault.load().await.map_err(fanout::OpenError::from)?;
+        let made = made.into_iter().filter(|one| one.origin == Origin::Api).map(|one| one.name).collect::<Vec<_>>();
+        let standing = playbooks(&config, &made, &*log, &called).await.map_err(BuildError::Playbooks)?;
         let each = standing.values().map(|entry| Playbook::clone(&entry.playbook));
         let steps = Arc::new(Steps::new(each, desk.clone(), robots, log.clone(), log.clone(), Arc::clone(&clock)));
         let of_playbook = |entry: &Arc<Entry>| Subscriber { subscription: entry.playbook.subscription(clock.now()), sink: steps.clone() };
@@ -261,11 +265,17 @@ async fn followers(
     Ok(vec![of_rollouts, of_versions])
 }
 
-/// The playbooks that stand: the configuration's and the stored ones.
-async fn playbooks(config: &Config, shelf: &dyn PlaybookShelf, robots: &[String]) -> Result<BTreeMap<String, Arc<Entry>>, LogError> {
+/// The playbooks that stand: the configuration's and the stored ones. `made` are the names of subscriptions made by API: the log may have been put back
+/// to a time when one of them was a playbook's.
+async fn playbooks(
+    config: &Config,
+    made: &[String],
+    shelf: &dyn PlaybookShelf,
+    robots: &[String],
+) -> Result<BTreeMap<String, Arc<Entry>>, LogError> {
     let components: Vec<&dyn Component> = config.components.iter().map(AsRef::as_ref).collect();
     let scope = Scope { components: &components, robots };
-    let taken: Vec<&str> = config.subscriptions.iter().map(|one| one.name.as_str()).collect();
+    let taken: Vec<&str> = config.subscriptions.iter().map(|one| one.name.as_str()).chain(made.iter().map(String::as_str)).collect();
     book::standing(shelf, &config.playbooks, &taken, &scope).await
 }
 

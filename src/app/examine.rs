@@ -14,6 +14,8 @@ use tempfile::TempDir;
 use super::backup::Half;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::fanout::subscription::{BookError, Origin};
+use crate::fanout::{ClaimedName, SubscriptionBook as _};
 use crate::store::at_rest::{AtRest, AtRestError, OTHER_KEY};
 use crate::store::fjall::{self, LogState, missing_since};
 use crate::store::sled::{self, SledVault, VaultState};
@@ -75,6 +77,9 @@ pub enum ExamineError {
     /// The vault's records.
     #[error(transparent)]
     Shelf(#[from] ShelfError),
+    /// Its subscriptions.
+    #[error("a stored subscription cannot be read: {}", .0.0)]
+    Book(#[from] BookError),
 }
 
 impl ExamineError {
@@ -84,7 +89,7 @@ impl ExamineError {
         match self {
             Self::OtherKey(error) | Self::Damaged(error) | Self::Unopened(error) => error.hint(),
             Self::Copy(..) => "a copy of the vault and of what else changes must have room there, and this user the right to write",
-            Self::Absent(_) | Self::InUse(_) | Self::Key(_) | Self::Shelf(_) => "",
+            Self::Absent(_) | Self::InUse(_) | Self::Key(_) | Self::Shelf(_) | Self::Book(_) => "",
         }
     }
 }
@@ -139,12 +144,22 @@ pub fn examine(config: &Config, clock: Arc<dyn Clock>) -> Result<Examination, Ex
     Ok(found)
 }
 
+/// What of a store does not go with a configuration.
+#[derive(Debug)]
+pub struct Conflicts {
+    /// Whose records the components' names stand for.
+    pub identities: Identities,
+    /// Names that the configuration gives to something else than what was made by API under them. One whose deletion was interrupted is among them:
+    /// the log alone knows that, and the next start completes it.
+    pub claimed: Vec<ClaimedName>,
+}
+
 /// Holds the store against the configuration: whether its master key opens the vault, and whose records are in it. `None`: there is no vault yet.
 /// Must run on a runtime, of which it blocks a thread for as long as copying and opening the vault takes.
 ///
 /// # Errors
 /// See [`ExamineError`].
-pub async fn identities(config: &Config) -> Result<Option<Identities>, ExamineError> {
+pub async fn conflicts(config: &Config) -> Result<Option<Conflicts>, ExamineError> {
     let at_rest = super::at_rest(config)?;
     let folder = config.store.path.join(Half::Vault.folder());
     if !folder.join("db").exists() {
@@ -157,7 +172,11 @@ pub async fn identities(config: &Config) -> Result<Option<Identities>, ExamineEr
         error @ sled::OpenError::Damaged { .. } => ExamineError::Damaged(error),
         error => ExamineError::Unopened(error),
     })?;
-    Ok(Some(Identities::compare(&*vault, &config.components).await?))
+    let identities = Identities::compare(&*vault, &config.components).await?;
+    let subscriptions = config.subscriptions.iter().map(|one| (one.name.as_str(), Origin::File));
+    let playbooks = config.playbooks.iter().map(|one| (one.name.as_str(), Origin::Playbook));
+    let claimed = ClaimedName::among(&vault.load().await?, subscriptions.chain(playbooks));
+    Ok(Some(Conflicts { identities, claimed }))
 }
 
 /// A copy of these halves beside the store, which nobody else has open meanwhile.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub use backup::{Contents, Half, OfflineError, RestoreError, backup_offline, left_out, look_through, restore};
 pub use build::BuildError;
-pub use examine::{Examination, ExamineError, Finding, examine, identities, restoring};
+pub use examine::{Conflicts, Examination, ExamineError, Finding, conflicts, examine, restoring};
 pub use tasks::Tasks;
 pub use work::Work;
 

@@ -9,9 +9,10 @@ use serde::Serialize;
 use super::failure::{Failure, hinted, problem_text};
 use super::surroundings::{Place, variables};
 use super::terminal::{Look, Terminal};
-use crate::app::{self, ExamineError};
+use crate::app::{self, Conflicts, ExamineError};
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::fanout::ClaimedName;
 use crate::platform::Component;
 use crate::settings::Problem;
 use crate::vault::Mistaken;
@@ -19,7 +20,7 @@ use crate::vault::Mistaken;
 /// Say everything that is wrong with the configuration.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit code 0: the service can start with it; 2: it cannot. Warnings do not change the exit code.\nThe store is held against it too (master key, components), but only while no service has it open: otherwise a warning says so.\nWith --store: 0 whole, 1 damaged or not to be read."
+    after_help = "Exit code 0: the service can start with it; 2: it cannot. Warnings do not change the exit code.\nThe store is held against it too (master key, components, names of subscriptions and playbooks), but only while no service has it open: otherwise a warning says so.\nWith --store: 0 whole, 1 damaged or not to be read."
 )]
 pub struct Check {
     /// Read the whole store too, and say what of it is damaged or lost. The service must not run; the store is not changed.
@@ -162,12 +163,14 @@ fn examine(terminal: &Terminal, config: &Config) -> Result<(), Failure> {
 fn hold_against_store(config: &Config, problems: &mut Vec<Problem>, warnings: &mut Vec<Problem>) -> Result<(), Failure> {
     let told = |at: &str, message: String, hint: &str| Problem { at: at.to_owned(), line: None, message, hint: hint.to_owned() };
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    match runtime.block_on(app::identities(config)) {
+    match runtime.block_on(app::conflicts(config)) {
         Ok(None) => {}
         Ok(Some(found)) => {
             let at = |component: &str| format!("components.{component}");
-            problems.extend(found.mistaken.iter().map(|one| told(&at(&one.component), one.to_string(), Mistaken::HINT)));
-            warnings.extend(found.forgotten.iter().map(|one| told(&at(&one.component), one.to_string(), &one.hint())));
+            let Conflicts { identities, claimed } = found;
+            problems.extend(identities.mistaken.iter().map(|one| told(&at(&one.component), one.to_string(), Mistaken::HINT)));
+            problems.extend(claimed.iter().map(|one| told(&one.place(), one.to_string(), ClaimedName::HINT)));
+            warnings.extend(identities.forgotten.iter().map(|one| told(&at(&one.component), one.to_string(), &one.hint())));
         }
         Err(ExamineError::InUse(folder)) => {
             let message = format!("is in use ({}), so that nothing in it was held against this configuration", folder.display());

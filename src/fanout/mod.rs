@@ -33,6 +33,7 @@ use uuid::{NoContext, Uuid};
 
 pub use again::RetryError;
 pub use delivery::{Delivery, DeliveryId, Outbox};
+pub use opening::ClaimedName;
 pub use register::{NewSubscription, SubscriptionChange, SubscriptionError};
 pub use subscription::{Subscription, SubscriptionBook};
 
@@ -90,6 +91,9 @@ pub enum OpenError {
     /// Subscriptions of the file that are not valid: name, member, why.
     #[error("{}", invalid_text(.0))]
     Invalid(Vec<(String, String, String)>),
+    /// Names of the configuration under which something made by API is stored.
+    #[error("{}", claimed_text(.0))]
+    Claimed(Vec<ClaimedName>),
     /// Stored subscriptions cannot be read or written.
     #[error(transparent)]
     Book(#[from] BookError),
@@ -100,6 +104,11 @@ pub enum OpenError {
 
 fn invalid_text(problems: &[(String, String, String)]) -> String {
     let lines: Vec<String> = problems.iter().map(|(name, member, why)| format!("subscription `{name}`: `{member}` {why}")).collect();
+    lines.join("; ")
+}
+
+fn claimed_text(claimed: &[ClaimedName]) -> String {
+    let lines: Vec<String> = claimed.iter().map(|one| format!("`{}` {one}", one.place())).collect();
     lines.join("; ")
 }
 
@@ -127,7 +136,7 @@ impl Fanout {
     /// what waited for it cancelled.
     ///
     /// # Errors
-    /// A subscription of the file is not valid, or the store does not answer.
+    /// A subscription of the file is not valid or has the name of one made by API, or the store does not answer.
     pub async fn open(
         book: Arc<dyn SubscriptionBook>,
         outbox: Arc<dyn Outbox>,

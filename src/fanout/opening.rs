@@ -1,11 +1,48 @@
 //! What the file says and what was stored, brought together at start.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use super::OpenError;
 use super::delivery::Outbox;
 use super::subscription::{Origin, SigningKey, Subscription, SubscriptionBook};
 use crate::clock::Timestamp;
+
+/// A name of the configuration under which a subscription that was made by API is stored. Events wait under a name, and settings are stored under it:
+/// whoever took it over would be sent what was meant for another, and that one's address and secret would be gone for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimedName {
+    /// The name.
+    pub name: String,
+    /// Who claims it: [`Origin::File`] or [`Origin::Playbook`].
+    pub by: Origin,
+}
+
+impl ClaimedName {
+    /// What to do about it.
+    pub const HINT: &str = "give this one another name; or take it out of the configuration, start the service, delete the one made by API (DELETE          /v1/subscriptions/NAME, which cancels what waits for it), and put this one back";
+
+    /// Those among the stored ones whose names are claimed.
+    #[must_use]
+    pub fn among<'a>(stored: &[Subscription], claims: impl IntoIterator<Item = (&'a str, Origin)>) -> Vec<Self> {
+        let is_made = |name: &str| stored.iter().any(|known| known.name == name && known.origin == Origin::Api);
+        let claims = claims.into_iter().filter(|(name, _)| is_made(name));
+        claims.map(|(name, by)| Self { name: name.to_owned(), by }).collect()
+    }
+
+    /// Where the configuration says it, as in `subscriptions.later`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let table = if self.by == Origin::Playbook { "playbooks" } else { "subscriptions" };
+        format!("{table}.{}", self.name)
+    }
+}
+
+impl fmt::Display for ClaimedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("has the name of a subscription that was made by API")
+    }
+}
 
 /// The subscriptions that stand from now on, with book and outbox brought to where they are.
 pub(super) async fn standing(
@@ -16,6 +53,11 @@ pub(super) async fn standing(
     now: Timestamp,
 ) -> Result<Vec<Subscription>, OpenError> {
     let stored = without_deleted(book, outbox).await?;
+    let shown = ours.iter().filter(|our| our.origin != Origin::Internal);
+    let claimed = ClaimedName::among(&stored, file.iter().chain(shown).map(|one| (one.name.as_str(), one.origin)));
+    if !claimed.is_empty() {
+        return Err(OpenError::Claimed(claimed));
+    }
     let made: HashMap<String, Timestamp> = stored.iter().map(|one| (one.name.clone(), one.created_at)).collect();
     let merged = merge(file, ours, stored, now);
     for name in &merged.gone {
@@ -97,8 +139,8 @@ async fn cancel(outbox: &dyn Outbox, name: &str) -> u64 {
     })
 }
 
-/// The file's settings hold; state, age and rotated keys come from the book. What was made by API stands as it was stored, unless the file
-/// claims its name. `ours` stand as they are given; of those that are shown, state and age come from the book too.
+/// The file's settings hold; state, age and rotated keys come from the book. What was made by API stands as it was stored: nobody claims its name
+/// ([`ClaimedName`]). `ours` stand as they are given; of those that are shown, state and age come from the book too.
 pub(super) fn merge(file: &[Subscription], ours: &[Subscription], stored: Vec<Subscription>, now: Timestamp) -> Merged {
     let mut merged = Merged::default();
     for of_file in file {

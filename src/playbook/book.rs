@@ -127,8 +127,8 @@ pub struct Book {
     doors: Doors,
 }
 
-/// The playbooks that stand at start: the configuration's, and of the stored ones those whose names it leaves free. `taken` are the names of the
-/// configuration's subscriptions.
+/// The playbooks that stand at start: the configuration's, and of the stored ones those whose names are free. `taken` are the names of subscriptions:
+/// the configuration's, and those made by API.
 ///
 /// # Errors
 /// The store's.

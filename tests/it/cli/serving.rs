@@ -377,6 +377,60 @@ async fn check_holds_the_components_against_the_store_unless_a_service_has_it_op
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_was_given_by_api_is_refused_to_the_configuration_until_that_one_is_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = under(folder.path(), &[1]);
+    let made = json!({"name": "later", "url": "https://a.example.com/", "events": ["*"]});
+    built(&plain).await.fanout.create(serde_json::from_value(made).unwrap()).await.unwrap();
+    released(folder.path()).await;
+    let sample = yizhan::platform::named("douyin").unwrap().sample_settings("http://127.0.0.1:1");
+    let component = format!("[[components]]\nname = \"dy\"\nplatform = \"douyin\"\n{sample}");
+    let secret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
+    let subscription =
+        format!("[[subscriptions]]\nname = \"later\"\nurl = \"https://b.example.com/\"\nsecret = \"{secret}\"\nevents = [\"*\"]\n");
+    let playbook = format!("{component}[[playbooks]]\nname = \"later\"\non = \"audit.*\"\nsteps = [{{ operation = \"package.list\" }}]\n");
+    let write = |more: &str| std::fs::write(folder.path().join("yizhan.toml"), format!("{plain}{more}")).unwrap();
+    for (more, place) in [(&subscription, "subscriptions.later"), (&playbook, "playbooks.later")] {
+        write(more);
+        let ran = run(folder.path(), &["check"]);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{}", ran.err);
+        let served = run(folder.path(), &["serve"]);
+        assert_eq!(served.code, 1, "{}", served.err);
+        for told in [&ran.err, &served.err] {
+            let words = [&format!("`{place}` has the name of a subscription that was made by API"), "hint: give this one another name; or"];
+            assert!(words.iter().all(|words| told.contains(*words)), "{told}");
+        }
+        assert_eq!(run(folder.path(), &["check", "--json"]).json()["problems"][0]["at"], place);
+        released(folder.path()).await;
+    }
+
+    // A log that was put back may have a playbook of that name, which nobody could take out of any configuration: it stands back.
+    {
+        let at_rest = AtRest::new(&Secret::new(key_of(1)), &[]).unwrap();
+        let options = LogOptions::default();
+        let log = FjallLog::open(&folder.path().join("store/log"), at_rest.into(), options, Arc::new(SystemClock)).unwrap();
+        let written = json!({"name": "later", "on": ["audit.*"], "steps": [{"operation": "package.list"}]});
+        log.put_playbook("later", &Stored { written, updated_at: "2026-11-20T07:00:00Z".parse().unwrap() }).await.unwrap();
+    }
+    released(folder.path()).await;
+    write(&component);
+    assert_eq!(run(folder.path(), &["check"]).code, 0);
+    let app = built(&format!("{plain}{component}")).await;
+    let stands = app.fanout.subscription("later").unwrap();
+    assert_eq!((stands.url.as_str(), app.playbooks.all().len()), ("https://a.example.com/", 0));
+    app.fanout.delete("later").await.unwrap();
+    drop((app, stands));
+    released(folder.path()).await;
+    for more in [&subscription, &playbook] {
+        write(more);
+        let ran = run(folder.path(), &["check"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        drop(built(&format!("{plain}{more}")).await);
+        released(folder.path()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_store_is_backed_up_as_far_as_it_can_be_read_and_goes_on_from_there() {
     let folder = tempfile::tempdir().unwrap();
     let text = under(folder.path(), &[1]);

@@ -244,6 +244,42 @@ async fn a_bad_subscription_of_the_file_stops_the_start_with_its_name() {
 }
 
 #[tokio::test]
+async fn the_name_of_one_made_by_api_is_taken_over_by_nobody() {
+    let memory: Arc<Memory> = Arc::default();
+    let before = World::still(Arc::clone(&memory), Vec::new(), |_, _| Deed::Take).await;
+    before.fanout.create(plain("later")).await.unwrap();
+    before.push("later", "tt1");
+    let stored = memory.book.lock().unwrap().clone();
+    let webhook: Arc<dyn Sink> = Arc::new(super::webhook::nowhere(&before.clock));
+    let open = async |file: Vec<Subscription>, playbooks: Vec<Subscriber>| {
+        let sinks = Sinks { webhook: webhook.clone(), internal: playbooks };
+        Fanout::open(memory.clone(), memory.clone(), file, sinks, options(), before.clock.clone()).await
+    };
+    let playbook = || vec![ours(&before, "later", Origin::Playbook)];
+    for (file, playbooks, place) in
+        [(vec![subscription("bot"), subscription("later")], Vec::new(), "subscriptions"), (Vec::new(), playbook(), "playbooks")]
+    {
+        let Err(error) = open(file, playbooks).await else { panic!("{place}: it was taken over") };
+        assert_eq!(error.to_string(), format!("`{place}.later` has the name of a subscription that was made by API"));
+        assert!(matches!(error, OpenError::Claimed(claimed) if claimed.len() == 1));
+        assert_eq!((&*memory.book.lock().unwrap(), memory.count(Status::Pending)), (&stored, 1), "nothing is changed");
+    }
+
+    // Out of the configuration it is deleted, and then its name is free for each of them, one after the other.
+    open(Vec::new(), Vec::new()).await.unwrap().delete("later").await.unwrap();
+    assert_eq!(memory.count(Status::Cancelled), 1);
+    for (file, playbooks, origin) in [
+        (vec![subscription("later")], Vec::new(), Origin::File),
+        (Vec::new(), playbook(), Origin::Playbook),
+        (vec![subscription("later")], Vec::new(), Origin::File),
+        (vec![subscription("later")], Vec::new(), Origin::File),
+    ] {
+        let fanout = open(file, playbooks).await.unwrap();
+        assert_eq!(fanout.subscription("later").unwrap().origin, origin);
+    }
+}
+
+#[tokio::test]
 async fn a_test_event_is_sent_once_and_changes_nothing() {
     let mut world = World::still(Arc::default(), vec![subscription("bot")], |_, claimed| {
         let event: serde_json::Value = serde_json::from_slice(&claimed.event.body).unwrap();
