@@ -11,7 +11,7 @@ use super::parameters::{Members, Query};
 use super::problem::Problem;
 use super::{Face, body};
 use crate::playbook::Playbook;
-use crate::playbook::book::{BookError, Entry, TAKEN, Writing};
+use crate::playbook::book::{Behind, BookError, Entry, TAKEN, Writing};
 use crate::playbook::lacking::lacking;
 use crate::playbook::written;
 
@@ -80,7 +80,7 @@ pub async fn put(
     if before.is_some() { body::json(&write(&face, &entry)) } else { made(&face, &entry) }
 }
 
-/// `DELETE /v1/playbooks/{name}`.
+/// `DELETE /v1/playbooks/{name}`. A stored one behind what has its name goes first: it would come back when the name is free again.
 pub async fn remove(
     caller: Caller<PlaybooksWrite>,
     face: web::Data<Face>,
@@ -88,8 +88,18 @@ pub async fn remove(
     query: Query,
 ) -> Result<HttpResponse, Problem> {
     query.finish()?;
-    known(&caller, &face, &name)?;
+    let behind = match face.app.playbooks.behind(&name).await? {
+        Some(Behind::Playbook(playbook)) => reached(&caller, &playbook).is_ok(),
+        Some(Behind::Unreadable) => caller.must_reach(None).is_ok(),
+        None => false,
+    };
     let named = name.clone();
+    if behind {
+        face.through(|app| async move { app.playbooks.delete_behind(&named).await }).await??;
+        tracing::info!(playbook = %name, key = caller.name(), "stored playbook deleted that did not stand");
+        return Ok(HttpResponse::NoContent().finish());
+    }
+    known(&caller, &face, &name)?;
     let cancelled = face.through(|app| async move { app.playbooks.delete(&named).await }).await??;
     tracing::info!(playbook = %name, cancelled, key = caller.name(), "playbook deleted");
     Ok(HttpResponse::NoContent().finish())

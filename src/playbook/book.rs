@@ -20,6 +20,8 @@ use crate::platform::{Component, Components};
 const MOST: usize = 200;
 /// What is said of the name of another playbook.
 pub const TAKEN: &str = "there is a playbook of that name already";
+/// Why a run ended whose playbook was deleted.
+const DELETED: &str = "its playbook was deleted";
 /// Runs looked at in one go, when those of a deleted playbook are ended.
 const PORTION: usize = 256;
 
@@ -53,6 +55,15 @@ pub struct Stored {
     pub written: Value,
     /// When it was written last.
     pub updated_at: Timestamp,
+}
+
+/// A stored playbook that does not stand.
+#[derive(Debug, Clone)]
+pub enum Behind {
+    /// Its name is another's.
+    Playbook(Playbook),
+    /// It cannot be read.
+    Unreadable,
 }
 
 /// Where playbooks made by API are kept.
@@ -145,14 +156,19 @@ pub async fn standing(
         if entries.contains_key(&name) || taken.contains(&name.as_str()) {
             tracing::warn!(
                 playbook = name,
-                "a stored playbook stands back: the configuration has its name; rename one or delete the stored one"
+                "a stored playbook stands back: the configuration or a subscription has its name; name that another, or delete the stored one for good \
+                 with: yizhan playbooks delete NAME (what stands under the name stays)"
             );
             continue;
         }
         let playbook = match written::reread(&stored.written) {
             Ok(playbook) => playbook,
             Err(mistakes) => {
-                tracing::error!(playbook = name, mistakes = mistakes.len(), "a stored playbook cannot be read; write it again by API");
+                tracing::error!(
+                    playbook = name,
+                    mistakes = mistakes.len(),
+                    "a stored playbook cannot be read; write it again or delete it by API"
+                );
                 continue;
             }
         };
@@ -260,9 +276,43 @@ impl Book {
             dismissed => dismissed.map_err(|error| BookError::Store(error.to_string()))?,
         };
         self.doors.steps.remove(name);
-        self.end_runs(|run| run.playbook == name, State::Cancelled, "its playbook was deleted").await?;
+        self.end_runs(|run| run.playbook == name, State::Cancelled, DELETED).await?;
         self.entries.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         Ok(cancelled)
+    }
+
+    /// The stored playbook of a name where it does not stand ([`standing`]). `None`: there is no such one.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn behind(&self, name: &str) -> Result<Option<Behind>, BookError> {
+        if self.one(name).is_some_and(|entry| entry.source == Source::Api) {
+            return Ok(None);
+        }
+        let stored = self.doors.shelf.playbooks().await?.into_iter().find(|(stored, _)| stored == name);
+        Ok(stored.map(|(_, stored)| written::reread(&stored.written).map_or(Behind::Unreadable, Behind::Playbook)))
+    }
+
+    /// Deletes the stored one of a name where it does not stand. What stands under the name stays as it is, with its runs.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn delete_behind(self: &Arc<Self>, name: &str) -> Result<(), BookError> {
+        let (book, name) = (Arc::clone(self), name.to_owned());
+        through(async move {
+            let _alone = book.changing.lock().await;
+            match book.one(&name).map(|entry| entry.source) {
+                // It was written again meanwhile: as if that had come after.
+                Some(Source::Api) => return Ok(()),
+                Some(Source::Configuration) => book.doors.shelf.remove_playbook(&name).await?,
+                None => {
+                    book.doors.shelf.remove_playbook(&name).await?;
+                    book.end_runs(|run| run.playbook == name, State::Cancelled, DELETED).await?;
+                }
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Runs under way whose playbook has left the configuration stop, and say so: nobody carries them on. Should it come back, a retry of

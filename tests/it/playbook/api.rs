@@ -303,3 +303,34 @@ async fn a_run_that_waits_for_a_playbook_that_never_comes_back_is_forgotten() {
     world.advance(Duration::from_secs(31 * 86_400));
     world.until("the end of its time", async || states().await.is_empty().then_some(())).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_playbook_behind_the_configurations_is_deleted_by_its_name_and_does_not_come_back() {
+    let narrow = "yzk_0000000000000000000000000000000000000000000000000000000000000002";
+    let hash = hex::encode(digest::sha256(&[narrow.as_bytes()]));
+    let key = format!("[[api_keys]]\nname = \"narrow\"\nhash = \"sha256:{hash}\"\nscopes = [\"playbooks:write@douyin\"]\n");
+    let mut world = World::with(Setting { extra: format!("{key}# none yet\n"), ..Setting::default() }).await;
+    for name in ["look", "tell"] {
+        assert_eq!(put(&world, name, look()).await.0, 201);
+    }
+    let of_file = "[[playbooks]]\nname = \"look\"\non = [\"audit.passed\"]\nsteps = [{ operation = \"package.list\" }]\n\
+        [[subscriptions]]\nname = \"tell\"\nurl = \"https://a.example.com/\"\nsecret = \"whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX\"\nevents = [\"*\"]\n";
+    world.mend("# none yet\n", of_file).await;
+    let shown = async |world: &World| {
+        let (_, playbook) = world.get("/v1/playbooks/look").await;
+        (playbook["source"].clone(), playbook["on"].clone(), world.get("/v1/subscriptions/tell").await.0)
+    };
+    let before = shown(&world).await;
+    assert_eq!(before, (json!("configuration"), json!(["audit.passed"]), 200));
+    // What a key does not reach is not there for it.
+    for name in ["look", "tell"] {
+        assert_eq!(ask(&world, Method::DELETE, &format!("/v1/playbooks/{name}"), narrow, &json!({})).await.0, 404);
+        assert_eq!(delete(&world, name).await, 204, "{name}");
+    }
+    assert_eq!((delete(&world, "look").await, delete(&world, "tell").await), (409, 404), "there is none behind any more");
+    assert_eq!(shown(&world).await, before, "what has the name stays");
+    world.mend(of_file, "# none again\n").await;
+    for name in ["look", "tell"] {
+        assert_eq!(world.get(&format!("/v1/playbooks/{name}")).await.0, 404, "{name}");
+    }
+}
