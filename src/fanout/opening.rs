@@ -20,7 +20,7 @@ pub struct ClaimedName {
 
 impl ClaimedName {
     /// What to do about it.
-    pub const HINT: &str = "give this one another name; or take it out of the configuration, start the service, delete the one made by API (DELETE          /v1/subscriptions/NAME, which cancels what waits for it), and put this one back";
+    pub const HINT: &str = "give this one another name; or take it out of the configuration, start the service, delete the one made by API (DELETE /v1/subscriptions/NAME, which cancels what waits for it), and put this one back";
 
     /// Those among the stored ones whose names are claimed.
     #[must_use]
