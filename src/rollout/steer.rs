@@ -260,8 +260,8 @@ impl Rollouts {
         Ok(self.review(id).await?)
     }
 
-    /// Those that failed go on where they stopped. Those that were rejected stay so, and are forgiven; and so do those who have gone on without
-    /// this rollout since, which their reason says. How many go on.
+    /// Those that failed go on where they stopped. Those that were rejected stay so, and so do those who have gone on without this rollout
+    /// since, which their reason says: both are forgiven. How many go on.
     ///
     /// # Errors
     /// It was cancelled, or what it released is being taken back.
@@ -271,10 +271,6 @@ impl Rollouts {
             stands_in(rollout, &[State::Running, State::Paused, State::Stopped, State::Done], "tried again")?;
             takes_nothing_back(rollout)
         };
-        let goes_on = |rollout: &mut Rollout| {
-            rollout.state = State::Running;
-            rollout.forgiven = self.count(id, |item| item.stage == Stage::Rejected);
-        };
         let again = async {
             // Between the two those that failed would stop it once more.
             let _unseen = self.reviewing.lock().await;
@@ -283,6 +279,11 @@ impl Rollouts {
             let rollout = self.find(id).await?.ok_or(RolloutError::Unknown)?;
             may(&rollout)?;
             let left_out = self.gone_on(&rollout).await?;
+            let stays = |item: &Item| item.stage == Stage::Rejected || left_out.contains_key(&item.authorizer);
+            let goes_on = |rollout: &mut Rollout| {
+                rollout.state = State::Running;
+                rollout.forgiven = self.count(id, stays);
+            };
             self.turned(id, goes_on).await?;
             self.leave_out(id, &left_out).await?;
             let is_tried = |item: &Item| item.stage == Stage::Failed && !left_out.contains_key(&item.authorizer);

@@ -79,6 +79,8 @@ pub struct World {
     pub refused_at: Mutex<BTreeMap<String, Vec<Timestamp>>>,
     /// Items cannot be read just now.
     is_unread: AtomicBool,
+    /// What was heard of the versions of each merchant; `None`: the record of it is harmed.
+    pub versions: Mutex<BTreeMap<String, Option<Versions>>>,
     /// So many rollbacks are not answered, and take effect minutes later (`Some`) or never.
     lost_rollbacks: Mutex<Vec<Option<SignedDuration>>>,
     /// When releases took place.
@@ -330,8 +332,9 @@ impl Merchants for Process {
         Ok(Some(self.merchant(component, app_id)))
     }
 
-    async fn versions(&self, _: &str, _: &str) -> Result<Versions, LogError> {
-        Ok(Versions::default())
+    async fn versions(&self, _: &str, app_id: &str) -> Result<Versions, LogError> {
+        let known = self.world.versions.lock().unwrap().get(app_id).cloned();
+        known.unwrap_or_else(|| Some(Versions::default())).ok_or_else(|| LogError::Damaged(String::from("a record")))
     }
 
     async fn attributes(&self, _: &str, _: &str) -> Result<Attributes, LogError> {

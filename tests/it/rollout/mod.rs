@@ -6,6 +6,7 @@ mod crash;
 mod hours;
 mod outage;
 mod retention;
+mod retry;
 mod rollback;
 mod steering;
 pub mod stories;
