@@ -64,6 +64,8 @@ pub enum On {
     Cancelled,
     /// A person wants a failed one tried again.
     Retried,
+    /// A person wants back what was released, and one was cancelled while its release was in doubt.
+    Sought,
 }
 
 /// What is done next.
@@ -116,7 +118,7 @@ pub enum To {
     Stage(Stage),
     /// The same.
     Same,
-    /// The one in which it failed.
+    /// The one in which it failed or was cancelled.
     WhereItStopped,
 }
 
@@ -214,9 +216,11 @@ pub const TABLE: &[Row] = &[
     row(LIVE,       On::Revoked,        Stage::Failed,     Effect::Nothing),
     row(LIVE,       On::Cancelled,      Stage::Cancelled,  Effect::Nothing),
     Row { from: &[Stage::Failed], on: On::Retried, to: To::WhereItStopped, then: Effect::Onward },
+    Row { from: &[Stage::Cancelled], on: On::Sought, to: To::WhereItStopped, then: Effect::Onward },
 ];
 
-/// The stage and the effect that follow; `None`: nothing changes. `stopped_at` is the stage in which it failed, where it did.
+/// The stage and the effect that follow; `None`: nothing changes. `stopped_at` is the stage in which it failed or
+/// was cancelled, where it was.
 #[must_use]
 pub fn advance(stage: Stage, on: On, stopped_at: Option<Stage>) -> Option<(Stage, Effect)> {
     let row = TABLE.iter().find(|row| row.on == on && row.from.contains(&stage))?;

@@ -178,7 +178,7 @@ pub struct Item {
     pub place: u32,
     /// Where it stands.
     pub stage: Stage,
-    /// The stage in which it failed.
+    /// The stage in which it failed or was cancelled. Former builds noted it of failures only.
     #[serde(default)]
     pub stopped_at: Option<Stage>,
     /// Why it ended, or what it waits for; the vendor's words where there are any.
@@ -220,6 +220,11 @@ impl Item {
         let dated = |noted: Timestamp| if noted > now.saturating_add(SLACK).unwrap_or(Timestamp::MAX) { now } else { noted };
         self.begun = self.begun.map(dated);
         self.since = dated(self.since);
+    }
+
+    /// Whether it was cancelled after its release was begun and before anybody knew what came of it: it may be online.
+    pub(super) fn is_lost_sight_of(&self) -> bool {
+        self.stage == Stage::Cancelled && self.stopped_at == Some(Stage::Releasing) && self.begun.is_some()
     }
 
     /// One whose turn has not come.

@@ -96,12 +96,7 @@ pub fn settle(item: &mut Item, happened: &Happened, to: Stage, then: Effect, now
     }
     if to != from {
         item.since = now;
-        if to == Stage::Failed {
-            item.stopped_at = Some(from);
-        }
-        if from == Stage::Failed {
-            item.stopped_at = None;
-        }
+        item.stopped_at = matches!(to, Stage::Failed | Stage::Cancelled).then_some(from);
     }
     let wait = match happened.on {
         On::Unreachable | On::Doubtful => Some(waits.again(now, FIRST_PAUSE, item.failures)),

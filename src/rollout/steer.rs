@@ -385,6 +385,11 @@ impl Rollouts {
         Ok(count)
     }
 
+    /// Takes up again those whose release was in doubt when they were cancelled: what came of it is looked for before the rollback ends.
+    pub(super) async fn seek(&self, id: RolloutId) -> Result<(), LogError> {
+        self.settled(self.seize(id, Item::is_lost_sight_of), &On::Sought.into()).await
+    }
+
     /// Brings one that has ended back into memory, and keeps it there until the visit is over.
     async fn activate(&self, id: RolloutId) -> Result<Visit<'_>, RolloutError> {
         let _alone = self.changing.lock().await;

@@ -381,6 +381,7 @@ impl Rollouts {
         if rolling_back {
             // They were on their way when a person wanted back what was released; the process that put them there may be gone.
             self.want_back(id, |rollback| rollback.is_none()).await?;
+            self.seek(id).await?;
         }
         if state == State::Cancelled {
             // The process that was at work on them when a person ended it may be gone too. What may be online and is wanted back is looked
@@ -391,7 +392,9 @@ impl Rollouts {
         let found = {
             let floor = locked(&self.floor);
             let Some(active) = floor.active.get(&id) else { return Ok(()) };
-            let is_left = |entry: &Entry| wants_back(&entry.item) || may_be_released(entry) || is_unmarked(&entry.item);
+            let is_left = |entry: &Entry| {
+                wants_back(&entry.item) || may_be_released(entry) || is_unmarked(&entry.item) || entry.item.is_lost_sight_of()
+            };
             let is_taken_back = !active.entries.values().any(is_left);
             let is_idle = active.entries.values().all(|entry| !entry.is_busy);
             (waves::review(&active.rollout, active.items()), active.rollout.clone(), is_taken_back, is_idle)

@@ -73,13 +73,14 @@ fn every_row_leads_where_it_should() {
         assert_eq!(advance(Failed, On::Retried, Some(stopped_at)), Some((stopped_at, Effect::Onward)));
     }
     assert_eq!(advance(Failed, On::Retried, None), Some((Queued, Effect::Onward)));
+    assert_eq!(advance(Cancelled, On::Sought, Some(Releasing)), Some((Releasing, Effect::Onward)));
 }
 
 #[test]
 fn the_table_holds_nothing_but_what_is_tested() {
     let mut tested: Vec<(Stage, On)> = ROWS.iter().map(|(from, on, ..)| (*from, *on)).collect();
     tested.extend(EVERYWHERE.iter().flat_map(|(stages, on, ..)| stages.iter().map(|from| (*from, *on))));
-    tested.push((Failed, On::Retried));
+    tested.extend([(Failed, On::Retried), (Cancelled, On::Sought)]);
     for row in TABLE {
         for from in row.from {
             assert!(tested.contains(&(*from, row.on)), "no test has {from:?} {:?}", row.on);
@@ -97,12 +98,13 @@ fn the_table_holds_nothing_but_what_is_tested() {
 
 #[test]
 fn what_is_over_stays_over() {
-    for stage in [Released, Rejected, Cancelled, Skipped] {
+    for stage in [Released, Rejected, Skipped] {
         assert!(stage.is_final());
         assert!(TABLE.iter().all(|row| advance(stage, row.on, None).is_none()), "{stage:?}");
     }
-    let out_of_failed: Vec<On> = TABLE.iter().map(|row| row.on).filter(|on| advance(Failed, *on, None).is_some()).collect();
-    assert_eq!(out_of_failed, [On::Retried], "only a person brings a failed one back");
+    let out_of = |stage: Stage| TABLE.iter().map(|row| row.on).filter(|on| advance(stage, *on, None).is_some()).collect::<Vec<On>>();
+    assert_eq!(out_of(Failed), [On::Retried], "only a person brings a failed one back");
+    assert_eq!(out_of(Cancelled), [On::Sought], "only a rollback looks for what came of a cancelled one");
 }
 
 #[test]

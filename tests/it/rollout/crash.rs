@@ -670,6 +670,100 @@ async fn those_who_were_at_work_in_a_cancelled_rollout_when_its_process_died_are
     }
 }
 
+/// A process dies with two releases sent and not answered: one of them arrived, one did not. `is_cancelled`: a person had ended their rollout just
+/// before.
+async fn dies_while_releasing(platform: &'static str, is_cancelled: bool) -> (Arc<World>, RolloutId) {
+    let world = Arc::new(World::default());
+    *world.hold.lock().unwrap() = Some(("package.release", Arc::new(Semaphore::new(0))));
+    let process = Arc::new(Process { world: world.clone(), fate: Fate::after(usize::MAX), platform });
+    let rollouts = Rollouts::open(process.clone(), process.clone(), process.clone(), process, OPTIONS).await.unwrap();
+    let id = rollouts.create(spec(), None).await.unwrap().id;
+    let running = tokio::spawn(rollouts.clone().run(Shutdown::default()));
+    while world.held.load(Ordering::SeqCst) < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    if is_cancelled {
+        rollouts.cancel(id).await.unwrap();
+    }
+    running.abort();
+    let _ = running.await;
+    *world.hold.lock().unwrap() = None;
+    world.states.lock().unwrap().insert(String::from("shop-1"), "online");
+    (world, id)
+}
+
+/// One process in which people cancel that rollout, where they had not, and roll it back, until its death or until all of it is taken back. `true`:
+/// it died.
+async fn rolls_back_what_is_cancelled(world: &Arc<World>, platform: &'static str, id: RolloutId, fate: &Arc<Fate>, told: &str) -> bool {
+    let process = Arc::new(Process { world: world.clone(), fate: fate.clone(), platform });
+    let rollouts = Rollouts::open(process.clone(), process.clone(), process.clone(), process, OPTIONS).await.unwrap();
+    let rollout = || world.rollouts.lock().unwrap()[&id].record.clone();
+    let mut dead = fate.dead.subscribe();
+    let cancelled = async {
+        if rollout().state != State::Cancelled {
+            rollouts.cancel(id).await.unwrap();
+        }
+    };
+    tokio::select! {
+        _ = dead.wait_for(|dead| *dead) => return true,
+        () = cancelled => {}
+    }
+    let running = tokio::spawn(rollouts.clone().run(Shutdown::default()));
+    let done = async {
+        if !rollout().rolling_back {
+            while world.items.lock().unwrap().values().any(|kept| kept.record.stage == Stage::Releasing) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            rollouts.roll_back(id).await.unwrap();
+        }
+        taken_back(world, id, told).await;
+    };
+    let died = tokio::select! {
+        _ = dead.wait_for(|dead| *dead) => true,
+        () = done => false,
+    };
+    running.abort();
+    let _ = running.await;
+    died
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_was_in_doubt_when_its_rollout_was_cancelled_is_taken_back_by_a_rollback() {
+    for (platform, is_cancelled) in PLATFORMS.into_iter().flat_map(|platform| [(platform, true), (platform, false)]) {
+        for steps in 0.. {
+            let told = format!("{platform}, cancelled before its process died: {is_cancelled}, the next killed after {steps} steps");
+            let (world, id) = dies_while_releasing(platform, is_cancelled).await;
+            let died = rolls_back_what_is_cancelled(&world, platform, id, &Fate::after(steps), &told).await;
+            if died {
+                rolls_back_what_is_cancelled(&world, platform, id, &Fate::after(usize::MAX), &told).await;
+            }
+            let items = world.items.lock().unwrap().values().map(|kept| kept.record.clone()).collect::<Vec<Item>>();
+            let stood: Vec<_> = items.iter().map(|item| (item.stage, item.rollback, item.begun)).collect();
+            assert_eq!(stood, [(Stage::Released, Some(Rollback::Done), None), (Stage::Cancelled, None, None)], "{told}: {items:?}");
+            assert_eq!(world.rollouts.lock().unwrap()[&id].record.state, State::Cancelled, "{told}");
+            let deeds = world.deeds.lock().unwrap().clone();
+            let of_end = deeds.iter().filter(|((_, deed), _)| deed == "package.release" || deed == "package.rollback");
+            let of_end: Vec<_> = of_end.map(|((shop, deed), times)| (shop.as_str(), deed.as_str(), *times)).collect();
+            assert_eq!(of_end, [("shop-1", "package.rollback", 1)], "{told}: nothing is released again");
+            if !died {
+                assert!(steps > 10, "{steps}");
+                break;
+            }
+        }
+    }
+}
+
+/// What was cancelled by a former build does not say where it stopped.
+#[test]
+fn an_item_that_was_cancelled_before_that_was_noted_is_still_read() {
+    let stored = json!({
+        "authorizer": "shop-1", "place": 0, "stage": "cancelled", "reason": "its last step was begun, and nobody knows what came of it",
+        "begun": "2026-11-22T08:00:00Z", "since": "2026-11-22T08:00:00Z", "updated_at": "2026-11-22T08:00:00Z",
+    });
+    let item: Item = serde_json::from_value(stored).unwrap();
+    assert_eq!((item.stage, item.stopped_at, item.begun.is_some()), (Stage::Cancelled, None, true));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_comes_again_hears_of_the_rollout_that_it_made() {
     let world = Arc::new(World::default());
