@@ -126,8 +126,15 @@ impl Rollouts {
                 State::Done => true,
                 // Those who were at work on its items when it was cancelled may not have come to end them: the first review does.
                 State::Cancelled => {
-                    let until = kept.record.spec.until;
-                    rollouts.log.items(kept.record.id).await?.iter().all(|item| until.is_over(item.record.stage))
+                    let (id, until) = (kept.record.id, kept.record.spec.until);
+                    match rollouts.log.items(id).await {
+                        Ok(items) => items.iter().all(|item| until.is_over(item.record.stage)),
+                        // Nothing more is done for it anyway: that keeps no service from starting.
+                        Err(error) => {
+                            tracing::error!(rollout = %id, %error, "the merchants of a cancelled rollout cannot be read; it is taken for over");
+                            true
+                        }
+                    }
                 }
                 _ => false,
             };

@@ -765,6 +765,23 @@ fn an_item_that_was_cancelled_before_that_was_noted_is_still_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_rollout_whose_merchants_cannot_be_read_keeps_nothing_from_starting() {
+    let (world, id) = dies_while_releasing("douyin", true).await;
+    let process = Arc::new(Process { world: world.clone(), fate: Fate::after(usize::MAX), platform: "douyin" });
+    world.is_unread.store(true, Ordering::SeqCst);
+    let rollouts = Rollouts::open(process.clone(), process.clone(), process.clone(), process, OPTIONS).await.unwrap();
+    assert!(!rollouts.is_any_at_work(), "it is over");
+    assert_eq!(rollouts.find(id).await.unwrap().map(|rollout| rollout.state), Some(State::Cancelled));
+    rollouts.items(id).await.unwrap_err();
+    // What could not be read only then can be taken back now.
+    world.is_unread.store(false, Ordering::SeqCst);
+    let running = tokio::spawn(rollouts.clone().run(Shutdown::default()));
+    rollouts.roll_back(id).await.unwrap();
+    taken_back(&world, id, "both").await;
+    running.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_comes_again_hears_of_the_rollout_that_it_made() {
     let world = Arc::new(World::default());
     let process = Arc::new(Process { world, fate: Fate::after(usize::MAX), platform: "douyin" });
