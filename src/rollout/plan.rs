@@ -124,8 +124,12 @@ impl Rollouts {
             Choice::Version(version) => {
                 let mut chosen = Vec::new();
                 for authorizer in self.granted(component).await? {
-                    let released = self.merchants.versions(component, &authorizer.app_id).await?.released;
-                    if released.and_then(|note| note.version).as_deref() == Some(version) {
+                    // One of whom that cannot be read is chosen: what it is skipped for says so.
+                    let is_chosen = match self.versions(component, &authorizer.app_id).await? {
+                        Ok(versions) => versions.released.and_then(|note| note.version).as_deref() == Some(version),
+                        Err(_) => true,
+                    };
+                    if is_chosen {
                         chosen.push(authorizer);
                     }
                 }
@@ -175,7 +179,10 @@ impl Rollouts {
         if let Some(other) = self.other_rollout(spec, app_id) {
             return Ok(Some(format!("is in rollout {other}")));
         }
-        let versions = self.merchants.versions(&spec.component, app_id).await?;
+        let versions = match self.versions(&spec.component, app_id).await? {
+            Ok(versions) => versions,
+            Err(why) => return Ok(Some(why)),
+        };
         let notes = [versions.released, versions.approved, versions.in_audit, versions.uploaded];
         if notes.into_iter().flatten().any(|note| note.version.as_deref() == Some(&spec.version)) {
             return Ok(Some(format!("already has version {}", spec.version)));
@@ -191,13 +198,27 @@ impl Rollouts {
         if let Some(other) = self.other_rollout(spec, &item.authorizer) {
             return Ok(Some(format!("is in rollout {other}")));
         }
-        let versions = self.merchants.versions(&spec.component, &item.authorizer).await?;
+        let versions = match self.versions(&spec.component, &item.authorizer).await? {
+            Ok(versions) => versions,
+            Err(why) => return Ok(Some(why)),
+        };
         // What was only uploaded brings nobody anything.
         let notes = [versions.released, versions.approved, versions.in_audit].into_iter().flatten();
         let since = notes.filter(|note| note.at > item.since).filter_map(|note| note.version);
         // An older one was there before, and only the note is new: made when somebody asked the platform for its list, or rolled back.
         let newer = since.into_iter().find(|version| *version != spec.version && !is_older(version, &spec.version));
         Ok(newer.map(|version| format!("has version {version} since")))
+    }
+
+    /// The versions that we heard of; why they are not known, where the record of them is harmed: that keeps back nobody else.
+    async fn versions(&self, component: &str, app_id: &str) -> Result<Result<Versions, String>, LogError> {
+        match self.merchants.versions(component, app_id).await {
+            Err(LogError::Damaged(error)) => {
+                tracing::error!(component, authorizer = app_id, error, "damage: what is known of a merchant's versions cannot be read");
+                Ok(Err(String::from("what is known of its versions cannot be read")))
+            }
+            versions => Ok(Ok(versions?)),
+        }
     }
 
     /// A rollout that is at work on that authorizer.

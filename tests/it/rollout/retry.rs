@@ -6,7 +6,7 @@ use std::time::Duration;
 use yizhan::clock::Timestamp;
 use yizhan::platform::{ApiError, Class};
 use yizhan::rollout::Rollouts;
-use yizhan::rollout::record::{Item, RolloutId, Spec, State};
+use yizhan::rollout::record::{Choice, Item, RolloutId, Spec, State};
 use yizhan::rollout::stage::Stage;
 use yizhan::shutdown::Shutdown;
 use yizhan::versions::{VersionNote, Versions};
@@ -67,5 +67,26 @@ async fn who_is_left_out_of_a_retry_does_not_stop_the_rollout_again() {
         let [left_out, other] = refused.items().try_into().unwrap();
         assert_eq!((left_out.stage, left_out.reason.as_deref()), (Stage::Failed, Some("has version 3.0.1 since")), "{told}");
         assert_eq!(other.stage, Stage::Released, "{told}: {other:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_harmed_record_of_a_merchant_s_versions_leaves_out_that_merchant_alone() {
+    let refused = Refused::begin(spec()).await;
+    refused.until(State::Done).await;
+    assert!(refused.items().iter().all(|item| item.stage == Stage::Failed), "{:?}", refused.items());
+    refused.world.versions.lock().unwrap().insert(String::from("shop-1"), None);
+    assert_eq!(refused.rollouts.retry(refused.id).await.unwrap(), 1);
+    refused.until(State::Done).await;
+    let [harmed, other] = refused.items().try_into().unwrap();
+    let why = Some("what is known of its versions cannot be read");
+    assert_eq!((harmed.stage, harmed.reason.as_deref(), other.stage), (Stage::Failed, why, Stage::Released));
+
+    // Nor does it keep the others from a new rollout, by whatever they are chosen.
+    refused.note("shop-2", "2.0.1", Timestamp::UNIX_EPOCH);
+    for authorizers in [Choice::All, Choice::Version(String::from("2.0.1"))] {
+        let planned = refused.rollouts.plan(&Spec { authorizers, version: String::from("2.0.2"), ..spec() }).await.unwrap();
+        let planned: Vec<_> = planned.iter().map(|planned| (planned.authorizer.as_str(), planned.skip.as_deref())).collect();
+        assert_eq!(planned, [("shop-1", why), ("shop-2", None)]);
     }
 }
