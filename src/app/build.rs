@@ -145,6 +145,7 @@ impl App {
         let lost = compare_with_mark(&vault, &log, &health)?;
         compare_with_commits(&stores, &health).await.map_err(BuildError::Loss)?;
 
+        metrics::gauge!("process_start_time_seconds").set(clock.now().as_duration().as_secs_f64());
         let guard = Guard::allowing(&config.fanout.allow_private);
         let webhook = Webhook::new(Webhooks::new(guard.clone())?, Arc::clone(&clock), config.fanout.timeout);
         let exchange = Exchange::new(vault.clone(), Arc::clone(&clock));

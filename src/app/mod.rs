@@ -10,6 +10,7 @@ mod tasks;
 mod work;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use backup::{Contents, Half, OfflineError, RestoreError, backup_offline, left_out, look_through, restore};
 pub use build::BuildError;
@@ -110,6 +111,14 @@ pub struct App {
 struct Stores {
     vault: Arc<SledVault>,
     log: Arc<FjallLog>,
+}
+
+impl App {
+    /// How long the present commit of each store takes already, by its name among the parts; zero where there is none.
+    #[must_use]
+    pub fn commits_for(&self) -> [(&'static str, Duration); 2] {
+        [("vault", self.stores.vault.commits_for()), ("log", self.stores.log.commits_for())]
+    }
 }
 
 /// Which parts work; `/readyz` is this.

@@ -7,10 +7,10 @@
 //! Knows nothing of what is written; the stores implement [`Commit`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -70,11 +70,26 @@ impl Waiting {
     }
 }
 
+/// Since when the thread is at its present commit. Asked by whoever must know of a disk that does not answer: the thread itself cannot say so then.
+#[derive(Debug, Default)]
+struct Present(Mutex<Option<Instant>>);
+
+impl Present {
+    fn set(&self, began: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = began;
+    }
+
+    fn runs_for(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).map_or(Duration::ZERO, |began| began.elapsed())
+    }
+}
+
 /// The door to the thread. Dropping it finishes what waits and ends the thread.
 pub struct Committer<J> {
     queue: Option<mpsc::Sender<J>>,
     weight: fn(&J) -> usize,
     waiting: Arc<Waiting>,
+    present: Arc<Present>,
     queue_bytes: usize,
     thread: Option<JoinHandle<()>>,
     failure: watch::Receiver<Option<String>>,
@@ -90,19 +105,27 @@ impl<J: Send + 'static> Committer<J> {
         let (failed, failure) = watch::channel(None);
         let waiting = Arc::new(Waiting::new(store));
         let left = Arc::clone(&waiting);
+        let present = Arc::new(Present::default());
+        let at = Arc::clone(&present);
         let run = move || {
-            if let Err(why) = work(store, limits, commit, jobs, &left, &failed) {
+            if let Err(why) = work(store, limits, commit, jobs, &left, &at, &failed) {
                 tracing::error!(store, error = %why, "a commit failed: nothing is written any more, the service must be restarted");
             }
         };
         let thread = std::thread::Builder::new().name(format!("{store}-commit")).spawn(run)?;
-        Ok(Self { queue: Some(queue), weight: C::weight, waiting, queue_bytes: limits.queue_bytes, thread: Some(thread), failure })
+        Ok(Self { queue: Some(queue), weight: C::weight, waiting, present, queue_bytes: limits.queue_bytes, thread: Some(thread), failure })
     }
 
     /// What went wrong, once something did.
     #[must_use]
     pub fn failed(&self) -> watch::Receiver<Option<String>> {
         self.failure.clone()
+    }
+
+    /// How long the present commit takes already; zero where there is none. A disk that does not answer shows in it.
+    #[must_use]
+    pub fn commits_for(&self) -> Duration {
+        self.present.runs_for()
     }
 
     /// Puts a job into the queue if there is room, without waiting for it.
@@ -209,6 +232,7 @@ fn work<C: Commit>(
     mut commit: C,
     mut jobs: mpsc::Receiver<C::Job>,
     waiting: &Waiting,
+    present: &Present,
     failed: &watch::Sender<Option<String>>,
 ) -> Result<(), String> {
     let seconds = metrics::histogram!("yizhan_commit_seconds", "store" => store);
@@ -224,7 +248,9 @@ fn work<C: Commit>(
         waiting.take(group.len(), bytes);
         sizes.record(u32::try_from(group.len()).unwrap_or(u32::MAX));
         let began = Instant::now();
+        present.set(Some(began));
         let outcome = catch_unwind(AssertUnwindSafe(|| commit.commit(group)));
+        present.set(None);
         seconds.record(began.elapsed());
         let why = match outcome {
             Ok(Ok(())) => continue,

@@ -42,6 +42,11 @@ const CLEANED_AT_ONCE: usize = 256;
 /// A code this close to its end is an alarm; sooner for codes that live shorter.
 const CODE_ALARM: Duration = Duration::from_secs(600);
 
+/// So long before its end that a code is not exchanged is alarming: of one that lives a minute half of that, for it is waiting all of its life.
+fn alarm(code: &super::codes::WaitingCode) -> Duration {
+    CODE_ALARM.min(between(code.received_at, code.expires_at) / 2)
+}
+
 /// Runs all chambers until shutdown, then waits for what is under way.
 pub(super) async fn run(chambers: Vec<Arc<Chamber>>, shutdown: Shutdown) {
     let in_all = Arc::new(Semaphore::new(IN_ALL));
@@ -173,8 +178,7 @@ impl Chamber {
         for code in locked(&self.codes).values_mut().filter(|code| code.origin != Origin::Recovery) {
             waiting = waiting.saturating_add(1);
             first_end = soonest(first_end, Some(code.expires_at));
-            let alarm = CODE_ALARM.min(between(code.received_at, code.expires_at) / 2);
-            if !code.warned && earlier(code.expires_at, alarm) <= now {
+            if !code.warned && earlier(code.expires_at, alarm(code)) <= now {
                 code.warned = true;
                 tracing::warn!(
                     component = self.name,
@@ -199,10 +203,13 @@ impl Chamber {
             AuthorizerState::Granted => authorizers.1 += 1,
             AuthorizerState::Revoked => authorizers.2 += 1,
         });
-        let (mut codes_waiting, mut code_expires_at) = (0, None);
+        let (mut codes_waiting, mut code_expires_at, mut alarming) = (0, None, None);
         for code in locked(&self.codes).values().filter(|code| code.origin != Origin::Recovery) {
             codes_waiting += 1;
             code_expires_at = soonest(code_expires_at, Some(code.expires_at));
+            if earlier(code.expires_at, alarm(code)) <= now {
+                alarming = soonest(alarming, Some(code.expires_at));
+            }
         }
         let ticket = locked(&self.tickets.newest).clone();
         ComponentState {
@@ -214,7 +221,7 @@ impl Chamber {
             authorizers,
             codes_waiting,
             code_expires_at,
-            warnings: self.warnings(now, code_expires_at),
+            warnings: self.warnings(now, alarming),
         }
     }
 
@@ -236,7 +243,8 @@ impl Chamber {
         self.component.families().iter().filter_map(state).collect()
     }
 
-    fn warnings(&self, now: Timestamp, code_expires_at: Option<Timestamp>) -> Vec<String> {
+    /// `alarming` is the end of the first code that is about to expire.
+    fn warnings(&self, now: Timestamp, alarming: Option<Timestamp>) -> Vec<String> {
         let mut warnings = Vec::new();
         if let Ok(rule) = self.ticket_rule() {
             let newest = locked(&self.tickets.newest).as_ref().map(|ticket| ticket.received_at);
@@ -252,9 +260,7 @@ impl Chamber {
                 ));
             }
         }
-        if let Some(end) = code_expires_at
-            && earlier(end, CODE_ALARM) <= now
-        {
+        if let Some(end) = alarming {
             warnings.push(match between(now, end) {
                 Duration::ZERO => {
                     String::from("a grant's code expired before it could be exchanged; it is being won back where the platform can")

@@ -143,12 +143,12 @@ impl Line {
         Ok(!self.claimed.values().any(|claim| claim.order == order) && view.head(subscription, order)?.is_none_or(|head| head == sequence))
     }
 
-    /// The oldest unfinished delivery, or the place below which there is none.
-    pub fn oldest(&mut self, view: &View<'_>, subscription: &str) -> fjall::Result<Option<Entry>> {
+    /// The unfinished delivery of the oldest event, and that one's number.
+    pub fn oldest(&mut self, view: &View<'_>, subscription: &str) -> fjall::Result<Option<(u64, Entry)>> {
         match view.entries(subscription, self.floor).next().transpose()? {
             Some((sequence, entry)) => {
                 self.floor = sequence;
-                Ok(Some(entry))
+                Ok(Some((sequence, entry)))
             }
             None => Ok(None),
         }

@@ -344,6 +344,12 @@ impl FjallLog {
         self.committer.failed()
     }
 
+    /// How long the present commit takes already; zero where there is none.
+    #[must_use]
+    pub fn commits_for(&self) -> std::time::Duration {
+        self.committer.commits_for()
+    }
+
     /// Bytes held in memory until they are written to tables. All of them are in journals.
     #[must_use]
     pub fn held_bytes(&self) -> u64 {

@@ -20,6 +20,8 @@ use crate::inbox::{EventFilter, EventId, LogError, Page, Position};
 
 /// Events enqueued in one batch: pushes wait no longer for it.
 const ENQUEUED: usize = 128;
+/// Waiting deliveries looked at for the oldest: more than one replay has enqueued ahead of its handler.
+const LOOKED_AT_FOR_AGE: usize = 4096;
 /// Waiting deliveries looked at for what is deferred; as many as a playbook may have waiting for people.
 const LOOKED_AT: usize = 65_536;
 /// Names of our own subscribers begin so; only they are given what travels sealed.
@@ -65,10 +67,14 @@ impl Outbox for FjallLog {
                 Err(LogError::Damaged(error)) => {
                     // It would hold back the others of its authorizer for ever. As a dead letter it is seen, and tried again once a backup is back.
                     tracing::error!(subscription, delivery.id = %id, error, "damage: a waiting delivery cannot be read, and is a dead letter now");
-                    let subscription = subscription.to_owned();
+                    let (name, subscription) = (subscription.to_owned(), subscription.to_owned());
                     let spoilt = self.committer.ask(|answer| Job::Spoilt { subscription, sequence, id, now, answer }).await?;
-                    if let Err(error) = spoilt {
-                        tracing::error!(delivery.id = %id, %error, "it is not one yet: that is tried again when its claim runs out");
+                    match spoilt {
+                        // Nobody tries it, so nobody else counts it.
+                        Ok(()) => metrics::counter!("yizhan_deliveries_total", "subscription" => name, "outcome" => "dead").increment(1),
+                        Err(error) => {
+                            tracing::error!(delivery.id = %id, %error, "it is not one yet: that is tried again when its claim runs out")
+                        }
                     }
                 }
                 Err(error @ LogError::Unread(_)) => {
@@ -123,15 +129,31 @@ impl Outbox for FjallLog {
 
     async fn depth(&self, subscription: &str) -> Result<Depth, LogError> {
         let Some(line) = self.store.lines.named(subscription) else { return Ok(Depth::default()) };
-        let mut line = lock(&line);
-        let (pending, dead) = (line.pending, line.dead);
-        if pending == 0 {
-            return Ok(Depth { pending, oldest_at: None, dead });
-        }
-        let snapshot = self.store.db.snapshot();
-        let view = View { snapshot: &snapshot, waiting: &self.store.waiting };
-        let oldest = line.oldest(&view, subscription).map_err(damaged)?;
-        Ok(Depth { pending, oldest_at: oldest.map(|entry| record::created(entry.id)), dead })
+        let (pending, dead, first) = {
+            let mut line = lock(&line);
+            let (pending, dead) = (line.pending, line.dead);
+            if pending == 0 {
+                return Ok(Depth { pending, oldest_at: None, dead });
+            }
+            let snapshot = self.store.db.snapshot();
+            let view = View { snapshot: &snapshot, waiting: &self.store.waiting };
+            (pending, dead, line.oldest(&view, subscription).map_err(damaged)?)
+        };
+        let first = first.map(|(sequence, entry)| (sequence, record::created(entry.id)));
+        let Some((sequence, created)) = first.filter(|_| pending > 1) else {
+            return Ok(Depth { pending, oldest_at: first.map(|(_, created)| created), dead });
+        };
+        // What a replay put there is younger than what came by itself of later events.
+        let subscription = subscription.to_owned();
+        let oldest = turns::aside(&self.store, move |store| {
+            let snapshot = store.db.snapshot();
+            let view = View { snapshot: &snapshot, waiting: &store.waiting };
+            view.entries(&subscription, sequence).take(LOOKED_AT_FOR_AGE).try_fold(created, |oldest, entry| {
+                let (_, entry) = entry.map_err(damaged)?;
+                Ok(oldest.min(record::created(entry.id)))
+            })
+        });
+        Ok(Depth { pending, oldest_at: Some(oldest.await?), dead })
     }
 
     async fn deferred(&self, subscription: &str, now: Timestamp) -> Result<Deferred, LogError> {

@@ -183,6 +183,12 @@ impl SledVault {
         self.committer.failed()
     }
 
+    /// How long the present commit takes already; zero where there is none.
+    #[must_use]
+    pub fn commits_for(&self) -> std::time::Duration {
+        self.committer.commits_for()
+    }
+
     async fn submit<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, ShelfError>>) -> Job) -> Result<T, ShelfError> {
         self.committer.ask_now(job).await.map_err(|error| match error {
             LogError::Full => ShelfError::Full,

@@ -38,7 +38,7 @@ async fn ten_thousand_copies_of_one_push_at_once_are_one_event() {
     assert_eq!(events.len(), 1, "{page}");
     assert_eq!(mark(&events[0]), "mark-first-");
     let delivered = || station.handler.received().iter().filter(|one| one.event["id"] == events[0]["id"]).count();
-    until("delivery", || delivered() > 0).await;
+    until("delivery", async || delivered() > 0).await;
     println!("{copies} copies at once, {acknowledged} acknowledged, 1 event, {} deliveries", delivered());
     assert_eq!(delivered(), 1);
 }
@@ -81,7 +81,7 @@ async fn a_full_queue_refuses_and_memory_stays_bounded() {
     // A group is at the disk, a queue is behind it.
     const ROOM: u64 = 1024 + 4096;
     let first = wave(ROOM + 500);
-    until("refusals", || refused.load(Ordering::Relaxed) >= 400).await;
+    until("refusals", async || refused.load(Ordering::Relaxed) >= 400).await;
     let full = station.resident();
     let more = times(1000, 4000);
     for _ in 0..more / 500 {
@@ -114,10 +114,43 @@ async fn a_full_queue_refuses_and_memory_stays_bounded() {
     account.settle("after a full queue");
 }
 
-async fn until(what: &str, reached: impl Fn() -> bool) {
+async fn until(what: &str, reached: impl AsyncFn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(25);
-    while !reached() {
+    while !reached().await {
         assert!(Instant::now() < deadline, "no {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// A disk that does not answer ends no commit, so that no count tells of it: what is under way is told, in `/readyz` and to Prometheus.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_does_not_answer_is_told_while_it_does_not() {
+    let meddler = Meddler::new();
+    let mut station = Station::at(None).await;
+    station.start().await;
+    station.stop().await;
+    let store = station.store.to_str().unwrap().to_owned();
+    let held_back = station.beside("held-back");
+    let environment = meddler.environment(&store, ".jnl", "fdatasync", "slow", 1);
+    let mut environment = environment.each();
+    environment.push(("MEDDLE_WHILE", held_back.to_str().unwrap()));
+    assert!(matches!(station.try_start(&environment).await, Start::Ready));
+    assert_eq!(station.get("/readyz").await.0, 200);
+    std::fs::write(&held_back, "").unwrap();
+
+    let push = tokio::spawn({
+        let (simulator, ledger) = (station.simulator.clone(), station.ledger.clone());
+        async move { ledger.answered(&simulator, "douyin").await }
+    });
+    until("a store that does not answer", async || station.get("/readyz").await.0 == 503).await;
+    let (_, ready) = station.get("/readyz").await;
+    assert!(ready["log"]["detail"].as_str().unwrap().contains("its disk does not answer"), "{ready}");
+    let metrics = station.client.get(format!("{}/metrics", station.base)).send().await.unwrap().bytes().await.unwrap();
+    let metrics = String::from_utf8(metrics.to_vec()).unwrap();
+    let running = metrics.lines().find_map(|line| line.strip_prefix("yizhan_commit_running_seconds{store=\"log\"} ")).unwrap();
+    assert!(running.parse::<f64>().unwrap() >= 10.0, "{running}");
+
+    std::fs::remove_file(&held_back).unwrap();
+    until("a store that answers again", async || station.get("/readyz").await.0 == 200).await;
+    push.await.unwrap();
 }

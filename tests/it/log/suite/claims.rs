@@ -182,6 +182,17 @@ pub async fn the_next_due_moment_is_known(log: Ports) {
     assert_eq!(log.outbox.next_due("bot").await.unwrap(), Some(log.now() + SignedDuration::from_secs(77)));
 }
 
+pub async fn what_a_replay_put_there_is_not_the_oldest_that_waits(log: Ports) {
+    let old = log.put("old", None, &[]).await;
+    log.advance(100);
+    let waits_since = log.now();
+    log.put("waits", None, &["bot"]).await;
+    log.advance(50);
+    log.outbox.enqueue(&[old.id], "bot", None, log.now()).await.unwrap();
+    let depth = log.outbox.depth("bot").await.unwrap();
+    assert_eq!((depth.pending, depth.oldest_at.unwrap().as_millisecond()), (2, waits_since.as_millisecond()));
+}
+
 pub async fn sealed_parts_reach_our_own_subscribers_only(log: Ports) {
     let mut grant = arrival("grant", Some("tt1"), log.now(), &["yizhan-vault", "bot"]);
     grant.sealed = Some(Secret::new("the code"));

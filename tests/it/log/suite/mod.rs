@@ -41,6 +41,7 @@ stories! {
         an_ordered_subscription_is_held_back_by_its_oldest_only
         a_subscription_can_become_ordered_later
         the_next_due_moment_is_known
+        what_a_replay_put_there_is_not_the_oldest_that_waits
         a_retry_put_off_by_a_clock_that_was_ahead_is_due
         sealed_parts_reach_our_own_subscribers_only
     }
