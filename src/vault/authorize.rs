@@ -10,11 +10,13 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::clock::Timestamp;
 use crate::envelope::digest;
 use crate::platform::push::Grant;
-use crate::platform::token::{Family, Link, LinkRequest};
+use crate::platform::token::{Family, Link, LinkRequest, Returned};
 use crate::platform::{Class, LONGEST_APP_ID};
 
+use super::authorizer::AuthorizerState;
 use super::chamber::{Chamber, locked};
 use super::codes::{Entering, hash_of};
 use super::record::{Asker, Origin, StateRecord, put};
@@ -62,26 +64,47 @@ impl Chamber {
     pub async fn returned(self: &Arc<Self>, query: &str) -> Result<Exchanged, VaultError> {
         let now = self.clock.now();
         let returned = self.component.returned(query, now).map_err(VaultError::VendorRefused)?;
-        // A page loaded again brings the same code: it shows what became of it.
+        let me = Arc::clone(self);
+        let came = self.carry_out(async move { me.arrived(returned, now).await }).await?;
+        // A page that is loaded again after a withdrawal says nothing of a grant that is gone: what helps is to authorize once more.
+        let stands = |app_id: &String| self.state_of(app_id) != Some(AuthorizerState::Revoked);
+        match came {
+            Exchanged::Already(authorizers) => match authorizers.into_iter().filter(stands).collect::<Vec<_>>() {
+                gone if gone.is_empty() => Err(VaultError::UnknownState),
+                standing => Ok(Exchanged::Already(standing)),
+            },
+            Exchanged::Authorizers(_) => Ok(came),
+        }
+    }
+
+    /// A browser's code. A page loaded again brings the same one, and a state that is gone: it shows what becomes of the code.
+    async fn arrived(self: &Arc<Self>, returned: Returned, now: Timestamp) -> Result<Exchanged, VaultError> {
         let hash = hash_of(&self.name, returned.code.value.expose());
+        let is_kept = || locked(&self.codes).contains_key(&hash);
+        // Some browsers load a page twice at once: one keeps the code, and the other finds it kept, or what came of that.
+        let _first = if is_kept() { None } else { Some(self.arrivals.lock(&hex::encode(hash)).await).filter(|_| !is_kept()) };
+        let is_known = is_kept();
         let used = locked(&self.used).get(&hash).cloned();
         if let Some(used) = used {
             return Ok(Exchanged::Already(used.authorizers));
         }
         // Before the state is taken: who is turned away comes back with it.
-        let entering = Entering::of(self, hash, returned.state.is_some())?;
-        let mut gone = None;
-        if let Some(state) = &returned.state {
-            let name = locked(&self.states).take(&self.name, state, self.clock.believed()).ok_or(VaultError::UnknownState)?;
-            // The state goes and the code stays in one transaction: a crash loses neither.
-            gone = Some(Change::remove(self.key(Kind::State, &hex::encode(name))));
+        let _entering = Entering::of(self, hash, returned.state.is_some())?;
+        let state = returned.state.as_ref();
+        let taken = state.and_then(|state| locked(&self.states).take(&self.name, state, self.clock.believed()));
+        if state.is_some() && taken.is_none() && !is_known {
+            return Err(VaultError::UnknownState);
         }
-        let me = Arc::clone(self);
-        self.carry_out(async move {
-            let _entering = entering;
-            me.take_code(returned.code, Origin::Redirect, None, now, &[], gone).await
-        })
-        .await
+        // The state goes and the code stays in one transaction: a crash loses neither.
+        let gone = taken.as_ref().map(|taken| Change::remove(self.key(Kind::State, &hex::encode(taken.name))));
+        let came = self.take_code(returned.code, Origin::Redirect, None, now, &[], gone).await;
+        if let (Err(VaultError::Store(_)), Some(taken)) = (&came, taken)
+            && !is_kept()
+        {
+            // Nothing was kept: the same page, loaded again, is to find what it needs.
+            locked(&self.states).put_back(taken);
+        }
+        came
     }
 
     /// A grant came by push.

@@ -118,6 +118,8 @@ pub(super) struct Chamber {
     pub codes: Mutex<HashMap<CodeHash, WaitingCode>>,
     /// Browsers' codes that are let in and not kept yet, and whether they came with a `state` of ours. Locked before `codes`.
     pub entering: Mutex<HashMap<CodeHash, bool>>,
+    /// One browser at a time brings a code that is not kept yet, by the code's name.
+    pub arrivals: Locks,
     pub used: Mutex<UsedCodes>,
     pub states: Mutex<States>,
     /// Authorizers of which something was found that is no event yet.
@@ -163,6 +165,7 @@ impl Chamber {
             recovered: Mutex::default(),
             codes: Mutex::default(),
             entering: Mutex::default(),
+            arrivals: Locks::default(),
             used: Mutex::default(),
             states: Mutex::default(),
             untold: watch::Sender::default(),

@@ -152,6 +152,12 @@ pub(super) struct States {
     left: VecDeque<(Timestamp, CodeHash)>,
 }
 
+/// A state that somebody took, and what is needed to put it back.
+pub(super) struct Taken {
+    pub name: CodeHash,
+    link: OpenLink,
+}
+
 struct OpenLink {
     /// SHA-256 of the state.
     whole: [u8; 32],
@@ -194,15 +200,22 @@ impl States {
     }
 
     /// Takes a state away if it is known and young enough: whoever comes second finds nothing.
-    pub fn take(&mut self, component: &str, text: &str, now: Timestamp) -> Option<CodeHash> {
+    pub fn take(&mut self, component: &str, text: &str, now: Timestamp) -> Option<Taken> {
         let name = hash_of(component, text);
         let link = self.by_hash.get(&name)?;
         if !equal::bytes(&link.whole, &digest::sha256(&[text.as_bytes()])) || later(link.created_at, STATE_FOR) <= now {
             return None;
         }
-        self.forget(&name);
+        let link = self.forget(&name)?;
         self.left.push_back((now, name));
-        Some(name)
+        Some(Taken { name, link })
+    }
+
+    /// What was taken could not be made use of: its record is still there.
+    pub fn put_back(&mut self, taken: Taken) {
+        let Taken { name, link } = taken;
+        self.left.retain(|(_, left)| *left != name);
+        self.restore(name, link.whole, link.created_at, link.asker);
     }
 
     /// One could not be kept, nor the record removed of the one whose place it took.
@@ -211,11 +224,12 @@ impl States {
         self.left.extend(pushed_out.map(|name| (now, name)));
     }
 
-    fn forget(&mut self, name: &CodeHash) {
-        let Some(OpenLink { created_at, asker, .. }) = self.by_hash.remove(name) else { return };
-        if let Some(order) = self.orders.get_mut(&asker) {
-            order.remove(&(created_at, *name));
+    fn forget(&mut self, name: &CodeHash) -> Option<OpenLink> {
+        let link = self.by_hash.remove(name)?;
+        if let Some(order) = self.orders.get_mut(&link.asker) {
+            order.remove(&(link.created_at, *name));
         }
+        Some(link)
     }
 
     /// Forgets those that are too old, and visitors' that are too many because another build kept more; the names of records to remove.

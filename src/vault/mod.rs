@@ -486,10 +486,11 @@ impl Vault {
         self.chamber(component)?.link(redirect_uri, asker).await
     }
 
-    /// A browser came back with this query: exchanges the code. If that fails for now, the code is kept and tried again by itself.
+    /// A browser came back with this query: exchanges the code. If that fails for now, the code is kept and tried again by itself. The same query
+    /// again, as long as the code waits, joins its exchange.
     ///
     /// # Errors
-    /// [`VaultError::UnknownState`]; [`VaultError::Crowded`], and nothing was kept; [`VaultError::VendorRefused`] when no code is in it; why
+    /// [`VaultError::UnknownState`], also when every authorizer that the code was exchanged for has withdrawn since; [`VaultError::Crowded`], and nothing was kept; [`VaultError::VendorRefused`] when no code is in it; why
     /// the exchange failed.
     pub async fn returned(&self, component: &str, query: &str) -> Result<Exchanged, VaultError> {
         self.chamber(component)?.returned(query).await

@@ -1,8 +1,10 @@
 //! The merchants' pages.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde_json::Value;
+use yizhan::clock::Clock;
 use yizhan::platform;
 
 use super::{Answer, get, send};
@@ -118,6 +120,22 @@ async fn coming_back_with_nothing_or_nonsense_is_told_kindly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_return_loaded_again_after_a_withdrawal_leads_to_a_new_authorization() {
+    let world = World::new().await;
+    let merchant = "tt0123456789abcdef";
+    world.simulator.ticket("douyin").await.unwrap();
+    let back = way_back(&link_on(&open(&world, "/authorize/douyin", "en").await));
+    let (query, _) = world.simulator.grant("douyin", merchant).await.unwrap();
+    let address = format!("{back}&{query}");
+    assert_eq!(send(world.client.get(&address)).await.status, 200);
+    world.advance(Duration::from_secs(60));
+    world.app().vault.revoked("douyin", merchant, world.clock.now()).await.unwrap();
+    let again = send(world.client.get(&address).header("accept-language", "en")).await;
+    assert_eq!(again.status, 409, "{}", again.text);
+    assert!(again.text.contains("no longer valid") && again.text.contains("authorize/douyin") && !again.text.contains(merchant));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_page_is_not_opened_endlessly_by_one_address() {
     let world = World::new().await;
     world.simulator.ticket("douyin").await.unwrap();
@@ -138,6 +156,11 @@ async fn the_stylesheet_is_kept_by_browsers() {
     assert_eq!((css.status, css.header("content-type")), (200, "text/css; charset=utf-8"));
     let again = world.client.get(format!("{}/assets/yizhan.css", world.base)).header("if-none-match", css.header("etag"));
     assert_eq!(send(again).await.status, 304);
+}
+
+/// Where the page's button leads.
+fn link_on(page: &Answer) -> String {
+    page.text.split("class=\"button\" href=\"").nth(1).unwrap().split('"').next().unwrap().replace("&#38;", "&")
 }
 
 fn stylesheet(page: &Answer) -> &str {

@@ -11,6 +11,7 @@ use yizhan::vault::shelf::{Change, Clear, Kind, RecordKey, ShelfError, TokenShel
 use yizhan::vault::{Asker, AuthorizerState, Exchanged, Found, Standing, Want};
 
 use super::vendor::Fault;
+use super::worker::until;
 use super::*;
 
 const BACK: &str = "https://post.example.com/callback/fake/authorized";
@@ -56,6 +57,102 @@ async fn a_link_holds_an_unguessable_state_that_is_good_once() {
     assert!(matches!(world.came_back(&other, "made-up").await, Err(VaultError::UnknownState)));
     assert!(matches!(world.came_back(&other, "").await, Err(VaultError::UnknownState)));
     assert!(matches!(world.vault.returned(NAME, "error=denied").await, Err(VaultError::VendorRefused(_))));
+}
+
+#[tokio::test]
+async fn a_page_loaded_again_while_its_code_is_exchanged_shows_what_becomes_of_it() {
+    let world = World::new().await;
+    world.ticket().await;
+    let (state, code) = (world.state().await, world.vendor.grant("app1"));
+    world.vendor.close();
+    let load = || {
+        let (vault, query) = (Arc::clone(&world.vault), format!("code={}&state={state}", code.value.expose()));
+        tokio::spawn(async move { vault.returned(NAME, &query).await })
+    };
+    let first = load();
+    until("the exchange", || world.vendor.waiting() == 1).await;
+    let second = load();
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!second.is_finished(), "{:?}", second.await);
+    world.vendor.open();
+    for page in [first, second] {
+        assert_eq!(page.await.unwrap().unwrap(), Exchanged::Authorizers(names(&["app1"])));
+    }
+    assert_eq!(world.vendor.deeds("exchange"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_a_browser_loads_many_times_at_once_is_one_return() {
+    let world = World::new().await;
+    world.ticket().await;
+    for app in (0..20).map(|number| format!("app{number}")) {
+        let (state, code) = (world.state().await, world.vendor.grant(&app));
+        let loads = (0..8).map(|_| {
+            let (vault, query) = (Arc::clone(&world.vault), format!("code={}&state={state}", code.value.expose()));
+            tokio::spawn(async move { vault.returned(NAME, &query).await })
+        });
+        for page in futures_util::future::join_all(loads).await {
+            let (Exchanged::Authorizers(shown) | Exchanged::Already(shown)) = page.unwrap().unwrap();
+            assert_eq!(shown, names(&[&app]));
+        }
+    }
+    assert_eq!(world.vendor.deeds("exchange"), 20);
+}
+
+#[tokio::test]
+async fn a_page_loaded_again_while_its_code_waits_asks_for_no_other_state() {
+    let world = World::new().await;
+    world.ticket().await;
+    let (state, code) = (world.state().await, world.vendor.grant("app1"));
+    world.faults("exchange", &Fault::Says("busy"), 3);
+    for _ in 0..2 {
+        let came = world.came_back(&code, &state).await;
+        assert!(matches!(&came, Err(VaultError::VendorRefused(error)) if error.class == Class::Retry), "{came:?}");
+    }
+    let world = world.restart().await;
+    let came = world.came_back(&code, &state).await;
+    assert!(matches!(&came, Err(VaultError::VendorRefused(error)) if error.class == Class::Retry), "{came:?}");
+    assert!(matches!(world.came_back(&world.vendor.grant("app2"), &state).await, Err(VaultError::UnknownState)), "good once all the same");
+    assert_eq!(world.came_back(&code, &state).await.unwrap(), Exchanged::Authorizers(names(&["app1"])));
+}
+
+#[tokio::test]
+async fn a_state_whose_code_could_not_be_kept_is_good_once_more() {
+    let world = World::new().await;
+    world.ticket().await;
+    let (state, code) = (world.state().await, world.vendor.grant("app1"));
+    *world.shelf.broken.lock().unwrap() = Some(ShelfError::TooLarge(1));
+    for _ in 0..2 {
+        let came = world.came_back(&code, &state).await;
+        assert!(matches!(came, Err(VaultError::Store(_))), "{came:?}");
+    }
+    *world.shelf.broken.lock().unwrap() = None;
+    assert_eq!(world.came_back(&code, &state).await.unwrap(), Exchanged::Authorizers(names(&["app1"])));
+    assert_eq!(open_links(&world), 0);
+    assert!(matches!(world.came_back(&world.vendor.grant("app2"), &state).await, Err(VaultError::UnknownState)));
+}
+
+#[tokio::test]
+async fn a_return_loaded_again_after_a_withdrawal_shows_no_grant() {
+    let world = World::with(Habits { batch: &["app2"], ..Habits::default() }).await;
+    world.ticket().await;
+    let (state, code) = (world.state().await, world.vendor.grant("app1"));
+    assert_eq!(world.came_back(&code, &state).await.unwrap(), Exchanged::Authorizers(names(&["app1", "app2"])));
+    world.advance(60);
+    world.vault.revoked(NAME, "app1", world.clock.now()).await.unwrap();
+    assert_eq!(world.came_back(&code, &state).await.unwrap(), Exchanged::Already(names(&["app2"])), "who still grants");
+    world.vault.revoked(NAME, "app2", world.clock.now()).await.unwrap();
+    assert!(matches!(world.came_back(&code, &state).await, Err(VaultError::UnknownState)));
+    // A push from before the withdrawal is settled without anybody's tokens.
+    let late = world.vendor.another_code("app1");
+    let push = granted(late.clone(), world.clock.now() - SignedDuration::from_secs(30));
+    assert_eq!(world.vault.granted(NAME, Some("app1"), &push).await.unwrap(), Exchanged::Already(Vec::new()));
+    assert!(matches!(world.vault.returned(NAME, &format!("code={}", late.value.expose())).await, Err(VaultError::UnknownState)));
+    world.advance(60);
+    world.grant("app1").await.unwrap();
+    assert_eq!(world.came_back(&code, &state).await.unwrap(), Exchanged::Already(names(&["app1", "app2"])), "granted anew");
 }
 
 #[tokio::test]
