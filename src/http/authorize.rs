@@ -51,7 +51,7 @@ async fn link(face: &Face, request: &HttpRequest, component: &str, words: &'stat
     let link = face.link(name, Asker::Visitor).await?;
     // A phone that scans the platform's page out of a code comes without a Referer and is turned away (Baidu 4.3, Douyin 4.3),
     // so the code leads to this page unless the platform has an address for its own app.
-    let here = format!("{}/authorize/{name}", face.app.config.server.public_url);
+    let here = face.page_address(name);
     let page = AuthorizePage {
         words,
         root: "../",

@@ -86,6 +86,7 @@ struct InvitationBody {
     /// Where a merchant grants several of its applications at once, if the vendor has such a page.
     #[serde(skip_serializing_if = "Option::is_none")]
     batch_url: Option<String>,
+    /// Of the addresses; the page that the code leads to has no end.
     expires_at: Option<Timestamp>,
     qr_svg: String,
 }
@@ -133,7 +134,10 @@ pub async fn invite(
     face.component(&component)?;
     let link = face.link(&component, Asker::Caller).await?;
     tracing::info!(component = %component, key = caller.name(), "authorization link made");
-    let qr_svg = pages::qr_code(link.mobile_url.as_ref().unwrap_or(&link.url)).unwrap_or_default();
+    // Who scans comes without a Referer, and is turned away by the page at `url` (Baidu 4.3, Douyin 4.3): he is led there by our own page, which asks
+    // for a link of its own. Nothing is lost by that: a link says nothing of whom it is for.
+    let page = face.page_address(&component);
+    let qr_svg = pages::qr_code(link.mobile_url.as_ref().unwrap_or(&page)).unwrap_or_default();
     let invitation = InvitationBody {
         url: link.url,
         mobile_url: link.mobile_url,

@@ -185,6 +185,11 @@ impl Face {
     fn return_address(&self, component: &str) -> String {
         format!("{}/callback/{component}/authorized", self.app.config.server.public_url)
     }
+
+    /// The page that leads merchants to the platform.
+    fn page_address(&self, component: &str) -> String {
+        format!("{}/authorize/{component}", self.app.config.server.public_url)
+    }
 }
 
 /// The running server.

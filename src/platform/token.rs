@@ -192,7 +192,7 @@ pub struct Link {
     /// The page on which a merchant grants several of its applications at once, where the vendor has one: one code comes back,
     /// and is exchanged into a token for each.
     pub batch_url: Option<String>,
-    /// When it dies; `None` where it does not.
+    /// When it dies; `None` where the vendor sets it no end. What the vault gives out ends with its `state` at the latest.
     pub expires_at: Option<Timestamp>,
 }
 

@@ -18,13 +18,14 @@ use crate::platform::{Class, LONGEST_APP_ID};
 
 use super::authorizer::AuthorizerState;
 use super::chamber::{Chamber, locked};
-use super::codes::{Entering, hash_of};
+use super::codes::{Entering, STATE_FOR, hash_of};
 use super::record::{Asker, Origin, StateRecord, put};
+use super::schedule::later;
 use super::shelf::{Change, Kind};
 use super::{Exchanged, VaultError};
 
 impl Chamber {
-    /// A link for one merchant.
+    /// A link for one merchant. It is good for as long as its state at most, whatever the vendor says of its page.
     pub async fn link(self: &Arc<Self>, redirect_uri: &str, asker: Asker) -> Result<Link, VaultError> {
         // Before the vendor is asked for anything.
         locked(&self.states).has_room(asker, self.clock.now()).map_err(VaultError::Invited)?;
@@ -57,7 +58,8 @@ impl Chamber {
             return Err(error.into());
         }
         tracing::info!(component = self.name, "authorization link made");
-        Ok(link)
+        let state_ends = later(now, STATE_FOR);
+        Ok(Link { expires_at: Some(link.expires_at.map_or(state_ends, |at| at.min(state_ends))), ..link })
     }
 
     /// A browser came back.

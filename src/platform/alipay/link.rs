@@ -39,7 +39,7 @@ impl Links {
         self.application_types.iter().all(|kind| kind == MINI_PROGRAM)
     }
 
-    /// The link for one merchant. Needs no asking, and does not expire.
+    /// The link for one merchant. Needs no asking, and the vendor sets it no end.
     pub fn link(&self, app_id: &str, request: &LinkRequest) -> Link {
         let redirect_uri = self.redirect_uri.as_deref().unwrap_or(&request.redirect_uri);
         // `state` must be standard base64 (4.1), which ours is not.

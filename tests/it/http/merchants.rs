@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use serde_json::Value;
-use yizhan::clock::Clock;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use yizhan::clock::{Clock, Timestamp};
 use yizhan::platform;
 
-use super::{Answer, get, send};
+use super::{Answer, get, post, send};
 use crate::world::World;
 
 async fn open(world: &World, path: &str, languages: &str) -> Answer {
@@ -133,6 +134,24 @@ async fn a_return_loaded_again_after_a_withdrawal_leads_to_a_new_authorization()
     let again = send(world.client.get(&address).header("accept-language", "en")).await;
     assert_eq!(again.status, 409, "{}", again.text);
     assert!(again.text.contains("no longer valid") && again.text.contains("authorize/douyin") && !again.text.contains(merchant));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invitation_says_when_it_ends_and_its_code_leads_phones_where_they_are_let_in() {
+    let world = World::new().await;
+    for platform in platform::ALL {
+        let name = platform.name();
+        world.simulator.ticket(name).await.unwrap();
+        let made = world.clock.now();
+        let invitation = post(&world, &format!("/v1/components/{name}/authorizations"), json!({})).await.json();
+        let ends: Timestamp = invitation["expires_at"].as_str().unwrap_or_else(|| panic!("{name}: {invitation}")).parse().unwrap();
+        assert!(ends > made && ends <= world.clock.now() + SignedDuration::from_hours(24), "{name}: {ends}");
+        // The page's own code leads to the page, except into the vendor's own app, where each link has a state of its own.
+        let page = open(&world, &format!("/authorize/{name}"), "en").await;
+        let code = invitation["qr_svg"].as_str().unwrap();
+        assert_eq!(page.text.contains(code), invitation["mobile_url"].is_null(), "{name}");
+        assert!(page.text.contains("Link valid until"), "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
