@@ -4,7 +4,6 @@
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::Value;
 
 use super::body;
 use super::pages::{self, AuthorizePage, Referrer, RegisteredPage, ReturnedPage, TroublePage, Words};
@@ -12,7 +11,7 @@ use super::parameters::Query;
 use super::problem::{Kind, Problem};
 use super::{Face, caller, passage};
 use crate::clock::china_text;
-use crate::platform::Class;
+use crate::platform::{ApiError, Class};
 use crate::vault::{Asker, Exchanged, VaultError};
 
 /// `GET /authorize/{component}`.
@@ -133,9 +132,10 @@ fn trouble(
     } else {
         tracing::warn!(request_id, component, problem = problem.kind().slug(), detail = problem.detail(), "a merchant could not authorize");
     }
-    let said = |member: &str| problem.member("vendor").and_then(|vendor| vendor.get(member)).and_then(Value::as_str).unwrap_or_default();
-    let vendor = (problem.kind() == Kind::VendorRefused).then(|| format!("{}: {}", said("code"), said("message")));
-    let page = TroublePage { words, root, said: words.trouble(problem.kind()), again, vendor, request_id: &request_id };
+    // Of the vendor's words only a refusal, and only what it said itself: our own settings and a merchant's cancelling are no answer of a platform's.
+    let is_answer = |refusal: &&ApiError| refusal.is_vendors_word() && !pages::is_no_judgement(refusal.class);
+    let vendor = problem.refusal().filter(is_answer).map(ToString::to_string);
+    let page = TroublePage { words, root, said: words.trouble(problem), again, vendor, request_id: &request_id };
     let mut answer = pages::show(&page, words, status, Referrer::Nothing)?;
     if let Some(wait) = problem.wait() {
         let (name, value) = body::retry_after(wait);

@@ -163,7 +163,7 @@ fn refused(refusal: &ApiError) -> Problem {
         Class::Refuse => "refuse",
     };
     let vendor = json!({ "code": refusal.code, "message": refusal.message, "class": class, "advice": refusal.advice });
-    let problem = Problem::new(Kind::VendorRefused, format!("the vendor answered {refusal}")).with("vendor", vendor);
+    let problem = Problem::new(Kind::VendorRefused, format!("the vendor answered {refusal}")).with("vendor", vendor).of_refusal(refusal);
     let problem = match refusal.advice {
         Some(advice) => problem.hint(advice),
         None => problem,

@@ -12,6 +12,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde_json::{Map, Value, json};
 
 pub use super::kind::Kind;
+use crate::platform::ApiError;
 
 /// An answer that is no success.
 #[derive(Debug, Clone)]
@@ -32,13 +33,16 @@ struct Content {
     allow: Option<String>,
     /// For the log only.
     cause: Option<String>,
+    /// The vendor's no that this tells of.
+    refusal: Option<ApiError>,
 }
 
 impl Problem {
     /// A problem of that kind; `detail` is shown to the caller.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let members = Map::new();
-        Self(Box::new(Content { kind, detail: detail.into(), hint: None, retry_after: None, members, allow: None, cause: None }))
+        let detail = detail.into();
+        Self(Box::new(Content { kind, detail, hint: None, retry_after: None, members, allow: None, cause: None, refusal: None }))
     }
 
     /// With what to do next.
@@ -59,6 +63,13 @@ impl Problem {
     #[must_use]
     pub fn with(mut self, name: &str, value: Value) -> Self {
         self.0.members.insert(name.to_owned(), value);
+        self
+    }
+
+    /// With the vendor's no that it tells of, for pages, which tell it in other words.
+    #[must_use]
+    pub fn of_refusal(mut self, refusal: &ApiError) -> Self {
+        self.0.refusal = Some(refusal.clone());
         self
     }
 
@@ -138,6 +149,12 @@ impl Problem {
     #[must_use]
     pub fn member(&self, name: &str) -> Option<&Value> {
         self.0.members.get(name)
+    }
+
+    /// The vendor's no that it tells of.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&ApiError> {
+        self.0.refusal.as_ref()
     }
 
     /// What the log should say and the caller should not read.

@@ -250,6 +250,9 @@ const UNREADABLE: &[&str] = &["unreadable", "repeated-name", "unsigned", "unknow
 /// Those of them that another key in our settings may open: by itself the answer is whole.
 const KEYLESS: &[&str] = &["unknown-certificate", "bad-signature", "undecipherable"];
 
+/// Further codes of our own, for what a browser brought and for what we miss in an answer: no vendor said so.
+const OURS: &[&str] = &["no-code", "wrong-app-id", "time", "no-answer", "no-pre-auth-code", "no app id", "another authorizer"];
+
 impl ApiError {
     /// An error without advice.
     pub fn new(class: Class, code: impl Into<String>, message: impl Into<String>) -> Self {
@@ -275,6 +278,12 @@ impl ApiError {
     #[must_use]
     pub fn is_unreadable(&self) -> bool {
         (self.class == Class::Retry && self.code.starts_with("http ")) || UNREADABLE.contains(&self.code.as_str())
+    }
+
+    /// Whether a vendor named this code, or somebody here did for want of one.
+    #[must_use]
+    pub fn is_vendors_word(&self) -> bool {
+        !(self.is_unreadable() || self.code.starts_with("http ") || OURS.contains(&self.code.as_str()))
     }
 
     /// Whether the answer lacks nothing but the right key on our side: once an operator has put that right, the same answer can be read.

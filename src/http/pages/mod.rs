@@ -9,7 +9,7 @@ use askama::Template;
 use qrcode::render::svg;
 use qrcode::{EcLevel, QrCode};
 
-pub use words::Words;
+pub use words::{Words, is_no_judgement};
 
 use super::kind::{Kind, Said};
 use super::problem::Problem;

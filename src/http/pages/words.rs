@@ -4,7 +4,8 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 
 use crate::http::kind::{Kind, Said};
-use crate::platform::Title;
+use crate::http::problem::Problem;
+use crate::platform::{Class, Title};
 
 /// One language.
 pub struct Words {
@@ -192,13 +193,19 @@ impl Words {
     }
 
     /// What to say of a problem to a merchant.
-    pub fn trouble(&self, kind: Kind) -> &Said {
-        match kind {
+    pub fn trouble(&self, problem: &Problem) -> &Said {
+        match problem.kind() {
             Kind::NotFound | Kind::NotApplicable => &self.no_such,
             Kind::Conflict => &self.expired,
+            Kind::VendorRefused if problem.refusal().is_some_and(|refusal| is_no_judgement(refusal.class)) => &self.later,
             Kind::VendorRefused | Kind::NotAuthorized | Kind::Revoked => &self.refused,
             Kind::RateLimited => &self.too_often,
             _ => &self.later,
         }
     }
+}
+
+/// Whether a vendor that says so said nothing of the merchant's grant: it is in trouble, or we are with it.
+pub const fn is_no_judgement(class: Class) -> bool {
+    matches!(class, Class::Retry | Class::RateLimited | Class::Configuration | Class::RenewComponentToken | Class::TicketInvalid)
 }

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use yizhan::clock::{Clock, Timestamp};
 use yizhan::platform;
+use yizhan::simulator::fault::{CallFault, CallTrouble};
 
 use super::{Answer, get, post, send};
 use crate::world::World;
@@ -113,11 +114,53 @@ async fn coming_back_with_nothing_or_nonsense_is_told_kindly() {
             let page = open(&world, &format!("/callback/{name}/authorized{path}"), "zh").await;
             assert!((400..500).contains(&page.status), "{name} {path}: {} {}", page.status, page.text);
             assert!(page.header("content-type").starts_with("text/html") && page.text.contains("可以怎么做"), "{name} {path}");
+            assert!(!page.text.contains("平台的答复") || path.contains("zzz"), "{name} {path}: no platform said anything");
             let again = page.text.split("class=\"button\" href=\"").nth(1).unwrap().split('"').next().unwrap();
             let address = url::Url::parse(&format!("{}/callback/{name}/authorized{path}", world.base)).unwrap().join(again).unwrap();
             assert_eq!(address.path(), format!("/authorize/{name}"), "{path}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_in_trouble_is_told_from_one_that_refuses() {
+    let world = World::new().await;
+    // Alipay's push brings the tokens outright: its merchants see that they are authorized.
+    for (name, merchant) in [("baidu", "1452365"), ("douyin", "tt0123456789abcdef"), ("kuaishou", "ks700000000000000001")] {
+        world.simulator.ticket(name).await.unwrap();
+        let page = open(&world, &format!("/authorize/{name}"), "zh").await;
+        let back = way_back(&link_on(&page));
+        let trouble = CallFault { matching: String::new(), trouble: CallTrouble::Status(503), times: 1000 };
+        world.simulator.fail_calls(name, trouble).unwrap();
+        let (query, _) = world.simulator.grant(name, merchant).await.unwrap();
+        let separator = if back.contains('?') { '&' } else { '?' };
+        let address = format!("{back}{separator}{query}");
+        // The same page loaded again says the same: its code is kept, and its state is gone.
+        for _ in 0..2 {
+            let page = send(world.client.get(&address).header("accept-language", "zh")).await;
+            assert!(page.status >= 500, "{name}: {} {}", page.status, page.text);
+            assert!(page.text.contains("暂时无法授权") && !page.text.contains("平台的答复"), "{name}: {}", page.text);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setting_that_is_missing_is_shown_to_no_merchant() {
+    let mut world = World::new().await;
+    world.simulator.ticket("kuaishou").await.unwrap();
+    world.mend("auth.page_url_template", "# auth.page_url_template").await;
+    let unset = open(&world, "/authorize/kuaishou", "zh").await;
+    assert_eq!(unset.status, 502);
+    assert!(unset.text.contains("暂时无法授权") && !unset.text.contains("page_url_template"), "{}", unset.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_that_the_platform_refuses_is_told_in_the_platforms_words() {
+    let world = World::new().await;
+    world.simulator.ticket("douyin").await.unwrap();
+    let page = open(&world, "/callback/douyin/authorized?authorization_code=made-up", "zh").await;
+    assert_eq!(page.status, 400);
+    assert!(page.text.contains("平台没有接受这次授权") && page.text.contains("平台的答复"), "{}", page.text);
 }
 
 #[tokio::test(flavor = "multi_thread")]
