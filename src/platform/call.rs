@@ -251,7 +251,8 @@ const UNREADABLE: &[&str] = &["unreadable", "repeated-name", "unsigned", "unknow
 const KEYLESS: &[&str] = &["unknown-certificate", "bad-signature", "undecipherable"];
 
 /// Further codes of our own, for what a browser brought and for what we miss in an answer: no vendor said so.
-const OURS: &[&str] = &["no-code", "wrong-app-id", "time", "no-answer", "no-pre-auth-code", "no app id", "another authorizer"];
+const OURS: &[&str] =
+    &["no-code", "overlong-code", "wrong-app-id", "time", "no-answer", "no-pre-auth-code", "no app id", "another authorizer"];
 
 impl ApiError {
     /// An error without advice.
@@ -284,6 +285,14 @@ impl ApiError {
     #[must_use]
     pub fn is_vendors_word(&self) -> bool {
         !(self.is_unreadable() || self.code.starts_with("http ") || OURS.contains(&self.code.as_str()))
+    }
+
+    /// Whether no vendor answered in its own words, but something before it refused the call as it was (a gateway's page with 403): the same call will
+    /// fare no better. Not where the status itself says to come back: 408, 425, 429.
+    #[must_use]
+    pub fn is_turned_away(&self) -> bool {
+        let status = self.code.strip_prefix("http ").and_then(|status| status.parse::<u16>().ok());
+        status.is_some_and(|status| (400..500).contains(&status) && !matches!(status, 408 | 425 | 429))
     }
 
     /// Whether the answer lacks nothing but the right key on our side: once an operator has put that right, the same answer can be read.

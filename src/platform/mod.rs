@@ -35,6 +35,9 @@ use crate::settings::{Problem, Settings};
 /// Bytes of an app id that is a key of ours; all known ones are below 40.
 pub const LONGEST_APP_ID: usize = 128;
 
+/// Bytes of a code that a browser may bring; all known ones are far below.
+pub const LONGEST_CODE: usize = 1024;
+
 /// Every platform this build knows, in the order in which people are shown them.
 pub static ALL: &[&dyn Platform] = &[&baidu::Baidu, &douyin::Douyin, &kuaishou::Kuaishou, &alipay::Alipay];
 

@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::envelope::digest;
 use crate::platform::push::Grant;
 use crate::platform::token::{Family, Link, LinkRequest, Returned};
-use crate::platform::{Class, LONGEST_APP_ID};
+use crate::platform::{ApiError, Class, LONGEST_APP_ID, LONGEST_CODE};
 
 use super::authorizer::AuthorizerState;
 use super::chamber::{Chamber, locked};
@@ -66,6 +66,10 @@ impl Chamber {
     pub async fn returned(self: &Arc<Self>, query: &str) -> Result<Exchanged, VaultError> {
         let now = self.clock.now();
         let returned = self.component.returned(query, now).map_err(VaultError::VendorRefused)?;
+        if returned.code.value.expose().len() > LONGEST_CODE {
+            let error = ApiError::new(Class::Refuse, "overlong-code", "the code that the browser brought is longer than any is");
+            return Err(VaultError::VendorRefused(error));
+        }
         let me = Arc::clone(self);
         let came = self.carry_out(async move { me.arrived(returned, now).await }).await?;
         // A page that is loaded again after a withdrawal says nothing of a grant that is gone: what helps is to authorize once more.

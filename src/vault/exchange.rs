@@ -147,6 +147,11 @@ impl Chamber {
                 Some(app_id) => self.unless_young(app_id, code_of.and(record.dated_grant(self.clock.now())), asked_at, error).await?,
                 None => error,
             };
+            // A made-up code may be such that a gateway never lets it through: it is not tried for a day, nor does it take a merchant's place.
+            let error = match record.app_id {
+                None if error.is_turned_away() => ApiError { class: Class::Refuse, ..error },
+                _ => error,
+            };
             match (error.class, &record.app_id) {
                 (Class::RenewComponentToken, _) if !pass_renewed => {
                     // The code was not looked at.

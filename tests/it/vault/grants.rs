@@ -156,6 +156,35 @@ async fn a_return_loaded_again_after_a_withdrawal_shows_no_grant() {
 }
 
 #[tokio::test]
+async fn a_code_longer_than_any_is_refused_unseen() {
+    let world = World::new().await;
+    world.ticket().await;
+    let endless = world.vault.returned(NAME, &format!("code={}", "c".repeat(1025))).await;
+    assert!(matches!(&endless, Err(VaultError::VendorRefused(error)) if error.code == "overlong-code"), "{endless:?}");
+    assert_eq!((world.vendor.calls("exchange"), world.shelf.names(Kind::Code).len()), (0, 0));
+    let long = world.vault.returned(NAME, &format!("code={}", "c".repeat(1024))).await;
+    assert!(matches!(&long, Err(VaultError::VendorRefused(error)) if error.class == Class::CodeInvalid), "{long:?}");
+}
+
+#[tokio::test]
+async fn a_code_out_of_a_browser_that_a_gateway_turns_away_is_not_kept() {
+    for (status, class, kept) in [(400, Class::Refuse, 0), (403, Class::Refuse, 0), (408, Class::Retry, 1), (502, Class::Retry, 1)] {
+        let world = World::new().await;
+        world.ticket().await;
+        world.vendor.fault("exchange", Fault::Gateway(status));
+        let came = world.vault.returned(NAME, "code=made-up").await;
+        assert!(matches!(&came, Err(VaultError::VendorRefused(error)) if error.class == class), "{status}: {came:?}");
+        assert_eq!(world.shelf.names(Kind::Code).len(), kept, "{status}");
+    }
+    // Of a merchant whom the vendor itself told us of, nothing is given up for a gateway's sake.
+    let world = World::new().await;
+    world.ticket().await;
+    world.vendor.fault("exchange", Fault::Gateway(403));
+    assert!(world.grant("app1").await.is_err());
+    assert_eq!(world.shelf.names(Kind::Code).len(), 1);
+}
+
+#[tokio::test]
 async fn a_state_survives_a_restart_and_dies_after_a_day() {
     let world = World::new().await;
     world.ticket().await;

@@ -261,6 +261,8 @@ pub enum Fault {
     Says(&'static str),
     /// A page of something on the way, which did not pass the call on.
     Page,
+    /// A page of a gateway before the vendor, which refuses the call with that status.
+    Gateway(u16),
     /// The vendor did it, and answers as if it had been asked about that app.
     Mistakes(&'static str),
     /// The vendor did it, and its answer was altered on the way: no certificate will ever verify it.
@@ -553,6 +555,9 @@ impl Vendors for FakeVendor {
             }
             Some(Fault::Page) => {
                 return Ok(Reply { status: 502, content_type: String::from("text/html"), body: "<html>bad gateway</html>".into() });
+            }
+            Some(Fault::Gateway(status)) => {
+                return Ok(Reply { status, content_type: String::from("text/html"), body: "<html>no</html>".into() });
             }
             Some(Fault::Says(word)) => json!({"error": word}),
             Some(Fault::Mistakes(app_id)) => {
