@@ -287,12 +287,12 @@ impl ApiError {
         !(self.is_unreadable() || self.code.starts_with("http ") || OURS.contains(&self.code.as_str()))
     }
 
-    /// Whether no vendor answered in its own words, but something before it refused the call as it was (a gateway's page with 403): the same call will
-    /// fare no better. Not where the status itself says to come back: 408, 425, 429.
+    /// Whether no vendor answered in its own words, but something before it refused the call as it was written (a gateway's page with 414): the same
+    /// call will fare no better. Not where the status tells of us (401, 403, 404, 407), which an operator may mend, or says to come back (408, 425, 429).
     #[must_use]
     pub fn is_turned_away(&self) -> bool {
         let status = self.code.strip_prefix("http ").and_then(|status| status.parse::<u16>().ok());
-        status.is_some_and(|status| (400..500).contains(&status) && !matches!(status, 408 | 425 | 429))
+        status.is_some_and(|status| (400..500).contains(&status) && !matches!(status, 401 | 403 | 404 | 407 | 408 | 425 | 429))
     }
 
     /// Whether the answer lacks nothing but the right key on our side: once an operator has put that right, the same answer can be read.

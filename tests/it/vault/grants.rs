@@ -168,7 +168,9 @@ async fn a_code_longer_than_any_is_refused_unseen() {
 
 #[tokio::test]
 async fn a_code_out_of_a_browser_that_a_gateway_turns_away_is_not_kept() {
-    for (status, class, kept) in [(400, Class::Refuse, 0), (403, Class::Refuse, 0), (408, Class::Retry, 1), (502, Class::Retry, 1)] {
+    for (status, class, kept) in
+        [(400, Class::Refuse, 0), (414, Class::Refuse, 0), (403, Class::Retry, 1), (408, Class::Retry, 1), (502, Class::Retry, 1)]
+    {
         let world = World::new().await;
         world.ticket().await;
         world.vendor.fault("exchange", Fault::Gateway(status));
@@ -179,7 +181,7 @@ async fn a_code_out_of_a_browser_that_a_gateway_turns_away_is_not_kept() {
     // Of a merchant whom the vendor itself told us of, nothing is given up for a gateway's sake.
     let world = World::new().await;
     world.ticket().await;
-    world.vendor.fault("exchange", Fault::Gateway(403));
+    world.vendor.fault("exchange", Fault::Gateway(414));
     assert!(world.grant("app1").await.is_err());
     assert_eq!(world.shelf.names(Kind::Code).len(), 1);
 }
