@@ -277,6 +277,12 @@ pub trait Tokens: Send + Sync {
         true
     }
 
+    /// Whether the vendor pushes the code that a recovery asks for as if the merchant had granted (Douyin 4.6, Kuaishou 3.1.4). Where it does not, a push
+    /// with a code that follows a recovery is always news.
+    fn recovery_echoes(&self) -> bool {
+        false
+    }
+
     /// What to do when a spending call was never answered.
     fn lost_reply(&self) -> LostReply;
 

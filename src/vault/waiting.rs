@@ -58,8 +58,8 @@ impl Chamber {
             locked(&self.used).insert(hash, UsedRecord { at: self.clock.now(), authorizers: authorizers.clone() });
             return Ok(Exchanged::Already(authorizers));
         }
-        let echo_of = app_id.filter(|app_id| origin == Origin::Push && locked(&self.recovering).contains(*app_id));
         let echo = origin == Origin::Push && app_id.is_some_and(|app_id| self.expects_echo(app_id));
+        let echo_of = app_id.filter(|app_id| echo && locked(&self.recovering).contains(*app_id));
         let record = CodeRecord {
             code,
             family: Family::Current,
@@ -195,7 +195,7 @@ impl Chamber {
         }
         for family in self.component.families() {
             let (_, held) = self.token_record(&Slot::authorizer(*family, app_id)).await?;
-            let echo = held.recovered_at.is_some_and(|at| goes_on(at, ECHO, now));
+            let echo = self.component.recovery_echoes() && held.recovered_at.is_some_and(|at| goes_on(at, ECHO, now));
             // What our clock showed while it was ahead is later than any grant.
             let exchanged = *family == Family::Current && held.exchanged_at.is_some_and(|at| at >= granted_at && !is_ahead(at, now));
             if echo || exchanged {
@@ -207,6 +207,9 @@ impl Chamber {
 
     /// Whether a push with a code of that authorizer may be what our own asking for one causes.
     pub fn expects_echo(&self, app_id: &str) -> bool {
+        if !self.component.recovery_echoes() {
+            return false;
+        }
         let now = self.clock.now();
         locked(&self.recovering).contains(app_id) || locked(&self.recovered).get(app_id).is_some_and(|at| goes_on(*at, ECHO, now))
     }

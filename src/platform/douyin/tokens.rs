@@ -131,6 +131,11 @@ impl Tokens for Application {
         Ok(Recovered::Code(AuthorizationCode { value, expires_at: loose::after(now, seconds) }))
     }
 
+    /// 4.6.
+    fn recovery_echoes(&self) -> bool {
+        true
+    }
+
     /// A refresh token works once and its answer may be lost with the token spent: never repeated (6.3).
     fn lost_reply(&self) -> LostReply {
         LostReply::Recover

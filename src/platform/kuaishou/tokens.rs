@@ -303,6 +303,11 @@ impl Tokens for Application {
         Ok(Recovered::Code(AuthorizationCode { value, expires_at: later(now, seconds(&object, "expiresIn").unwrap_or(CODE_SECONDS)) }))
     }
 
+    /// 3.1.4.
+    fn recovery_echoes(&self) -> bool {
+        true
+    }
+
     fn lost_reply(&self) -> LostReply {
         LostReply::Recover
     }

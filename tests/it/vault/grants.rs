@@ -900,6 +900,24 @@ async fn a_grant_that_comes_before_its_predecessors_end_was_told_leaves_nothing_
 }
 
 #[tokio::test]
+async fn where_recoveries_are_not_pushed_a_push_soon_after_one_is_news() {
+    let world = World::granted_with(Habits { renews_by_recovery: true, echoes: false, ..Habits::default() }).await;
+    world.advance(6000);
+    world.ticket().await;
+    world.vault.refresh(NAME, &token_of("app1")).await.unwrap();
+    assert_eq!(world.vendor.deeds("recover"), 1);
+    world.advance(300);
+    let changed = granted(world.vendor.another_code("app1"), world.clock.now());
+    assert_eq!(world.vault.granted(NAME, Some("app1"), &changed).await.unwrap(), Exchanged::Authorizers(names(&["app1"])));
+    // Its code is refused: that is won back at once, too.
+    world.advance(1);
+    world.vendor.fault("exchange", Fault::Says("code"));
+    let refused = granted(world.vendor.another_code("app1"), world.clock.now());
+    world.vault.granted(NAME, Some("app1"), &refused).await.unwrap();
+    assert!(world.vendor.accepts("app1", &world.fresh("app1").await.unwrap().token));
+}
+
+#[tokio::test]
 async fn nothing_is_told_of_the_end_of_a_grant_while_a_newer_one_is_exchanged() {
     let world = World::granted().await;
     world.vendor.revoke("app1");

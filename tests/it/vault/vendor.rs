@@ -33,6 +33,8 @@ pub struct Habits {
     /// Renewal asks for a new code instead of spending the refresh token.
     pub renews_by_recovery: bool,
     pub can_recover: bool,
+    /// A code that a recovery asks for is pushed, too.
+    pub echoes: bool,
     /// The exchange does not say whose the tokens are.
     pub anonymous: bool,
     pub starts_tickets: bool,
@@ -52,6 +54,7 @@ impl Default for Habits {
             lost_reply: LostReply::Recover,
             renews_by_recovery: false,
             can_recover: true,
+            echoes: true,
             anonymous: false,
             starts_tickets: false,
             has_tickets: true,
@@ -217,6 +220,9 @@ impl Tokens for FakeComponent {
             value: Secret::new(json["code"].as_str().unwrap()),
             expires_at: expiry(&json, now).unwrap(),
         }))
+    }
+    fn recovery_echoes(&self) -> bool {
+        self.habits.echoes
     }
     fn lost_reply(&self) -> LostReply {
         self.habits.lost_reply
