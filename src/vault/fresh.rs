@@ -223,6 +223,14 @@ impl Chamber {
             {
                 self.came_to_nothing(&slot, seen, error);
             }
+            // A merchant that was taken over came without anything that says who it is.
+            if result.is_ok()
+                && slot.family == Family::Current
+                && !slot.is_component()
+                && let Err(error) = self.introduce_nameless(&slot.app_id).await
+            {
+                tracing::warn!(component = self.name, authorizer = %slot.app_id, %error, "the authorizer's name was not learnt");
+            }
             self.note(&Item::Token(slot), &result);
             result
         }

@@ -353,6 +353,14 @@ impl Chamber {
         record.updated_at = self.clock.now();
         Ok(self.commit(vec![Change::put_if(self.key(Kind::Authorizer, app_id), version, write(&record)?)]).await?)
     }
+
+    /// The same for one whose name nobody has told yet.
+    pub async fn introduce_nameless(self: &Arc<Self>, app_id: &str) -> Result<(), VaultError> {
+        match self.authorizer_record(app_id).await?.1 {
+            Some(known) if known.name.is_none() => self.introduce(app_id).await,
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A token's record after new tokens came.

@@ -900,6 +900,19 @@ async fn a_grant_that_comes_before_its_predecessors_end_was_told_leaves_nothing_
 }
 
 #[tokio::test]
+async fn a_merchant_that_is_taken_over_has_its_name() {
+    let world = World::new().await;
+    world.ticket().await;
+    drop(world.vendor.grant("app1"));
+    world.vault.refresh(NAME, &token_of("app1")).await.unwrap();
+    assert_eq!(world.vault.authorizer(NAME, "app1").await.unwrap().0.name.as_deref(), Some("shop app1"));
+    world.advance(7000);
+    world.ticket().await;
+    world.vault.refresh(NAME, &token_of("app1")).await.unwrap();
+    assert_eq!(world.vendor.deeds("identify"), 1, "asked once");
+}
+
+#[tokio::test]
 async fn where_recoveries_are_not_pushed_a_push_soon_after_one_is_news() {
     let world = World::granted_with(Habits { renews_by_recovery: true, echoes: false, ..Habits::default() }).await;
     world.advance(6000);
