@@ -24,7 +24,7 @@ use crate::platform::push::Notice;
 use crate::platform::{LONGEST_APP_ID, Push};
 
 /// Clocks of vendors and ours may differ by this much, and vendors cut their times to seconds.
-const SLACK: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
+pub const SLACK: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
 
 /// Facts of one subject remembered of one authorizer.
 pub const REMEMBERED: usize = 16;

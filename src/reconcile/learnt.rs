@@ -1,5 +1,5 @@
 //! What the vault learnt of grants from answers to something else becomes an event like everything that is found: handlers hear of a
-//! withdrawal whose push was lost, and of a grant that was given up and stands after all.
+//! withdrawal whose push was lost, of a grant that was given up and stands after all, and of one that only a browser told.
 //!
 //! Runs whether or not anything is asked by itself: nobody is asked here.
 
@@ -11,9 +11,6 @@ use super::{Corner, Reconcile};
 use crate::event_type::EventType;
 use crate::inbox::{Finding, LogError};
 use crate::vault::{Standing, VaultError};
-
-/// What stands in such an event where a push has the vendor's name of it.
-const ASKED: &str = "token.refresh";
 
 /// Wait before what could not be told is told again.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -53,14 +50,14 @@ impl Reconcile {
     async fn tell(&self, corner: &Corner, authorizer: &str) -> Result<bool, Untold> {
         let component = corner.component.name();
         let Some(found) = self.vault.found(component, authorizer).await? else { return Ok(false) };
-        let kind = match found.what {
-            Standing::Gone => EventType::AuthorizationRevoked,
-            Standing::Back => EventType::AuthorizationGranted,
+        // What was asked stands in such an event where a push has the vendor's name of it.
+        let (kind, asked) = match found.what {
+            Standing::Gone => (EventType::AuthorizationRevoked, "token.refresh"),
+            Standing::Back => (EventType::AuthorizationGranted, "token.refresh"),
+            Standing::Came => (EventType::AuthorizationGranted, "token.exchange"),
         };
         let (vendor, at, since) = (found.vendor.clone(), found.at, found.since);
-        self.inbox
-            .derive(corner.component.as_ref(), Finding { authorizer, kind, data: Map::new(), asked: ASKED, vendor, at, since })
-            .await?;
+        self.inbox.derive(corner.component.as_ref(), Finding { authorizer, kind, data: Map::new(), asked, vendor, at, since }).await?;
         self.vault.told(component, authorizer, &found).await?;
         Ok(true)
     }

@@ -236,6 +236,14 @@ impl Simulator {
         Ok((redirect_query, answered))
     }
 
+    /// A merchant grants, and the vendor tells the browser only, as some do of grants by a link (Alipay 3.1). The query string of the browser's return.
+    ///
+    /// # Errors
+    /// Unknown platform.
+    pub fn grant_unpushed(&self, platform: &str, app_id: &str) -> Result<String, SimulatorError> {
+        self.on(platform, |stage, now| stage.twin.grant(app_id, now).redirect_query)
+    }
+
     /// A merchant withdraws.
     ///
     /// # Errors

@@ -46,6 +46,19 @@ struct Authorizer {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Granting {
+    app_id: String,
+    /// `false`: only the browser is told.
+    #[serde(default = "yes")]
+    push: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct MaybeAuthorizer {
     app_id: Option<String>,
 }
@@ -114,8 +127,11 @@ async fn ticket(simulator: Sim, platform: Name) -> HttpResponse {
     answered(simulator.ticket(&platform).await.map(|answered| json!({"acknowledged": answered.map(|a| a.acknowledged)})))
 }
 
-async fn grant(simulator: Sim, platform: Name, body: web::Json<Authorizer>) -> HttpResponse {
-    let told = simulator.grant(&platform, &body.app_id).await;
+async fn grant(simulator: Sim, platform: Name, body: web::Json<Granting>) -> HttpResponse {
+    let told = match body.push {
+        true => simulator.grant(&platform, &body.app_id).await,
+        false => simulator.grant_unpushed(&platform, &body.app_id).map(|query| (query, None)),
+    };
     answered(told.map(|(query, answered)| json!({"redirect_query": query, "acknowledged": answered.map(|a| a.acknowledged)})))
 }
 

@@ -14,7 +14,7 @@ use crate::platform::{ApiError, AuthorizerTokens, Class};
 use super::authorizer::AuthorizerState;
 use super::chamber::{Chamber, Pass, locked};
 use super::held::Slot;
-use super::keep::How;
+use super::keep::{How, Way};
 use super::record::{Answer, CodeRecord, Origin, Stage, UsedRecord, put};
 use super::schedule::{CodeHash, is_ahead, later};
 use super::shelf::{Change, Kind};
@@ -222,9 +222,11 @@ impl Chamber {
         if asked_at.is_none() {
             named = self.unfollowed(record, named, at).await?;
         }
+        let granted = |way| How::Granted { at: record.granted_at, permissions: &record.permissions, way };
         let how = match record.origin {
             Origin::Recovery => How::Recovered,
-            Origin::Push | Origin::Redirect => How::Granted { at: record.granted_at, permissions: &record.permissions, exchanged: true },
+            Origin::Push => granted(Way::Push),
+            Origin::Redirect => granted(Way::Browser),
         };
         let mut also = vec![Change::remove(self.code_key(hash))];
         let used = UsedRecord { at: self.clock.now(), authorizers: app_ids.clone() };

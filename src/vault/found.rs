@@ -1,8 +1,8 @@
-//! What the vault learns of a grant from an answer to something else: that it is gone, or that one given up stands after all. `keep` writes
+//! What the vault learns of a grant without a push: that it is gone, that one given up stands after all, that a browser brought one. `keep` writes
 //! it down in the transaction that changes the authorizer; here `reconcile` hears of it, makes an event of it, and says so.
 //!
-//! It is told at least once, and the log stores it once. Whatever a push or a returning merchant says meanwhile is the later word, and
-//! leaves nothing to tell.
+//! It is told at least once, and the log stores it once. Whatever a push says meanwhile is the later word, and leaves nothing to tell. What a
+//! browser brought waits a little for its push; the log holds what is told of it against pushes that came before it, or come after.
 
 use std::collections::BTreeSet;
 
@@ -18,11 +18,11 @@ use crate::clock::Timestamp;
 /// What an answer showed of a grant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
-    /// That it is gone, or back.
+    /// That it is gone, back, or here.
     pub what: Standing,
     /// When it was found, by our clock.
     pub at: Timestamp,
-    /// When the grant was made that is gone, or when it was given up that is back; where that is known.
+    /// When the grant was made that is gone, or when it was given up that is back; no later than when a merchant granted who came. Where that is known.
     pub since: Option<Timestamp>,
     /// Of the vendor's answer, what people may see.
     pub vendor: Value,
@@ -37,7 +37,7 @@ impl Vault {
         Ok(self.chamber(component)?.untold.subscribe())
     }
 
-    /// What was found of that authorizer and is to be told. `None` also while a newer grant of it is being exchanged: how that ends is
+    /// What was found of that authorizer and is to be told. `None` also while its push may still come, and while a newer grant of it is being exchanged: how that ends is
     /// the later word.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ impl Vault {
             return Ok(None);
         }
         let (_, record) = chamber.authorizer_record(app_id).await?;
-        let found = record.as_ref().and_then(|record| record.untold());
+        let found = record.as_ref().and_then(|record| record.untold()).filter(|found| found.is_due(chamber.clock.now()));
         Ok(found.map(|found| Found { what: found.what, at: found.at, since: found.since, vendor: found.vendor.clone() }))
     }
 

@@ -13,7 +13,7 @@ use super::chamber::{Chamber, locked};
 use super::codes::hash_of;
 use super::held::Slot;
 use super::record::{AuthorizerRecord, FoundRecord, Origin, Standing, TokenRecord, UsedRecord, put, write};
-use super::schedule::{CodeHash, Item, is_ahead, later};
+use super::schedule::{CodeHash, Item, earlier, is_ahead, later};
 use super::shelf::{Change, Kind, ShelfError};
 use super::{Exchanged, VaultError};
 
@@ -34,11 +34,22 @@ pub(super) enum How<'a> {
         at: Timestamp,
         /// What the push named.
         permissions: &'a [Permission],
-        /// Whether a code was exchanged, or the vendor sent the tokens outright.
-        exchanged: bool,
+        /// What brought word of it.
+        way: Way,
     },
     /// We asked for them.
     Recovered,
+}
+
+/// How a grant came here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// A push, with a code.
+    Push,
+    /// A merchant's browser, with a code: perhaps nobody else will ever tell of it.
+    Browser,
+    /// A push, with the tokens.
+    Outright,
 }
 
 /// Who says that a grant is gone.
@@ -70,7 +81,7 @@ impl Chamber {
                 let record = renewed(former, tokens, at, how);
                 changes.push(Change::put_if(self.token_record_key(&slot), token_version, write(&record)?));
                 let (version, former) = self.authorizer_record(app_id).await?;
-                let standing = self.standing_of(former.clone(), tokens, at, how);
+                let standing = self.standing_of(app_id, former.clone(), tokens, at, how);
                 if former.is_none_or(|former| !former.is_same(&standing)) {
                     changes.push(Change::put_if(self.key(Kind::Authorizer, app_id), version, write(&standing)?));
                 }
@@ -102,35 +113,66 @@ impl Chamber {
     }
 
     /// An authorizer after these tokens came.
-    fn standing_of(&self, former: Option<AuthorizerRecord>, tokens: &AuthorizerTokens, at: Timestamp, how: How<'_>) -> AuthorizerRecord {
+    fn standing_of(
+        &self,
+        app_id: &str,
+        former: Option<AuthorizerRecord>,
+        tokens: &AuthorizerTokens,
+        at: Timestamp,
+        how: How<'_>,
+    ) -> AuthorizerRecord {
         let mut record = former.unwrap_or_else(|| AuthorizerRecord::pending(at));
+        let now = self.clock.now();
         if let Some(permissions) = &tokens.permissions {
             record.permissions.clone_from(permissions);
         }
         // A vendor may push the code that a recovery asks for, and that push makes the authorizer pending meanwhile.
         let was_gone = record.found.as_ref().filter(|found| found.what == Standing::Gone).map(|found| found.at);
         match (how, record.state) {
+            // The grant that stands was told, or is to be.
+            (How::Granted { way: Way::Browser, .. }, AuthorizerState::Granted) => {}
+            (How::Granted { way: Way::Browser, at, .. }, AuthorizerState::Pending) if self.was_announced(app_id, &record, at) => {
+                record.overtaken()
+            }
+            (How::Granted { way: Way::Browser, at, .. }, _) => {
+                // The merchant may have stayed a while on the vendor's page: a push of these minutes is of this grant.
+                let since = record.revoked_at.or(was_gone).unwrap_or_else(|| earlier(at, LAG));
+                let vendor = serde_json::json!({"returned": true});
+                record.ended_at = record.ended_at.max(was_gone);
+                record.found = Some(FoundRecord { what: Standing::Came, at, since: Some(since), vendor, told: false });
+            }
             (How::Granted { .. }, _) => record.overtaken(),
             // Told whether or not its end was: that may be in the log already, and not yet known here to be.
             (How::Recovered, state) if state == AuthorizerState::Revoked || (state == AuthorizerState::Pending && was_gone.is_some()) => {
                 // The event of its end, should it come back only now, ends nothing that is newer.
-                record.granted_at = record.dated_grant(self.clock.now()).max(Some(at));
+                if record.dated_grant(now).is_none_or(|former| former < at) {
+                    record.date(at, true);
+                }
+                record.ended_at = record.ended_at.max(was_gone);
                 let vendor = serde_json::json!({"recovered": true});
                 record.found = Some(FoundRecord { what: Standing::Back, at, since: record.revoked_at.or(was_gone), vendor, told: false });
             }
             _ => {}
         }
-        if let How::Granted { at: granted_at, permissions, .. } = how {
-            record.granted_at = Some(record.dated_grant(self.clock.now()).map_or(granted_at, |former| former.max(granted_at)));
+        if let How::Granted { at: granted_at, permissions, way } = how {
+            if record.dated_grant(now).is_none_or(|former| former <= granted_at) {
+                record.date(granted_at, way == Way::Browser);
+            }
             if tokens.permissions.is_none() && !permissions.is_empty() {
                 record.permissions = permissions.to_vec();
             }
         }
+        record.begin_anew();
         record.state = AuthorizerState::Granted;
-        record.revoked_at = None;
-        record.revoked_by_push = false;
         record.updated_at = at;
         record
+    }
+
+    /// Whether an event told of the grant with which a browser came at `at`, of an authorizer that is pending: only an event makes it that. One that has
+    /// been pending for long and of which no push's code waits any more granted again.
+    fn was_announced(&self, app_id: &str, pending: &AuthorizerRecord, at: Timestamp) -> bool {
+        pending.dated_grant(self.clock.now()).is_some_and(|told| later(told, LAG) > at)
+            || !self.codes_where(|code| code.origin == Origin::Push && code.app_id.as_deref() == Some(app_id)).is_empty()
     }
 
     /// Shows an authorizer's state to readers, and what was found of it to whoever makes events of that.
@@ -167,7 +209,7 @@ impl Chamber {
         {
             return Ok(Exchanged::Already(vec![app_id]));
         }
-        let how = How::Granted { at: grant.granted_at, permissions: &grant.permissions, exchanged: false };
+        let how = How::Granted { at: grant.granted_at, permissions: &grant.permissions, way: Way::Outright };
         // Its code has done its duty: the browser that brings it is not to exchange it again.
         let used = UsedRecord { at: self.clock.now(), authorizers: vec![app_id.clone()] };
         let hash = grant.code.map(|code| hash_of(&self.name, code.value.expose()));
@@ -188,7 +230,10 @@ impl Chamber {
         if record.outlived(grant.granted_at) || record.dated_grant(self.clock.now()).is_some_and(|at| at > grant.granted_at) {
             return Ok(Exchanged::Already(vec![app_id]));
         }
-        record.granted_at = Some(grant.granted_at);
+        // The event of what was found here brings our own time back.
+        if record.granted_at != Some(grant.granted_at) {
+            record.date(grant.granted_at, false);
+        }
         if !grant.permissions.is_empty() {
             record.permissions = grant.permissions;
         }
@@ -217,8 +262,7 @@ impl Chamber {
             if known.is_own_word(at) {
                 return Ok(());
             }
-            let granted_at = known.dated_grant(self.clock.now());
-            if granted_at.is_some_and(|granted_at| granted_at > at) || known.outlived(at) || known.revoked_at == Some(at) {
+            if known.began_after(at, self.clock.now()) || known.outlived(at) || known.revoked_at == Some(at) {
                 tracing::info!(component = self.name, authorizer = app_id, "a withdrawal older than what is known was ignored");
                 return Ok(());
             }
@@ -372,8 +416,8 @@ fn renewed(former: TokenRecord, tokens: &AuthorizerTokens, at: Timestamp, how: H
         refresh: tokens.refresh.clone().or(former.refresh),
         obtained_at: at,
         exchanged_at: match how {
-            How::Granted { exchanged: true, .. } | How::Recovered => Some(at),
-            How::Granted { .. } | How::Refreshed => former.exchanged_at,
+            How::Granted { way: Way::Push | Way::Browser, .. } | How::Recovered => Some(at),
+            How::Granted { way: Way::Outright, .. } | How::Refreshed => former.exchanged_at,
         },
         recovered_at: match how {
             How::Recovered => Some(at),
@@ -388,6 +432,8 @@ impl AuthorizerRecord {
         self.state == other.state
             && self.permissions == other.permissions
             && self.granted_at == other.granted_at
+            && self.is_own_date == other.is_own_date
+            && self.ended_at == other.ended_at
             && self.revoked_at == other.revoked_at
             && self.found == other.found
             && self.name == other.name

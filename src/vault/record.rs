@@ -2,18 +2,21 @@
 //!
 //! Every type here may hold secrets in clear, so none of them prints itself.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
+use crate::inbox::fact;
 use crate::platform::Reply;
 use crate::platform::token::{AuthorizationCode, Family, Permission, RefreshToken, Token};
 use crate::secret::{Secret, exposed};
 
 use super::authorizer::AuthorizerState;
-use super::schedule::is_ahead;
+use super::schedule::{goes_on, is_ahead};
 use super::shelf::{Change, Clear, Kind, Record, RecordKey, ShelfError};
 
 /// A component's newest ticket.
@@ -47,11 +50,17 @@ pub(super) struct AuthorizerRecord {
     pub state: AuthorizerState,
     pub permissions: Vec<Permission>,
     pub granted_at: Option<Timestamp>,
+    /// Whether `granted_at` is a time of our own clock: a browser came, or we won the tokens back, and no push has dated the grant.
+    #[serde(default)]
+    pub is_own_date: bool,
     pub revoked_at: Option<Timestamp>,
     /// Whether `revoked_at` is the vendor's time of a push. If not, we found the grant gone ourselves, and the time is ours:
     /// no grant is refused for being older.
     #[serde(default)]
     pub revoked_by_push: bool,
+    /// When the grant before this one ended, where that is known: a withdrawal of then or earlier, should it come back, is of that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
     /// What we last learnt of the grant from an answer, and no push had told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<FoundRecord>,
@@ -64,7 +73,7 @@ pub(super) struct FoundRecord {
     pub what: Standing,
     /// By our clock.
     pub at: Timestamp,
-    /// When the grant was made that is gone, or when it was given up that is back.
+    /// When the grant was made that is gone, or when it was given up that is back; no later than when a merchant granted who came.
     pub since: Option<Timestamp>,
     /// Of the answer, what the event shows.
     pub vendor: serde_json::Value,
@@ -80,6 +89,18 @@ pub enum Standing {
     Gone,
     /// It was given up, and the vendor gave its tokens back.
     Back,
+    /// A merchant's browser brought its code, and no push has told of it yet: some grants are never pushed (Alipay 3.1), and a push may be lost.
+    Came,
+}
+
+/// So long a push that tells of a browser's grant is waited for: it mostly comes within seconds.
+const PUSH_COMES_WITHIN: Duration = Duration::from_secs(60);
+
+impl FoundRecord {
+    /// Whether it may be told by now.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.what != Standing::Came || !goes_on(self.at, PUSH_COMES_WITHIN, now)
+    }
 }
 
 impl AuthorizerRecord {
@@ -90,8 +111,10 @@ impl AuthorizerRecord {
             state: AuthorizerState::Pending,
             permissions: Vec::new(),
             granted_at: None,
+            is_own_date: false,
             revoked_at: None,
             revoked_by_push: false,
+            ended_at: None,
             found: None,
             updated_at: now,
         }
@@ -103,7 +126,30 @@ impl AuthorizerRecord {
         self.granted_at.filter(|at| !(is_ahead(*at, now) && is_ahead(self.updated_at, now)))
     }
 
-    /// A push or a person's return has told where the grant stands: what was found before that is news no more.
+    /// Dates the grant, by the vendor's clock or (`is_own_date`) by ours.
+    pub fn date(&mut self, granted_at: Timestamp, is_own_date: bool) {
+        (self.granted_at, self.is_own_date) = (Some(granted_at), is_own_date);
+    }
+
+    /// A grant came: an end that a push told is that of the one before.
+    pub fn begin_anew(&mut self) {
+        self.ended_at = self.ended_at.max(self.revoked_at.filter(|_| self.revoked_by_push));
+        (self.revoked_at, self.revoked_by_push) = (None, false);
+    }
+
+    /// Whether a withdrawal of that time, by the vendor's clock, was the end of an earlier grant than the one that is known.
+    pub fn began_after(&self, withdrawn_at: Timestamp, now: Timestamp) -> bool {
+        if self.ended_at.is_some_and(|ended_at| withdrawn_at <= ended_at && !is_ahead(ended_at, now)) {
+            return true;
+        }
+        self.dated_grant(now).is_some_and(|granted_at| match self.is_own_date {
+            true => withdrawn_at.saturating_add(fact::SLACK).is_ok_and(|at| at < granted_at),
+            // Vendors cut some of their times to seconds.
+            false => withdrawn_at.as_second() < granted_at.as_second(),
+        })
+    }
+
+    /// A push has told where the grant stands: what was found before that is news no more.
     pub fn overtaken(&mut self) {
         if let Some(found) = &mut self.found {
             found.told = true;

@@ -258,8 +258,8 @@ impl Chamber {
             if known.as_ref().is_none_or(|known| known.state == AuthorizerState::Revoked) {
                 let mut standing = known.unwrap_or_else(|| AuthorizerRecord::pending(record.received_at));
                 standing.state = AuthorizerState::Pending;
-                standing.granted_at = Some(record.granted_at);
-                standing.revoked_at = None;
+                standing.date(record.granted_at, record.origin != Origin::Push);
+                standing.begin_anew();
                 standing.overtaken();
                 standing.updated_at = record.received_at;
                 changes.push(Change::put_if(self.key(Kind::Authorizer, app_id), version, write(&standing)?));

@@ -247,7 +247,7 @@ async fn a_grant_is_exchanged_from_the_redirect_too_and_the_two_do_not_fight() {
 }
 
 /// Where the vendor's page would send the browser back to: the `redirect_uri` inside a link, with its `state` where the platform echoes one.
-fn way_back(link: &str) -> String {
+pub fn way_back(link: &str) -> String {
     let link = url::Url::parse(link).unwrap();
     let query: HashMap<String, String> = link.query_pairs().into_owned().collect();
     if let Some(redirect) = query.get("redirect_uri") {

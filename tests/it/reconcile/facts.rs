@@ -153,6 +153,32 @@ fn a_withdrawal_that_was_found_before_a_newer_grant_came_is_not_told_after_it() 
     assert!(is_told(&mut known, &grant(EventType::AuthorizationRevoked, 35, false)), "the push of it");
 }
 
+#[test]
+fn a_grant_that_a_browser_brought_is_the_one_that_a_push_tells_before_or_after() {
+    let granted = EventType::AuthorizationGranted;
+    // The browser came at 600; its grant is no older than 0, and it is told at 660.
+    let came = || {
+        let mut came = chapter(granted, 600, Some(0));
+        came.told.learnt_at = at(11);
+        came
+    };
+    for second in [500, 601] {
+        let mut known = Vec::new();
+        assert!(!is_told(&mut known, &chapter(granted, second, None)));
+        assert!(is_told(&mut known, &came()), "pushed at {second}");
+    }
+    let mut known = Vec::new();
+    assert!(!is_told(&mut known, &came()));
+    assert!(is_told(&mut known, &came()), "told again");
+    let late = |at_second| {
+        let mut push = chapter(granted, at_second, None);
+        push.told.learnt_at = at(60);
+        push
+    };
+    assert!(is_told(&mut known, &late(598)), "its push, an hour late");
+    assert!(!is_told(&mut known, &late(3000)), "the next grant");
+}
+
 /// What happened to a grant at that second: pushed then, or found then and so since an earlier one.
 fn chapter(kind: EventType, second: i64, since: Option<i64>) -> Fact {
     let at = |second| at(0) + jiff::SignedDuration::from_secs(second);

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use yizhan::vault::LAG;
 
 use super::{PLATFORMS, app_id, delivered, events, lose_pushes, patiently};
+use crate::journeys::way_back;
 use crate::world::{Setting, World};
 
 /// Nothing is asked by itself: what is found here is what the vault finds.
@@ -129,4 +130,95 @@ async fn a_grant_that_was_given_up_by_mistake_is_told_when_it_is_back() {
     world.until("the event", async || (derived().await == 1).then_some(())).await;
     delivered(&world, "douyin", "authorization.granted").await;
     assert_eq!((derived().await, world.get(&format!("{}/token", address("douyin"))).await.0), (1, 200));
+}
+
+/// A merchant's browser comes back from the vendor's page with this query.
+async fn comes_back(world: &World, platform: &str, query: &str) {
+    let (status, link) = patiently(world, world.post(&format!("/v1/components/{platform}/authorizations"), json!({}))).await;
+    assert_eq!(status, 200, "{platform}: {link}");
+    let back = way_back(link["url"].as_str().unwrap());
+    let separator = if back.contains('?') { '&' } else { '?' };
+    let page = patiently(world, world.client.get(format!("{back}{separator}{query}")).send()).await.unwrap();
+    assert_eq!(page.status(), 200, "{platform}");
+    assert_eq!(world.get(&format!("{}/token", address(platform))).await.0, 200, "{platform}");
+}
+
+/// Time passes until the grant is told: once, and as found.
+async fn told_as_found(world: &World, platform: &str) {
+    world
+        .until("the event", async || {
+            world.advance(Duration::from_secs(1));
+            (!events(world, platform, "authorization.granted").await.is_empty()).then_some(())
+        })
+        .await;
+    let granted = events(world, platform, "authorization.granted").await;
+    assert_eq!(
+        (granted.len(), &granted[0]["subject"], &granted[0]["vendortype"], &granted[0]["data"]["derived"]),
+        (1, &json!(app_id(platform)), &json!("token.exchange"), &json!(true)),
+        "{platform}"
+    );
+    assert_eq!(delivered(world, platform, "authorization.granted").await.len(), 1, "{platform}");
+    assert_eq!(world.get(&format!("{}/token", address(platform))).await.0, 200, "{platform}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_alipay_tells_the_browser_only_is_an_event() {
+    let world = world().await;
+    let stage_door = format!("http://{}/_sim/alipay/grant", world.simulator.address());
+    let body = json!({"app_id": app_id("alipay"), "push": false}).to_string();
+    let answer = world.client.post(stage_door).header("content-type", "application/json").body(body).send().await.unwrap();
+    let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+    assert_eq!(answer["acknowledged"], Value::Null);
+    comes_back(&world, "alipay", answer["redirect_query"].as_str().unwrap()).await;
+    assert!(events(&world, "alipay", "authorization.granted").await.is_empty());
+    told_as_found(&world, "alipay").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_whose_push_is_lost_is_told_after_the_browser_came_over_a_restart_and_its_late_push_is_no_other() {
+    let mut world = world().await;
+    for platform in PLATFORMS {
+        world.simulator.ticket(platform).await.unwrap();
+        let query = world.simulator.grant_unpushed(platform, app_id(platform)).unwrap();
+        comes_back(&world, platform, &query).await;
+    }
+    let at = yizhan::clock::china_text(yizhan::clock::Clock::now(&*world.clock));
+    world.restart().await;
+    for platform in PLATFORMS {
+        told_as_found(&world, platform).await;
+    }
+    let sample = yizhan::platform::named("douyin").unwrap().sample_settings("http://127.0.0.1:9");
+    let component = sample.lines().find_map(|line| line.strip_prefix("component_appid = \"")).unwrap().trim_end_matches('"').to_owned();
+    let push = json!({
+        "AppId": app_id("douyin"), "TpAppId": component, "Event": "AUTHORIZED", "EventTime": at,
+        "AuthorizationCode": "0123456789abcdef0123456789abcdef", "AuthorizationCodeExpiresIn": 3600,
+    });
+    let (_, answered) = world.simulator.say("douyin", yizhan::platform::Door::Authorization, &push.to_string()).await.unwrap();
+    assert!(answered.acknowledged);
+    assert_eq!(events(&world, "douyin", "authorization.granted").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_browser_and_push_tell_is_one_event() {
+    let world = world().await;
+    for platform in PLATFORMS {
+        world.simulator.ticket(platform).await.unwrap();
+        let (query, _) = world.simulator.grant(platform, app_id(platform)).await.unwrap();
+        comes_back(&world, platform, &query).await;
+    }
+    for _ in 0..100 {
+        world.advance(Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let untold = async |platform| world.app().vault.untold(platform).unwrap().borrow().is_empty();
+    for platform in PLATFORMS {
+        world
+            .until("nothing left to tell", async || {
+                world.advance(Duration::from_secs(1));
+                untold(platform).await.then_some(())
+            })
+            .await;
+        let granted = events(&world, platform, "authorization.granted").await;
+        assert_eq!((granted.len(), &granted[0]["data"]["derived"]), (1, &Value::Null), "{platform}");
+    }
 }

@@ -899,6 +899,118 @@ async fn a_grant_that_comes_before_its_predecessors_end_was_told_leaves_nothing_
     assert!(matches!(world.fresh("app1").await, Err(VaultError::Revoked { .. })));
 }
 
+/// The wait for a push that tells of a browser's grant.
+const WAIT: i64 = 60;
+
+#[tokio::test]
+async fn a_grant_that_a_browser_alone_brought_is_news_after_a_minute_until_it_was_told_over_restarts_too() {
+    let world = World::with(Habits { batch: &["app2"], ..Habits::default() }).await;
+    world.ticket().await;
+    let code = world.vendor.grant("app1");
+    world.came_back(&code, &world.state().await).await.unwrap();
+    let came_at = world.clock.now();
+    let world = world.restart().await;
+    world.advance(WAIT - 1);
+    assert_eq!(world.untold("app1").await, None, "its push may still come");
+    // The merchant opens another link meanwhile.
+    let another = world.vendor.another_code("app1");
+    world.came_back(&another, &world.state().await).await.unwrap();
+    world.advance(1);
+    for app in ["app1", "app2"] {
+        let found = world.untold(app).await.unwrap();
+        assert_eq!((found.what, found.at), (Standing::Came, came_at), "{app}");
+        // The event comes back to the vault like any other.
+        let event = Grant { code: None, tokens: None, permissions: Vec::new(), granted_at: found.at };
+        assert_eq!(world.vault.granted(NAME, Some(app), &event).await.unwrap(), Exchanged::Already(names(&[app])));
+        assert_eq!(world.untold(app).await, Some(found.clone()), "the process ended before it was told");
+        world.vault.told(NAME, app, &found).await.unwrap();
+        assert_eq!(world.untold(app).await, None);
+    }
+    let world = world.restart().await;
+    assert!(world.vault.untold(NAME).unwrap().borrow().is_empty());
+    let again = world.vendor.another_code("app1");
+    world.came_back(&again, &world.state().await).await.unwrap();
+    world.advance(WAIT);
+    assert_eq!(world.untold("app1").await, None, "the grant that stands was told");
+}
+
+#[tokio::test]
+async fn a_merchant_who_withdrew_and_came_back_by_browser_alone_is_news() {
+    let world = World::granted().await;
+    world.advance(100);
+    let withdrawn_at = world.clock.now();
+    world.vendor.revoke("app1");
+    world.vault.revoked(NAME, "app1", withdrawn_at).await.unwrap();
+    world.advance(10);
+    let code = world.vendor.grant("app1");
+    world.came_back(&code, &world.state().await).await.unwrap();
+    world.advance(WAIT);
+    let found = world.untold("app1").await.unwrap();
+    assert_eq!((found.what, found.since), (Standing::Came, Some(withdrawn_at)));
+    // Who withdraws before it was told was never here, as far as anybody heard.
+    world.vault.revoked(NAME, "app1", world.clock.now()).await.unwrap();
+    assert_eq!(world.untold("app1").await, None);
+}
+
+#[tokio::test]
+async fn what_a_push_told_before_the_browser_came_is_no_news() {
+    let world = World::new().await;
+    world.ticket().await;
+    world.vendor.fault("exchange", Fault::NotSent);
+    let push = world.pushed("app1");
+    assert!(world.vault.granted(NAME, Some("app1"), &push).await.is_err(), "kept, and tried again");
+    // A browser that takes its time, and brings another code.
+    world.advance(900);
+    let code = world.vendor.another_code("app1");
+    world.came_back(&code, &world.state().await).await.unwrap();
+    assert!(world.fresh("app1").await.is_ok());
+    world.vault.granted(NAME, Some("app1"), &push).await.unwrap();
+    world.advance(WAIT);
+    assert_eq!(world.untold("app1").await, None);
+}
+
+#[tokio::test]
+async fn a_withdrawal_in_the_seconds_around_a_browsers_return_is_heard_and_older_ones_are_not() {
+    for (dated, is_heard) in [(0, true), (-29, true), (-31, false)] {
+        let world = World::with(Habits::default()).await;
+        world.ticket().await;
+        world.clock.advance(SignedDuration::from_millis(100_485));
+        let code = world.vendor.grant("app1");
+        world.came_back(&code, &world.state().await).await.unwrap();
+        // The vendor's times are of seconds, and its clock need not be ours.
+        let at = Timestamp::from_second(world.clock.now().as_second() + dated).unwrap();
+        world.vault.revoked(NAME, "app1", at).await.unwrap();
+        assert_eq!(world.fresh("app1").await.is_err(), is_heard, "{dated}");
+    }
+}
+
+#[tokio::test]
+async fn a_withdrawal_that_was_heard_and_is_replayed_ends_no_later_grant_of_a_browser() {
+    let world = World::granted().await;
+    world.advance(100);
+    let withdrawn_at = world.clock.now();
+    world.vendor.revoke("app1");
+    world.vault.revoked(NAME, "app1", withdrawn_at).await.unwrap();
+    world.advance(10);
+    let code = world.vendor.grant("app1");
+    world.came_back(&code, &world.state().await).await.unwrap();
+    world.vault.revoked(NAME, "app1", withdrawn_at).await.unwrap();
+    assert!(world.vendor.accepts("app1", &world.fresh("app1").await.unwrap().token));
+}
+
+#[tokio::test]
+async fn a_withdrawal_in_the_second_of_a_pushed_grant_is_heard_and_the_second_before_is_not() {
+    let world = World::new().await;
+    world.ticket().await;
+    // Alipay dates grants to the millisecond.
+    world.clock.advance(SignedDuration::from_millis(485));
+    world.grant("app1").await.unwrap();
+    world.vault.revoked(NAME, "app1", start() - SignedDuration::from_secs(1)).await.unwrap();
+    assert!(world.fresh("app1").await.is_ok());
+    world.vault.revoked(NAME, "app1", start()).await.unwrap();
+    assert!(matches!(world.fresh("app1").await, Err(VaultError::Revoked { .. })));
+}
+
 #[tokio::test]
 async fn a_merchant_that_is_taken_over_has_its_name() {
     let world = World::new().await;

@@ -2,7 +2,7 @@
 //!
 //! Hosted by `simulator`, talked to by tests. `book` remembers grants, `mini_program` the merchants' mini programs; `office` checks and answers
 //! calls, `counter` says which method does what, `versions`, `front` and `shelf` do it, `multipart` reads files; this file pushes.
-//! A merchant's grant comes both ways at once, as a signed notice with tokens and as a browser with a code: the code is that of the
+//! A merchant's grant comes both ways at once (of one by a link the browser alone may tell, 3.1: the simulator then sends no push), as a signed notice with tokens and as a browser with a code: the code is that of the
 //! same authorization, and exchanging it gives the same tokens. Timestamps of calls are read but not held against a window, whose
 //! width is undocumented.
 
