@@ -149,7 +149,7 @@ pub fn examine(config: &Config, clock: Arc<dyn Clock>) -> Result<Examination, Ex
 pub struct Conflicts {
     /// Whose records the components' names stand for.
     pub identities: Identities,
-    /// Names that the configuration gives to something else than what was made by API under them. One whose deletion was interrupted is among them:
+    /// Names that the configuration gives to something else than what is stored under them. One whose deletion was interrupted is among them:
     /// the log alone knows that, and the next start completes it.
     pub claimed: Vec<ClaimedName>,
 }

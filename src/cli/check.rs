@@ -12,7 +12,6 @@ use super::terminal::{Look, Terminal};
 use crate::app::{self, Conflicts, ExamineError};
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::fanout::ClaimedName;
 use crate::platform::Component;
 use crate::settings::Problem;
 use crate::vault::Mistaken;
@@ -169,7 +168,9 @@ fn hold_against_store(config: &Config, problems: &mut Vec<Problem>, warnings: &m
             let at = |component: &str| format!("components.{component}");
             let Conflicts { identities, claimed } = found;
             problems.extend(identities.mistaken.iter().map(|one| told(&at(&one.component), one.to_string(), Mistaken::HINT)));
-            problems.extend(claimed.iter().map(|one| told(&one.place(), one.to_string(), ClaimedName::HINT)));
+            let (refused, succeeded): (Vec<_>, Vec<_>) = claimed.iter().partition(|one| one.is_refused());
+            problems.extend(refused.into_iter().map(|one| told(&one.place(), one.to_string(), one.hint())));
+            warnings.extend(succeeded.into_iter().map(|one| told(&one.place(), one.to_string(), one.hint())));
             warnings.extend(identities.forgotten.iter().map(|one| told(&at(&one.component), one.to_string(), &one.hint())));
         }
         Err(ExamineError::InUse(folder)) => {

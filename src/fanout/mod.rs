@@ -91,7 +91,7 @@ pub enum OpenError {
     /// Subscriptions of the file that are not valid: name, member, why.
     #[error("{}", invalid_text(.0))]
     Invalid(Vec<(String, String, String)>),
-    /// Names of the configuration under which something made by API is stored.
+    /// Names of the configuration under which a subscription made by API is stored.
     #[error("{}", claimed_text(.0))]
     Claimed(Vec<ClaimedName>),
     /// Stored subscriptions cannot be read or written.

@@ -8,26 +8,45 @@ use super::delivery::Outbox;
 use super::subscription::{Origin, SigningKey, Subscription, SubscriptionBook};
 use crate::clock::Timestamp;
 
-/// A name of the configuration under which a subscription that was made by API is stored. Events wait under a name, and settings are stored under it:
-/// whoever took it over would be sent what was meant for another, and that one's address and secret would be gone for good.
+/// A name of the configuration under which something else is stored. Events wait under a name, and settings are stored under it: whoever took it over
+/// would be sent what was meant for another, which would count as delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimedName {
     /// The name.
     pub name: String,
     /// Who claims it: [`Origin::File`] or [`Origin::Playbook`].
     pub by: Origin,
+    /// Whose it is: another than `by`.
+    pub of: Origin,
 }
 
 impl ClaimedName {
-    /// What to do about it.
+    /// What to do about one that [is refused](Self::is_refused).
     pub const HINT: &str = "give this one another name; or take it out of the configuration, start the service, delete the one made by API (DELETE /v1/subscriptions/NAME, which cancels what waits for it), and put this one back";
 
-    /// Those among the stored ones whose names are claimed.
+    /// Those among the stored ones whose names are claimed by what is none of their kind.
     #[must_use]
     pub fn among<'a>(stored: &[Subscription], claims: impl IntoIterator<Item = (&'a str, Origin)>) -> Vec<Self> {
-        let is_made = |name: &str| stored.iter().any(|known| known.name == name && known.origin == Origin::Api);
-        let claims = claims.into_iter().filter(|(name, _)| is_made(name));
-        claims.map(|(name, by)| Self { name: name.to_owned(), by }).collect()
+        let of = |name: &str| stored.iter().find(|known| known.name == name).map(|known| known.origin);
+        let claims = claims.into_iter().filter_map(|(name, by)| Some(Self { name: name.to_owned(), by, of: of(name)? }));
+        claims.filter(|one| one.of != one.by && one.of != Origin::Internal).collect()
+    }
+
+    /// Whether nothing starts with it: the address and the secret of one made by API are stored nowhere else. A subscription of the file is taken out there,
+    /// and a playbook made by API is kept elsewhere and stands back: of those only what waits ends.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.of == Origin::Api
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        if self.is_refused() {
+            Self::HINT
+        } else {
+            "give this one another name where what waits is still to be worked off, or do that first"
+        }
     }
 
     /// Where the configuration says it, as in `subscriptions.later`.
@@ -40,7 +59,11 @@ impl ClaimedName {
 
 impl fmt::Display for ClaimedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("has the name of a subscription that was made by API")
+        f.write_str(match self.of {
+            Origin::Playbook => "has the name of a playbook: the start cancels what waits for that one",
+            Origin::File => "has the name that a subscription of the configuration had: the start cancels what waits for that one",
+            Origin::Api | Origin::Internal => "has the name of a subscription that was made by API",
+        })
     }
 }
 
@@ -52,19 +75,32 @@ pub(super) async fn standing(
     ours: &[Subscription],
     now: Timestamp,
 ) -> Result<Vec<Subscription>, OpenError> {
-    let stored = without_deleted(book, outbox).await?;
+    let mut stored = without_deleted(book, outbox).await?;
     let shown = ours.iter().filter(|our| our.origin != Origin::Internal);
     let claimed = ClaimedName::among(&stored, file.iter().chain(shown).map(|one| (one.name.as_str(), one.origin)));
-    if !claimed.is_empty() {
-        return Err(OpenError::Claimed(claimed));
+    let (refused, succeeded): (Vec<_>, Vec<_>) = claimed.into_iter().partition(ClaimedName::is_refused);
+    if !refused.is_empty() {
+        return Err(OpenError::Claimed(refused));
     }
     let made: HashMap<String, Timestamp> = stored.iter().map(|one| (one.name.clone(), one.created_at)).collect();
-    let merged = merge(file, ours, stored, now);
-    for name in &merged.gone {
+    let forget = async |name: &str| -> Result<u64, OpenError> {
         // Never before it was made, though the clock was set back: the next start would take it for one that was made since.
         outbox.retire(name, made.get(name).map_or(now, |made| now.max(*made))).await?;
         book.remove(name).await?;
-        let cancelled = cancel(outbox, name).await;
+        Ok(cancel(outbox, name).await)
+    };
+    for one in &succeeded {
+        let cancelled = forget(&one.name).await?;
+        stored.retain(|known| known.name != one.name);
+        tracing::warn!(
+            subscription = one.name,
+            cancelled,
+            "a playbook became a subscription of that name, or the other way round: what waited for the former one is cancelled, and never handed to this one"
+        );
+    }
+    let merged = merge(file, ours, stored, now);
+    for name in &merged.gone {
+        let cancelled = forget(name).await?;
         if cancelled == 0 {
             tracing::warn!(subscription = name, cancelled, "subscription is no longer in the file: forgotten");
             continue;
@@ -139,8 +175,8 @@ async fn cancel(outbox: &dyn Outbox, name: &str) -> u64 {
     })
 }
 
-/// The file's settings hold; state, age and rotated keys come from the book. What was made by API stands as it was stored: nobody claims its name
-/// ([`ClaimedName`]). `ours` stand as they are given; of those that are shown, state and age come from the book too.
+/// The file's settings hold; state, age and rotated keys come from the book. What was made by API stands as it was stored. `ours` stand as they are given; of
+/// those that are shown, state and age come from the book too. None of `stored` is of another kind than who bears its name now ([`ClaimedName`]).
 pub(super) fn merge(file: &[Subscription], ours: &[Subscription], stored: Vec<Subscription>, now: Timestamp) -> Merged {
     let mut merged = Merged::default();
     for of_file in file {

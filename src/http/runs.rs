@@ -10,6 +10,7 @@ use super::parameters::{Nothing, Query};
 use super::problem::{Kind, Problem};
 use super::{Face, body};
 use crate::clock::Timestamp;
+use crate::fanout::subscription::Origin;
 use crate::inbox::{EventId, LogError, Page, Position};
 use crate::playbook::run::{Run, RunFilter, State, StepRecord};
 
@@ -90,7 +91,7 @@ pub async fn approve(
     let Some(step) = waiting.and_then(|index| run.steps.get_mut(index)) else {
         return Err(Problem::new(Kind::Conflict, "this run does not wait for approval"));
     };
-    if face.app.fanout.subscription(&playbook).is_none() {
+    if !is_playbook(&face, &playbook) {
         return Err(Problem::new(Kind::Conflict, format!("the playbook `{playbook}` of this run is not there any more"))
             .hint("cancel the run, or bring the playbook back and approve it then"));
     }
@@ -120,11 +121,18 @@ pub async fn cancel(
     keep(&face, version, &mut run).await?;
     tracing::info!(run = run.id, key = caller.name(), "run cancelled");
     // Lost by a crash here, what waits finds the run cancelled when it is due.
-    if let Ok(event) = run.event_id.parse::<EventId>() {
+    if let Ok(event) = run.event_id.parse::<EventId>()
+        && is_playbook(&face, &run.playbook)
+    {
         let playbook = run.playbook.clone();
         face.through(move |app| async move { app.fanout.withdraw(event, &playbook).await }).await??;
     }
     body::json(&RunBody::new(&run))
+}
+
+/// Whether it is there, and no subscription that has its name since: that one is sent nothing of its runs, and loses nothing with them.
+fn is_playbook(face: &Face, name: &str) -> bool {
+    face.app.fanout.subscription(name).is_some_and(|one| one.origin == Origin::Playbook)
 }
 
 async fn known<P: Permission>(caller: &Caller<P>, face: &Face, id: &str) -> Result<(u64, Run), Problem> {

@@ -431,6 +431,32 @@ async fn a_name_that_was_given_by_api_is_refused_to_the_configuration_until_that
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn check_says_where_a_start_would_cancel_what_waits_for_another_of_the_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = under(folder.path(), &[1]);
+    let sample = yizhan::platform::named("douyin").unwrap().sample_settings("http://127.0.0.1:1");
+    let component = format!("[[components]]\nname = \"dy\"\nplatform = \"douyin\"\n{sample}");
+    let subscription = "[[subscriptions]]\nname = \"tell\"\nurl = \"https://b.example.com/\"\nsecret = \"whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX\"\n\
+        events = [\"*\"]\n";
+    let playbook = "[[playbooks]]\nname = \"tell\"\non = \"audit.*\"\nsteps = [{ operation = \"package.list\" }]\n";
+    for (before, after, told) in [
+        (playbook, subscription, "`subscriptions.tell` has the name of a playbook: the start cancels what waits for that one"),
+        (subscription, playbook, "`playbooks.tell` has the name that a subscription of the configuration had: the start cancels"),
+    ] {
+        let texts = [before, after].map(|more| format!("{plain}{component}{more}"));
+        drop(built(&texts[0]).await);
+        released(folder.path()).await;
+        std::fs::write(folder.path().join("yizhan.toml"), &texts[1]).unwrap();
+        let ran = run(folder.path(), &["check"]);
+        assert!(ran.code == 0 && ran.err.contains(told), "{} {}", ran.code, ran.err);
+        drop(built(&texts[1]).await);
+        released(folder.path()).await;
+        let ran = run(folder.path(), &["check"]);
+        assert!(ran.code == 0 && !ran.err.contains("has the name"), "{}", ran.err);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_store_is_backed_up_as_far_as_it_can_be_read_and_goes_on_from_there() {
     let folder = tempfile::tempdir().unwrap();
     let text = under(folder.path(), &[1]);

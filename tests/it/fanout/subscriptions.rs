@@ -280,6 +280,38 @@ async fn the_name_of_one_made_by_api_is_taken_over_by_nobody() {
 }
 
 #[tokio::test]
+async fn what_waits_under_a_name_ends_where_a_playbook_becomes_a_subscription_or_the_other_way_round() {
+    let memory: Arc<Memory> = Arc::default();
+    let world = World::still(Arc::clone(&memory), Vec::new(), |_, _| Deed::Take).await;
+    let webhook: Arc<dyn Sink> = Arc::new(super::webhook::nowhere(&world.clock));
+    let open = async |file: Vec<Subscription>, playbooks: Vec<Subscriber>| {
+        let sinks = Sinks { webhook: webhook.clone(), internal: playbooks };
+        Fanout::open(memory.clone(), memory.clone(), file, sinks, options(), world.clock.clone()).await.unwrap()
+    };
+    let playbook = || vec![ours(&world, "tell", Origin::Playbook)];
+    open(Vec::new(), playbook()).await;
+    for (turn, (file, playbooks, origin)) in
+        [(vec![subscription("tell")], Vec::new(), Origin::File), (Vec::new(), playbook(), Origin::Playbook)].into_iter().enumerate()
+    {
+        let former =
+            if origin == Origin::File { open(Vec::new(), playbook()).await } else { open(vec![subscription("tell")], Vec::new()).await };
+        former.set_state("tell", State::Paused).await.unwrap();
+        world.push("tell", "tt1");
+        world.advance(Duration::from_secs(60));
+        let fanout = open(file.clone(), playbooks.clone()).await;
+        let stands = fanout.subscription("tell").unwrap();
+        assert_eq!((stands.origin, stands.state, memory.count(Status::Pending)), (origin, State::Active, 0), "nothing of the former one");
+        assert_eq!(memory.count(Status::Cancelled), turn + 1);
+        // What comes for this one waits for it, also over a restart.
+        world.push("tell", "tt2");
+        let fanout = open(file, playbooks).await;
+        assert_eq!((fanout.subscription("tell").unwrap(), memory.count(Status::Pending)), (stands, 1));
+        fanout.set_state("tell", State::Active).await.unwrap();
+        memory.rows.lock().unwrap().retain(|row| row.delivery.status != Status::Pending);
+    }
+}
+
+#[tokio::test]
 async fn a_test_event_is_sent_once_and_changes_nothing() {
     let mut world = World::still(Arc::default(), vec![subscription("bot")], |_, claimed| {
         let event: serde_json::Value = serde_json::from_slice(&claimed.event.body).unwrap();

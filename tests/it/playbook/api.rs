@@ -259,6 +259,34 @@ async fn a_run_of_a_playbook_that_is_gone_is_not_approved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_stored_playbook_is_never_sent_to_a_subscription_of_its_name() {
+    let mut world = World::with(Setting { extra: String::from("# none yet\n"), ..Setting::default() }).await;
+    world.granted("baidu", APP).await;
+    let mut patient = look();
+    patient["steps"] = json!([{"operation": "package.list", "approval": true}]);
+    assert_eq!(put(&world, "tell", patient).await.0, 201);
+    world.simulator.audit("baidu", APP, "1.0.0", &Verdict::Failed(String::from("one"))).await.unwrap();
+    let run = run_of(&world, "tell", "waiting_for_approval").await;
+    let of_file = "[[subscriptions]]\nname = \"tell\"\nurl = \"https://a.example.com/\"\nsecret = \"whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX\"\n\
+        events = [\"audit.*\"]\n";
+    world.mend("# none yet\n", of_file).await;
+    assert_eq!(world.get("/v1/subscriptions/tell").await.1["origin"], "file");
+    let deliveries = async |world: &World| {
+        let items = world.get("/v1/deliveries?subscription=tell").await.1["items"].as_array().unwrap().clone();
+        items.iter().map(|one| one["status"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(deliveries(&world).await, ["cancelled"]);
+    let approve = format!("/v1/runs/{}/approve", run["id"].as_str().unwrap());
+    let (status, problem) = world.post(&approve, json!({})).await;
+    assert_eq!((status, &problem["type"]), (409, &json!("/problems/conflict")), "{problem}");
+    assert_eq!(deliveries(&world).await, ["cancelled"]);
+    // The playbook was only behind it, and its run goes on where a person says so.
+    world.mend(of_file, "# none again\n").await;
+    assert_eq!(world.post(&approve, json!({})).await.0, 200);
+    run_of(&world, "tell", "done").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn runs_of_a_playbook_that_left_the_configuration_stop_and_go_on_when_it_is_back() {
     let playbook =
         "[[playbooks]]\nname = \"ask\"\non = \"audit.failed\"\ncomponents = [\"baidu\"]\nsteps = [{ operation = \"package.list\" }]\n";
