@@ -178,16 +178,19 @@ fn told(kind: EventType, data: Option<&Map<String, Value>>, at: Timestamp, learn
     Told { kind, version, package_id, audit_id, at, learnt_at, since: None, derived: false, taken: false, sequence: 0 }
 }
 
-/// Whether `new` is what `known` told.
-fn is_same(known: &Told, new: &Told) -> bool {
+/// Whether both may be about the same package: no id that both have differs.
+fn may_be_of_one(known: &Told, new: &Told) -> bool {
     let agree = |one: &Option<String>, other: &Option<String>| one.as_ref().zip(other.as_ref()).is_none_or(|(one, other)| one == other);
     // Baidu's builds in development may carry a `d` before their version.
     let plain = |version: &Option<String>| version.as_ref().map(|version| version.strip_prefix('d').unwrap_or(version).to_owned());
-    if known.kind != new.kind
-        || !agree(&known.audit_id, &new.audit_id)
-        || !agree(&known.package_id, &new.package_id)
-        || !agree(&plain(&known.version), &plain(&new.version))
-    {
+    agree(&known.audit_id, &new.audit_id)
+        && agree(&known.package_id, &new.package_id)
+        && agree(&plain(&known.version), &plain(&new.version))
+}
+
+/// Whether `new` is what `known` told.
+fn is_same(known: &Told, new: &Told) -> bool {
+    if known.kind != new.kind || !may_be_of_one(known, new) {
         return false;
     }
     let is_not_before =
@@ -224,4 +227,11 @@ fn is_over(known: &Told, new: &Told) -> bool {
 #[must_use]
 pub fn has_ended(told: &[Told], candidates: &[Fact]) -> bool {
     candidates.iter().any(|new| told.iter().any(|known| is_same(known, &new.told)))
+}
+
+/// Whether that is what was told last of its package, whenever that was.
+#[must_use]
+pub fn shows_the_last(before: &[Told], kind: EventType, data: &Map<String, Value>) -> bool {
+    let shown = told(kind, Some(data), Timestamp::MIN, Timestamp::MIN);
+    before.iter().rfind(|known| may_be_of_one(known, &shown)).is_some_and(|known| known.kind == kind)
 }

@@ -32,8 +32,10 @@ pub struct ProfileLook {
 /// The words that results of packages have for what became of an audit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stand {
-    /// It goes on, or its word is not known.
-    Open,
+    /// It goes on.
+    InAudit,
+    /// Its word is not known.
+    Unknown,
     /// It ended well; the package may be online by now, or offline again.
     Passed,
     /// It ended badly.
@@ -43,6 +45,7 @@ pub enum Stand {
 }
 
 const STANDS: &[(Stand, &[&str])] = &[
+    (Stand::InAudit, &["in_audit"]),
     (Stand::Passed, &["approved", "passed", "online", "released", "gray", "rolling_back", "offline", "suspended"]),
     (Stand::Failed, &["rejected", "failed"]),
     (Stand::TakenBack, &["withdrawn", "development", "developing", "uploaded"]),
@@ -52,7 +55,7 @@ impl Stand {
     /// What a word says.
     #[must_use]
     pub fn of(word: &str) -> Self {
-        STANDS.iter().find(|(_, words)| words.contains(&word)).map_or(Self::Open, |(stand, _)| *stand)
+        STANDS.iter().find(|(_, words)| words.contains(&word)).map_or(Self::Unknown, |(stand, _)| *stand)
     }
 }
 

@@ -32,8 +32,10 @@ enum Became {
     Told,
     /// It was found, and is an event.
     Found,
-    /// It goes on.
+    /// It goes on, as far as can be told.
     Open,
+    /// It is one of which nobody knew whether it took place, and its audit goes on: it did.
+    Seen,
     /// It was taken back, or never took place.
     TakenBack,
     /// Nobody waits for it any more.
@@ -61,7 +63,9 @@ pub enum Answer {
         /// The vendor's time of the submission, where it is later than what we know.
         since: Timestamp,
     },
-    /// It goes on, or the answer does not show it.
+    /// It goes on.
+    InAudit,
+    /// The answer does not show it.
     Open,
     /// It was taken back.
     TakenBack,
@@ -94,6 +98,7 @@ impl Reconcile {
                     None
                 }
                 Became::Open | Became::Withdrawn => Some(self.later(&submission)),
+                Became::Seen => Some(Submission { seen_in_audit: true, ..self.later(&submission) }),
                 Became::Unasked(error) => {
                     report.error.get_or_insert(format!("{}: {error}", place.authorizer));
                     Some(self.later(&submission))
@@ -127,11 +132,11 @@ impl Reconcile {
             Awaited::Build => Subject::Build,
             Awaited::Profile => Subject::Profile,
         };
-        match self.ledger.told(name, authorizer, subject).await {
+        let told = match self.ledger.told(name, authorizer, subject).await {
             Ok(told) if fact::has_ended(&told, &candidates(authorizer, submission, self.clock.now())) => return Became::Told,
-            Ok(_) => {}
+            Ok(told) => told,
             Err(error) => return Became::Unstored(error),
-        }
+        };
         let over = submission.submitted_at.checked_add(self.options.audit_give_up).unwrap_or(Timestamp::MAX);
         if over <= self.clock.believed() {
             return Became::GivenUp;
@@ -149,9 +154,16 @@ impl Reconcile {
             Err(OperationError::Vault(VaultError::Revoked { .. })) => return Became::Withdrawn,
             Err(error) => return Became::Unasked(error),
         };
+        let is_in_doubt = place.is_in_doubt() && !submission.seen_in_audit;
         match read(look, submission, &outcome.result) {
-            Answer::Open => Became::Open,
+            // Else it is another that is in audit, and its end is told as that one's.
+            Answer::InAudit if is_in_doubt && !self.book.accepted(name, authorizer).iter().any(|(_, other)| other.may_be(submission)) => {
+                Became::Seen
+            }
+            Answer::InAudit | Answer::Open => Became::Open,
             Answer::TakenBack => Became::TakenBack,
+            // It may never have taken place, and then the vendor still shows the verdict on an earlier one. Without a time of that nothing tells them apart.
+            Answer::Ended { kind, data, at: None, .. } if is_in_doubt && fact::shows_the_last(&told, kind, &data) => Became::Open,
             Answer::Ended { kind, data, at, since } => {
                 let at = at.unwrap_or_else(|| self.clock.now());
                 let finding = Finding { authorizer, kind, data, asked: operation, vendor: outcome.vendor, at, since: Some(since) };
@@ -202,7 +214,8 @@ pub fn read(look: AuditLook, submission: &Submission, result: &Value) -> Answer 
     let Some(item) = chosen(look, submission, &items) else { return Answer::Open };
     let failed_hosts = item.get("hosts_failed").and_then(Value::as_array).is_some_and(|hosts| !hosts.is_empty());
     let kind = match Stand::of(item.get("status").and_then(Value::as_str).unwrap_or_default()) {
-        Stand::Open => return Answer::Open,
+        Stand::InAudit => return Answer::InAudit,
+        Stand::Unknown => return Answer::Open,
         // A submission whose answer never came may not have taken place; one that did was taken back.
         Stand::TakenBack => return Answer::TakenBack,
         // As in the push: one rejected host makes the whole a failure, so that nothing is released by mistake.
@@ -308,6 +321,7 @@ pub(super) async fn adopt(reconcile: &Arc<Reconcile>, corner: &Corner) -> Result
                 audit_id: note.audit_id,
                 wanted: Map::new(),
                 submitted_at: note.at,
+                seen_in_audit: false,
                 looks: 0,
                 next_look_at,
             };

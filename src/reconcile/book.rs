@@ -2,7 +2,7 @@
 //!
 //! The book listens at the desk ([`Observer`]), so it hears of every submission whoever asked for it. It is held in memory, since what waits
 //! is little, and written durably first. A submission noted and never confirmed (the process died, or the outcome stayed unknown) is asked
-//! for like any other: the vendor says what became of it.
+//! for like any other: the vendor says what became of it, unless what it shows may be the verdict on an earlier one ([`Submission::seen_in_audit`]).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -52,11 +52,24 @@ pub struct Submission {
     pub wanted: Map<String, Value>,
     /// When it was sent. Its end is not before this.
     pub submitted_at: Timestamp,
+    /// It [was in doubt](Place::is_in_doubt), and its audit was seen to go on since it was sent: it took place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub seen_in_audit: bool,
     /// How often the vendor was asked.
     #[serde(default)]
     pub looks: u32,
     /// When it is asked next.
     pub next_look_at: Timestamp,
+}
+
+impl Submission {
+    /// Whether both await the end of an audit, and that may be the same one: nothing that both tell of its package differs.
+    pub(super) fn may_be(&self, other: &Self) -> bool {
+        let differ = |one: &Option<String>, other: &Option<String>| one.is_some() && other.is_some() && one != other;
+        (self.awaited, other.awaited) == (Awaited::Audit, Awaited::Audit)
+            && !differ(&self.package_id, &other.package_id)
+            && !differ(&self.version, &other.version)
+    }
 }
 
 /// The place of a submission: a later one in the same place takes over from it.
@@ -68,10 +81,20 @@ pub struct Place {
     pub slot: String,
 }
 
+impl Place {
+    /// Whether nobody knows yet that its submission took place: it was sent and never answered.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.slot.strip_suffix(UNANSWERED) == Some(AUDIT)
+    }
+}
+
 type Open = BTreeMap<Place, Submission>;
 
 /// Behind the slot of a submission that was sent and is not answered yet.
 const UNANSWERED: &str = "?";
+
+/// The slot of a submission where a vendor audits one package at a time.
+const AUDIT: &str = "audit";
 
 /// The submissions of all components.
 pub struct Book {
@@ -136,7 +159,7 @@ impl Book {
         let held = self.held();
         let Some(open) = held.get(component) else { return Vec::new() };
         let of = open.range(from..).take_while(|(place, _)| place.authorizer == authorizer);
-        of.filter(|(place, _)| !place.slot.ends_with(UNANSWERED)).map(|(place, submission)| (place.clone(), submission.clone())).collect()
+        of.filter(|(place, _)| !place.is_in_doubt()).map(|(place, submission)| (place.clone(), submission.clone())).collect()
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<String, Open>> {
@@ -237,7 +260,8 @@ impl Book {
     fn fresh(&self, awaited: Awaited, params: &Params, at: Timestamp) -> Submission {
         let first = at.checked_add(self.after).unwrap_or(Timestamp::MAX);
         let (version, package_id) = (params.text("version"), params.text("package_id"));
-        Submission { awaited, version, package_id, audit_id: None, wanted: Map::new(), submitted_at: at, looks: 0, next_look_at: first }
+        let (wanted, seen_in_audit) = (Map::new(), false);
+        Submission { awaited, version, package_id, audit_id: None, wanted, submitted_at: at, seen_in_audit, looks: 0, next_look_at: first }
     }
 
     async fn submitted(&self, component: &dyn Component, authorizer: &str, awaited: Awaited, done: Observed<'_>) -> Result<(), LogError> {
@@ -306,7 +330,7 @@ impl Drop for Asking<'_> {
 }
 
 fn unanswered(authorizer: &str) -> Place {
-    Place { authorizer: authorizer.to_owned(), slot: format!("audit{UNANSWERED}") }
+    Place { authorizer: authorizer.to_owned(), slot: format!("{AUDIT}{UNANSWERED}") }
 }
 
 /// Where a vendor audits one package at a time, a later submission means that the earlier one has ended.
@@ -315,7 +339,7 @@ fn place(component: &dyn Component, authorizer: &str, submission: &Submission) -
     let slot = match submission.awaited {
         Awaited::Build => format!("build:{which}"),
         Awaited::Audit if component.audit_look().is_some_and(|look| look.has_many) => format!("audit:{which}"),
-        Awaited::Audit => String::from("audit"),
+        Awaited::Audit => String::from(AUDIT),
         // One change is audited at a time (Alipay 5.7).
         Awaited::Profile => String::from("profile"),
     };

@@ -244,6 +244,63 @@ async fn a_submission_that_a_vendor_in_trouble_took_all_the_same_is_waited_for()
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verdict_from_before_a_submission_that_may_not_have_arrived_is_not_told_again() {
+    let world = World::new().await;
+    for (platform, call, list) in [("baidu", "package/submitaudit", "package/get"), ("kuaishou", "/package/audit", "/package/versions")] {
+        world.granted(platform, app_id(platform)).await;
+        submit(&world, platform, false).await;
+        let first = Verdict::Failed(String::from("first"));
+        assert!(world.simulator.audit(platform, app_id(platform), "1.0.0", &first).await.unwrap().1.acknowledged);
+        world.advance(Duration::from_secs(60));
+        let mut given = json!({});
+        if platform == "baidu" {
+            // The same package again, named by its id: nothing is read before it.
+            given = done(&world, platform, "package.list", json!({})).await;
+            given = json!({"package_id": given["result"]["items"][0]["package_id"], "description": "again"});
+        } else {
+            let upload = json!({"template_id": 12, "version": "1.0.0", "description": "spring"});
+            done(&world, platform, "package.upload", upload).await;
+        }
+        let submit_in_doubt = async |trouble: CallTrouble| {
+            let mut faults = vec![(call, trouble, 1)];
+            if platform != "baidu" {
+                faults.push((list, CallTrouble::SlowMs(1), 1));
+            }
+            faults.push((list, CallTrouble::NotHeard, 4));
+            for (matching, trouble, times) in faults {
+                world.simulator.fail_calls(platform, CallFault { matching: matching.to_owned(), trouble, times }).unwrap();
+            }
+            let path = format!("/v1/components/{platform}/authorizers/{}/operations/audit.submit", app_id(platform));
+            let (status, told) = patiently(&world, world.post(&path, given.clone())).await;
+            assert_eq!((status, told["type"].as_str()), (504, Some("/problems/outcome-unknown")), "{platform}: {told}");
+            assert_eq!(world.simulator.call_faults(platform).unwrap(), [], "{platform}");
+            world.advance(Duration::from_secs(60));
+        };
+        let looks = async |found: u64, waiting: u64| {
+            let looks = reconcile(&world, platform).await;
+            let audits = &looks["audits"];
+            let seen = (&audits["asked"], &audits["found"], &audits["waiting"]);
+            assert_eq!(seen, (&json!(1), &json!(found), &json!(waiting)), "{platform}: {looks}");
+            world.advance(Duration::from_secs(60));
+        };
+        submit_in_doubt(CallTrouble::NotHeard).await;
+        looks(0, 1).await;
+        assert_eq!(events(&world, platform, "audit.*").await.len(), 1, "{platform}");
+        if platform == "baidu" {
+            continue;
+        }
+
+        // One that arrived is seen in audit, and then the same verdict is another one.
+        submit_in_doubt(CallTrouble::LostAnswer).await;
+        looks(0, 1).await;
+        refuse_unheard(&world, platform, "second").await;
+        looks(1, 0).await;
+        let told: Vec<_> = events(&world, platform, "audit.failed").await.iter().map(|event| event["data"]["reason"].clone()).collect();
+        assert_eq!(told, ["first", "second"], "{platform}");
+    }
+}
+
 /// A process that dies after the event and before the submission is forgotten leaves both; one that dies before the event leaves the submission.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_ends_between_finding_and_storing_loses_nothing_and_tells_nothing_twice() {
@@ -345,6 +402,7 @@ fn submission(version: Option<&str>, package_id: Option<&str>) -> Submission {
         audit_id: None,
         wanted: Map::new(),
         submitted_at: at,
+        seen_in_audit: false,
         looks: 0,
         next_look_at: at,
     }
@@ -367,7 +425,7 @@ fn answers_of_every_shape_are_read() {
         {"package_id": "1", "version": "1.0.0", "status": "rejected", "reason": "r"},
         {"package_id": "2", "version": "1.0.0", "status": "in_audit"},
     ]});
-    assert_eq!(read(list, &submission(Some("1.0.0"), Some("2")), &packages), Answer::Open, "another package of the same version");
+    assert_eq!(read(list, &submission(Some("1.0.0"), Some("2")), &packages), Answer::InAudit, "another package of the same version");
     assert_eq!(kind(&read(list, &submission(None, Some("1")), &packages)).unwrap().0, EventType::AuditFailed);
     assert_eq!(read(list, &submission(None, Some("3")), &packages), Answer::Open, "not listed");
     assert_eq!(read(list, &submission(None, None), &packages), Answer::Open, "nobody can say which");

@@ -49,6 +49,7 @@ fn a_profile_is_approved_when_all_of_it_shows() {
         audit_id: None,
         wanted,
         submitted_at: at,
+        seen_in_audit: false,
         looks: 0,
         next_look_at: at,
     };
