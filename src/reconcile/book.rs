@@ -16,7 +16,7 @@ use super::ledger::Ledger;
 use crate::clock::Timestamp;
 use crate::inbox::{Inbox, LogError};
 use crate::operations::{Observed, Observer, Tried};
-use crate::platform::looks::ProfileLook;
+use crate::platform::looks::{ProfileLook, Stand};
 use crate::platform::loose;
 use crate::platform::operation::Params;
 use crate::platform::{Component, Components, LONGEST_APP_ID};
@@ -285,6 +285,13 @@ impl Book {
         self.write(name, changes).await
     }
 
+    /// What was about to be submitted was not: what an earlier try left in doubt stands again.
+    async fn not_submitted(&self, component: &str, authorizer: &str) -> Result<(), LogError> {
+        let _alone = self.writing.lock().await;
+        let before = self.doubt(component, authorizer, None);
+        self.write(component, vec![(unanswered(authorizer), before)]).await
+    }
+
     /// A change of the profile is awaited where it can be seen.
     async fn changed(&self, component: &dyn Component, look: ProfileLook, authorizer: &str, done: Observed<'_>) -> Result<(), LogError> {
         let wanted: Map<String, Value> =
@@ -376,9 +383,7 @@ impl Observer for Book {
         if !nothing_done {
             return;
         }
-        let _alone = self.writing.lock().await;
-        let before = self.doubt(tried.component, authorizer, None);
-        if let Err(error) = self.write(tried.component, vec![(unanswered(authorizer), before)]).await {
+        if let Err(error) = self.not_submitted(tried.component, authorizer).await {
             tracing::warn!(component = tried.component, authorizer, %error, "a submission that failed is still noted");
         }
     }
@@ -387,6 +392,8 @@ impl Observer for Book {
         let Some((component, authorizer)) = self.about(done.component, done.authorizer) else { return };
         let status = done.result.get("status").and_then(Value::as_str).unwrap_or_default();
         let noted = match done.operation {
+            // An earlier try submitted it, and its end is awaited since then, or is known.
+            "audit.submit" if Stand::of(status) == Stand::Passed => self.not_submitted(done.component, authorizer).await,
             "audit.submit" => self.submitted(component.as_ref(), authorizer, Awaited::Audit, done).await,
             // Baidu can be told to submit what was uploaded at once.
             "package.upload" if status == "in_audit" => self.submitted(component.as_ref(), authorizer, Awaited::Audit, done).await,

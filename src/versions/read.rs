@@ -80,7 +80,11 @@ pub(super) fn result(operation: &str, params: &Params, result: &Value, at: Times
         "package.upload" if standing(members) == Standing::InAudit => vec![News::Uploaded(told()), News::Submitted(told())],
         "package.upload" => vec![News::Uploaded(told())],
         "package.delete" => vec![News::Discarded(told())],
-        "audit.submit" => vec![News::Submitted(told())],
+        // One that an earlier try submitted may have passed by now.
+        "audit.submit" => match standing(members) {
+            passed @ (Standing::Approved | Standing::Released) => vec![News::Seen(passed, told())],
+            _ => vec![News::Submitted(told())],
+        },
         "audit.withdraw" | "package.back_to_development" => vec![News::Withdrawn(told())],
         "package.release" | "package.online" => vec![News::Released(told())],
         "package.offline" => vec![News::Offline(told())],

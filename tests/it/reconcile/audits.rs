@@ -301,6 +301,32 @@ async fn a_verdict_from_before_a_submission_that_may_not_have_arrived_is_not_tol
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_that_finds_its_package_passed_submits_nothing_and_tells_nothing_again() {
+    let world = World::new().await;
+    let app = app_id("baidu");
+    world.granted("baidu", app).await;
+    submit(&world, "baidu", false).await;
+    assert!(world.simulator.audit("baidu", app, "1.0.0", &Verdict::Passed).await.unwrap().1.acknowledged);
+    assert_eq!(reconcile(&world, "baidu").await["audits"]["waiting"], 0);
+    world.advance(Duration::from_secs(3600));
+    let submissions = || world.simulator.journal().iter().filter(|entry| entry.path.contains("package/submitaudit")).count();
+    let before = submissions();
+    let given = json!({"version": "1.0.0"}).as_object().unwrap().clone();
+    let running = world.app();
+    let checked = running.desk.check("baidu", Some(app), "audit.submit", given).unwrap();
+    let outcome = patiently(&world, running.desk.resume(checked)).await.unwrap();
+    assert_eq!((&outcome.result["version"], &outcome.result["status"]), (&json!("1.0.0"), &json!("approved")));
+    assert_eq!(submissions(), before);
+    let (_, authorizer) = world.get(&format!("/v1/components/baidu/authorizers/{app}")).await;
+    let versions = &authorizer["versions"];
+    assert_eq!((&versions["approved"]["version"], &versions["in_audit"]), (&json!("1.0.0"), &Value::Null), "{authorizer}");
+    world.advance(Duration::from_secs(60));
+    let looks = reconcile(&world, "baidu").await;
+    assert_eq!((&looks["audits"]["found"], &looks["audits"]["waiting"]), (&json!(0), &json!(0)), "{looks}");
+    assert_eq!(events(&world, "baidu", "audit.*").await.len(), 1);
+}
+
 /// A process that dies after the event and before the submission is forgotten leaves both; one that dies before the event leaves the submission.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_ends_between_finding_and_storing_loses_nothing_and_tells_nothing_twice() {

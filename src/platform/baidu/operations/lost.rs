@@ -31,7 +31,7 @@ impl Errand<'_> {
         let told = match self.plan.asks {
             // Without a name the package is the one that waited when the list was read: another one, if the deed was done before that.
             Asks::Packages if earlier == Earlier::MaybeSent && !self.names_its_package() => None,
-            Asks::Packages => return self.package_looked_up(&learnt, &data, vendor),
+            Asks::Packages => return self.package_looked_up(&learnt, &data, vendor, earlier),
             Asks::Phone => match loose::integer(data.get("status").unwrap_or(&Value::Null)) {
                 Some(1 | 3) => Some(true),
                 Some(0 | 2) => Some(false),

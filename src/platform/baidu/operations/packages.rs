@@ -10,7 +10,7 @@ use super::steps::{Errand, Learnt};
 use super::{calls, read};
 use crate::platform::call::{ApiError, Class, Reply};
 use crate::platform::loose;
-use crate::platform::operation::{Caller, LookedUp, Next, Outcome, Params};
+use crate::platform::operation::{Caller, Earlier, LookedUp, Next, Outcome, Params};
 
 /// Values of `status`.
 pub(super) const ONLINE: i64 = 1;
@@ -171,7 +171,7 @@ impl Errand<'_> {
     }
 
     /// Whether an upload, a submission, a withdrawal, a release or a rollback took place.
-    pub(super) fn package_looked_up(&self, learnt: &Learnt, list: &Value, vendor: Value) -> LookedUp {
+    pub(super) fn package_looked_up(&self, learnt: &Learnt, list: &Value, vendor: Value, earlier: Earlier) -> LookedUp {
         if self.operation.name == "package.upload" {
             let version = learnt.params.text("version").unwrap_or_default();
             let before = of_version(learnt.before.as_ref().unwrap_or(&Value::Null), &version);
@@ -186,6 +186,12 @@ impl Errand<'_> {
         let (was, is) = (learnt.package.as_ref().and_then(status), listed.and_then(status));
         let has_changed = was.is_some() && was != is;
         match (self.operation.name, is) {
+            // What was read in this try shows an earlier try's work already. Whatever became of that one, of a package that has passed nothing is left to
+            // submit; one that failed may wait for a submission that never arrived.
+            ("audit.submit", Some(APPROVED | ONLINE)) if earlier == Earlier::MaybeSent => {
+                let result = acted_on(learnt, listed.map_or("unknown", state));
+                LookedUp::Done(Box::new(Outcome { result, vendor, file: None }))
+            }
             ("audit.submit", Some(FAILED | APPROVED | ONLINE)) if !has_changed => LookedUp::Unknown,
             ("audit.submit", Some(IN_AUDIT | FAILED | APPROVED | ONLINE))
             | ("audit.withdraw", Some(DEVELOPMENT))

@@ -242,3 +242,28 @@ fn a_verdict_shows_a_submission_only_where_the_package_was_read_before_and_stood
         assert_eq!(told(given, &before, 3), LookedUp::NotDone);
     }
 }
+
+#[test]
+fn a_submission_that_an_earlier_try_may_have_sent_is_settled_where_its_package_has_passed() {
+    for (verdict, settled) in [(Verdict::Passed, Some("approved")), (Verdict::Failed(String::from("too plain")), None)] {
+        let mut shop = Shop::open();
+        let id = shop.upload("1.0.0");
+        shop.done("audit.submit", json!({"package_id": id}));
+        shop.twin.audit(MERCHANT, "1.0.0", &verdict, shop.now);
+        for given in [json!({"version": "1.0.0"}), json!({"package_id": id}), json!({"package_id": id, "description": "d"})] {
+            match (shop.resume("audit.submit", given.clone()), settled) {
+                (Ok(outcome), Some(status)) => {
+                    assert_eq!((&outcome.result["package_id"], &outcome.result["status"]), (&json!(id), &json!(status)), "{given}");
+                }
+                (Err(Failure::Unknown), None) => {}
+                (other, _) => panic!("{verdict:?} {given}: {other:?}"),
+            }
+        }
+        if settled.is_some() {
+            shop.done("package.release", json!({"package_id": id}));
+            let outcome = shop.resume("audit.submit", json!({"version": "1.0.0"})).unwrap();
+            assert_eq!(outcome.result["status"], "online");
+        }
+        assert_eq!(shop.count("audit.submit"), 1, "{verdict:?}");
+    }
+}
