@@ -178,9 +178,13 @@ fn told(kind: EventType, data: Option<&Map<String, Value>>, at: Timestamp, learn
     Told { kind, version, package_id, audit_id, at, learnt_at, since: None, derived: false, taken: false, sequence: 0 }
 }
 
+/// Whether two ids may be of the same thing: where both are known, they are the same.
+pub fn agree(one: &Option<String>, other: &Option<String>) -> bool {
+    one.as_ref().zip(other.as_ref()).is_none_or(|(one, other)| one == other)
+}
+
 /// Whether both may be about the same package: no id that both have differs.
 fn may_be_of_one(known: &Told, new: &Told) -> bool {
-    let agree = |one: &Option<String>, other: &Option<String>| one.as_ref().zip(other.as_ref()).is_none_or(|(one, other)| one == other);
     // Baidu's builds in development may carry a `d` before their version.
     let plain = |version: &Option<String>| version.as_ref().map(|version| version.strip_prefix('d').unwrap_or(version).to_owned());
     agree(&known.audit_id, &new.audit_id)

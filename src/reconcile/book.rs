@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::ledger::Ledger;
 use crate::clock::Timestamp;
+use crate::inbox::fact::agree;
 use crate::inbox::{Inbox, LogError};
 use crate::operations::{Observed, Observer, Tried};
 use crate::platform::looks::{ProfileLook, Stand};
@@ -65,10 +66,9 @@ pub struct Submission {
 impl Submission {
     /// Whether both await the end of an audit, and that may be the same one: nothing that both tell of its package differs.
     pub(super) fn may_be(&self, other: &Self) -> bool {
-        let differ = |one: &Option<String>, other: &Option<String>| one.is_some() && other.is_some() && one != other;
         (self.awaited, other.awaited) == (Awaited::Audit, Awaited::Audit)
-            && !differ(&self.package_id, &other.package_id)
-            && !differ(&self.version, &other.version)
+            && agree(&self.package_id, &other.package_id)
+            && agree(&self.version, &other.version)
     }
 }
 

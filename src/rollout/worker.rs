@@ -483,6 +483,7 @@ fn due(
 ) -> Vec<(String, usize, u32, Job)> {
     let rollout = &active.rollout;
     let is_running = rollout.state == State::Running;
+    let shut = rollout.spec.window.and_then(|window| opens(window, now));
     let mut below = None;
     let mut found = Vec::new();
     for (authorizer, entry) in &active.entries {
@@ -529,12 +530,12 @@ fn due(
                     push(5, Job::Advance(On::Started));
                 }
             }
-            Stage::Approved => match rollout.spec.window.and_then(|window| opens(window, now)) {
+            Stage::Approved => match shut {
                 Some(opens) => at(opens),
                 None => push(2, Job::Advance(On::Started)),
             },
             // Its turn came and nothing was sent, or nothing that took effect: its hours may have passed since.
-            Stage::Releasing if item.begun.is_none() => match rollout.spec.window.and_then(|window| opens(window, now)) {
+            Stage::Releasing if item.begun.is_none() => match shut {
                 Some(opens) => at(opens),
                 None => push(1, Job::Advance(On::Resumed)),
             },

@@ -1,5 +1,6 @@
 //! Everybody at once: the same push ten thousand times, and more pushes than the disk takes.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -47,16 +48,7 @@ async fn ten_thousand_copies_of_one_push_at_once_are_one_event() {
 /// come, memory stays where it was. Once the disk goes on, everything that waited is stored.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_refuses_and_memory_stays_bounded() {
-    let meddler = Meddler::new();
-    let mut station = Station::at(None).await;
-    station.start().await;
-    station.stop().await;
-    let store = station.store.to_str().unwrap().to_owned();
-    let held_back = station.beside("held-back");
-    let environment = meddler.environment(&store, ".jnl", "fdatasync", "slow", 1);
-    let mut environment = environment.each();
-    environment.push(("MEDDLE_WHILE", held_back.to_str().unwrap()));
-    assert!(matches!(station.try_start(&environment).await, Start::Ready));
+    let (_meddler, station, held_back) = beside_a_disk_that_can_be_held_back().await;
     let before = station.resident();
     std::fs::write(&held_back, "").unwrap();
 
@@ -114,6 +106,21 @@ async fn a_full_queue_refuses_and_memory_stays_bounded() {
     account.settle("after a full queue");
 }
 
+/// A service that runs, and a file: while that is there, no sync of the log ends.
+async fn beside_a_disk_that_can_be_held_back() -> (Meddler, Station, PathBuf) {
+    let meddler = Meddler::new();
+    let mut station = Station::at(None).await;
+    station.start().await;
+    station.stop().await;
+    let store = station.store.to_str().unwrap().to_owned();
+    let held_back = station.beside("held-back");
+    let environment = meddler.environment(&store, ".jnl", "fdatasync", "slow", 1);
+    let mut environment = environment.each();
+    environment.push(("MEDDLE_WHILE", held_back.to_str().unwrap()));
+    assert!(matches!(station.try_start(&environment).await, Start::Ready));
+    (meddler, station, held_back)
+}
+
 async fn until(what: &str, reached: impl AsyncFn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(25);
     while !reached().await {
@@ -125,16 +132,7 @@ async fn until(what: &str, reached: impl AsyncFn() -> bool) {
 /// A disk that does not answer ends no commit, so that no count tells of it: what is under way is told, in `/readyz` and to Prometheus.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_does_not_answer_is_told_while_it_does_not() {
-    let meddler = Meddler::new();
-    let mut station = Station::at(None).await;
-    station.start().await;
-    station.stop().await;
-    let store = station.store.to_str().unwrap().to_owned();
-    let held_back = station.beside("held-back");
-    let environment = meddler.environment(&store, ".jnl", "fdatasync", "slow", 1);
-    let mut environment = environment.each();
-    environment.push(("MEDDLE_WHILE", held_back.to_str().unwrap()));
-    assert!(matches!(station.try_start(&environment).await, Start::Ready));
+    let (_meddler, station, held_back) = beside_a_disk_that_can_be_held_back().await;
     assert_eq!(station.get("/readyz").await.0, 200);
     std::fs::write(&held_back, "").unwrap();
 

@@ -934,8 +934,8 @@ async fn a_grant_that_a_browser_alone_brought_is_news_after_a_minute_until_it_wa
     assert_eq!(world.untold("app1").await, None, "the grant that stands was told");
 }
 
-#[tokio::test]
-async fn a_merchant_who_withdrew_and_came_back_by_browser_alone_is_news() {
+/// A merchant that withdrew, and whose browser alone told ten seconds later that it granted again; when it withdrew.
+async fn withdrawn_and_come_back_by_browser() -> (World, Timestamp) {
     let world = World::granted().await;
     world.advance(100);
     let withdrawn_at = world.clock.now();
@@ -944,6 +944,12 @@ async fn a_merchant_who_withdrew_and_came_back_by_browser_alone_is_news() {
     world.advance(10);
     let code = world.vendor.grant("app1");
     world.came_back(&code, &world.state().await).await.unwrap();
+    (world, withdrawn_at)
+}
+
+#[tokio::test]
+async fn a_merchant_who_withdrew_and_came_back_by_browser_alone_is_news() {
+    let (world, withdrawn_at) = withdrawn_and_come_back_by_browser().await;
     world.advance(WAIT);
     let found = world.untold("app1").await.unwrap();
     assert_eq!((found.what, found.since), (Standing::Came, Some(withdrawn_at)));
@@ -986,14 +992,7 @@ async fn a_withdrawal_in_the_seconds_around_a_browsers_return_is_heard_and_older
 
 #[tokio::test]
 async fn a_withdrawal_that_was_heard_and_is_replayed_ends_no_later_grant_of_a_browser() {
-    let world = World::granted().await;
-    world.advance(100);
-    let withdrawn_at = world.clock.now();
-    world.vendor.revoke("app1");
-    world.vault.revoked(NAME, "app1", withdrawn_at).await.unwrap();
-    world.advance(10);
-    let code = world.vendor.grant("app1");
-    world.came_back(&code, &world.state().await).await.unwrap();
+    let (world, withdrawn_at) = withdrawn_and_come_back_by_browser().await;
     world.vault.revoked(NAME, "app1", withdrawn_at).await.unwrap();
     assert!(world.vendor.accepts("app1", &world.fresh("app1").await.unwrap().token));
 }
