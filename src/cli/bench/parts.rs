@@ -189,12 +189,15 @@ impl Disk {
         Ok(Self { file: tempfile::tempfile_in(folder)? })
     }
 
-    /// Appends so many bytes and makes them durable, so many times; the time of each.
-    pub fn append(&mut self, bytes: usize, times: usize) -> anyhow::Result<Vec<Duration>> {
+    /// Appends so many bytes and makes them durable, so many times, with a rest before each; the time of each without its rest.
+    pub fn append(&mut self, bytes: usize, times: usize, rest: Duration) -> anyhow::Result<Vec<Duration>> {
         use std::io::Write as _;
         let block = vec![0x5a; bytes];
         (0..times)
             .map(|_| {
+                if !rest.is_zero() {
+                    std::thread::sleep(rest);
+                }
                 let began = Instant::now();
                 self.file.write_all(&block)?;
                 self.file.sync_data()?;

@@ -69,7 +69,11 @@ pub fn text(found: &Value) -> String {
     ));
     if let Some(alone) = found.pointer("/push/alone") {
         lines.push(row("push", "1", alone, "/fdatasync"));
-        lines.push(format!("           p50 {:.2} x one fdatasync of an append-only file", number(alone, "/times_p50")));
+        lines.push(format!(
+            "           p50 {:.2} x one fdatasync of an append-only file, {:.2} x one after as long a rest as between two pushes",
+            number(alone, "/times_p50"),
+            number(alone, "/times_rested_p50"),
+        ));
     }
     for kind in ["push", "token", "deliver"] {
         for concurrent in members(found, kind) {

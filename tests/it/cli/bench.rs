@@ -22,7 +22,13 @@ fn a_short_bench_ends_with_one_line_of_ratios() {
             assert!(rate.is_some_and(|rate| rate > 0.0), "{kind}, {figure}: {found}");
         }
     }
-    for path in ["/push/alone/times_p50", "/push/concurrent/0/times_p99", "/deliver/unloaded/p50_ms", "/page/concurrent/0/p99_ms"] {
+    for path in [
+        "/push/alone/times_p50",
+        "/push/alone/times_rested_p50",
+        "/push/concurrent/0/times_p99",
+        "/deliver/unloaded/p50_ms",
+        "/page/concurrent/0/p99_ms",
+    ] {
         assert!(found.pointer(path).and_then(Value::as_f64).is_some_and(|figure| figure > 0.0), "{path}: {found}");
     }
     assert!(found.pointer("/machine/cores").is_some() && found.pointer("/settings/rounds").is_some(), "{found}");
