@@ -135,7 +135,9 @@ impl App {
     /// went forward at once says nothing of anything's age before it has stood so for a while: every age is by [`crate::clock::Clock::believed`].
     async fn expunge(self: Arc<Self>) {
         self.reseal().await;
+        let looked = metrics::gauge!("yizhan_retention_timestamp_seconds");
         loop {
+            let began = self.clock.now();
             let believed = self.clock.believed();
             if let Err(error) = self.vault.remember_present(believed).await {
                 tracing::warn!(%error, "the time was not remembered for the next start");
@@ -165,6 +167,7 @@ impl App {
             if let Err(error) = self.idempotency.forget().await {
                 tracing::warn!(%error, "requests of yesterday could not be forgotten");
             }
+            looked.set(began.as_duration().as_secs_f64());
             self.rest(EXPUNGE_EVERY).await;
             if self.shutdown.is_requested() {
                 return;

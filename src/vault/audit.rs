@@ -167,6 +167,8 @@ pub struct ReadAudit {
     shards: Vec<Mutex<Shard>>,
     /// Something is to be written at once.
     urgent: Notify,
+    /// One at a time: what is on its way to the log is in no shard, and who looks for it waits until it is there.
+    writing: tokio::sync::Mutex<()>,
     held: AtomicUsize,
     dropped: AtomicU64,
 }
@@ -176,7 +178,8 @@ impl ReadAudit {
     #[must_use]
     pub fn new(log: Arc<dyn ReadLog>, clock: Arc<dyn Clock>) -> Self {
         let shards = std::iter::repeat_with(Mutex::default).take(SHARDS).collect();
-        Self { log, clock, shards, urgent: Notify::new(), held: AtomicUsize::new(0), dropped: AtomicU64::new(0) }
+        let (urgent, writing) = (Notify::new(), tokio::sync::Mutex::default());
+        Self { log, clock, shards, urgent, writing, held: AtomicUsize::new(0), dropped: AtomicU64::new(0) }
     }
 
     /// Notes one read. Nothing is copied when the same read was noted within the last minute.
@@ -260,6 +263,7 @@ impl ReadAudit {
 
     /// What the log does not take is kept for the next time.
     async fn write(&self, due: Due) {
+        let _alone = self.writing.lock().await;
         let mut reads = Vec::new();
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde_json::json;
-use yizhan::clock::Clock;
+use yizhan::clock::{Clock, Timestamp};
 use yizhan::operations::idempotency::{Answer, Begun, Slot};
 use yizhan::platform::twin::{Outgoing, Verdict};
 
@@ -28,14 +28,20 @@ async fn pushes(world: &World, version: &str) {
     }
 }
 
+/// Waits until the handler has so many events, and until that is noted.
 async fn delivered(world: &World, events: usize) {
     world
         .until("every event at the handler", async || {
             let ids: HashSet<_> =
                 world.handler.received().into_iter().filter(|one| one.event["type"] == "audit.failed").map(|one| one.id).collect();
-            // A try that the jump came into failed its signature, and is made again: time must go on for that.
-            world.advance(Duration::from_secs(30));
-            (ids.len() >= events).then_some(())
+            let (_, page) = world.get("/v1/deliveries?status=pending&limit=500").await;
+            let waiting = page["items"].as_array().unwrap();
+            // A try that the jump came into failed its signature, and is made again: time must go on for that, once nothing is under way.
+            let now = world.clock.now();
+            if waiting.iter().all(|one| one["next_attempt_at"].as_str().is_some_and(|at| at.parse::<Timestamp>().unwrap() > now)) {
+                world.advance(Duration::from_secs(30));
+            }
+            (ids.len() >= events && waiting.is_empty()).then_some(())
         })
         .await;
 }
@@ -125,13 +131,15 @@ async fn is_carried_out(world: &World) -> bool {
     }
 }
 
-/// Waits until retention has looked by the present time and rests.
+/// Waits until a round of retention that began at the present time has ended.
 async fn retention_looked(world: &World) {
     world
         .until("a look of retention", async || {
-            let (now, app) = (world.clock.now(), world.app());
-            let looked = app.vault.remembered_present().await.unwrap() == Some(app.clock.believed());
-            (looked && world.clock.is_awaited(now + SignedDuration::from_hours(1))).then_some(())
+            let metrics = world.client.get(format!("{}/metrics", world.base)).send().await.unwrap().text().await.unwrap();
+            let began = metrics.lines().find_map(|line| line.strip_prefix("yizhan_retention_timestamp_seconds "))?;
+            let is_present = began.parse::<f64>().unwrap() >= world.clock.now().as_duration().as_secs_f64();
+            // Before it sleeps until its next round, to move the clock does not wake it.
+            (is_present && world.clock.is_awaited(world.clock.now() + SignedDuration::from_hours(1))).then_some(())
         })
         .await;
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
+use tokio::sync::Notify;
 use yizhan::attributes::{AttributeShelf, Attributes};
 use yizhan::clock::{Clock, ManualClock, Timestamp};
 use yizhan::config::Config;
@@ -118,17 +119,23 @@ struct Fate {
     at: usize,
     after: bool,
     count: AtomicUsize,
+    died: Notify,
 }
 
 impl Fate {
+    async fn die(&self) {
+        self.died.notify_one();
+        std::future::pending::<()>().await;
+    }
+
     async fn effect<T>(&self, does: impl Future<Output = T>) -> T {
         let number = self.count.fetch_add(1, Ordering::SeqCst);
         if number == self.at && !self.after {
-            std::future::pending::<()>().await;
+            self.die().await;
         }
         let done = does.await;
         if number == self.at && self.after {
-            std::future::pending::<()>().await;
+            self.die().await;
         }
         done
     }
@@ -239,16 +246,19 @@ impl Stage {
 
     /// One try by a process that dies as `at` and `after` say; `None`: it died.
     async fn try_until(&self, playbook: &Playbook, at: usize, after: bool) -> Option<Outcome> {
-        let fate = Arc::new(Fate { at, after, count: AtomicUsize::new(0) });
+        let fate = Arc::new(Fate { at, after, count: AtomicUsize::new(0), died: Notify::new() });
         let hands = Fake { vendor: Arc::clone(&self.vendor), fate: Arc::clone(&fate) };
-        let runs = Runs { log: Arc::clone(&self.log), fate };
+        let runs = Runs { log: Arc::clone(&self.log), fate: Arc::clone(&fate) };
         let clock: Arc<ManualClock> = Arc::clone(&self.world.clock);
         let client = Webhooks::new(Guard::default()).unwrap();
         let robots = Arc::new(Robots::new([], client, std::time::Duration::from_secs(1), clock.clone()));
         let steps = Steps::new([playbook.clone()], Arc::new(hands), robots, Arc::new(runs), self.log.clone(), clock);
         let subscription = playbook.subscription(self.world.clock.now());
-        let tried = steps.deliver(&subscription, &self.claimed);
-        tokio::time::timeout(std::time::Duration::from_millis(300), tried).await.ok()
+        tokio::select! {
+            tried = steps.deliver(&subscription, &self.claimed) => Some(tried),
+            () = fate.died.notified() => None,
+            () = tokio::time::sleep(std::time::Duration::from_secs(20)) => panic!("it neither ends nor dies"),
+        }
     }
 
     async fn try_once(&self, playbook: &Playbook) -> Outcome {
