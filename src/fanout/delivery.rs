@@ -166,8 +166,6 @@ pub struct DeliveryFilter {
 pub struct Depth {
     /// Deliveries not finished.
     pub pending: u64,
-    /// When the oldest of them was enqueued.
-    pub oldest_at: Option<Timestamp>,
     /// Dead letters.
     pub dead: u64,
 }
@@ -232,8 +230,11 @@ pub trait Outbox: Send + Sync {
     /// When the next delivery of that subscription can be claimed: when it is due, or its claim runs out.
     async fn next_due(&self, subscription: &str) -> Result<Option<Timestamp>, LogError>;
 
-    /// How much waits for it.
+    /// How much waits for it. From memory.
     async fn depth(&self, subscription: &str) -> Result<Depth, LogError>;
+
+    /// When the oldest delivery that waits for it was enqueued. Looks at thousands of them: for whoever tells it to people.
+    async fn oldest(&self, subscription: &str) -> Result<Option<Timestamp>, LogError>;
 
     /// How much of what waits was told to wait. Looks at every waiting delivery: for playbooks, of which few wait.
     async fn deferred(&self, subscription: &str, now: Timestamp) -> Result<Deferred, LogError>;

@@ -47,20 +47,24 @@ pub(super) async fn watch(fanout: &Fanout, shutdown: &Shutdown) {
 async fn look(fanout: &Fanout, subscription: &Subscription) -> Result<(), LogError> {
     let now = fanout.clock.now();
     let name = &subscription.name;
-    let mut depth = fanout.outbox.depth(name).await?;
-    if subscription.origin == Origin::Playbook && depth.pending > 0 {
-        // A run that waits for a person or for its time of day is not late.
-        let deferred = fanout.outbox.deferred(name, now).await?;
-        depth.pending = depth.pending.saturating_sub(deferred.count);
-        depth.oldest_at = deferred.oldest_other_at;
-    }
-    let age = depth.oldest_at.map_or(0.0, |oldest| now.duration_since(oldest).as_secs_f64().max(0.0));
+    let mut pending = fanout.outbox.depth(name).await?.pending;
+    let oldest_at = match subscription.origin {
+        _ if pending == 0 => None,
+        Origin::Playbook => {
+            // A run that waits for a person or for its time of day is not late.
+            let deferred = fanout.outbox.deferred(name, now).await?;
+            pending = pending.saturating_sub(deferred.count);
+            deferred.oldest_other_at
+        }
+        Origin::File | Origin::Api | Origin::Internal => fanout.outbox.oldest(name).await?,
+    };
+    let age = oldest_at.map_or(0.0, |oldest| now.duration_since(oldest).as_secs_f64().max(0.0));
     let past_due = match subscription.state {
-        State::Active if depth.pending > 0 => past_due(fanout, name, now).await?,
+        State::Active if pending > 0 => past_due(fanout, name, now).await?,
         // What is held is not late.
         _ => 0,
     };
-    tell(name, depth.pending, age, past_due);
+    tell(name, pending, age, past_due);
     if past_due > 0 {
         // A push whose platform hung up before its answer may have been stored without anybody telling the worker.
         fanout.ring(name);

@@ -257,10 +257,11 @@ fn components(face: &Face, members: &mut Members) -> Option<Vec<String>> {
 
 async fn write(face: &Face, subscription: &Subscription) -> Result<SubscriptionBody, Problem> {
     // An active subscription holds nothing: what waits for it is on its way.
-    let depth = match subscription.state {
-        State::Active => None,
-        State::Paused | State::Disabled => Some(face.app.fanout.depth(&subscription.name).await?),
+    let held = match subscription.state {
+        State::Active => 0,
+        State::Paused | State::Disabled => face.app.fanout.depth(&subscription.name).await?.pending,
     };
+    let oldest_held_at = if held > 0 { face.app.outbox.oldest(&subscription.name).await? } else { None };
     Ok(SubscriptionBody {
         name: subscription.name.clone(),
         url: subscription.url.clone(),
@@ -273,8 +274,8 @@ async fn write(face: &Face, subscription: &Subscription) -> Result<SubscriptionB
         timeout: subscription.timeout.map(body::duration),
         origin: subscription.origin,
         state: subscription.state,
-        held: depth.map(|depth| depth.pending).unwrap_or_default(),
-        oldest_held_at: depth.and_then(|depth| depth.oldest_at).map(moment),
+        held,
+        oldest_held_at: oldest_held_at.map(moment),
         created_at: moment(subscription.created_at),
         secret: None,
     })

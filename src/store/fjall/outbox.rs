@@ -129,19 +129,24 @@ impl Outbox for FjallLog {
 
     async fn depth(&self, subscription: &str) -> Result<Depth, LogError> {
         let Some(line) = self.store.lines.named(subscription) else { return Ok(Depth::default()) };
-        let (pending, dead, first) = {
+        let line = lock(&line);
+        Ok(Depth { pending: line.pending, dead: line.dead })
+    }
+
+    async fn oldest(&self, subscription: &str) -> Result<Option<Timestamp>, LogError> {
+        let Some(line) = self.store.lines.named(subscription) else { return Ok(None) };
+        let (pending, first) = {
             let mut line = lock(&line);
-            let (pending, dead) = (line.pending, line.dead);
-            if pending == 0 {
-                return Ok(Depth { pending, oldest_at: None, dead });
+            if line.pending == 0 {
+                return Ok(None);
             }
             let snapshot = self.store.db.snapshot();
             let view = View { snapshot: &snapshot, waiting: &self.store.waiting };
-            (pending, dead, line.oldest(&view, subscription).map_err(damaged)?)
+            (line.pending, line.oldest(&view, subscription).map_err(damaged)?)
         };
         let first = first.map(|(sequence, entry)| (sequence, record::created(entry.id)));
         let Some((sequence, created)) = first.filter(|_| pending > 1) else {
-            return Ok(Depth { pending, oldest_at: first.map(|(_, created)| created), dead });
+            return Ok(first.map(|(_, created)| created));
         };
         // What a replay put there is younger than what came by itself of later events.
         let subscription = subscription.to_owned();
@@ -153,7 +158,7 @@ impl Outbox for FjallLog {
                 Ok(oldest.min(record::created(entry.id)))
             })
         });
-        Ok(Depth { pending, oldest_at: Some(oldest.await?), dead })
+        oldest.await.map(Some)
     }
 
     async fn deferred(&self, subscription: &str, now: Timestamp) -> Result<Deferred, LogError> {

@@ -14,7 +14,7 @@ use yizhan::fanout::{Fanout, NewSubscription, OpenError, Sinks, Subscriber, Subs
 use yizhan::inbox::log::Audience;
 use yizhan::secret::Secret;
 
-use super::world::{Deed, Memory, SECRET, World, options, subscription};
+use super::world::{Deed, Memory, SECRET, World, options, soon, subscription};
 use crate::hostile::lines::Written;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -384,6 +384,25 @@ async fn a_paused_playbook_is_paused_after_a_restart_and_one_that_is_gone_is_for
     assert_eq!(memory.count(Status::Cancelled), 1);
     let Err(error) = open(vec![subscription("onboard")]).await else { panic!("two of one name") };
     assert!(error.to_string().contains("is the name of a subscription and of a playbook"), "{error}");
+}
+
+#[tokio::test]
+async fn nobody_looks_for_the_oldest_that_waits_for_a_playbook_or_where_nothing_waits() {
+    let world = World::still(Arc::default(), vec![subscription("bot"), subscription("idle")], |_, _| Deed::Hang).await;
+    world.fanout.enlist(ours(&world, "ask", Origin::Playbook)).await.unwrap();
+    for name in ["ask", "bot"] {
+        world.push(name, "tt1");
+    }
+    let running = world.run();
+    for rounds in 1..3 {
+        // They are looked at by name: before it came to this one it was done with the playbook.
+        world.memory.until(|_| world.memory.aged.lock().unwrap().len() >= rounds).await;
+        world.advance(Duration::from_secs(15));
+    }
+    assert!(world.memory.aged.lock().unwrap().iter().all(|name| name == "bot"), "{:?}", world.memory.aged);
+    world.shutdown.request();
+    world.let_go();
+    soon(running).await.unwrap();
 }
 
 #[tokio::test]

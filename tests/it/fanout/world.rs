@@ -50,6 +50,8 @@ pub struct Memory {
     pub broken_off: AtomicBool,
     /// What waits cannot be read.
     pub uncancellable: AtomicBool,
+    /// Subscriptions whose oldest delivery was asked for.
+    pub aged: Mutex<Vec<String>>,
     /// The next call to the outbox or the log fails.
     pub trouble: AtomicBool,
     changes: watch::Sender<u64>,
@@ -263,6 +265,14 @@ impl Outbox for Memory {
             }
         }
         Ok(depth)
+    }
+
+    async fn oldest(&self, subscription: &str) -> Result<Option<Timestamp>, LogError> {
+        self.aged.lock().unwrap().push(subscription.to_owned());
+        self.changed();
+        let rows = self.rows.lock().unwrap();
+        let waiting = rows.iter().filter(|row| row.delivery.subscription == subscription && row.delivery.status == Status::Pending);
+        Ok(waiting.map(|row| row.delivery.created_at).min())
     }
 
     async fn retry(&self, id: DeliveryId, now: Timestamp) -> Result<Option<Delivery>, LogError> {

@@ -1,6 +1,7 @@
 //! Claims: who is handed what, and in which order.
 
 use jiff::SignedDuration;
+use yizhan::clock::Timestamp;
 use yizhan::fanout::delivery::{Lane, Settlement, Status};
 use yizhan::secret::Secret;
 
@@ -163,23 +164,30 @@ pub async fn a_subscription_can_become_ordered_later(log: Ports) {
     assert_eq!(log.first("bot", 1000).await.len(), 596);
 }
 
+/// How many wait for `bot`, and since when the oldest of them does, in milliseconds.
+async fn oldest(log: &Ports) -> (u64, Option<i64>) {
+    let oldest = log.outbox.oldest("bot").await.unwrap();
+    (log.outbox.depth("bot").await.unwrap().pending, oldest.map(Timestamp::as_millisecond))
+}
+
 pub async fn the_next_due_moment_is_known(log: Ports) {
     assert_eq!(log.outbox.next_due("bot").await.unwrap(), None);
+    assert_eq!(oldest(&log).await, (0, None));
     let stored = log.now();
     log.put("a", None, &["bot"]).await;
     log.advance(100);
     log.put("b", None, &["bot"]).await;
     assert!(log.outbox.next_due("bot").await.unwrap().unwrap() <= stored);
-    let depth = log.outbox.depth("bot").await.unwrap();
-    assert_eq!((depth.pending, depth.oldest_at.unwrap().as_millisecond()), (2, stored.as_millisecond()));
+    assert_eq!(oldest(&log).await, (2, Some(stored.as_millisecond())));
     let claimed = log.first("bot", 2).await;
     let over = log.now() + SignedDuration::from_secs(60);
     assert_eq!(log.outbox.next_due("bot").await.unwrap(), Some(over), "claimed ones, when their claims run out");
     log.deliver(&claimed[0]).await;
-    let depth = log.outbox.depth("bot").await.unwrap();
-    assert_eq!((depth.pending, depth.oldest_at.unwrap().as_millisecond()), (1, log.now().as_millisecond()));
+    assert_eq!(oldest(&log).await, (1, Some(log.now().as_millisecond())));
     log.fail(&claimed[1], 77).await;
     assert_eq!(log.outbox.next_due("bot").await.unwrap(), Some(log.now() + SignedDuration::from_secs(77)));
+    log.outbox.cancel_all("bot").await.unwrap();
+    assert_eq!(oldest(&log).await, (0, None), "what ended does not wait");
 }
 
 pub async fn what_a_replay_put_there_is_not_the_oldest_that_waits(log: Ports) {
@@ -189,8 +197,7 @@ pub async fn what_a_replay_put_there_is_not_the_oldest_that_waits(log: Ports) {
     log.put("waits", None, &["bot"]).await;
     log.advance(50);
     log.outbox.enqueue(&[old.id], "bot", None, log.now()).await.unwrap();
-    let depth = log.outbox.depth("bot").await.unwrap();
-    assert_eq!((depth.pending, depth.oldest_at.unwrap().as_millisecond()), (2, waits_since.as_millisecond()));
+    assert_eq!(oldest(&log).await, (2, Some(waits_since.as_millisecond())));
 }
 
 pub async fn sealed_parts_reach_our_own_subscribers_only(log: Ports) {
