@@ -162,9 +162,8 @@ impl App {
         let spoken = Webhooks::new(guard.clone())?;
         let robots = Arc::new(Robots::new(config.robots.iter().cloned(), spoken, config.fanout.timeout, Arc::clone(&clock)));
         let called = robots.names();
-        let made: Vec<_> = stores.vault.load().await.map_err(fanout::OpenError::from)?;
-        let made = made.into_iter().filter(|one| one.origin == Origin::Api).map(|one| one.name).collect::<Vec<_>>();
-        let standing = playbooks(&config, &made, &*log, &called).await.map_err(BuildError::Playbooks)?;
+        let stored = stores.vault.load().await.map_err(fanout::OpenError::from)?;
+        let standing = playbooks(&config, &stored, &*log, &called).await.map_err(BuildError::Playbooks)?;
         let each = standing.values().map(|entry| Playbook::clone(&entry.playbook));
         let steps = Arc::new(Steps::new(each, desk.clone(), robots, log.clone(), log.clone(), Arc::clone(&clock)));
         let of_playbook = |entry: &Arc<Entry>| Subscriber { subscription: entry.playbook.subscription(clock.now()), sink: steps.clone() };
@@ -178,8 +177,8 @@ impl App {
             components: components.iter().map(|component| component.name().to_owned()).collect(),
             guard,
         };
-        let fanout =
-            Fanout::open(stores.vault.clone(), log.clone(), config.subscriptions.clone(), sinks, options, Arc::clone(&clock)).await?;
+        let from_file = config.subscriptions.clone();
+        let fanout = Fanout::open(stores.vault.clone(), log.clone(), stored, from_file, sinks, options, Arc::clone(&clock)).await?;
         let doors = PlaybookDoors {
             shelf: log.clone(),
             runs: log.clone(),
@@ -270,13 +269,14 @@ async fn followers(
 /// to a time when one of them was a playbook's.
 async fn playbooks(
     config: &Config,
-    made: &[String],
+    stored: &[Subscription],
     shelf: &dyn PlaybookShelf,
     robots: &[String],
 ) -> Result<BTreeMap<String, Arc<Entry>>, LogError> {
     let components: Vec<&dyn Component> = config.components.iter().map(AsRef::as_ref).collect();
     let scope = Scope { components: &components, robots };
-    let taken: Vec<&str> = config.subscriptions.iter().map(|one| one.name.as_str()).chain(made.iter().map(String::as_str)).collect();
+    let made = stored.iter().filter(|one| one.origin == Origin::Api);
+    let taken: Vec<&str> = config.subscriptions.iter().chain(made).map(|one| one.name.as_str()).collect();
     book::standing(shelf, &config.playbooks, &taken, &scope).await
 }
 

@@ -133,13 +133,14 @@ pub struct Fanout {
 
 impl Fanout {
     /// Brings together the subscriptions of the file and the stored ones, and adds our own. What the file no longer has is forgotten, and
-    /// what waited for it cancelled.
+    /// what waited for it cancelled. `stored` is what the book holds: whoever starts has read it already, for the names that are taken.
     ///
     /// # Errors
     /// A subscription of the file is not valid or has the name of one made by API, or the store does not answer.
     pub async fn open(
         book: Arc<dyn SubscriptionBook>,
         outbox: Arc<dyn Outbox>,
+        stored: Vec<Subscription>,
         from_file: Vec<Subscription>,
         sinks: Sinks,
         options: Options,
@@ -168,7 +169,7 @@ impl Fanout {
         if !invalid.is_empty() {
             return Err(OpenError::Invalid(invalid));
         }
-        let standing = opening::standing(&*book, &*outbox, &from_file, &ours, clock.now()).await?;
+        let standing = opening::standing(&*book, &*outbox, stored, &from_file, &ours, clock.now()).await?;
         for one in standing.iter().filter(|one| one.origin == Origin::Api) {
             for (member, why) in rules.problems(one) {
                 tracing::warn!(subscription = one.name, member, why, "a stored subscription no longer fits the configuration");

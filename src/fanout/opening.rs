@@ -71,11 +71,12 @@ impl fmt::Display for ClaimedName {
 pub(super) async fn standing(
     book: &dyn SubscriptionBook,
     outbox: &dyn Outbox,
+    stored: Vec<Subscription>,
     file: &[Subscription],
     ours: &[Subscription],
     now: Timestamp,
 ) -> Result<Vec<Subscription>, OpenError> {
-    let mut stored = without_deleted(book, outbox).await?;
+    let mut stored = without_deleted(book, outbox, stored).await?;
     let shown = ours.iter().filter(|our| our.origin != Origin::Internal);
     let claimed = ClaimedName::among(&stored, file.iter().chain(shown).map(|one| (one.name.as_str(), one.origin)));
     let (refused, succeeded): (Vec<_>, Vec<_>) = claimed.into_iter().partition(ClaimedName::is_refused);
@@ -137,10 +138,13 @@ pub(super) async fn standing(
     Ok(merged.standing)
 }
 
-/// The book as it is once every deletion that a crash interrupted is complete. One that was made after its name had been retired stands: the log was
+/// What is stored once every deletion that a crash interrupted is complete. One that was made after its name had been retired stands: the log was
 /// put back to an earlier state.
-async fn without_deleted(book: &dyn SubscriptionBook, outbox: &dyn Outbox) -> Result<Vec<Subscription>, OpenError> {
-    let mut stored = book.load().await?;
+async fn without_deleted(
+    book: &dyn SubscriptionBook,
+    outbox: &dyn Outbox,
+    mut stored: Vec<Subscription>,
+) -> Result<Vec<Subscription>, OpenError> {
     for known in outbox.names().await? {
         let (name, Some(retired_at)) = (known.subscription, known.retired_at) else { continue };
         let cancelled = if known.pending > 0 { cancel(outbox, &name).await } else { 0 };

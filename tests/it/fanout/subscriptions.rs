@@ -234,7 +234,7 @@ async fn a_bad_subscription_of_the_file_stops_the_start_with_its_name() {
     let world = world(Vec::new()).await;
     let webhook: Arc<dyn Sink> = Arc::new(super::webhook::nowhere(&world.clock));
     let sinks = Sinks { webhook, internal: Vec::new() };
-    let opened = Fanout::open(memory.clone(), memory, bad.into(), sinks, options(), world.clock.clone()).await;
+    let opened = Fanout::open(memory.clone(), memory, Vec::new(), bad.into(), sinks, options(), world.clock.clone()).await;
     let Err(error) = opened else { panic!("it started") };
     assert!(matches!(&error, OpenError::Invalid(problems) if problems.len() == 2));
     assert_eq!(
@@ -253,7 +253,7 @@ async fn the_name_of_one_made_by_api_is_taken_over_by_nobody() {
     let webhook: Arc<dyn Sink> = Arc::new(super::webhook::nowhere(&before.clock));
     let open = async |file: Vec<Subscription>, playbooks: Vec<Subscriber>| {
         let sinks = Sinks { webhook: webhook.clone(), internal: playbooks };
-        Fanout::open(memory.clone(), memory.clone(), file, sinks, options(), before.clock.clone()).await
+        Fanout::open(memory.clone(), memory.clone(), memory.stored(), file, sinks, options(), before.clock.clone()).await
     };
     let playbook = || vec![ours(&before, "later", Origin::Playbook)];
     for (file, playbooks, place) in
@@ -286,7 +286,7 @@ async fn what_waits_under_a_name_ends_where_a_playbook_becomes_a_subscription_or
     let webhook: Arc<dyn Sink> = Arc::new(super::webhook::nowhere(&world.clock));
     let open = async |file: Vec<Subscription>, playbooks: Vec<Subscriber>| {
         let sinks = Sinks { webhook: webhook.clone(), internal: playbooks };
-        Fanout::open(memory.clone(), memory.clone(), file, sinks, options(), world.clock.clone()).await.unwrap()
+        Fanout::open(memory.clone(), memory.clone(), memory.stored(), file, sinks, options(), world.clock.clone()).await.unwrap()
     };
     let playbook = || vec![ours(&world, "tell", Origin::Playbook)];
     open(Vec::new(), playbook()).await;
@@ -376,7 +376,7 @@ async fn a_paused_playbook_is_paused_after_a_restart_and_one_that_is_gone_is_for
     let webhook: Arc<dyn Sink> = Arc::new(super::webhook::nowhere(&world.clock));
     let open = async |file: Vec<Subscription>| {
         let sinks = Sinks { webhook: webhook.clone(), internal: vec![ours(&world, "onboard", Origin::Playbook)] };
-        Fanout::open(memory.clone(), memory.clone(), file, sinks, options(), world.clock.clone()).await
+        Fanout::open(memory.clone(), memory.clone(), memory.stored(), file, sinks, options(), world.clock.clone()).await
     };
     let fanout = open(Vec::new()).await.unwrap();
     let names: Vec<_> = fanout.subscriptions().iter().map(|one| (one.name.clone(), one.state)).collect();

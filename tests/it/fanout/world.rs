@@ -99,6 +99,11 @@ impl Memory {
         }
     }
 
+    /// What the book holds.
+    pub fn stored(&self) -> Vec<Subscription> {
+        self.book.lock().unwrap().values().cloned().collect()
+    }
+
     fn pending(&self, subscription: &str) -> u64 {
         let rows = self.rows.lock().unwrap();
         let waits = |row: &&Row| row.delivery.subscription == subscription && row.delivery.status == Status::Pending;
@@ -453,7 +458,7 @@ impl ReplayLog for Memory {
 #[async_trait]
 impl SubscriptionBook for Memory {
     async fn load(&self) -> Result<Vec<Subscription>, BookError> {
-        Ok(self.book.lock().unwrap().values().cloned().collect())
+        Ok(self.stored())
     }
 
     async fn put(&self, subscription: &Subscription) -> Result<(), BookError> {
@@ -588,6 +593,7 @@ impl World {
         let fanout = Fanout::open(
             Arc::clone(&memory) as _,
             Arc::clone(&memory) as _,
+            memory.stored(),
             subscriptions,
             Sinks { webhook: sink, internal },
             options(),
