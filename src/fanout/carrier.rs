@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use metrics::{Counter, Histogram, counter, histogram};
+use metrics::{Counter, Histogram, histogram};
 use tokio::sync::mpsc;
 
-use super::delivery::{Claimed, Delivery, Ended, Lane, Settlement};
+use super::delivery::{Claimed, Delivery, Ended, Lane, Settlement, tries_counted};
 use super::roster::Bell;
 use super::sink::{Outcome, Sink};
 use super::subscription::Subscription;
@@ -266,7 +266,7 @@ impl Meters {
         self.seconds.record(took.as_secs_f64());
         let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         // Made when it first happens: outcomes that never were are not shown.
-        let made = || counter!("yizhan_deliveries_total", "subscription" => self.subscription.clone(), "outcome" => outcome);
+        let made = || tries_counted(&self.subscription, outcome);
         outcomes.entry(outcome).or_insert_with(made).increment(1);
     }
 }

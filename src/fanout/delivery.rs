@@ -179,6 +179,12 @@ pub struct Deferred {
     pub oldest_other_at: Option<Timestamp>,
 }
 
+/// Counts tries of a subscription's deliveries that ended so: `delivered`, `failed`, `dead` or `gone`. Whoever ends one counts it: its carrier, or the
+/// outbox where it can be handed to none.
+pub fn tries_counted(subscription: &str, outcome: &'static str) -> metrics::Counter {
+    metrics::counter!("yizhan_deliveries_total", "subscription" => subscription.to_owned(), "outcome" => outcome)
+}
+
 /// A name for which deliveries were made once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {

@@ -14,7 +14,9 @@ use super::writer::Job;
 use super::{FjallLog, Store, damaged, meta};
 use crate::clock::Timestamp;
 use crate::fanout::Outbox;
-use crate::fanout::delivery::{Claimed, Deferred, Delivery, DeliveryFilter, DeliveryId, Depth, Ended, Known, Lane, Settlement, Wanted};
+use crate::fanout::delivery::{
+    Claimed, Deferred, Delivery, DeliveryFilter, DeliveryId, Depth, Ended, Known, Lane, Settlement, Wanted, tries_counted,
+};
 use crate::fanout::follower::Bookmarks;
 use crate::inbox::{EventFilter, EventId, LogError, Page, Position};
 
@@ -67,11 +69,11 @@ impl Outbox for FjallLog {
                 Err(LogError::Damaged(error)) => {
                     // It would hold back the others of its authorizer for ever. As a dead letter it is seen, and tried again once a backup is back.
                     tracing::error!(subscription, delivery.id = %id, error, "damage: a waiting delivery cannot be read, and is a dead letter now");
-                    let (name, subscription) = (subscription.to_owned(), subscription.to_owned());
-                    let spoilt = self.committer.ask(|answer| Job::Spoilt { subscription, sequence, id, now, answer }).await?;
+                    let name = subscription.to_owned();
+                    let spoilt = self.committer.ask(|answer| Job::Spoilt { subscription: name, sequence, id, now, answer }).await?;
                     match spoilt {
                         // Nobody tries it, so nobody else counts it.
-                        Ok(()) => metrics::counter!("yizhan_deliveries_total", "subscription" => name, "outcome" => "dead").increment(1),
+                        Ok(()) => tries_counted(subscription, "dead").increment(1),
                         Err(error) => {
                             tracing::error!(delivery.id = %id, %error, "it is not one yet: that is tried again when its claim runs out")
                         }
