@@ -12,6 +12,7 @@ use super::parameters::{Nothing, Query};
 use super::problem::Problem;
 use super::{Face, body};
 use crate::clock::Timestamp;
+use crate::fanout::RetryError;
 use crate::fanout::delivery::{Attempt, Delivery, DeliveryFilter, DeliveryId, Status};
 use crate::fanout::subscription::State;
 use crate::inbox::{EventId, LogError, Page};
@@ -90,7 +91,8 @@ pub async fn retry(
     _: Nothing,
 ) -> Result<HttpResponse, Problem> {
     let found = find(&face, &caller, &id).await?;
-    let delivery = face.through(|app| async move { app.fanout.retry(&found).await }).await??;
+    let event = face.app.log.event(found.event_id).await?.ok_or(RetryError::Gone(found.id))?;
+    let delivery = face.through(|app| async move { app.fanout.retry(&found, &event).await }).await??;
     tracing::info!(delivery.id = %delivery.id, subscription = delivery.subscription, key = caller.name(), "delivery retried on request");
     body::json_with(StatusCode::ACCEPTED, &in_full(&face, &delivery))
 }

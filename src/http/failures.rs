@@ -193,6 +193,10 @@ impl From<RetryError> for Problem {
             RetryError::NoSubscription(_) => {
                 Self::new(Kind::Conflict, error.to_string()).hint("replay the event to a subscription that is there")
             }
+            RetryError::Unwanted { ref subscription, .. } => Self::new(Kind::Conflict, error.to_string()).hint(format!(
+                "have `events` and `components` of `{subscription}` say that it wants such events, or replay the event without naming a subscription: then all \
+                 that want it get it"
+            )),
             RetryError::Gone(_) => Self::new(Kind::NotFound, error.to_string()),
             RetryError::Log(error) => error.into(),
         }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering as Atomic};
 use std::time::Duration;
 
+use yizhan::event_type::EventType;
 use yizhan::fanout::delivery::{Delivery, Status};
 use yizhan::fanout::subscription::{Ordering, State, VAULT};
 use yizhan::fanout::{RetryError, Subscription};
+use yizhan::inbox::log::Audience as _;
 
 use super::world::{Deed, World, soon, start_of_time, subscription};
 
@@ -576,16 +578,18 @@ async fn a_dead_delivery_to_the_vault_is_tried_again_when_somebody_asks() {
     let refuses = Arc::new(AtomicBool::new(true));
     let asked = refuses.clone();
     let mut world = World::new(Vec::new(), move |_, _| if asked.load(Atomic::SeqCst) { Deed::Refuse } else { Deed::Take }).await;
-    let event = world.push(VAULT, "tt1");
+    let event = world.memory.event("douyin", "tt1", EventType::AuthorizationGranted, start_of_time());
+    world.memory.put(&event, VAULT, start_of_time(), 0);
+    world.fanout.nudge(&[String::from(VAULT)]);
     world.next_try().await;
     world.memory.until(|rows| rows[0].delivery.status == Status::Dead).await;
     let dead = world.memory.rows.lock().unwrap()[0].delivery.clone();
     refuses.store(false, Atomic::SeqCst);
-    assert_eq!(world.fanout.retry(&dead).await.unwrap().status, Status::Pending);
+    assert_eq!(world.fanout.retry(&dead, &event).await.unwrap().status, Status::Pending);
     world.next_try().await;
     world.memory.until(|rows| rows[0].delivery.status == Status::Delivered).await;
 
     assert!(world.fanout.send(&[event.id], VAULT, None).await.unwrap().is_none(), "no event is sent to it by hand");
     let gone = Delivery { subscription: String::from("gone"), ..dead };
-    assert!(matches!(world.fanout.retry(&gone).await, Err(RetryError::NoSubscription(_))));
+    assert!(matches!(world.fanout.retry(&gone, &event).await, Err(RetryError::NoSubscription(_))));
 }

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use serde_json::json;
 use tracing::instrument::WithSubscriber as _;
+use yizhan::clock::Clock as _;
 use yizhan::event_type::{EventType, Glob};
 use yizhan::fanout::delivery::Status;
 use yizhan::fanout::sink::Sink;
 use yizhan::fanout::subscription::{Origin, SigningKey, State, VAULT};
-use yizhan::fanout::{Fanout, NewSubscription, OpenError, Sinks, Subscriber, Subscription, SubscriptionChange, SubscriptionError};
+use yizhan::fanout::{
+    Fanout, NewSubscription, OpenError, Outbox as _, RetryError, Sinks, Subscriber, Subscription, SubscriptionChange, SubscriptionError,
+};
 use yizhan::inbox::log::Audience;
 use yizhan::secret::Secret;
 
@@ -384,6 +387,26 @@ async fn a_paused_playbook_is_paused_after_a_restart_and_one_that_is_gone_is_for
     assert_eq!(memory.count(Status::Cancelled), 1);
     let Err(error) = open(vec![subscription("onboard")]).await else { panic!("two of one name") };
     assert!(error.to_string().contains("is the name of a subscription and of a playbook"), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_subscription_does_not_want_any_more_is_not_tried_again_and_a_playbook_asks_itself() {
+    let world = world(vec![Subscription { components: vec![String::from("douyin")], ..subscription("bot") }]).await;
+    world.fanout.enlist(ours(&world, "ask", Origin::Playbook)).await.unwrap();
+    let retry = async |name: &str, component: &str, kind: EventType| {
+        let now = world.clock.now();
+        let event = world.memory.event(component, "tt1", kind, now);
+        let id = world.memory.put(&event, name, now, 1);
+        let delivery = world.memory.delivery(id).await.unwrap().unwrap();
+        world.fanout.retry(&delivery, &event).await
+    };
+    retry("bot", "douyin", EventType::AuditPassed).await.unwrap();
+    for (component, kind) in [("baidu", EventType::AuditPassed), ("douyin", EventType::TicketReceived)] {
+        let Err(error) = retry("bot", component, kind).await else { panic!("{component}: it is sent") };
+        assert_eq!(error.to_string(), format!("the subscription `bot` wants no `{}` of component `{component}`", kind.as_str()));
+    }
+    retry("ask", "douyin", EventType::ReleaseChanged).await.unwrap();
+    assert!(matches!(retry("gone", "douyin", EventType::AuditPassed).await, Err(RetryError::NoSubscription(_))));
 }
 
 #[tokio::test]

@@ -119,6 +119,37 @@ async fn a_rotated_secret_is_shown_once_and_both_sign_meanwhile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_tried_again_as_long_as_its_subscription_wants_it() {
+    let world = World::new().await;
+    let app = "tt0123456789abcdef";
+    world.granted("douyin", app).await;
+    let shut = json!({ "name": "shut", "url": "http://127.0.0.1:9/", "events": ["audit.*"], "retry": ["1s"] });
+    assert_eq!(post(&world, "/v1/subscriptions", shut).await.status, 201);
+    world.simulator.audit("douyin", app, "1.0.0", &Verdict::Passed).await.unwrap();
+    let given_up = async || {
+        world.advance(Duration::from_secs(1));
+        items(&get(&world, "/v1/deliveries?subscription=shut&status=dead").await).first().cloned()
+    };
+    let dead = world.until("it is given up", given_up).await;
+    let id = dead["id"].as_str().unwrap();
+    let retry = async || post(&world, &format!("/v1/deliveries/{id}/retry"), json!({})).await;
+    let change = async |change| assert_eq!(patch(&world, "shut", change).await.status, 200);
+
+    for unwanted in [json!({ "events": ["release.*"] }), json!({ "events": ["audit.*"], "components": ["baidu"] })] {
+        change(unwanted).await;
+        let refused = retry().await;
+        assert_eq!((refused.status, refused.problem().as_str()), (409, "conflict"), "{}", refused.text);
+        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert_eq!(detail, "the subscription `shut` wants no `audit.passed` of component `douyin`");
+        assert!(refused.json()["hint"].as_str().unwrap().contains("`components` of `shut`"), "{}", refused.text);
+        assert_eq!(get(&world, &format!("/v1/deliveries/{id}")).await.json()["status"], "dead");
+    }
+    change(json!({ "components": [] })).await;
+    let retried = retry().await;
+    assert_eq!(retried.status, 202, "{}", retried.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_deleted_subscription_left_alarms_nobody_and_is_not_tried_again() {
     let world = World::new().await;
     let app = "tt0123456789abcdef";
