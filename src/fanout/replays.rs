@@ -132,6 +132,7 @@ impl Replays {
             cursor: 0,
             // One that was made while the clock was ahead must not count as made after its job.
             created_at: target.map_or(now, |one| now.max(one.created_at)),
+            ended_at: None,
         })
     }
 
@@ -177,13 +178,18 @@ impl Replays {
         let _alone = self.writing.lock().await;
         let Some(mut replay) = self.jobs.replay(id).await? else { return Ok(None) };
         if !replay.state.is_over() && state != ReplayState::Done && state != replay.state {
-            replay.state = state;
+            self.turn(&mut replay, state);
             self.jobs.save(&replay).await?;
             tracing::info!(replay = id, ?state, "replay's state set");
         }
         // Also for one that runs already: whoever asks again may do so because nothing happens.
         self.started.notify_one();
         Ok(Some(replay))
+    }
+
+    fn turn(&self, job: &mut Replay, state: ReplayState) {
+        job.state = state;
+        job.ended_at = state.is_over().then(|| self.clock.now());
     }
 
     /// Carries out what runs, and what ran before a restart, until shutdown.
@@ -256,7 +262,7 @@ impl Replays {
         let is_gone = |name: &String| self.fanout.subscription(name).is_none_or(|one| one.created_at > job.created_at);
         if job.subscription.as_ref().is_some_and(is_gone) {
             tracing::warn!(replay = id, subscription = job.subscription, "replay cancelled: its subscription was deleted");
-            job.state = ReplayState::Cancelled;
+            self.turn(&mut job, ReplayState::Cancelled);
             self.jobs.save(&job).await?;
             return Ok(None);
         }
@@ -294,7 +300,7 @@ impl Replays {
         let fitted = u32::try_from(fitting.len()).unwrap_or(u32::MAX);
         job.enqueued += self.enqueue(&job, fitting).await?;
         if at_end {
-            job.state = ReplayState::Done;
+            self.turn(&mut job, ReplayState::Done);
         }
         self.jobs.save(&job).await?;
         if at_end {

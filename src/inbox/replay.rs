@@ -5,6 +5,9 @@ use crate::clock::Timestamp;
 use super::event::EventFilter;
 use super::log::LogError;
 
+/// Jobs kept that are over. Each is read where it is asked what runs.
+pub const MOST_ENDED: usize = 1000;
+
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -51,12 +54,15 @@ pub struct Replay {
     pub cursor: u64,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When it was over. Missing in what was stored before this was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
 }
 
 /// Where jobs are kept.
 #[async_trait::async_trait]
 pub trait ReplayLog: Send + Sync {
-    /// Stores a job, new or changed, durably.
+    /// Stores a job, new or changed, durably. With one that is over, those that ended longest ago are forgotten, down to [`MOST_ENDED`] with it.
     async fn save(&self, replay: &Replay) -> Result<(), LogError>;
     /// One job.
     async fn replay(&self, id: &str) -> Result<Option<Replay>, LogError>;

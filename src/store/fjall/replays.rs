@@ -1,9 +1,9 @@
 //! Replay jobs, and how their deliveries ended.
 
-use super::writer::Job;
+use super::writer::{Job, Put};
 use super::{FjallLog, damaged, malformed, meta, record};
 use crate::inbox::LogError;
-use crate::inbox::replay::{Replay, ReplayLog};
+use crate::inbox::replay::{MOST_ENDED, Replay, ReplayLog};
 
 /// Jobs listed at most.
 const LISTED: usize = 200;
@@ -12,8 +12,11 @@ const LISTED: usize = 200;
 impl ReplayLog for FjallLog {
     async fn save(&self, replay: &Replay) -> Result<(), LogError> {
         let job = serde_json::to_vec(replay).map_err(|error| LogError::Failed(format!("a replay cannot be written: {error}")))?;
-        let put = (self.store.meta.clone(), record::named(meta::REPLAY, &replay.id), Some(job.into()));
-        self.committer.ask(|answer| Job::Put(vec![put], answer)).await
+        let mut puts = vec![(self.store.meta.clone(), record::named(meta::REPLAY, &replay.id), Some(job.into()))];
+        if replay.state.is_over() {
+            puts.extend(self.crowded_out(&replay.id)?.iter().flat_map(|id| self.forgetting(id)));
+        }
+        self.committer.ask(|answer| Job::Put(puts, answer)).await
     }
 
     async fn replay(&self, id: &str) -> Result<Option<Replay>, LogError> {
@@ -57,16 +60,39 @@ impl FjallLog {
         Ok(all)
     }
 
-    /// Forgets jobs that ended and were made before.
+    /// Of the jobs that are over, those that ended longest ago, down to as many as may be kept together with that one.
+    fn crowded_out(&self, newest: &str) -> Result<Vec<String>, LogError> {
+        // As long as there are few nothing is read of them.
+        if self.store.meta.prefix([meta::REPLAY]).nth(MOST_ENDED - 1).is_none() {
+            return Ok(Vec::new());
+        }
+        let mut ended = self.all_replays()?;
+        ended.retain(|replay| replay.state.is_over() && replay.id != newest);
+        let at = |replay: &Replay| replay.ended_at.unwrap_or(replay.created_at);
+        ended.sort_by(|a, b| (at(b), &b.id).cmp(&(at(a), &a.id)));
+        Ok(ended.into_iter().skip(MOST_ENDED - 1).map(|replay| replay.id).collect())
+    }
+
+    /// Forgets jobs that ended and were made before, and how deliveries ended of jobs that are not there any more: those
+    /// that were under way were counted on.
     pub(super) async fn expunge_replays(&self, before: crate::clock::Timestamp) -> Result<(), LogError> {
         let over = |replay: &Replay| replay.created_at < before && replay.state.is_over();
-        let mut puts = Vec::new();
-        for replay in self.all_replays()?.iter().filter(|replay| over(replay)) {
-            puts.extend([meta::REPLAY, meta::OUTCOME].map(|kind| (self.store.meta.clone(), record::named(kind, &replay.id), None)));
+        let gone: Vec<String> = self.all_replays()?.into_iter().filter(over).map(|replay| replay.id).collect();
+        let mut puts: Vec<Put> = gone.iter().flat_map(|id| self.forgetting(id)).collect();
+        for guard in self.store.meta.prefix([meta::OUTCOME]) {
+            let outcome = guard.key().map_err(damaged)?.to_vec();
+            let job: Vec<u8> = std::iter::once(meta::REPLAY).chain(outcome.iter().copied().skip(1)).collect();
+            if !self.store.meta.contains_key(job).map_err(damaged)? {
+                puts.push((self.store.meta.clone(), outcome, None));
+            }
         }
         if puts.is_empty() {
             return Ok(());
         }
         self.committer.ask(|answer| Job::Put(puts, answer)).await
+    }
+
+    fn forgetting(&self, id: &str) -> [Put; 2] {
+        [meta::REPLAY, meta::OUTCOME].map(|kind| (self.store.meta.clone(), record::named(kind, id), None))
     }
 }

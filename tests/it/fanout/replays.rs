@@ -96,6 +96,7 @@ async fn a_replay_enqueues_what_fits_in_the_order_of_the_events_at_its_rate() {
     assert_eq!(enqueued(&world.memory, "bot"), expected);
     let (job, delivered, dead) = replays.replay(&job.id).await.unwrap().unwrap();
     assert_eq!((job.enqueued, delivered, dead), (50, 0, 0));
+    assert!(job.ended_at.is_some_and(|at| job.created_at < at && at <= world.clock.now()), "{:?}", job.ended_at);
 }
 
 #[tokio::test]
@@ -229,7 +230,8 @@ async fn a_paused_job_goes_on_where_it_stopped_and_a_cancelled_one_never() {
     replays.set_state(&job.id, ReplayState::Running).await.unwrap();
     settle_down().await;
     assert!(step().await >= 2);
-    assert_eq!(replays.set_state(&job.id, ReplayState::Cancelled).await.unwrap().unwrap().state, ReplayState::Cancelled);
+    let cancelled = replays.set_state(&job.id, ReplayState::Cancelled).await.unwrap().unwrap();
+    assert_eq!((cancelled.state, cancelled.ended_at), (ReplayState::Cancelled, Some(world.clock.now())));
     let so_far = step().await;
     // Neither a person nor the worker moves it any more.
     assert_eq!(replays.set_state(&job.id, ReplayState::Running).await.unwrap().unwrap().state, ReplayState::Cancelled);
@@ -396,6 +398,7 @@ async fn no_more_jobs_than_may_wait_and_a_component_fills_its_share_alone() {
         unreadable: 0,
         cursor: 0,
         created_at: world.clock.now(),
+        ended_at: None,
     };
     let crowd = async |filter: EventFilter| match start(&replays, filter, None, 1).await {
         Err(ReplayError::Crowded(live)) => live.len(),

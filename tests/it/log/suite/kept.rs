@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use yizhan::clock::Timestamp;
 use yizhan::event_type::Glob;
 use yizhan::fanout::delivery::{Depth, Lane};
 use yizhan::inbox::EventFilter;
 use yizhan::inbox::log::Rejected;
-use yizhan::inbox::replay::{Replay, ReplayState};
+use yizhan::inbox::replay::{MOST_ENDED, Replay, ReplayState};
 use yizhan::platform::{Door, RawPush};
 use yizhan::secret::Secret;
 use yizhan::vault::audit::Read;
@@ -89,6 +90,7 @@ pub async fn replay_jobs_are_kept_and_count_their_outcome(log: Ports) {
         unreadable: 0,
         cursor: 0,
         created_at: log.now(),
+        ended_at: None,
     };
     log.replays.save(&job).await.unwrap();
     (job.enqueued, job.state) = (2, ReplayState::Done);
@@ -119,6 +121,51 @@ pub async fn replay_jobs_are_kept_and_count_their_outcome(log: Ports) {
     log.deliver(&log.first("bot", 1).await[0]).await;
     assert_eq!(log.replays.outcome("rpl_1").await.unwrap(), (2, 0));
     assert_eq!(log.replays.outcome("rpl_0").await.unwrap(), (0, 0));
+}
+
+pub async fn of_the_jobs_that_are_over_those_that_ended_last_are_kept(log: Ports) {
+    let seconds = |number: usize| SignedDuration::from_secs(i64::try_from(number).unwrap());
+    let job = |id: &str, state: ReplayState, ended_at: Option<Timestamp>| Replay {
+        id: id.to_owned(),
+        filter: EventFilter::default(),
+        subscription: None,
+        rate: 100,
+        state,
+        matched: 0,
+        enqueued: 0,
+        unreadable: 0,
+        cursor: 0,
+        created_at: log.now(),
+        ended_at,
+    };
+    let later = |number: usize| log.now() + seconds(number);
+    // As they were stored before their end was noted: they count as ended when they were made.
+    let former = job("rpl_former", ReplayState::Done, None);
+    let ended = (1..MOST_ENDED).map(|number| job(&format!("rpl_{number}"), ReplayState::Done, Some(later(number))));
+    let live = [job("rpl_slow", ReplayState::Running, None), job("rpl_paused", ReplayState::Paused, None)];
+    let all: Vec<Replay> = ended.chain([former]).chain(live).collect();
+    futures_util::future::try_join_all(all.iter().map(|job| log.replays.save(job))).await.unwrap();
+    let events = [log.put("a", None, &[]).await.id, log.put("b", None, &[]).await.id];
+    log.outbox.enqueue(&events, "bot", Some("rpl_former"), log.now()).await.unwrap();
+    log.outbox.enqueue(&events, "other", Some("rpl_2"), log.now()).await.unwrap();
+    for name in ["bot", "other"] {
+        log.deliver(&log.first(name, 1).await[0]).await;
+    }
+    let known = async |id: &str| (log.replays.replay(id).await.unwrap().is_some(), log.replays.outcome(id).await.unwrap());
+    assert_eq!((known("rpl_former").await, known("rpl_1").await), ((true, (1, 0)), (true, (0, 0))), "there are as many as may be");
+
+    log.replays.save(&job("rpl_slow", ReplayState::Done, Some(later(MOST_ENDED)))).await.unwrap();
+    assert_eq!(known("rpl_former").await, (false, (0, 0)), "it ended first");
+    // What the clock calls the oldest is there for whoever waits for its end.
+    log.replays.save(&job("rpl_paused", ReplayState::Cancelled, Some(log.now()))).await.unwrap();
+    assert_eq!((known("rpl_1").await.0, known("rpl_2").await, known("rpl_slow").await.0), (false, (true, (1, 0)), true));
+    assert!(known("rpl_paused").await.0);
+
+    // What was still under way for it ends, and is forgotten too.
+    log.deliver(&log.first("bot", 1).await[0]).await;
+    assert_eq!(known("rpl_former").await, (false, (1, 0)));
+    log.events.expunge(log.now() - SignedDuration::from_hours(24 * 30)).await.unwrap();
+    assert_eq!((known("rpl_former").await, known("rpl_2").await), ((false, (0, 0)), (true, (1, 0))));
 }
 
 pub async fn reads_are_listed_newest_first(log: Ports) {

@@ -67,6 +67,7 @@ stories! {
         a_flood_of_refused_pushes_at_one_component_pushes_out_nobody_elses
         refused_pushes_are_forgotten_in_time
         replay_jobs_are_kept_and_count_their_outcome
+        of_the_jobs_that_are_over_those_that_ended_last_are_kept
         reads_are_listed_newest_first
         retention_takes_what_is_over_and_leaves_what_waits
         an_event_is_found_by_its_id_for_as_long_as_it_is_kept
