@@ -97,8 +97,10 @@ const WRONG_KEYS_A_MINUTE: u32 = 20;
 /// Authorization pages of one address within a minute: each of them asks the vendor for something, and nobody needs a key to open one.
 const VISITS_A_MINUTE: u32 = 60;
 
-/// Counts of events at a time.
-const COUNTS: usize = 2;
+/// Requests that have events counted at a time, and how many of them may be one key's, so that no key keeps another out. How many threads count, and for
+/// whomever, is bounded by the store.
+const COUNTING_REQUESTS: usize = 2;
+const COUNTING_REQUESTS_OF_A_KEY: usize = 1;
 
 /// When to come back for a stream or a long poll where there are too many.
 const LASTING_PAUSE: Duration = Duration::from_secs(10);
@@ -132,7 +134,7 @@ impl Face {
         let keys = Keyring::new(&app.config.api_keys);
         let (wrong_keys, visits) = (Meter::new(WRONG_KEYS_A_MINUTE, minute), Meter::new(VISITS_A_MINUTE, minute));
         let most = app.config.server.max_connections / 2;
-        let (lasting, counting) = (Places::new(most, most / 2), Places::new(COUNTS, 1));
+        let (lasting, counting) = (Places::new(most, most / 2), Places::new(COUNTING_REQUESTS, COUNTING_REQUESTS_OF_A_KEY));
         Self {
             keys,
             wrong_keys,

@@ -12,8 +12,8 @@ use crate::inbox::LogError;
 
 /// Threads that read aside at a time.
 const THREADS: usize = 32;
-/// Counts of the whole log at a time: each keeps a core busy for as long as the log is.
-const COUNTS: usize = 2;
+/// Threads that count the whole log at a time, whoever asked: each keeps a core busy for as long as the log is.
+const COUNTING_THREADS: usize = 2;
 /// How long a search waits for its turn.
 const SEARCH_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a count does.
@@ -37,7 +37,8 @@ impl Turns {
     /// None is taken.
     pub fn new() -> Self {
         let busy = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) + 1;
-        let [threads, pages, searches, counts] = [THREADS.max(3 * busy), busy, busy, COUNTS].map(|turns| Arc::new(Semaphore::new(turns)));
+        let [threads, pages, searches, counts] =
+            [THREADS.max(3 * busy), busy, busy, COUNTING_THREADS].map(|turns| Arc::new(Semaphore::new(turns)));
         Self { threads, pages, searches, counts }
     }
 }
