@@ -28,12 +28,19 @@ impl AttributeShelf for FjallLog {
             let (mut swaps, mut after, mut invalid) = (Vec::new(), Vec::new(), Vec::new());
             for (authorizer, change) in changes {
                 let key = Kind::Attributes.key(&[component, authorizer]);
-                let (version, before) = self.record::<Attributes>(&key)?.unwrap_or_default();
+                let (expect, before) = match self.record::<Attributes>(&key) {
+                    Ok(Some((version, before))) => (Expect::Version(version), before),
+                    Ok(None) => (Expect::Absent, Attributes::default()),
+                    // What is replaced whole need not be read.
+                    Err(LogError::Damaged(_) | LogError::OtherKey(_)) if matches!(change, Change::Replace(_)) => {
+                        (Expect::Anything, Attributes::default())
+                    }
+                    Err(error) => return Err(error.into()),
+                };
                 let attributes = change.apply(before);
                 invalid.extend(attributes.problems().into_iter().map(|(member, why)| (authorizer.clone(), member, why)));
-                let expect = if version == 0 { Expect::Absent } else { Expect::Version(version) };
-                match (attributes.is_empty(), version) {
-                    (true, 0) => {}
+                match (attributes.is_empty(), expect) {
+                    (true, Expect::Absent) => {}
                     (true, _) => swaps.push(Swap::remove(key, expect)),
                     (false, _) => swaps.push(Swap::put(key, expect, &attributes)?),
                 }

@@ -83,7 +83,7 @@ pub fn sealed_in(keyspace: &str, key: &[u8], value: &Bytes) -> Option<Bytes> {
     match keyspace.split('.').next()? {
         "event" => record::read_event(record::last_number(key)?, value).map(|(_, sealed)| sealed).filter(|sealed| !sealed.is_empty()),
         "rejected" => rejected::is_sealed(key).then(|| value.clone()),
-        "records" => records::sealed_part(key, value).map(|(_, sealed)| value.slice_ref(sealed)),
+        records::KEYSPACE => records::sealed_part(key, value).map(|(_, sealed)| value.slice_ref(sealed)),
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use fjall::Keyspace;
 
 use super::days::{self, KEPT};
 use super::journal::{self, End};
-use super::{FjallLog, LogOptions, OpenError, Store, backup, guarded, meta, record};
+use super::{FjallLog, LogOptions, OpenError, Store, backup, guarded, meta, record, records};
 use crate::clock::Clock;
 use crate::fanout::delivery::DeliveryId;
 use crate::store::at_rest::{AtRest, AtRestError};
@@ -135,7 +135,12 @@ fn read_all(store: &Store, state: &mut LogState) -> fjall::Result<()> {
     }
     let is_by_day = |name: &str| name.starts_with("event.") || name.starts_with("delivery.");
     for (name, keyspace) in days::keyspaces(&store.db)?.into_iter().filter(|(name, _)| !is_by_day(name)) {
-        entries(store, &keyspace, &name, state, |state, _, _| {
+        entries(store, &keyspace, &name, state, |state, key, value| {
+            if name == records::KEYSPACE
+                && let Err(error) = store.has_its_form(key, &value)
+            {
+                return Some(format!("{} ({error})", records::named(key)));
+            }
             state.records += 1;
             None
         });

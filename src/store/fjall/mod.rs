@@ -250,7 +250,7 @@ impl FjallLog {
         let db = database(folder, options.cache_bytes)?;
         let part = |name: &str| days::keyspace(&db, name);
         let (meta, waiting, dead) = (part("meta")?, part("waiting")?, part("dead")?);
-        let (rejected, records) = (part("rejected")?, part("records")?);
+        let (rejected, records) = (part("rejected")?, part(records::KEYSPACE)?);
         match meta.get(meta::FORMAT)? {
             Some(format) if *format == [meta::FORMAT_NOW] => {}
             Some(_) => return Ok(None),

@@ -1,4 +1,4 @@
-//! Reading a whole keyspace past what damage made unreadable: for backups of a damaged log.
+//! Reading a whole keyspace, or what of it begins alike, past what damage made unreadable: for backups of a damaged log, and for a start on one.
 //!
 //! Where the engine meets a damaged block it tells an error, drops the record that it had in hand, and cannot be trusted to go on. So the stretch is read
 //! from its other end as well, and what is left between is looked into further and further away from either end until something can be read again.
@@ -48,9 +48,28 @@ struct Reader<'a> {
 ///
 /// # Errors
 /// Those of `take`, and of reading where a second try may mend it.
-pub fn each(snapshot: &Snapshot, keyspace: &Keyspace, mut take: impl FnMut(&[u8], &[u8]) -> io::Result<()>) -> io::Result<u64> {
+pub fn each(snapshot: &Snapshot, keyspace: &Keyspace, take: impl FnMut(&[u8], &[u8]) -> io::Result<()>) -> io::Result<u64> {
+    all_of(snapshot, keyspace, Stretch { from: Bound::Unbounded, to: Bound::Unbounded, fruitless: 0 }, take)
+}
+
+/// The same of the records whose keys begin with `prefix`.
+///
+/// # Errors
+/// As [`each`].
+pub fn under(snapshot: &Snapshot, keyspace: &Keyspace, prefix: &[u8], take: impl FnMut(&[u8], &[u8]) -> io::Result<()>) -> io::Result<u64> {
+    // No key of ours holds that byte: it is in no UTF-8.
+    let end = [prefix, &[u8::MAX]].concat();
+    all_of(snapshot, keyspace, Stretch { from: Bound::Included(prefix.to_vec()), to: Bound::Excluded(end), fruitless: 0 }, take)
+}
+
+fn all_of(
+    snapshot: &Snapshot,
+    keyspace: &Keyspace,
+    whole: Stretch,
+    mut take: impl FnMut(&[u8], &[u8]) -> io::Result<()>,
+) -> io::Result<u64> {
     let mut reader = Reader { snapshot, keyspace, looked_at: 0, left_out: 0, is_beside: false };
-    let mut stretches = vec![Stretch { from: Bound::Unbounded, to: Bound::Unbounded, fruitless: 0 }];
+    let mut stretches = vec![whole];
     while let Some(Stretch { mut from, mut to, fruitless }) = stretches.pop() {
         if reader.read(&mut from, &mut to, &mut take)? {
             continue;

@@ -6,15 +6,25 @@
 //! record counts its writes since it was made, from 1.
 
 use std::collections::HashMap;
+use std::ops::Bound;
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::writer::{Group, Hindrance, Job};
-use super::{FjallLog, Store, damaged, malformed, meta};
+use super::{FjallLog, Store, damaged, is_damage, malformed, meta, past};
+use crate::attributes::Attributes;
 use crate::inbox::LogError;
+use crate::playbook::book::Stored;
+use crate::playbook::run::Run;
+use crate::reconcile::{LookState, Submission};
+use crate::rollout::record::{Item, Rollout};
 use crate::store::at_rest::AtRestError;
+use crate::versions::Versions;
+
+/// The keyspace of all of them.
+pub const KEYSPACE: &str = "records";
 
 /// Bytes of a key that the engine takes at most.
 const LONGEST_KEY: usize = 65_535;
@@ -42,6 +52,19 @@ pub enum Kind {
     Playbook,
 }
 
+/// All of them.
+const KINDS: [Kind; 9] = [
+    Kind::Rollout,
+    Kind::RolloutItem,
+    Kind::Run,
+    Kind::Versions,
+    Kind::Attributes,
+    Kind::Fact,
+    Kind::Submission,
+    Kind::Look,
+    Kind::Playbook,
+];
+
 /// Kinds whose records are sealed under the master key. What an earlier version wrote unsealed is read as it is, and sealed when it is written.
 const SEALED: [Kind; 4] = [Kind::Attributes, Kind::Playbook, Kind::Run, Kind::Rollout];
 
@@ -64,6 +87,21 @@ impl Kind {
             Self::Submission => b's',
             Self::Look => b'l',
             Self::Playbook => b'p',
+        }
+    }
+
+    /// What people call one.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rollout => "rollout",
+            Self::RolloutItem => "merchant of rollout",
+            Self::Run => "run",
+            Self::Versions => "versions of",
+            Self::Attributes => "attributes of",
+            Self::Fact => "fact about",
+            Self::Submission => "submission of",
+            Self::Look => "look at",
+            Self::Playbook => "playbook",
         }
     }
 
@@ -127,13 +165,35 @@ pub struct Found<T> {
     pub record: T,
 }
 
+/// What can be read of a page.
+pub struct Readable<T> {
+    /// By key.
+    pub found: Vec<Found<T>>,
+    /// The last key that was looked at; `None`: there was none, and the page before was the last one.
+    pub last: Option<Vec<u8>>,
+}
+
+/// What is there of a kind, past what of it cannot be read.
+pub struct Salvaged<T> {
+    /// What can be read, by key.
+    pub found: Vec<Found<T>>,
+    /// What cannot, by key, and why. Its version is 0 where that cannot be read either.
+    pub closed: Vec<Found<LogError>>,
+    /// Stretches of which not even the keys can be read.
+    pub left_out: u64,
+}
+
 /// Puts the swaps into the batch; `false`, and nothing is put, when one of them expected another version.
 pub fn stage(store: &Store, group: &mut Group, swaps: Vec<Swap>) -> Result<bool, Hindrance> {
     let mut versions = Vec::with_capacity(swaps.len());
     for swap in &swaps {
         let version = match group.records.get(&swap.key) {
             Some(version) => *version,
-            None => store.records.get(&swap.key)?.as_deref().and_then(split).map_or(0, |(version, _)| version),
+            None => match store.records.get(&swap.key) {
+                // Whoever expects anything writes over what is damaged, or removes it, too.
+                Err(error) if swap.expect == Expect::Anything && is_damage(&error) => 0,
+                read => read?.as_deref().and_then(split).map_or(0, |(version, _)| version),
+            },
         };
         let fits = match swap.expect {
             Expect::Absent => version == 0,
@@ -170,6 +230,19 @@ pub fn write(store: &Store, group: &mut Group, swap: Swap, version: u64) {
 
 fn is_sealed_kind(key: &[u8]) -> bool {
     key.first().is_some_and(|first| SEALED.iter().any(|kind| kind.byte() == *first))
+}
+
+/// What a key is called where people read it.
+pub fn named(key: &[u8]) -> String {
+    let Some((kind, rest)) = key.split_first() else { return String::from("a record without a key") };
+    let kind = KINDS.iter().find(|known| known.byte() == *kind).map_or("a record of another kind", |kind| kind.as_str());
+    let parts: Vec<_> = rest.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+    format!("{kind} {}", parts.join(" "))
+}
+
+/// Where records under a prefix begin that stand behind a key.
+fn behind(prefix: &[u8], after: Option<&[u8]>) -> Bound<Vec<u8>> {
+    after.map_or_else(|| Bound::Included(prefix.to_vec()), |after| Bound::Excluded(after.to_vec()))
 }
 
 /// The version of a record, and what it holds.
@@ -257,6 +330,25 @@ impl Store {
         Ok((version, read.map_err(|_| malformed("a record"))?))
     }
 
+    /// Whether a record can be read as what it is. Facts are no documents, and are whatever is there.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub(super) fn has_its_form(&self, key: &[u8], value: &[u8]) -> Result<(), LogError> {
+        let kind = KINDS.iter().find(|kind| key.first() == Some(&kind.byte()));
+        match kind {
+            Some(Kind::Rollout) => self.opened::<Rollout>(key, value).map(drop),
+            Some(Kind::RolloutItem) => self.opened::<Item>(key, value).map(drop),
+            Some(Kind::Run) => self.opened::<Run>(key, value).map(drop),
+            Some(Kind::Versions) => self.opened::<Versions>(key, value).map(drop),
+            Some(Kind::Attributes) => self.opened::<Attributes>(key, value).map(drop),
+            Some(Kind::Submission) => self.opened::<Submission>(key, value).map(drop),
+            Some(Kind::Look) => self.opened::<LookState>(key, value).map(drop),
+            Some(Kind::Playbook) => self.opened::<Stored>(key, value).map(drop),
+            Some(Kind::Fact) | None => Ok(()),
+        }
+    }
+
     /// The record sealed under the present master key; `None`: it is, or it is not sealed.
     ///
     /// # Errors
@@ -279,12 +371,67 @@ impl Store {
     ) -> Result<Vec<Found<T>>, LogError> {
         let end = before.map_or_else(|| [prefix, &[u8::MAX]].concat(), <[u8]>::to_vec);
         let mut found = Vec::new();
-        for guard in self.records.range(prefix.to_vec()..end).rev().take(limit) {
+        for guard in self.records.range(prefix.to_vec()..end).rev() {
+            if found.len() >= limit {
+                break;
+            }
             let (key, value) = guard.into_inner().map_err(damaged)?;
-            let (version, record) = self.opened(&key, &value)?;
-            found.push(Found { key: key.to_vec(), version, record });
+            found.extend(self.passed_over(&key, &value));
         }
         Ok(found)
+    }
+
+    /// A record; one that cannot be read is named and passed over.
+    fn passed_over<T: DeserializeOwned>(&self, key: &[u8], value: &[u8]) -> Option<Found<T>> {
+        let opened = self.opened(key, value).inspect_err(|error| {
+            tracing::error!(record = named(key), %error, "this cannot be read and is passed over; `yizhan check --store` names all of it");
+        });
+        opened.ok().map(|(version, record)| Found { key: key.to_vec(), version, record })
+    }
+
+    /// The same as [`Store::records_under`], without those that cannot be read.
+    ///
+    /// # Errors
+    /// Damage of more than single records.
+    pub(super) fn readable_under<T: DeserializeOwned>(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Readable<T>, LogError> {
+        let mut readable = Readable { found: Vec::new(), last: None };
+        for guard in self.records.range((behind(prefix, after), Bound::Unbounded)).take(limit) {
+            let (key, value) = guard.into_inner().map_err(damaged)?;
+            if !key.starts_with(prefix) {
+                break;
+            }
+            readable.found.extend(self.passed_over(&key, &value));
+            readable.last = Some(key.to_vec());
+        }
+        Ok(readable)
+    }
+
+    /// All records whose keys begin with `prefix`, by key, past what of them cannot be read. Reads the disk: see [`super::aside`].
+    ///
+    /// # Errors
+    /// A read failed for a reason that may pass: what is there must not be taken for lost.
+    pub(super) fn salvaged<T: DeserializeOwned>(&self, prefix: &[u8]) -> Result<Salvaged<T>, LogError> {
+        let (mut found, mut closed) = (Vec::new(), Vec::new());
+        let left_out = past::under(&self.db.snapshot(), &self.records, prefix, |key, value| {
+            match self.opened(key, value) {
+                Ok((version, record)) => found.push(Found { key: key.to_vec(), version, record }),
+                Err(error) => {
+                    let version = split(value).map_or(0, |(version, _)| version);
+                    closed.push(Found { key: key.to_vec(), version, record: error });
+                }
+            }
+            Ok(())
+        });
+        let left_out = left_out.map_err(|error| LogError::Unread(error.to_string()))?;
+        // Past damage they do not come in order.
+        found.sort_by(|one: &Found<T>, other| one.key.cmp(&other.key));
+        closed.sort_by(|one: &Found<LogError>, other| one.key.cmp(&other.key));
+        Ok(Salvaged { found, closed, left_out })
     }
 
     /// Records whose keys begin with `prefix`, by key, those behind `after` only, at most `limit`. Reads the disk: see [`super::aside`].
@@ -297,10 +444,8 @@ impl Store {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Found<T>>, LogError> {
-        use std::ops::Bound;
-        let from = after.map_or_else(|| Bound::Included(prefix.to_vec()), |after| Bound::Excluded(after.to_vec()));
         let mut found = Vec::new();
-        for guard in self.records.range((from, Bound::Unbounded)) {
+        for guard in self.records.range((behind(prefix, after), Bound::Unbounded)) {
             let (key, value) = guard.into_inner().map_err(damaged)?;
             if !key.starts_with(prefix) || found.len() >= limit {
                 break;

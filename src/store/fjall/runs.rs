@@ -1,6 +1,6 @@
 //! Runs of playbooks, one record each, by id: ids sort by the time of their event.
 
-use super::records::{Expect, Kind, Swap};
+use super::records::{Expect, Kind, Readable, Swap};
 use super::writer::{Group, Hindrance};
 use super::{FjallLog, Store, aside, survived};
 use crate::clock::Timestamp;
@@ -35,8 +35,9 @@ impl RunLog for FjallLog {
         loop {
             let from: Option<Vec<u8>> = after.take();
             let prefix = Kind::Run.key(&[]);
-            let found = aside(&self.store, move |store| store.records_under::<Run>(&prefix, from.as_deref(), STRIDE)).await?;
-            let Some(last) = found.last().map(|found| found.key.clone()) else { return Ok(gone) };
+            let Readable { found, last } =
+                aside(&self.store, move |store| store.readable_under::<Run>(&prefix, from.as_deref(), STRIDE)).await?;
+            let Some(last) = last else { return Ok(gone) };
             let over = |run: &Run| run.updated_at < before && matches!(run.state, State::Done | State::Failed | State::Cancelled);
             for found in found.into_iter().filter(|found| over(&found.record)) {
                 // One that was taken up again meanwhile stays.

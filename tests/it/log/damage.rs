@@ -36,11 +36,22 @@ pub fn keyspaces(world: &World, kind: &str) -> Vec<String> {
 
 /// Puts rubbish in place of the record under that key.
 fn spoil(world: &World, keyspace: &str, key: &[u8]) {
-    let db = Database::builder(world.folder.path().join("log")).open().unwrap();
+    replace(&world.folder.path().join("log"), keyspace, key, b"rot");
+}
+
+/// Puts that in place of the record under that key, in the log of that folder.
+pub fn replace(log: &Path, keyspace: &str, key: &[u8], value: &[u8]) {
+    let db = Database::builder(log).open().unwrap();
     let keyspace = db.keyspace(keyspace, Default::default).unwrap();
     assert!(keyspace.contains_key(key).unwrap());
-    keyspace.insert(key, b"rot").unwrap();
+    keyspace.insert(key, value).unwrap();
     db.persist(fjall::PersistMode::SyncAll).unwrap();
+}
+
+/// Puts in its place what another master key sealed, as if by a service that had that one.
+pub fn replace_by_sealed(log: &Path, key: &[u8], record: &serde_json::Value) {
+    let sealed = super::world::at_rest(9).seal("record", key, record.to_string().as_bytes()).unwrap();
+    replace(log, "records", key, &[3_u64.to_be_bytes().as_slice(), &sealed].concat());
 }
 
 /// Writes a keyspace out to its tables and flips bits in each, from that byte on.
