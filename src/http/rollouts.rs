@@ -47,19 +47,9 @@ struct RolloutBody<'a> {
     state: State,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
-    component: &'a str,
-    authorizers: Value,
-    template_id: &'a Value,
-    version: &'a str,
-    description: &'a str,
-    variables: Map<String, Value>,
-    until: Goal,
-    concurrency: u32,
-    rate: Option<f64>,
-    canary: u32,
-    batch: u32,
-    stop_above_failed_percent: Option<u8>,
-    window: Option<String>,
+    /// Absent where the record cannot be read.
+    #[serde(flatten)]
+    asked: Option<AskedBody<'a>>,
     rolling_back: bool,
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -73,12 +63,31 @@ struct RolloutBody<'a> {
     waits: Vec<GroupBody<'a>>,
 }
 
+/// What was asked for.
+#[derive(Serialize)]
+struct AskedBody<'a> {
+    component: &'a str,
+    authorizers: Value,
+    template_id: &'a Value,
+    version: &'a str,
+    description: &'a str,
+    variables: Map<String, Value>,
+    until: Goal,
+    concurrency: u32,
+    rate: Option<f64>,
+    canary: u32,
+    batch: u32,
+    stop_above_failed_percent: Option<u8>,
+    window: Option<String>,
+}
+
 #[derive(Serialize)]
 struct ItemBody<'a> {
     authorizer: &'a str,
     stage: Stage,
     reason: Option<&'a str>,
-    version: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
     package_id: Option<&'a str>,
     audit_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,7 +197,8 @@ pub async fn items(caller: Caller<Read>, face: web::Data<Face>, id: web::Path<St
     let mut items = face.app.rollouts.items(progress.rollout.id).await?;
     items.retain(|item| listing.filter.is_none_or(|stage| item.stage == stage));
     let page = list::slice(items, |item| item.authorizer.as_str(), listing.after.as_ref(), listing.limit);
-    let version = &progress.rollout.spec.version;
+    let rollout = &progress.rollout;
+    let version = (!rollout.is_unread).then_some(rollout.spec.version.as_str());
     listing.answer(&page.items.iter().map(|item| item_body(item, version)).collect::<Vec<_>>(), page.next.as_ref())
 }
 
@@ -420,7 +430,6 @@ fn preview(spec: &Spec, planned: &[Planned]) -> Value {
 
 fn describe(progress: &Progress) -> RolloutBody<'_> {
     let rollout = &progress.rollout;
-    let spec = &rollout.spec;
     let mut counts: Map<String, Value> =
         Stage::ALL.iter().zip(progress.counts).map(|(stage, count)| (stage.as_str().to_owned(), Value::from(count))).collect();
     let skipped = counts.shift_remove(Stage::Skipped.as_str()).and_then(|count| count.as_u64());
@@ -428,6 +437,23 @@ fn describe(progress: &Progress) -> RolloutBody<'_> {
         id: rollout.id.to_string(),
         state: rollout.state,
         reason: rollout.reason.as_deref(),
+        asked: (!rollout.is_unread).then(|| asked(&rollout.spec)),
+        rolling_back: rollout.rolling_back,
+        created_at: moment(rollout.created_at),
+        updated_at: moment(rollout.updated_at),
+        counts,
+        skipped: skipped.and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
+        rolled_back: progress.rolled_back,
+        rollback_failed: progress.rollback_failed,
+        total: progress.total,
+        reasons: groups(&progress.reasons),
+        skips: groups(&progress.skips),
+        waits: groups(&progress.waits),
+    }
+}
+
+fn asked(spec: &Spec) -> AskedBody<'_> {
+    AskedBody {
         component: &spec.component,
         authorizers: match &spec.authorizers {
             Choice::All => json!("all"),
@@ -446,17 +472,6 @@ fn describe(progress: &Progress) -> RolloutBody<'_> {
         batch: spec.batch,
         stop_above_failed_percent: spec.stop_above_failed_percent,
         window: spec.window.map(|window| window.to_string()),
-        rolling_back: rollout.rolling_back,
-        created_at: moment(rollout.created_at),
-        updated_at: moment(rollout.updated_at),
-        counts,
-        skipped: skipped.and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
-        rolled_back: progress.rolled_back,
-        rollback_failed: progress.rollback_failed,
-        total: progress.total,
-        reasons: groups(&progress.reasons),
-        skips: groups(&progress.skips),
-        waits: groups(&progress.waits),
     }
 }
 
@@ -474,7 +489,7 @@ fn group(group: &Group) -> GroupBody<'_> {
     GroupBody { reason, stage: *stage, count: *count, example, until: until.map(moment) }
 }
 
-fn item_body<'a>(item: &'a Item, version: &'a str) -> ItemBody<'a> {
+fn item_body<'a>(item: &'a Item, version: Option<&'a str>) -> ItemBody<'a> {
     ItemBody {
         authorizer: &item.authorizer,
         stage: item.stage,

@@ -31,6 +31,8 @@ pub(super) struct Active {
     pub version: u64,
     /// By app id.
     pub entries: BTreeMap<String, Entry>,
+    /// Whether these are all ([`super::shelf::Items::is_whole`]).
+    pub is_whole: bool,
     /// Tasks at work.
     pub running: u32,
     /// When its rate allows the next step.

@@ -17,6 +17,7 @@ pub mod shelf;
 pub mod stage;
 mod steer;
 mod step;
+mod unread;
 pub mod waves;
 pub mod whereabouts;
 pub mod window;
@@ -123,12 +124,13 @@ impl Rollouts {
         for kept in rollouts.log.rollouts().await? {
             let is_over = match kept.record.state {
                 _ if kept.record.rolling_back => false,
+                State::Stopped if kept.record.is_unread => rollouts.rests(&kept.record).await?,
                 State::Done => true,
                 // Those who were at work on its items when it was cancelled may not have come to end them: the first review does.
                 State::Cancelled => {
                     let (id, until) = (kept.record.id, kept.record.spec.until);
                     match rollouts.log.items(id).await {
-                        Ok(items) => items.iter().all(|item| until.is_over(item.record.stage)),
+                        Ok(found) => found.items.iter().all(|item| until.is_over(item.record.stage)),
                         // Nothing more is done for it anyway: that keeps no service from starting.
                         Err(error) => {
                             tracing::error!(rollout = %id, %error, "the merchants of a cancelled rollout cannot be read; it is taken for over");
@@ -145,12 +147,42 @@ impl Rollouts {
         Ok(Arc::new(rollouts))
     }
 
+    /// Names a rollout whose record cannot be read. Whether all of its merchants have ended, so that it keeps nobody from another one.
+    async fn rests(&self, rollout: &Rollout) -> Result<bool, LogError> {
+        let found = self.log.items(rollout.id).await?;
+        let open = found.items.iter().filter(|kept| !rollout.spec.until.is_over(kept.record.stage)).count();
+        tracing::error!(
+            rollout = %rollout.id,
+            merchants = found.items.len(),
+            open,
+            reason = rollout.reason,
+            "a rollout cannot be read: it rests, and its open merchants are left out of others until it is cancelled"
+        );
+        Ok(open == 0 && found.is_whole && !found.items.iter().any(|kept| kept.record.is_unread))
+    }
+
     /// Brings a rollout into memory.
     async fn take_up(&self, kept: Kept<Rollout>) -> Result<(), LogError> {
-        let items = self.log.items(kept.record.id).await?;
+        let Kept { version, record: mut rollout } = kept;
+        let (items, is_whole) = unread::complete(&rollout, self.log.items(rollout.id).await?);
+        for item in items.iter().map(|kept| &kept.record).filter(|item| item.is_unread) {
+            tracing::error!(
+                rollout = %rollout.id,
+                component = rollout.spec.component,
+                authorizer = item.authorizer,
+                "damage: the record of a merchant in a rollout cannot be read; nothing more is done for it"
+            );
+        }
+        if !is_whole {
+            tracing::error!(rollout = %rollout.id, component = rollout.spec.component, "damage: {}", unread::NOT_WHOLE);
+            // How many of them failed, and whether those that went first arrived, nobody knows.
+            if rollout.state == State::Running {
+                (rollout.state, rollout.reason) = (State::Stopped, Some(String::from(unread::NOT_WHOLE)));
+            }
+        }
         let entries = items.into_iter().map(|kept| (kept.record.authorizer.clone(), Entry::new(kept.record, kept.version))).collect();
         let now = self.clock.now();
-        let active = Active { version: kept.version, rollout: kept.record, entries, running: 0, next_step: now, visits: 0 };
+        let active = Active { version, rollout, entries, is_whole, running: 0, next_step: now, visits: 0 };
         locked(&self.floor).active.entry(active.rollout.id).or_insert(active);
         Ok(())
     }
@@ -189,7 +221,15 @@ impl Rollouts {
 
     /// The words of a rollout for one authorizer; what is missing for them, if anything is.
     async fn words(&self, spec: &Spec, id: Option<RolloutId>, authorizer: &str) -> Result<Result<Words, String>, LogError> {
-        let own = self.merchants.attributes(&spec.component, authorizer).await?.variables;
+        let own = match self.merchants.attributes(&spec.component, authorizer).await {
+            Ok(attributes) => attributes.variables,
+            Err(error @ (LogError::Damaged(_) | LogError::OtherKey(_))) => {
+                let component = &spec.component;
+                tracing::error!(component, authorizer, %error, "what is noted of a merchant cannot be read; replace it whole");
+                return Ok(Err(String::from("its tags and variables cannot be read; replace them whole")));
+            }
+            Err(error) => return Err(error),
+        };
         let variables = parameters::overlaid(&spec.variables, &own);
         let known = serde_json::json!({
             "authorizer": authorizer,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::hands::Given;
-use super::hold::locked;
+use super::hold::{Active, locked};
 use super::parameters::Filling;
 use super::record::{Choice, Item, Spec, State};
 use super::route::Route;
@@ -138,7 +138,13 @@ impl Rollouts {
             Choice::Tag(tag) => {
                 let mut chosen = Vec::new();
                 for authorizer in self.granted(component).await? {
-                    if self.merchants.attributes(component, &authorizer.app_id).await?.tags.contains(tag) {
+                    let is_chosen = match self.merchants.attributes(component, &authorizer.app_id).await {
+                        Ok(attributes) => attributes.tags.contains(tag),
+                        // As by version: what is said of its words says so.
+                        Err(LogError::Damaged(_) | LogError::OtherKey(_)) => true,
+                        Err(error) => return Err(error.into()),
+                    };
+                    if is_chosen {
                         chosen.push(authorizer);
                     }
                 }
@@ -176,8 +182,8 @@ impl Rollouts {
         {
             return Ok(Some(format!("permission {} ({}) is not granted", needed.id, needed.name)));
         }
-        if let Some(other) = self.other_rollout(spec, app_id) {
-            return Ok(Some(format!("is in rollout {other}")));
+        if let Some(why) = self.other_rollout(spec, app_id) {
+            return Ok(Some(why));
         }
         let versions = match self.versions(&spec.component, app_id).await? {
             Ok(versions) => versions,
@@ -195,8 +201,8 @@ impl Rollouts {
 
     /// Why one that failed is not tried again: it has gone on without its rollout since, and must not come back from there.
     pub(super) async fn objection_to_another_try(&self, spec: &Spec, item: &Item) -> Result<Option<String>, RolloutError> {
-        if let Some(other) = self.other_rollout(spec, &item.authorizer) {
-            return Ok(Some(format!("is in rollout {other}")));
+        if let Some(why) = self.other_rollout(spec, &item.authorizer) {
+            return Ok(Some(why));
         }
         let versions = match self.versions(&spec.component, &item.authorizer).await? {
             Ok(versions) => versions,
@@ -221,15 +227,31 @@ impl Rollouts {
         }
     }
 
-    /// A rollout that is at work on that authorizer.
+    /// Why an authorizer is another rollout's: that is at work on it, or may be and cannot say. Two that do not know of each other would each send what
+    /// must be sent once.
     fn other_rollout(&self, spec: &Spec, app_id: &str) -> Option<String> {
         let floor = locked(&self.floor);
-        let at_work = floor.active.values().find(|active| {
-            active.rollout.spec.component == spec.component
-                && !matches!(active.rollout.state, State::Done | State::Cancelled)
-                && active.entries.get(app_id).is_some_and(|entry| !active.rollout.spec.until.is_over(entry.item.stage))
-        });
-        at_work.map(|active| active.rollout.id.to_string())
+        let is_open = |active: &&Active| !matches!(active.rollout.state, State::Done | State::Cancelled);
+        floor.active.values().filter(is_open).find_map(|active| {
+            let rollout = &active.rollout;
+            // Of one that cannot be read not even the component is known.
+            if !rollout.is_unread && rollout.spec.component != spec.component {
+                return None;
+            }
+            let id = rollout.id;
+            match active.entries.get(app_id).map(|entry| &entry.item) {
+                Some(item) if item.is_unread => Some(format!("is in rollout {id}, where its record cannot be read")),
+                Some(item) if rollout.spec.until.is_over(item.stage) => None,
+                Some(_) if rollout.is_unread => {
+                    Some(format!("is in rollout {id}, whose record cannot be read; cancel that one to go on without it"))
+                }
+                Some(_) => Some(format!("is in rollout {id}")),
+                None if active.is_whole => None,
+                None => {
+                    Some(format!("may be in rollout {id}, of which some merchants cannot be read; cancel that one to go on without it"))
+                }
+            }
+        })
     }
 
     /// What is wrong with the parameters of any of its operations.

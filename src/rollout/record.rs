@@ -15,6 +15,16 @@ use crate::clock::Timestamp;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RolloutId(pub Uuid);
 
+impl RolloutId {
+    /// When it was given.
+    #[must_use]
+    pub fn made_at(self) -> Timestamp {
+        let (seconds, nanos) = self.0.get_timestamp().map(|at| at.to_unix()).unwrap_or_default();
+        let moment = i64::try_from(seconds).ok().zip(i32::try_from(nanos).ok());
+        moment.and_then(|(seconds, nanos)| Timestamp::new(seconds, nanos).ok()).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+}
+
 impl fmt::Display for RolloutId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "rol_{}", self.0.as_simple())
@@ -149,6 +159,9 @@ pub struct Rollout {
     /// Under what an `Idempotency-Key` remembers the request that made it: found again after a crash in between.
     #[serde(default)]
     pub request: Option<String>,
+    /// Whether its record could not be read: nothing is known of what was asked for, and `spec` is empty. Written where a person cancelled it so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_unread: bool,
     /// When it was made.
     pub created_at: Timestamp,
     /// When its state last changed.
@@ -208,6 +221,9 @@ pub struct Item {
     /// Taking its release back.
     #[serde(default)]
     pub rollback: Option<Rollback>,
+    /// Whether its record cannot be read: it stays on the disk as it is, and nothing is done for it.
+    #[serde(skip)]
+    pub is_unread: bool,
     /// When it came into its stage.
     pub since: Timestamp,
     /// When anything of it last changed.
@@ -244,6 +260,7 @@ impl Item {
             failures: 0,
             token_refusals: 0,
             rollback: None,
+            is_unread: false,
             since: now,
             updated_at: now,
         }

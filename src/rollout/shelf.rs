@@ -6,10 +6,19 @@ use crate::inbox::LogError;
 /// A record with the version that the next write must name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Kept<T> {
-    /// Counts its writes, from 1.
+    /// Counts its writes, from 1; 0: it cannot be read, and neither can how often it was written.
     pub version: u64,
     /// What it is.
     pub record: T,
+}
+
+/// The merchants of a rollout.
+#[derive(Debug, Clone, Default)]
+pub struct Items {
+    /// By app id; those whose records cannot be read among them ([`Item::unread`]), with the version 0 where that cannot be read either.
+    pub items: Vec<Kept<Item>>,
+    /// Whether these are all: `false` where damage hides even whose records it has made unreadable.
+    pub is_whole: bool,
 }
 
 /// Where rollouts are kept. One method, one transaction, durable when it returns; a version makes every save optimistic.
@@ -21,7 +30,7 @@ pub trait RolloutLog: Send + Sync {
     /// The store's.
     async fn create(&self, rollout: &Rollout, items: &[Item]) -> Result<(), LogError>;
 
-    /// Writes a rollout. `false`: it does not have that version any more, and nothing was written.
+    /// Writes a rollout. `false`: it does not have that version any more, and nothing was written. The version 0 is that of whatever is there.
     ///
     /// # Errors
     /// The store's.
@@ -40,21 +49,21 @@ pub trait RolloutLog: Send + Sync {
     /// The store's.
     async fn remove(&self, id: RolloutId, if_version: u64) -> Result<bool, LogError>;
 
-    /// One rollout.
+    /// One rollout; [`Rollout::unread`] where its record cannot be read.
     ///
     /// # Errors
-    /// The store's.
+    /// The store's, where another try may mend it.
     async fn rollout(&self, id: RolloutId) -> Result<Option<Kept<Rollout>>, LogError>;
 
-    /// All rollouts, oldest first.
+    /// All rollouts, oldest first; those among them whose records cannot be read.
     ///
     /// # Errors
-    /// The store's.
+    /// The store's, where another try may mend it.
     async fn rollouts(&self) -> Result<Vec<Kept<Rollout>>, LogError>;
 
-    /// The items of a rollout by app id.
+    /// The items of a rollout.
     ///
     /// # Errors
-    /// The store's.
-    async fn items(&self, id: RolloutId) -> Result<Vec<Kept<Item>>, LogError>;
+    /// The store's, where another try may mend it.
+    async fn items(&self, id: RolloutId) -> Result<Items, LogError>;
 }

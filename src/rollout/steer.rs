@@ -10,6 +10,7 @@ use super::hold::{Entry, Held, Visit, locked};
 use super::record::{Item, Rollback, Rollout, RolloutId, Spec, State};
 use super::shelf::Kept;
 use super::stage::Stage;
+use super::unread::{self, NOT_WHOLE};
 use super::{RolloutError, Rollouts, new_id};
 use crate::clock::Timestamp;
 use crate::inbox::LogError;
@@ -95,6 +96,14 @@ fn takes_nothing_back(rollout: &Rollout) -> Result<(), RolloutError> {
     }
 }
 
+/// Of one that cannot be read nobody knows what was asked for.
+fn is_known(rollout: &Rollout) -> Result<(), RolloutError> {
+    match rollout.is_unread {
+        true => Err(RolloutError::Conflict(String::from("its record cannot be read: it can only be cancelled"))),
+        false => Ok(()),
+    }
+}
+
 /// How many stand so with their rollback.
 fn those(items: &[Item], rollback: Rollback) -> u32 {
     number(items.iter().filter(|item| item.rollback == Some(rollback)).count())
@@ -158,6 +167,7 @@ impl Rollouts {
             rolling_back: false,
             forgiven: 0,
             request: request.map(|asked| asked.name),
+            is_unread: false,
             created_at: now,
             updated_at: now,
         };
@@ -206,8 +216,12 @@ impl Rollouts {
     /// # Errors
     /// Unknown, or the store's.
     pub async fn progress(&self, id: RolloutId) -> Result<Progress, RolloutError> {
-        let rollout = self.find(id).await?.ok_or(RolloutError::Unknown)?;
-        Ok(Progress::of(rollout, &self.items(id).await?))
+        let mut rollout = self.find(id).await?.ok_or(RolloutError::Unknown)?;
+        let (items, is_whole) = self.items_of(&rollout).await?;
+        if !is_whole {
+            rollout.reason.get_or_insert_with(|| String::from(NOT_WHOLE));
+        }
+        Ok(Progress::of(rollout, &items))
     }
 
     /// Its items by app id.
@@ -215,10 +229,20 @@ impl Rollouts {
     /// # Errors
     /// The store's.
     pub async fn items(&self, id: RolloutId) -> Result<Vec<Item>, RolloutError> {
-        if let Some(active) = locked(&self.floor).active.get(&id) {
-            return Ok(active.items().cloned().collect());
+        let rollout = self.find(id).await?;
+        match rollout {
+            Some(rollout) => Ok(self.items_of(&rollout).await?.0),
+            None => Ok(Vec::new()),
         }
-        Ok(self.log.items(id).await?.into_iter().map(|kept| kept.record).collect())
+    }
+
+    /// The same of that rollout, and whether these are all of them.
+    async fn items_of(&self, rollout: &Rollout) -> Result<(Vec<Item>, bool), LogError> {
+        if let Some(active) = locked(&self.floor).active.get(&rollout.id) {
+            return Ok((active.items().cloned().collect(), active.is_whole));
+        }
+        let (items, is_whole) = unread::complete(rollout, self.log.items(rollout.id).await?);
+        Ok((items.into_iter().map(|kept| kept.record).collect(), is_whole))
     }
 
     /// Nothing more is begun; what is under way is written down.
@@ -235,6 +259,7 @@ impl Rollouts {
     /// It is not paused, nor stopped, or what it released is being taken back.
     pub async fn resume(&self, id: RolloutId) -> Result<(), RolloutError> {
         let may = |rollout: &Rollout| {
+            is_known(rollout)?;
             stands_in(rollout, &[State::Paused, State::Stopped], "resumed")?;
             takes_nothing_back(rollout)
         };
@@ -268,6 +293,7 @@ impl Rollouts {
     pub async fn retry(&self, id: RolloutId) -> Result<u32, RolloutError> {
         let visit = self.activate(id).await?;
         let may = |rollout: &Rollout| {
+            is_known(rollout)?;
             stands_in(rollout, &[State::Running, State::Paused, State::Stopped, State::Done], "tried again")?;
             takes_nothing_back(rollout)
         };
@@ -300,7 +326,12 @@ impl Rollouts {
     async fn gone_on(&self, rollout: &Rollout) -> Result<BTreeMap<String, String>, RolloutError> {
         let mut gone_on = BTreeMap::new();
         for item in self.items(rollout.id).await?.into_iter().filter(|item| item.stage == Stage::Failed) {
-            if let Some(why) = self.objection_to_another_try(&rollout.spec, &item).await? {
+            let why = match item.is_unread {
+                // How far it came is a matter of guessing, and whether it took part at all.
+                true => item.reason.clone(),
+                false => self.objection_to_another_try(&rollout.spec, &item).await?,
+            };
+            if let Some(why) = why {
                 gone_on.insert(item.authorizer, why);
             }
         }
@@ -309,7 +340,8 @@ impl Rollouts {
 
     /// Says of those why they are left out.
     async fn leave_out(&self, id: RolloutId, left_out: &BTreeMap<String, String>) -> Result<(), LogError> {
-        let why = |item: &Item| left_out.get(&item.authorizer).filter(|_| item.stage == Stage::Failed).cloned();
+        let is_meant = |item: &Item| item.stage == Stage::Failed && !item.is_unread;
+        let why = |item: &Item| left_out.get(&item.authorizer).filter(|_| is_meant(item)).cloned();
         let now = self.clock.now();
         let saves = self.seize(id, |item| why(item).is_some()).into_iter().map(async |mut held| {
             (held.item.reason, held.item.updated_at) = (why(&held.item), now);
@@ -327,7 +359,10 @@ impl Rollouts {
         for kept in self.log.rollouts().await? {
             let rollout = &kept.record;
             let is_over = matches!(rollout.state, State::Done | State::Cancelled) && !rollout.rolling_back;
-            if !is_over || rollout.updated_at >= before {
+            if !(is_over || rollout.is_unread) || rollout.updated_at >= before {
+                continue;
+            }
+            if !is_over && !self.is_past(rollout, before).await? {
                 continue;
             }
             // Nobody takes it up again meanwhile.
@@ -339,11 +374,19 @@ impl Rollouts {
         Ok(gone)
     }
 
+    /// Whether all merchants of one that cannot be read ended before that.
+    async fn is_past(&self, rollout: &Rollout, before: Timestamp) -> Result<bool, LogError> {
+        let (items, is_whole) = self.items_of(rollout).await?;
+        let is_over = |item: &Item| rollout.spec.until.is_over(item.stage) && !item.is_unread && item.updated_at < before;
+        Ok(is_whole && items.iter().all(is_over))
+    }
+
     /// What it released is taken back; it pauses, so that it releases no more meanwhile. How many.
     ///
     /// # Errors
     /// The store's.
     pub async fn roll_back(&self, id: RolloutId) -> Result<u32, RolloutError> {
+        is_known(&self.find(id).await?.ok_or(RolloutError::Unknown)?)?;
         let visit = self.activate(id).await?;
         let halt = |rollout: &mut Rollout| {
             if rollout.state == State::Running {
@@ -429,7 +472,9 @@ impl Rollouts {
         let mut to = "";
         self.change(id, |rollout| {
             change(rollout);
-            rollout.reason = None;
+            if !rollout.is_unread {
+                rollout.reason = None;
+            }
             to = rollout.state.as_str();
         })
         .await?;

@@ -377,7 +377,9 @@ impl Rollouts {
     pub(super) async fn review(&self, id: RolloutId) -> Result<(), LogError> {
         let _alone = self.reviewing.lock().await;
         let how = |active: &Active| (active.rollout.rolling_back, active.rollout.state, active.rollout.spec.until);
-        let Some((rolling_back, state, until)) = locked(&self.floor).active.get(&id).map(how) else { return Ok(()) };
+        // One that cannot be read is judged by nobody: it would be written over.
+        let is_judged = |active: &&Active| !active.rollout.is_unread || active.rollout.state == State::Cancelled;
+        let Some((rolling_back, state, until)) = locked(&self.floor).active.get(&id).filter(is_judged).map(how) else { return Ok(()) };
         if rolling_back {
             // They were on their way when a person wanted back what was released; the process that put them there may be gone.
             self.want_back(id, |rollback| rollback.is_none()).await?;
@@ -434,7 +436,8 @@ impl Rollouts {
     /// Tells the metrics how many authorizers stand where.
     fn measure(&self) {
         let mut floor = locked(&self.floor);
-        let mut components: Vec<String> = floor.active.values().map(|active| active.rollout.spec.component.clone()).collect();
+        let known = floor.active.values().filter(|active| !active.rollout.is_unread);
+        let mut components: Vec<String> = known.map(|active| active.rollout.spec.component.clone()).collect();
         components.append(&mut floor.measured);
         components.sort();
         components.dedup();

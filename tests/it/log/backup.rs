@@ -81,7 +81,7 @@ async fn a_backup_keeps_rollouts_runs_versions_attributes_and_what_was_told() {
     restore.finish(0).unwrap();
     let log = world.open_at(&restored);
     assert_eq!(log.rollout(rollout.id).await.unwrap().unwrap().record, rollout);
-    assert_eq!(log.items(rollout.id).await.unwrap().into_iter().map(|kept| kept.record).collect::<Vec<_>>(), items);
+    assert_eq!(log.items(rollout.id).await.unwrap().items.into_iter().map(|kept| kept.record).collect::<Vec<_>>(), items);
     assert_eq!(log.run("run_0001").await.unwrap(), Some((1, run)));
     assert_eq!(VersionShelf::get(&*log, "douyin", "tt1").await.unwrap().unwrap().versions, versions);
     assert_eq!(AttributeShelf::get(&*log, "douyin", "tt1").await.unwrap(), noted);

@@ -19,7 +19,7 @@ use yizhan::rollout::hands::{Given, Hands};
 use yizhan::rollout::plan::Merchants;
 use yizhan::rollout::record::{Choice, Item, Rollback, Rollout, RolloutId, Spec, State};
 use yizhan::rollout::settle::Waits;
-use yizhan::rollout::shelf::{Kept, RolloutLog};
+use yizhan::rollout::shelf::{Items, Kept, RolloutLog};
 use yizhan::rollout::stage::{Goal, Stage};
 use yizhan::rollout::{Asked, Options, Rollouts};
 use yizhan::shutdown::Shutdown;
@@ -79,6 +79,8 @@ pub struct World {
     pub refused_at: Mutex<BTreeMap<String, Vec<Timestamp>>>,
     /// Items cannot be read just now.
     is_unread: AtomicBool,
+    /// Merchants whose items damage hides, with their names.
+    pub hidden: Mutex<BTreeSet<String>>,
     /// What was heard of the versions of each merchant; `None`: the record of it is harmed.
     pub versions: Mutex<BTreeMap<String, Option<Versions>>>,
     /// So many rollbacks are not answered, and take effect minutes later (`Some`) or never.
@@ -158,12 +160,15 @@ impl RolloutLog for Process {
         Ok(self.world.rollouts.lock().unwrap().values().cloned().collect())
     }
 
-    async fn items(&self, id: RolloutId) -> Result<Vec<Kept<Item>>, LogError> {
+    async fn items(&self, id: RolloutId) -> Result<Items, LogError> {
         if self.world.is_unread.load(Ordering::SeqCst) {
             return Err(LogError::Unread(String::from("no descriptor is left")));
         }
         let items = self.world.items.lock().unwrap();
-        Ok(items.iter().filter(|((of, _), _)| *of == id).map(|(_, kept)| kept.clone()).collect())
+        let hidden = self.world.hidden.lock().unwrap();
+        let (lost, seen): (Vec<_>, Vec<_>) =
+            items.iter().filter(|((of, _), _)| *of == id).partition(|((_, shop), _)| hidden.contains(shop));
+        Ok(Items { items: seen.into_iter().map(|(_, kept)| kept.clone()).collect(), is_whole: lost.is_empty() })
     }
 }
 

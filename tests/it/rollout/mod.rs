@@ -11,6 +11,7 @@ mod rollback;
 mod steering;
 pub mod stories;
 mod thousand;
+mod unread;
 mod verdicts;
 mod waves;
 mod weather;

@@ -16,7 +16,18 @@ use crate::world::Setting;
 fn rollout(spec: Spec) -> Rollout {
     let now = Timestamp::UNIX_EPOCH;
     let (id, state) = (RolloutId(uuid::Uuid::nil()), State::Running);
-    Rollout { id, spec, state, reason: None, rolling_back: false, forgiven: 0, request: None, created_at: now, updated_at: now }
+    Rollout {
+        id,
+        spec,
+        state,
+        reason: None,
+        rolling_back: false,
+        forgiven: 0,
+        request: None,
+        is_unread: false,
+        created_at: now,
+        updated_at: now,
+    }
 }
 
 /// One item for each letter: queued, at work, released, failed, rejected, skipped.
