@@ -1,6 +1,5 @@
 //! Opening the store and making the rooms.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{App, Health, Stores, Tasks};
@@ -164,11 +163,11 @@ impl App {
         let called = robots.names();
         let stored = stores.vault.load().await.map_err(fanout::OpenError::from)?;
         let standing = playbooks(&config, &stored, &*log, &called).await.map_err(BuildError::Playbooks)?;
-        let each = standing.values().map(|entry| Playbook::clone(&entry.playbook));
+        let each = standing.entries.values().map(|entry| Playbook::clone(&entry.playbook));
         let steps = Arc::new(Steps::new(each, desk.clone(), robots, log.clone(), log.clone(), Arc::clone(&clock)));
         let of_playbook = |entry: &Arc<Entry>| Subscriber { subscription: entry.playbook.subscription(clock.now()), sink: steps.clone() };
-        internal.extend(standing.values().map(of_playbook));
-        let sinks = Sinks { webhook: Arc::new(webhook), internal };
+        internal.extend(standing.entries.values().map(of_playbook));
+        let sinks = Sinks { webhook: Arc::new(webhook), internal, held: standing.unread.keys().cloned().collect() };
         let options = fanout::Options {
             retry: config.fanout.retry.clone(),
             timeout: config.fanout.timeout,
@@ -265,19 +264,20 @@ async fn followers(
     Ok(vec![of_rollouts, of_versions])
 }
 
-/// The playbooks that stand: the configuration's and the stored ones. `made` are the names of subscriptions made by API: the log may have been put back
-/// to a time when one of them was a playbook's.
+/// The playbooks that there are: the configuration's and the stored ones. `stored` are the subscriptions of the vault: the log may have been put back to a
+/// time when one of those that were made by API was a playbook's.
 async fn playbooks(
     config: &Config,
     stored: &[Subscription],
     shelf: &dyn PlaybookShelf,
     robots: &[String],
-) -> Result<BTreeMap<String, Arc<Entry>>, LogError> {
+) -> Result<book::Standing, LogError> {
     let components: Vec<&dyn Component> = config.components.iter().map(AsRef::as_ref).collect();
     let scope = Scope { components: &components, robots };
-    let made = stored.iter().filter(|one| one.origin == Origin::Api);
-    let taken: Vec<&str> = config.subscriptions.iter().chain(made).map(|one| one.name.as_str()).collect();
-    book::standing(shelf, &config.playbooks, &taken, &scope).await
+    // A stored one that was the file's is taken out of the book, or is there.
+    let made = stored.iter().filter(|one| matches!(one.origin, Origin::Api | Origin::Playbook));
+    let subscriptions: Vec<&Subscription> = config.subscriptions.iter().chain(made).collect();
+    book::standing(shelf, &config.playbooks, &subscriptions, &scope).await
 }
 
 fn of_rollouts(config: &Config) -> rollout::Options {

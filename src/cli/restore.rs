@@ -31,7 +31,9 @@ pub struct Restore {
     /// Restore only this half, and leave the other as it is: the log holds events and deliveries, the vault tickets and tokens.
     #[arg(long, value_name = "HALF")]
     only: Option<Which>,
-    /// Put the log back although the key of some of what is sealed in it is lost: that stays closed, everything else is there again.
+    /// Put the log back although the key of some of what is sealed in it is lost: that stays closed, everything else is there again. The service starts with
+    /// it: it names and disables playbooks made by API that stay closed, and holds what comes for them, until they are put again or deleted; rollouts
+    /// that stay closed rest until they are cancelled.
     #[arg(long)]
     without_key: bool,
 }

@@ -45,6 +45,7 @@ use crate::outbound::Guard;
 use crate::secret::Secret;
 use crate::shutdown::Shutdown;
 use delivery::{Attempt, Claimed, Depth, Status};
+use opening::Ours;
 use roster::{Bell, Roster};
 use rules::Rules;
 use sink::Sink;
@@ -74,6 +75,8 @@ pub struct Sinks {
     pub webhook: Arc<dyn Sink>,
     /// Our own subscribers, each with its sink. They stand beside those of file and API.
     pub internal: Vec<Subscriber>,
+    /// Names of playbooks' subscriptions whose playbooks cannot be read: they stand as they are stored, disabled, and hold what comes for them.
+    pub held: Vec<String>,
 }
 
 /// One of our own: hidden ([`Origin::Internal`]) or shown ([`Origin::Playbook`]).
@@ -154,7 +157,7 @@ impl Fanout {
                 tracing::warn!(subscription = one.name, "the secret holds fewer than 24 bytes; make a longer one");
             }
         }
-        let Sinks { webhook, internal } = sinks;
+        let Sinks { webhook, internal, held } = sinks;
         let (ours, sinks): (Vec<_>, HashMap<_, _>) = internal
             .into_iter()
             .map(|Subscriber { subscription, sink }| {
@@ -169,7 +172,7 @@ impl Fanout {
         if !invalid.is_empty() {
             return Err(OpenError::Invalid(invalid));
         }
-        let standing = opening::standing(&*book, &*outbox, stored, &from_file, &ours, clock.now()).await?;
+        let standing = opening::standing(&*book, &*outbox, stored, &from_file, Ours { standing: &ours, held: &held }, clock.now()).await?;
         for one in standing.iter().filter(|one| one.origin == Origin::Api) {
             for (member, why) in rules.problems(one) {
                 tracing::warn!(subscription = one.name, member, why, "a stored subscription no longer fits the configuration");

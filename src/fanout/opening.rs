@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::OpenError;
 use super::delivery::Outbox;
-use super::subscription::{Origin, SigningKey, Subscription, SubscriptionBook};
+use super::subscription::{Origin, SigningKey, State, Subscription, SubscriptionBook};
 use crate::clock::Timestamp;
 
 /// A name of the configuration under which something else is stored. Events wait under a name, and settings are stored under it: whoever took it over
@@ -67,17 +67,26 @@ impl fmt::Display for ClaimedName {
     }
 }
 
+/// Our own subscribers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ours<'a> {
+    /// Those that have a sink.
+    pub standing: &'a [Subscription],
+    /// Names of stored ones that have none, because what they do cannot be read.
+    pub held: &'a [String],
+}
+
 /// The subscriptions that stand from now on, with book and outbox brought to where they are.
 pub(super) async fn standing(
     book: &dyn SubscriptionBook,
     outbox: &dyn Outbox,
     stored: Vec<Subscription>,
     file: &[Subscription],
-    ours: &[Subscription],
+    ours: Ours<'_>,
     now: Timestamp,
 ) -> Result<Vec<Subscription>, OpenError> {
     let mut stored = without_deleted(book, outbox, stored).await?;
-    let shown = ours.iter().filter(|our| our.origin != Origin::Internal);
+    let shown = ours.standing.iter().filter(|our| our.origin != Origin::Internal);
     let claimed = ClaimedName::among(&stored, file.iter().chain(shown).map(|one| (one.name.as_str(), one.origin)));
     let (refused, succeeded): (Vec<_>, Vec<_>) = claimed.into_iter().partition(ClaimedName::is_refused);
     if !refused.is_empty() {
@@ -180,8 +189,8 @@ async fn cancel(outbox: &dyn Outbox, name: &str) -> u64 {
 }
 
 /// The file's settings hold; state, age and rotated keys come from the book. What was made by API stands as it was stored. `ours` stand as they are given; of
-/// those that are shown, state and age come from the book too. None of `stored` is of another kind than who bears its name now ([`ClaimedName`]).
-pub(super) fn merge(file: &[Subscription], ours: &[Subscription], stored: Vec<Subscription>, now: Timestamp) -> Merged {
+/// those that are shown, state and age come from the book too; of those that are held everything does, but none of them is active. None of `stored` is of another kind than who bears its name now ([`ClaimedName`]).
+pub(super) fn merge(file: &[Subscription], ours: Ours<'_>, stored: Vec<Subscription>, now: Timestamp) -> Merged {
     let mut merged = Merged::default();
     for of_file in file {
         let known = stored.iter().find(|known| known.name == of_file.name);
@@ -200,6 +209,7 @@ pub(super) fn merge(file: &[Subscription], ours: &[Subscription], stored: Vec<Su
         }
         merged.standing.push(one);
     }
+    let Ours { standing: ours, held } = ours;
     for our in ours {
         let known = stored.iter().find(|known| known.name == our.name && our.origin != Origin::Internal);
         let one = remembering(our.clone(), known);
@@ -214,11 +224,18 @@ pub(super) fn merge(file: &[Subscription], ours: &[Subscription], stored: Vec<Su
         }
         match known.origin {
             Origin::Api => merged.standing.push(known),
+            Origin::Playbook if held.contains(&known.name) => merged.standing.push(holding(known)),
             Origin::File | Origin::Playbook => merged.gone.push(known.name),
             Origin::Internal => {}
         }
     }
     merged
+}
+
+/// One that nobody carries: it holds what comes, and says so. What is stored of its state stays as it is.
+fn holding(known: Subscription) -> Subscription {
+    let state = if known.state == State::Active { State::Disabled } else { known.state };
+    Subscription { state, ..known }
 }
 
 /// One of ours with the state and the age that were stored.

@@ -103,6 +103,9 @@ pub enum SubscriptionError {
     /// It has no address and no secret, and its settings are the playbook's.
     #[error("this subscription is a playbook")]
     Playbook,
+    /// What it does cannot be read: nobody carries it.
+    #[error("this subscription's playbook cannot be read: write the playbook again, or delete it")]
+    Unread,
     /// Members that are not valid: name and why.
     #[error("invalid members")]
     Invalid(Vec<(String, String)>),
@@ -249,6 +252,9 @@ impl Fanout {
         let name = name.to_owned();
         self.alone(move |fanout| async move {
             let mut one = fanout.shown(&name)?;
+            if one.origin == Origin::Playbook && state == State::Active && !fanout.is_carried(&name) {
+                return Err(SubscriptionError::Unread);
+            }
             one.state = state;
             let one = fanout.keep(one).await?;
             tracing::info!(subscription = name, ?state, "subscription's state set");
@@ -324,11 +330,14 @@ impl Fanout {
             if known.as_ref().is_some_and(|known| known.origin != subscription.origin) {
                 return Err(SubscriptionError::Taken);
             }
-            let one = super::opening::remembering(subscription, known.as_deref());
+            let mut one = super::opening::remembering(subscription, known.as_deref());
             if known.is_none() {
                 fanout.outbox.reinstate(&one.name).await?;
-                fanout.ours.write().unwrap_or_else(PoisonError::into_inner).insert(one.name.clone(), sink);
+            } else if !fanout.is_carried(&one.name) && one.state == State::Disabled {
+                // It was only because nobody carried it.
+                one.state = State::Active;
             }
+            fanout.ours.write().unwrap_or_else(PoisonError::into_inner).entry(one.name.clone()).or_insert(sink);
             if one.origin != Origin::Internal {
                 fanout.book.put(&one).await?;
             }
@@ -357,6 +366,11 @@ impl Fanout {
             Ok(cancelled)
         })
         .await
+    }
+
+    /// Whether one of ours has a sink.
+    fn is_carried(&self, name: &str) -> bool {
+        self.ours.read().unwrap_or_else(PoisonError::into_inner).contains_key(name)
     }
 
     /// One of file or API, to be changed.

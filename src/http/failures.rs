@@ -239,6 +239,7 @@ impl From<SubscriptionError> for Problem {
                 .hint("change it in yizhan.toml; pausing, resuming, testing and rotating its secret work here too"),
             SubscriptionError::Playbook => Self::new(Kind::ReadOnly, error.to_string())
                 .hint("change it at /v1/playbooks or in the configuration; pausing, resuming and replaying work here"),
+            SubscriptionError::Unread => Self::new(Kind::Conflict, error.to_string()).hint("GET /v1/playbooks says why it cannot be read"),
             SubscriptionError::Invalid(bad) => Self::invalid(&bad),
             SubscriptionError::Store(cause) => Self::unavailable(cause),
         }

@@ -10,8 +10,9 @@ use super::list::{Listing, slice};
 use super::parameters::{Members, Query};
 use super::problem::Problem;
 use super::{Face, body};
+use crate::fanout::subscription::State;
 use crate::playbook::Playbook;
-use crate::playbook::book::{Behind, BookError, Entry, TAKEN, Writing};
+use crate::playbook::book::{Behind, BookError, Entry, Source, TAKEN, Writing};
 use crate::playbook::lacking::lacking;
 use crate::playbook::written;
 
@@ -21,10 +22,15 @@ const MOST_NAMED: usize = 1000;
 /// `GET /v1/playbooks`.
 pub async fn list(caller: Caller<PlaybooksWrite>, face: web::Data<Face>, query: Query) -> Result<HttpResponse, Problem> {
     let listing = Listing::<()>::read("playbooks", query, ())?;
-    let seen = face.app.playbooks.all().into_iter().filter(|entry| reached(&caller, &entry.playbook).is_ok()).collect();
-    let page = slice(seen, |entry| &entry.playbook.name, listing.after.as_ref(), listing.limit);
-    let items: Vec<Value> = page.items.iter().map(|entry| write(&face, entry)).collect();
-    listing.answer(&items, page.next.as_ref())
+    let seen = face.app.playbooks.all().into_iter().filter(|entry| reached(&caller, &entry.playbook).is_ok());
+    let mut seen: Vec<(String, Value)> = seen.map(|entry| (entry.playbook.name.clone(), write(&face, &entry))).collect();
+    if caller.must_reach(None).is_ok() {
+        let unread = face.app.playbooks.unread().into_iter();
+        seen.extend(unread.map(|(name, why)| (name.clone(), write_unread(&face, &name, &why))));
+        seen.sort_by(|(one, _), (other, _)| one.cmp(other));
+    }
+    let page = slice(seen, |(name, _)| name, listing.after.as_ref(), listing.limit);
+    listing.answer(&page.items.iter().map(|(_, written)| written).collect::<Vec<_>>(), page.next.as_ref())
 }
 
 /// `GET /v1/playbooks/{name}`.
@@ -35,6 +41,9 @@ pub async fn one(
     query: Query,
 ) -> Result<HttpResponse, Problem> {
     query.finish()?;
+    if let Some(why) = face.app.playbooks.unread().get(name.as_str()).filter(|_| caller.must_reach(None).is_ok()) {
+        return body::json(&write_unread(&face, &name, why));
+    }
     body::json(&write(&face, &*known(&caller, &face, &name)?))
 }
 
@@ -69,7 +78,9 @@ pub async fn put(
         Some(_) => return Err(Problem::invalid(&[(String::from("name"), String::from("is another than that of the address"))])),
     }
     let before = face.app.playbooks.one(&name);
-    if before.as_ref().is_some_and(|before| reached(&caller, &before.playbook).is_err()) {
+    // Whom one concerns that cannot be read nobody knows.
+    let is_beyond = face.app.playbooks.unread().contains_key(name.as_str()) && caller.must_reach(None).is_err();
+    if is_beyond || before.as_ref().is_some_and(|before| reached(&caller, &before.playbook).is_err()) {
         // As with any name that is taken; whose it is, is not told.
         return Err(BookError::Taken(TAKEN).into());
     }
@@ -158,4 +169,20 @@ fn write(face: &Face, entry: &Entry) -> Value {
         shown.insert(String::from("mistakes"), told.collect());
     }
     Value::Object(shown)
+}
+
+/// What is known of one that cannot be read: its name, which events it asked for, and why.
+fn write_unread(face: &Face, name: &str, why: &str) -> Value {
+    let subscription = face.app.fanout.subscription(name);
+    let (on, components) = subscription.as_ref().map(|one| (&one.events, &one.components)).unzip();
+    json!({
+        "name": name,
+        "on": on.cloned().unwrap_or_default(),
+        "components": components.cloned().unwrap_or_default(),
+        "when": {},
+        "steps": [],
+        "source": Source::Api,
+        "state": subscription.map_or(State::Disabled, |one| one.state),
+        "mistakes": [{"at": "", "problem": format!("it cannot be read: {why}; write it again or delete it; what comes for it is held until then")}],
+    })
 }

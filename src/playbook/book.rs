@@ -2,7 +2,7 @@
 //!
 //! A change is durable before it holds. Each playbook is a subscription of its own; [`Book`] keeps store, sink and fan-out in step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::{Map, Value};
@@ -12,7 +12,8 @@ use super::run::{Run, RunLog, State};
 use super::sink::Steps;
 use super::{Playbook, check, written};
 use crate::clock::{Clock, Timestamp};
-use crate::fanout::{Fanout, Subscriber, SubscriptionError};
+use crate::fanout::subscription::Origin;
+use crate::fanout::{Fanout, Subscriber, Subscription, SubscriptionError};
 use crate::inbox::LogError;
 use crate::platform::{Component, Components};
 
@@ -66,11 +67,22 @@ pub enum Behind {
     Unreadable,
 }
 
+/// All playbooks made by API, as far as they can be read.
+#[derive(Debug, Default)]
+pub struct Shelved {
+    /// By name.
+    pub playbooks: Vec<(String, Stored)>,
+    /// Names of those that cannot be read, and why.
+    pub unread: Vec<(String, String)>,
+    /// Whether these are all: `false` where damage hides even the names of those that it has made unreadable.
+    pub is_whole: bool,
+}
+
 /// Where playbooks made by API are kept.
 #[async_trait::async_trait]
 pub trait PlaybookShelf: Send + Sync {
-    /// All of them, by name.
-    async fn playbooks(&self) -> Result<Vec<(String, Stored)>, LogError>;
+    /// All of them.
+    async fn playbooks(&self) -> Result<Shelved, LogError>;
     /// Writes one, new or changed, durable when it returns.
     async fn put_playbook(&self, name: &str, stored: &Stored) -> Result<(), LogError>;
     /// Forgets one.
@@ -133,27 +145,41 @@ pub struct Doors {
 /// All of them.
 pub struct Book {
     entries: RwLock<BTreeMap<String, Arc<Entry>>>,
+    /// [`Standing::unread`].
+    unread: RwLock<BTreeMap<String, String>>,
     /// One change at a time.
     changing: tokio::sync::Mutex<()>,
     doors: Doors,
 }
 
-/// The playbooks that stand at start: the configuration's, and of the stored ones those whose names are free. `taken` are the names of subscriptions:
-/// the configuration's, and those made by API.
+/// What there is at start.
+#[derive(Debug, Default)]
+pub struct Standing {
+    /// Those that stand: the configuration's, and of the stored ones those whose names are free.
+    pub entries: BTreeMap<String, Arc<Entry>>,
+    /// Names of stored ones that cannot be read, and why: nothing runs for them, and what waits for them is held until they are written again or deleted.
+    pub unread: BTreeMap<String, String>,
+}
+
+/// What there is at start. `subscriptions` are those of the configuration and the stored ones: a playbook's among the latter tells of one that damage hides.
 ///
 /// # Errors
-/// The store's.
+/// The store's, where another try may mend it.
 pub async fn standing(
     shelf: &dyn PlaybookShelf,
     of_file: &[Playbook],
-    taken: &[&str],
+    subscriptions: &[&Subscription],
     scope: &Scope<'_>,
-) -> Result<BTreeMap<String, Arc<Entry>>, LogError> {
+) -> Result<Standing, LogError> {
     let own =
         |one: &Playbook| Entry { playbook: Arc::new(one.clone()), source: Source::Configuration, updated_at: None, mistakes: Vec::new() };
     let mut entries: BTreeMap<_, _> = of_file.iter().map(|one| (one.name.clone(), Arc::new(own(one)))).collect();
-    for (name, stored) in shelf.playbooks().await? {
-        if entries.contains_key(&name) || taken.contains(&name.as_str()) {
+    let is_playbook = |one: &&&Subscription| one.origin == Origin::Playbook;
+    let taken: BTreeSet<&str> = subscriptions.iter().filter(|one| !is_playbook(one)).map(|one| one.name.as_str()).collect();
+    let shelved = shelf.playbooks().await?;
+    let mut unread: BTreeMap<String, String> = shelved.unread.into_iter().collect();
+    for (name, stored) in shelved.playbooks {
+        if entries.contains_key(&name) || taken.contains(name.as_str()) {
             tracing::warn!(
                 playbook = name,
                 "a stored playbook stands back: the configuration or a subscription has its name; name that another, or delete the stored one for good \
@@ -164,11 +190,8 @@ pub async fn standing(
         let playbook = match written::reread(&stored.written) {
             Ok(playbook) => playbook,
             Err(mistakes) => {
-                tracing::error!(
-                    playbook = name,
-                    mistakes = mistakes.len(),
-                    "a stored playbook cannot be read; write it again or delete it by API"
-                );
+                let told = mistakes.iter().map(|Mistake { at, reason }| format!("{at} {reason}")).collect::<Vec<_>>();
+                unread.insert(name, told.join("; "));
                 continue;
             }
         };
@@ -179,14 +202,44 @@ pub async fn standing(
         let updated_at = Some(stored.updated_at);
         entries.insert(name, Arc::new(Entry { playbook: Arc::new(playbook), source: Source::Api, updated_at, mistakes }));
     }
-    Ok(entries)
+    if !shelved.is_whole {
+        // Each of these may be it. One that has left the configuration is told so a little late, and nothing of what waits for it is lost.
+        for one in subscriptions.iter().filter(is_playbook).filter(|one| !entries.contains_key(&one.name)) {
+            unread.entry(one.name.clone()).or_insert_with(|| String::from("the log is damaged where it may have been"));
+        }
+    }
+    unread.retain(|name, _| !entries.contains_key(name) && !taken.contains(name.as_str()));
+    for (name, why) in &unread {
+        tracing::error!(
+            playbook = name,
+            why,
+            "a stored playbook cannot be read: it is disabled, and what comes for it is held; write it again (yizhan playbooks put), or delete it, which \
+             cancels what waits (yizhan playbooks delete NAME)"
+        );
+    }
+    Ok(Standing { entries, unread })
 }
 
 impl Book {
     /// Of those that stand ([`standing`]); sink and fan-out have them already.
     #[must_use]
-    pub fn new(entries: BTreeMap<String, Arc<Entry>>, doors: Doors) -> Self {
-        Self { entries: RwLock::new(entries), changing: tokio::sync::Mutex::new(()), doors }
+    pub fn new(standing: Standing, doors: Doors) -> Self {
+        let Standing { entries, unread } = standing;
+        Self { entries: RwLock::new(entries), unread: RwLock::new(unread), changing: tokio::sync::Mutex::new(()), doors }
+    }
+
+    /// Those that cannot be read, by name, and why.
+    #[must_use]
+    pub fn unread(&self) -> BTreeMap<String, String> {
+        self.unread.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn is_unread(&self, name: &str) -> bool {
+        self.unread.read().unwrap_or_else(PoisonError::into_inner).contains_key(name)
+    }
+
+    fn forget_unread(&self, name: &str) {
+        self.unread.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     /// All of them, by name.
@@ -225,10 +278,14 @@ impl Book {
         let Doors { shelf, steps, fanout, clock, .. } = &self.doors;
         let name = playbook.name.clone();
         let known = self.one(&name);
+        let is_unread = self.is_unread(&name);
         match known.as_ref().map(|known| known.source) {
             Some(Source::Configuration) => return Err(BookError::ReadOnly),
             Some(Source::Api) if writing == Writing::Create => return Err(BookError::Taken(TAKEN)),
+            None if is_unread && writing == Writing::Create => return Err(BookError::Taken(TAKEN)),
             Some(Source::Api) => {}
+            // What was held for it is carried on by this one.
+            None if is_unread => {}
             None if fanout.subscription(&name).is_some() => return Err(BookError::Taken("there is a subscription of that name")),
             None if self.all().iter().filter(|entry| entry.source == Source::Api).count() >= MOST => {
                 return Err(BookError::Taken("there are as many playbooks as there may be; delete one"));
@@ -240,7 +297,7 @@ impl Book {
         steps.put(playbook.clone());
         let subscription = playbook.subscription(now);
         if let Err(error) = fanout.enlist(Subscriber { subscription, sink: steps.clone() }).await {
-            if known.is_none() {
+            if known.is_none() && !is_unread {
                 steps.remove(&name);
                 shelf.remove_playbook(&name).await?;
             }
@@ -250,6 +307,7 @@ impl Book {
             });
         }
         let entry = Arc::new(Entry { playbook: Arc::new(playbook), source: Source::Api, updated_at: Some(now), mistakes: Vec::new() });
+        self.forget_unread(&name);
         self.entries.write().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&entry));
         Ok(entry)
     }
@@ -270,15 +328,20 @@ impl Book {
             return Err(BookError::ReadOnly);
         }
         self.doors.shelf.remove_playbook(name).await?;
-        let cancelled = match self.doors.fanout.dismiss(name).await {
-            // An earlier try came that far.
-            Err(SubscriptionError::Unknown) => 0,
-            dismissed => dismissed.map_err(|error| BookError::Store(error.to_string()))?,
-        };
+        let cancelled = self.dismissed(name).await?;
         self.doors.steps.remove(name);
         self.end_runs(|run| run.playbook == name, State::Cancelled, DELETED).await?;
         self.entries.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         Ok(cancelled)
+    }
+
+    /// Lets its subscription go, and cancels what waits for it.
+    async fn dismissed(&self, name: &str) -> Result<u64, BookError> {
+        match self.doors.fanout.dismiss(name).await {
+            // An earlier try came that far.
+            Err(SubscriptionError::Unknown) => Ok(0),
+            dismissed => dismissed.map_err(|error| BookError::Store(error.to_string())),
+        }
     }
 
     /// The stored playbook of a name where it does not stand ([`standing`]). `None`: there is no such one.
@@ -289,7 +352,11 @@ impl Book {
         if self.one(name).is_some_and(|entry| entry.source == Source::Api) {
             return Ok(None);
         }
-        let stored = self.doors.shelf.playbooks().await?.into_iter().find(|(stored, _)| stored == name);
+        let shelved = self.doors.shelf.playbooks().await?;
+        if self.is_unread(name) || shelved.unread.iter().any(|(unread, _)| unread == name) {
+            return Ok(Some(Behind::Unreadable));
+        }
+        let stored = shelved.playbooks.into_iter().find(|(stored, _)| stored == name);
         Ok(stored.map(|(_, stored)| written::reread(&stored.written).map_or(Behind::Unreadable, Behind::Playbook)))
     }
 
@@ -307,7 +374,11 @@ impl Book {
                 Some(Source::Configuration) => book.doors.shelf.remove_playbook(&name).await?,
                 None => {
                     book.doors.shelf.remove_playbook(&name).await?;
+                    if book.is_unread(&name) {
+                        book.dismissed(&name).await?;
+                    }
                     book.end_runs(|run| run.playbook == name, State::Cancelled, DELETED).await?;
+                    book.forget_unread(&name);
                 }
             }
             Ok(())
@@ -323,8 +394,10 @@ impl Book {
     /// The store does not answer.
     pub async fn end_forsaken(&self, before: Timestamp) -> Result<u64, LogError> {
         let _alone = self.changing.lock().await;
-        let is_forsaken =
-            |run: &Run| self.one(&run.playbook).is_none() && (run.state != State::WaitingForApproval || run.updated_at < before);
+        let is_forsaken = |run: &Run| {
+            let is_gone = self.one(&run.playbook).is_none() && !self.is_unread(&run.playbook);
+            is_gone && (run.state != State::WaitingForApproval || run.updated_at < before)
+        };
         self.end_runs(is_forsaken, State::Failed, "its playbook is not in the configuration any more").await
     }
 

@@ -3,19 +3,20 @@
 use super::records::{Expect, Kind, Swap};
 use super::{FjallLog, aside};
 use crate::inbox::LogError;
-use crate::playbook::book::{PlaybookShelf, Stored};
-
-/// More than there may be.
-const ALL: usize = 100_000;
+use crate::playbook::book::{PlaybookShelf, Shelved, Stored};
 
 #[async_trait::async_trait]
 impl PlaybookShelf for FjallLog {
-    async fn playbooks(&self) -> Result<Vec<(String, Stored)>, LogError> {
+    async fn playbooks(&self) -> Result<Shelved, LogError> {
         let prefix = Kind::Playbook.key(&[]);
         aside(&self.store, move |store| {
             let name = |key: Vec<u8>| String::from_utf8_lossy(key.get(prefix.len()..).unwrap_or_default()).into_owned();
-            let found = store.records_under::<Stored>(&prefix, None, ALL)?;
-            Ok(found.into_iter().map(|found| (name(found.key), found.record)).collect())
+            let salvaged = store.salvaged::<Stored>(&prefix)?;
+            Ok(Shelved {
+                playbooks: salvaged.found.into_iter().map(|found| (name(found.key), found.record)).collect(),
+                unread: salvaged.closed.into_iter().map(|closed| (name(closed.key), closed.record.to_string())).collect(),
+                is_whole: salvaged.left_out == 0,
+            })
         })
         .await
     }

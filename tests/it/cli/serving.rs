@@ -14,7 +14,9 @@ use yizhan::clock::SystemClock;
 use yizhan::config::Config;
 use yizhan::inbox::log::Tickets;
 use yizhan::platform::push::Ticket;
-use yizhan::playbook::book::{PlaybookShelf, Stored};
+use yizhan::playbook::book::{PlaybookShelf, Stored, Writing};
+use yizhan::rollout::record::{Item, Rollout, State};
+use yizhan::rollout::shelf::RolloutLog;
 use yizhan::secret::Secret;
 use yizhan::settings::Surroundings;
 use yizhan::simulator::{Manners, Simulator};
@@ -250,6 +252,9 @@ async fn a_backup_under_another_master_key_is_refused_before_anything_is_moved()
     assert_eq!(forgiven.code, 0, "{}", forgiven.err);
     let app = built(&present).await;
     assert!(app.attributes.get("douyin", "tt1").await.is_err(), "it stays closed");
+    let silver = Attributes { tags: ["silver".into()].into(), ..Attributes::default() };
+    app.attributes.put("douyin", "tt1", &silver).await.unwrap();
+    assert_eq!(app.attributes.get("douyin", "tt1").await.unwrap(), silver, "until it is replaced");
     drop(app);
     released(folder.path()).await;
 
@@ -338,6 +343,73 @@ async fn a_service_does_not_start_on_a_log_of_which_no_configured_key_opens_anyt
     let app = built(&under(folder.path(), &[2])).await;
     assert_eq!(app.attributes.get("douyin", "tt0").await.unwrap(), gold);
     assert!(app.attributes.get("douyin", "tt4").await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_restored_without_its_key_starts_with_playbooks_and_rollouts_that_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let former = built(&under(folder.path(), &[1])).await;
+    let source = json!({"name": "look", "on": "authorization.*", "steps": [{"operation": "package.list"}]});
+    let playbook = former.playbooks.read(source.as_object().unwrap());
+    let playbook = playbook.unwrap_or_else(|error| panic!("{error:?}"));
+    former.playbooks.write(playbook, Writing::Create).await.unwrap();
+    let mut archive = Vec::new();
+    tokio::task::block_in_place(|| former.backup(&mut archive)).unwrap();
+    drop(former);
+    released(folder.path()).await;
+    std::fs::write(folder.path().join("backup.yz"), archive).unwrap();
+    {
+        // Nobody here has merchants to roll anything out to.
+        let at_rest = AtRest::new(&Secret::new(key_of(1)), &[]).unwrap();
+        let log = FjallLog::open(&folder.path().join("store/log"), at_rest.into(), LogOptions::default(), Arc::new(SystemClock)).unwrap();
+        let made = rollout();
+        log.create(&made, &[Item::queued(String::from("tt1"), 0, made.created_at)]).await.unwrap();
+    }
+    released(folder.path()).await;
+    std::fs::write(folder.path().join("yizhan.toml"), under(folder.path(), &[1])).unwrap();
+    let backed_up = run(folder.path(), &["backup", "--offline", "log.yz"]);
+    assert_eq!(backed_up.code, 0, "{}", backed_up.err);
+
+    // The vault under the new key, the log under one that is gone.
+    std::fs::remove_dir_all(folder.path().join("store")).unwrap();
+    let present = under(folder.path(), &[2]);
+    drop(built(&present).await);
+    released(folder.path()).await;
+    std::fs::write(folder.path().join("yizhan.toml"), &present).unwrap();
+    let restored = run(folder.path(), &["restore", "log.yz", "--replace", "--only", "log", "--without-key"]);
+    assert_eq!(restored.code, 0, "{}", restored.err);
+    let app = built(&present).await;
+    let unread = app.playbooks.unread();
+    assert!(unread["look"].contains("under another master key (id "), "{unread:?}");
+    let all = app.rollouts.all().await.unwrap();
+    assert!(all.len() == 1 && all[0].is_unread && all[0].reason.as_ref().unwrap().contains("under another master key"), "{all:?}");
+    app.rollouts.cancel(all[0].id).await.unwrap();
+    app.playbooks.delete_behind("look").await.unwrap();
+    drop(app);
+    released(folder.path()).await;
+
+    // A key that is neither is refused as ever, by the vault and by the log.
+    let mistyped = Config::parse(&under(folder.path(), &[3]), Surroundings::default()).unwrap();
+    let error = App::build(mistyped, Arc::new(SystemClock)).await.err().unwrap();
+    assert!(error.to_string().contains("under another master key"), "{error}");
+    let log = |key: u8| {
+        let at_rest = AtRest::new(&Secret::new(key_of(key)), &[]).unwrap();
+        FjallLog::open(&folder.path().join("store/log"), at_rest.into(), LogOptions::default(), Arc::new(SystemClock)).unwrap()
+    };
+    log(3).look_at_keys().unwrap_err();
+    released(folder.path()).await;
+    let app = built(&present).await;
+    assert!(app.playbooks.unread().is_empty());
+    assert_eq!(app.rollouts.all().await.unwrap()[0].state, State::Cancelled);
+}
+
+fn rollout() -> Rollout {
+    serde_json::from_value(json!({
+        "id": "rol_0190c0de00007000800000000000abcd", "state": "running", "created_at": "2026-11-20T07:00:00Z",
+        "updated_at": "2026-11-20T07:00:00Z",
+        "spec": {"component": "douyin", "authorizers": "all", "template_id": 1, "version": "2", "description": "", "concurrency": 1},
+    }))
+    .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -236,7 +236,7 @@ async fn a_bad_subscription_of_the_file_stops_the_start_with_its_name() {
     let memory: Arc<Memory> = Arc::default();
     let world = world(Vec::new()).await;
     let webhook: Arc<dyn Sink> = Arc::new(super::webhook::nowhere(&world.clock));
-    let sinks = Sinks { webhook, internal: Vec::new() };
+    let sinks = Sinks { webhook, internal: Vec::new(), held: Vec::new() };
     let opened = Fanout::open(memory.clone(), memory, Vec::new(), bad.into(), sinks, options(), world.clock.clone()).await;
     let Err(error) = opened else { panic!("it started") };
     assert!(matches!(&error, OpenError::Invalid(problems) if problems.len() == 2));
@@ -255,7 +255,7 @@ async fn the_name_of_one_made_by_api_is_taken_over_by_nobody() {
     let stored = memory.book.lock().unwrap().clone();
     let webhook: Arc<dyn Sink> = Arc::new(super::webhook::nowhere(&before.clock));
     let open = async |file: Vec<Subscription>, playbooks: Vec<Subscriber>| {
-        let sinks = Sinks { webhook: webhook.clone(), internal: playbooks };
+        let sinks = Sinks { webhook: webhook.clone(), internal: playbooks, held: Vec::new() };
         Fanout::open(memory.clone(), memory.clone(), memory.stored(), file, sinks, options(), before.clock.clone()).await
     };
     let playbook = || vec![ours(&before, "later", Origin::Playbook)];
@@ -288,7 +288,7 @@ async fn what_waits_under_a_name_ends_where_a_playbook_becomes_a_subscription_or
     let world = World::still(Arc::clone(&memory), Vec::new(), |_, _| Deed::Take).await;
     let webhook: Arc<dyn Sink> = Arc::new(super::webhook::nowhere(&world.clock));
     let open = async |file: Vec<Subscription>, playbooks: Vec<Subscriber>| {
-        let sinks = Sinks { webhook: webhook.clone(), internal: playbooks };
+        let sinks = Sinks { webhook: webhook.clone(), internal: playbooks, held: Vec::new() };
         Fanout::open(memory.clone(), memory.clone(), memory.stored(), file, sinks, options(), world.clock.clone()).await.unwrap()
     };
     let playbook = || vec![ours(&world, "tell", Origin::Playbook)];
@@ -378,7 +378,7 @@ async fn a_paused_playbook_is_paused_after_a_restart_and_one_that_is_gone_is_for
     world.fanout.set_state("onboard", State::Paused).await.unwrap();
     let webhook: Arc<dyn Sink> = Arc::new(super::webhook::nowhere(&world.clock));
     let open = async |file: Vec<Subscription>| {
-        let sinks = Sinks { webhook: webhook.clone(), internal: vec![ours(&world, "onboard", Origin::Playbook)] };
+        let sinks = Sinks { webhook: webhook.clone(), internal: vec![ours(&world, "onboard", Origin::Playbook)], held: Vec::new() };
         Fanout::open(memory.clone(), memory.clone(), memory.stored(), file, sinks, options(), world.clock.clone()).await
     };
     let fanout = open(Vec::new()).await.unwrap();

@@ -595,7 +595,7 @@ impl World {
             Arc::clone(&memory) as _,
             memory.stored(),
             subscriptions,
-            Sinks { webhook: sink, internal },
+            Sinks { webhook: sink, internal, held: Vec::new() },
             options(),
             Arc::clone(&clock) as _,
         )

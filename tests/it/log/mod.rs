@@ -11,5 +11,6 @@ mod sealed;
 mod store;
 mod suite;
 mod turns;
+mod unread;
 mod withheld;
 pub mod world;

@@ -84,7 +84,7 @@ async fn a_new_master_key_seals_again_what_the_former_one_sealed() {
         assert_eq!(ports.first("yizhan-vault", 1).await[0].sealed.as_ref().unwrap().expose(), "a-very-secret-code");
         assert_eq!(ports.rejections.open("rej_1").await.unwrap().unwrap().1, raw());
         assert_eq!(log.get("douyin", "tt1").await.unwrap(), noted());
-        assert_eq!(log.playbooks().await.unwrap()[0].1.written["text"], "a-very-secret-parameter");
+        assert_eq!(log.playbooks().await.unwrap().playbooks[0].1.written["text"], "a-very-secret-parameter");
     }
     {
         let log = open(AtRest::new(&key_of(3), &[]).unwrap());

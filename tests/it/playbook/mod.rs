@@ -2,6 +2,7 @@
 
 mod api;
 mod shipped;
+mod unread;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
