@@ -159,6 +159,9 @@ impl Drop for Sleeping<'_> {
     }
 }
 
+/// Clocks of vendors and ours may differ by this much, and vendors cut their times to seconds.
+pub const SLACK: SignedDuration = SignedDuration::from_secs(30);
+
 /// The offset of China Standard Time, in which all four vendors write their times.
 pub const CHINA: tz::Offset = tz::offset(8);
 

@@ -18,13 +18,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::clock::Timestamp;
+use crate::clock::{SLACK, Timestamp};
 use crate::event_type::EventType;
 use crate::platform::push::Notice;
 use crate::platform::{LONGEST_APP_ID, Push};
-
-/// Clocks of vendors and ours may differ by this much, and vendors cut their times to seconds.
-pub const SLACK: jiff::SignedDuration = jiff::SignedDuration::from_secs(30);
 
 /// Facts of one subject remembered of one authorizer.
 pub const REMEMBERED: usize = 16;

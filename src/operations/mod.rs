@@ -241,7 +241,8 @@ impl Desk {
     /// # Errors
     /// See [`OperationError`].
     pub async fn carry_out_checked(&self, checked: Checked<'_>) -> Result<Outcome, OperationError> {
-        self.note(checked, Earlier::Nothing).await
+        let began = self.clock.now();
+        self.note(checked, Earlier::Nothing(began)).await
     }
 
     /// The same for a request that an earlier process may have sent before it ended: what must not be done twice is looked up before it is sent.

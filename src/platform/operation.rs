@@ -253,8 +253,8 @@ pub enum Next {
 /// What may have been sent of an operation before its first reply came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Earlier {
-    /// Nothing: its replies show how things stood before its deed.
-    Nothing,
+    /// Nothing: its replies show how things stood before its deed, and what the vendor dates before this moment, at which it began, is not its work.
+    Nothing(Timestamp),
     /// Any of its calls, by another process that ended before it knew what came of them: its replies may show the deed's own work already.
     /// Then only where things stand tells, never a comparison with them.
     MaybeSent,

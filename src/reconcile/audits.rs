@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::book::{Awaited, Place, Submission};
 use super::{Corner, Reconcile, Report};
-use crate::clock::Timestamp;
+use crate::clock::{SLACK, Timestamp};
 use crate::event_type::EventType;
 use crate::inbox::fact::{self, Fact, Subject};
 use crate::inbox::{Finding, LogError};
@@ -241,9 +241,14 @@ pub fn read(look: AuditLook, submission: &Submission, result: &Value) -> Answer 
         data.insert(String::from("hosts"), Value::from(hosts));
     }
     let moment = |name: &str| text(item, name).and_then(|at| at.parse::<Timestamp>().ok());
+    let at = moment("audited_at");
+    // What ended before the submission is an earlier audit, and was told as that one's end: of this one nothing shows yet.
+    if at.is_some_and(|at| at.saturating_add(SLACK).is_ok_and(|at| at < submission.submitted_at)) {
+        return Answer::Open;
+    }
     // Where the vendor's submission is a later one than ours, somebody submitted again elsewhere.
     let since = moment("submitted_at").map_or(submission.submitted_at, |at| at.max(submission.submitted_at));
-    Answer::Ended { kind, data, at: moment("audited_at"), since }
+    Answer::Ended { kind, data, at, since }
 }
 
 /// The item that is about the submission: by package, else by version in the stage of audits, else by version alone (a package that was

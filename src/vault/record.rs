@@ -9,8 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::clock::Timestamp;
-use crate::inbox::fact;
+use crate::clock::{SLACK, Timestamp};
 use crate::platform::Reply;
 use crate::platform::token::{AuthorizationCode, Family, Permission, RefreshToken, Token};
 use crate::secret::{Secret, exposed};
@@ -143,7 +142,7 @@ impl AuthorizerRecord {
             return true;
         }
         self.dated_grant(now).is_some_and(|granted_at| match self.is_own_date {
-            true => withdrawn_at.saturating_add(fact::SLACK).is_ok_and(|at| at < granted_at),
+            true => withdrawn_at.saturating_add(SLACK).is_ok_and(|at| at < granted_at),
             // Vendors cut some of their times to seconds.
             false => withdrawn_at.as_second() < granted_at.as_second(),
         })

@@ -302,6 +302,42 @@ async fn a_verdict_from_before_a_submission_that_may_not_have_arrived_is_not_tol
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn at_alipay_a_verdict_from_before_a_submission_that_never_arrived_is_not_told_again() {
+    let world = World::new().await;
+    let app = app_id("alipay");
+    world.granted("alipay", app).await;
+    submit(&world, "alipay", false).await;
+    assert!(world.simulator.audit("alipay", app, "1.0.0", &Verdict::Passed).await.unwrap().1.acknowledged);
+    let submissions = || world.simulator.journal().iter().filter(|entry| entry.deed == "audit.submit" && entry.accepted).count();
+    let given = json!({"version": "1.0.0", "region": "CHINA", "description": "Letters, horses, a lamp at night, and a warm soup."});
+    let path = format!("/v1/components/alipay/authorizers/{app}/operations/audit.submit");
+    for unheard in [0, 4] {
+        world.advance(Duration::from_secs(300));
+        for (matching, times) in [("audit.apply", 1), ("version.detail.query", unheard)].into_iter().filter(|(_, times)| *times > 0) {
+            let fault = CallFault { matching: String::from(matching), trouble: CallTrouble::NotHeard, times };
+            world.simulator.fail_calls("alipay", fault).unwrap();
+        }
+        let (status, told) = patiently(&world, world.post(&path, given.clone())).await;
+        assert_eq!((status, told["type"].as_str()), (504, Some("/problems/outcome-unknown")), "{told}");
+        assert_eq!((world.simulator.call_faults("alipay").unwrap(), submissions()), (Vec::new(), 1));
+        world.advance(Duration::from_secs(60));
+        let looks = reconcile(&world, "alipay").await;
+        let audits = &looks["audits"];
+        assert_eq!((&audits["asked"], &audits["found"], &audits["waiting"]), (&json!(1), &json!(0), &json!(1)), "{looks}");
+        assert_eq!(events(&world, "alipay", "audit.*").await.len(), 1, "{unheard}");
+    }
+
+    // The end of one that arrives is told as ever.
+    submit(&world, "alipay", true).await;
+    refuse_unheard(&world, "alipay", "too plain").await;
+    world.advance(Duration::from_secs(60));
+    let looks = reconcile(&world, "alipay").await;
+    assert_eq!((&looks["audits"]["found"], &looks["audits"]["waiting"]), (&json!(1), &json!(0)), "{looks}");
+    let told: Vec<_> = events(&world, "alipay", "audit.*").await.iter().map(|event| event["type"].clone()).collect();
+    assert_eq!((told.len(), submissions()), (2, 2), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_retry_that_finds_its_package_passed_submits_nothing_and_tells_nothing_again() {
     let world = World::new().await;
     let app = app_id("baidu");
@@ -477,6 +513,12 @@ fn answers_of_every_shape_are_read() {
         }
         other => panic!("{other:?}"),
     }
+    let later = |seconds: i64| {
+        let at = "2026-11-20T08:00:00Z".parse::<Timestamp>().unwrap() + jiff::SignedDuration::from_secs(seconds);
+        read(one, &Submission { submitted_at: at, ..submission(Some("1.0.0"), None) }, &detail("approved"))
+    };
+    assert_eq!(later(31), Answer::Open, "the end of an earlier one");
+    assert!(kind(&later(30)).is_some(), "clocks differ");
     assert_eq!(read(one, &submission(Some("1.0.0"), None), &detail("developing")), Answer::TakenBack);
     assert_eq!(read(one, &submission(Some("1.0.0"), None), &detail("something new")), Answer::Open);
     for nonsense in [json!(null), json!([]), json!({"items": "none"}), json!({"items": [1, null]}), json!("text")] {

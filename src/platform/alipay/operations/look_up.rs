@@ -9,8 +9,10 @@ use super::super::errors;
 use super::rows::versions::STATES;
 use super::steps::{BUILD, RULES, TRIAL};
 use super::{Node, Task, read, request};
+use crate::clock::{SLACK, Timestamp};
 use crate::platform::call::{Call, Reply};
-use crate::platform::operation::{Caller, LookedUp, Outcome};
+use crate::platform::loose;
+use crate::platform::operation::{Caller, Earlier, LookedUp, Outcome};
 
 const DETAIL: &str = "alipay.open.mini.version.detail.query";
 const LIST: &str = "alipay.open.mini.version.list.query";
@@ -21,6 +23,8 @@ const PROFILE: &str = "alipay.open.mini.baseinfo.query";
 enum Trace {
     /// By the state of its version: in one of the first it took place, in one of the second it did not.
     State(&'static [&'static str], &'static [&'static str]),
+    /// By the state of its version, and where that is the end of an audit by when it was handed in for it.
+    Submitted,
     /// By the build of its version.
     Build,
     /// By the versions in development: when the version is gone from them, it took place.
@@ -39,8 +43,6 @@ enum Trace {
     Profile,
 }
 
-/// Beyond `INIT` a version comes only by an audit.
-const SUBMITTED: &[&str] = &["AUDITING", "AUDIT_REJECT", "WAIT_RELEASE", "BASE_AUDIT_PASS", "GRAY", "RELEASE"];
 const AUDITED: &[&str] = &["AUDIT_REJECT", "WAIT_RELEASE", "BASE_AUDIT_PASS", "PROMOTE_AUDIT_REJECT"];
 const PASSED: &[&str] = &["WAIT_RELEASE", "BASE_AUDIT_PASS", "PROMOTE_AUDIT_REJECT"];
 const RELEASABLE: &[&str] = &["WAIT_RELEASE", "BASE_AUDIT_PASS", "PROMOTE_AUDIT_REJECT", "GRAY"];
@@ -48,7 +50,7 @@ const RELEASABLE: &[&str] = &["WAIT_RELEASE", "BASE_AUDIT_PASS", "PROMOTE_AUDIT_
 static TRACES: &[(&str, Trace)] = &[
     ("package.upload", Trace::Build),
     ("package.delete", Trace::Deleted),
-    ("audit.submit", Trace::State(SUBMITTED, &["INIT"])),
+    ("audit.submit", Trace::Submitted),
     ("audit.withdraw", Trace::Withdrawn),
     ("package.back_to_development", Trace::State(&["INIT"], AUDITED)),
     ("package.release", Trace::State(&["RELEASE"], RELEASABLE)),
@@ -75,7 +77,7 @@ fn trace(operation: &str) -> Option<&'static Trace> {
 impl Trace {
     fn method(&self) -> &'static str {
         match self {
-            Self::State(..) => DETAIL,
+            Self::State(..) | Self::Submitted => DETAIL,
             Self::Build => BUILD,
             Self::Deleted | Self::Withdrawn => LIST,
             Self::TrialEnded => TRIAL,
@@ -91,7 +93,7 @@ pub fn question(task: Task<'_>, caller: Caller<'_>) -> Option<Call> {
     let trace = trace(task.operation.name)?;
     let ask = |content: Value| request::other(task, trace.method(), &content, caller);
     Some(match trace {
-        Trace::State(..) | Trace::Build | Trace::TrialEnded => request::about_version(task, trace.method(), caller),
+        Trace::State(..) | Trace::Submitted | Trace::Build | Trace::TrialEnded => request::about_version(task, trace.method(), caller),
         Trace::Deleted => request::versions(task, &["INIT"], caller),
         Trace::Withdrawn => request::versions(task, STATES, caller),
         Trace::MemberGone => ask(json!({"role": task.params.text("role")})),
@@ -101,7 +103,7 @@ pub fn question(task: Task<'_>, caller: Caller<'_>) -> Option<Call> {
 }
 
 /// What the answer to the question says. `replies` are those before the lost one.
-pub fn meaning(task: Task<'_>, replies: &[&Reply], found: &Reply) -> LookedUp {
+pub fn meaning(task: Task<'_>, replies: &[&Reply], found: &Reply, earlier: Earlier) -> LookedUp {
     let Some(trace) = trace(task.operation.name) else { return LookedUp::Unknown };
     let Ok(node) = task.node(trace.method(), found) else { return LookedUp::Unknown };
     let node = match errors::accepted(node) {
@@ -113,6 +115,7 @@ pub fn meaning(task: Task<'_>, replies: &[&Reply], found: &Reply) -> LookedUp {
     };
     match trace {
         Trace::State(done, not_yet) => by_state(task, node, done, not_yet),
+        Trace::Submitted => submitted(task, node, earlier),
         // A question about the build was lost, or the upload itself: either way the operation goes on from here.
         Trace::Build => LookedUp::Stands,
         Trace::Deleted => told(task, is_deleted(task, &node), node),
@@ -156,6 +159,35 @@ fn by_state(task: Task<'_>, node: Node, done: &[&str], not_yet: &[&str]) -> Look
         () => None,
     };
     told(task, is_done, node)
+}
+
+/// Whether a version was handed in for an audit. One that was audited before keeps the verdict of that until it is back in development, so a
+/// state beyond `AUDITING` says that it was handed in, but not by this call.
+fn submitted(task: Task<'_>, node: Node, earlier: Earlier) -> LookedUp {
+    let state = text(&node, "status").unwrap_or_default();
+    let is_done = match (state.as_str(), earlier) {
+        ("AUDITING", _) => Some(true),
+        ("INIT", _) => Some(false),
+        ("AUDIT_REJECT" | "WAIT_RELEASE" | "BASE_AUDIT_PASS" | "GRAY" | "RELEASE", Earlier::Nothing(began)) => {
+            is_handed_in_since(&node, began).then_some(true)
+        }
+        // Whatever became of an earlier try, of a version that has passed nothing is left to submit.
+        ("WAIT_RELEASE" | "BASE_AUDIT_PASS" | "GRAY", Earlier::MaybeSent) => return passed(task, node, "approved"),
+        ("RELEASE", Earlier::MaybeSent) => return passed(task, node, "released"),
+        _ => None,
+    };
+    told(task, is_done, node)
+}
+
+fn is_handed_in_since(node: &Node, began: Timestamp) -> bool {
+    let at = node.get("gmt_apply_audit").and_then(loose::moment);
+    at.is_some_and(|at| at.saturating_add(SLACK).is_ok_and(|at| at >= began))
+}
+
+/// Done, and audited by now: not noted as a submission of now, whose end would be awaited once more.
+fn passed(task: Task<'_>, node: Node, state: &str) -> LookedUp {
+    let result = json!({"version": task.params.text("version"), "status": state});
+    LookedUp::Done(Box::new(Outcome { result, vendor: read::sealed(node), file: None }))
 }
 
 /// The client that a version is for where nobody says so (Alipay 5.0).

@@ -95,14 +95,14 @@ impl Operations for Application {
         }
     }
 
-    /// Every trace is a state, never a comparison: it tells the same whenever the call was sent.
-    fn looked_up(&self, operation: &Operation, params: &Params, replies: &[Reply], found: &Reply, _: Earlier) -> LookedUp {
+    /// Every trace but that of a submission is a state, never a comparison: it tells the same whenever the call was sent.
+    fn looked_up(&self, operation: &Operation, params: &Params, replies: &[Reply], found: &Reply, earlier: Earlier) -> LookedUp {
         // The time was held against the certificates when their answers were read.
         match certificates::hear(self, replies, None) {
             Hearing::Unknown(_) => LookedUp::Stands,
             Hearing::Refused(_) => LookedUp::Unknown,
             Hearing::Heard { replies, downloaded } => {
-                look_up::meaning(Task { application: self, operation, params, downloaded: &downloaded }, &replies, found)
+                look_up::meaning(Task { application: self, operation, params, downloaded: &downloaded }, &replies, found, earlier)
             }
         }
     }

@@ -40,7 +40,7 @@ impl Errand<'_> {
             Asks::Info => {
                 let told = self.info_tells(&learnt, &data);
                 // An address that was made for this try, and a set that may hold the deed's own work, prove nothing by not being there.
-                let is_proof = earlier == Earlier::Nothing || (self.pictures().is_empty() && !self.compares_categories());
+                let is_proof = earlier != Earlier::MaybeSent || (self.pictures().is_empty() && !self.compares_categories());
                 told.filter(|is_done| *is_done || is_proof)
             }
             Asks::Domains => Some(self.domains_gone(&data)),

@@ -87,7 +87,7 @@ impl Question {
 pub fn meaning(task: Task<'_>, replies: &[Reply], found: &Reply, earlier: Earlier) -> LookedUp {
     let Ok(after) = task.accepted(found) else { return LookedUp::Unknown };
     // What may show the deed's own work is no list from before it: then nothing is compared with it.
-    let asked = Question::before(task).filter(|_| earlier == Earlier::Nothing);
+    let asked = Question::before(task).filter(|_| earlier != Earlier::MaybeSent);
     let before = asked.and_then(|_| replies.first()).and_then(|reply| task.accepted(reply).ok());
     let took_place = match task.operation.name {
         "template.delete" => gone(task, &after),

@@ -1,6 +1,8 @@
 //! Answers that get lost: the right state in the end, and the vendor saw the deed once.
 
 use serde_json::{Value, json};
+use yizhan::clock::china_text;
+use yizhan::platform::operation::{Earlier, LookedUp};
 
 use super::{Failure, Loss, TEMPLATE, World, submission};
 
@@ -34,6 +36,48 @@ fn a_submission_happens_once() {
         let result = lost(&world, "audit.apply", loss, "audit.submit", submission("0.0.1"));
         assert_eq!((&result["version"], &result["status"]), (&json!("0.0.1"), &json!("in_audit")));
         assert_eq!((world.status("0.0.1"), world.seen("audit.submit")), (json!("in_audit"), 1));
+    }
+}
+
+#[test]
+fn an_earlier_verdict_is_none_on_a_submission_that_never_arrived() {
+    let world = World::new();
+    world.upload("0.0.1");
+    world.submit("0.0.1");
+    world.approve("0.0.1");
+    world.advance(jiff::SignedDuration::from_mins(10));
+    world.lose("audit.apply", Loss::Call);
+    let outcome = world.call("audit.submit", submission("0.0.1"));
+    assert!(matches!(outcome, Err(Failure::OutcomeUnknown)), "{outcome:?}");
+    assert_eq!((world.unlost(), world.seen("audit.submit")), (0, 1));
+}
+
+#[test]
+fn a_verdict_shows_a_submission_of_now_by_its_time_and_one_that_may_be_older_where_it_passed() {
+    let world = World::new();
+    let (now, ago) = (world.now(), |seconds: i64| china_text(world.now() - jiff::SignedDuration::from_secs(seconds)));
+    let told = |status: &str, applied: Option<String>, earlier: Earlier| {
+        let node = json!({"code": "10000", "app_version": "0.0.1", "status": status, "gmt_apply_audit": applied});
+        match world.looked_up("audit.submit", submission("0.0.1"), node, earlier).1 {
+            LookedUp::Done(outcome) => outcome.result["status"].as_str().unwrap().to_owned(),
+            other => format!("{other:?}"),
+        }
+    };
+    for status in ["AUDIT_REJECT", "WAIT_RELEASE", "BASE_AUDIT_PASS", "GRAY", "RELEASE"] {
+        for (applied, expected) in [(Some(ago(20)), "in_audit"), (Some(ago(40)), "Unknown"), (None, "Unknown")] {
+            assert_eq!(told(status, applied, Earlier::Nothing(now)), expected, "{status}");
+        }
+        let expected = match status {
+            "AUDIT_REJECT" => "Unknown",
+            "RELEASE" => "released",
+            _ => "approved",
+        };
+        assert_eq!(told(status, Some(ago(40)), Earlier::MaybeSent), expected, "{status}");
+    }
+    for earlier in [Earlier::Nothing(now), Earlier::MaybeSent] {
+        assert_eq!(told("AUDITING", None, earlier), "in_audit");
+        assert_eq!(told("INIT", Some(ago(40)), earlier), "NotDone", "it is back in development");
+        assert_eq!(told("OFFLINE", None, earlier), "Unknown");
     }
 }
 

@@ -169,6 +169,18 @@ impl World {
 
     /// What is asked after a lost answer, and what that answer to it says.
     pub fn look_up(&self, name: &str, params: Value, node: Value) -> (Value, &'static str) {
+        let (asked, answered) = self.looked_up(name, params, node, Earlier::Nothing(self.now()));
+        let answered = match answered {
+            LookedUp::Done(_) => "done",
+            LookedUp::NotDone => "not done",
+            LookedUp::Unknown => "unknown",
+            LookedUp::Stands => "stands",
+        };
+        (asked, answered)
+    }
+
+    /// The same where something may have been sent before.
+    pub fn looked_up(&self, name: &str, params: Value, node: Value, earlier: Earlier) -> (Value, LookedUp) {
         let (row, operations) = (self.row(name), self.component.operations());
         let params = Params::check(&row, params.as_object().unwrap().clone()).unwrap();
         let call = operations.look_up(&row, &params, &[], caller(&row, &self.token, self.now())).unwrap();
@@ -176,13 +188,7 @@ impl World {
         let value = |fields: &Fields, name: &str| fields.iter().find(|(n, _)| n == name).map(|(_, value)| value.expose().to_owned());
         let asked = serde_json::from_str(&value(fields, "biz_content").unwrap()).unwrap();
         let answer = certificates::signed_reply(&value(&call.query, "method").unwrap(), &node.to_string(), "platform", None);
-        let answered = match operations.looked_up(&row, &params, &[], &answer, Earlier::Nothing) {
-            LookedUp::Done(_) => "done",
-            LookedUp::NotDone => "not done",
-            LookedUp::Unknown => "unknown",
-            LookedUp::Stands => "stands",
-        };
-        (asked, answered)
+        (asked, operations.looked_up(&row, &params, &[], &answer, earlier))
     }
 
     /// What was to be lost and was not.

@@ -1,6 +1,7 @@
 //! Answers that are lost: the operation ends in the right state and the vendor acted once.
 
 use serde_json::{Value, json};
+use yizhan::clock::Timestamp;
 use yizhan::platform::Reply;
 use yizhan::platform::operation::{Earlier, LookedUp, Params};
 use yizhan::platform::twin::Verdict;
@@ -229,7 +230,7 @@ fn a_verdict_shows_a_submission_only_where_the_package_was_read_before_and_stood
     };
     let told = |given: Value, before: &[Reply], now: i64| {
         let given = Params::check(&row, params(given)).unwrap();
-        shop.component.operations().looked_up(&row, &given, before, &list(now), Earlier::Nothing)
+        shop.component.operations().looked_up(&row, &given, before, &list(now), Earlier::Nothing(Timestamp::UNIX_EPOCH))
     };
     let (read, unread) = (|| json!({"version": "1.0.0"}), || json!({"package_id": 745_001, "description": "d"}));
     for verdict in [1, 5, 6] {
