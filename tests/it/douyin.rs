@@ -476,6 +476,31 @@ fn the_whole_story_of_a_merchant() {
 }
 
 #[test]
+fn a_body_that_is_not_said_to_be_json_is_refused() {
+    let (component, mut twin) = pair("douyin", "");
+    let (twin, now) = (&mut *twin, noon());
+    let request = LinkRequest { redirect_uri: String::from("https://post.example.com/cb"), state: String::from("m") };
+    for (family, takes_charset) in [(Family::Current, false), (Family::V1, true)] {
+        let token = component_token(&*component, twin, family, now);
+        let call = component.prepare_link(Standing { family, component_token: Some(&token), now }, &request).unwrap();
+        assert!(ask(twin, &call, now).accepted, "{family:?}: our own call");
+        // A header that stands in the call goes before the usual one.
+        let kinds = [
+            ("application/json; charset=utf-8", takes_charset),
+            ("text/plain; charset=gbk", false),
+            ("application/x-www-form-urlencoded", false),
+            ("multipart/form-data; boundary=b", false),
+            ("", false),
+        ];
+        for (kind, is_taken) in kinds {
+            let answer = ask(twin, &call.clone().header("content-type", kind), now);
+            assert_eq!(answer.accepted, is_taken, "{family:?}: {kind}");
+            assert_eq!(String::from_utf8_lossy(&answer.reply.body).contains("40001"), !is_taken, "{family:?}: {kind}");
+        }
+    }
+}
+
+#[test]
 fn the_two_families_never_mix() {
     let (component, mut twin) = pair("douyin", "");
     let twin = &mut *twin;

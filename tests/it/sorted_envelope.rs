@@ -80,11 +80,15 @@ pub fn ask(twin: &mut dyn Twin, call: &Call, now: Timestamp) -> Answer {
         }
         form.finish()
     };
+    let mut headers: Vec<_> = call.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
+    if matches!(call.body, Body::Json(_)) {
+        headers.push((String::from("content-type"), String::from("application/json")));
+    }
     let request = Request {
         method: call.method,
         path: call.url.strip_prefix(VENDOR).unwrap().to_owned(),
         query: encode(&call.query),
-        headers: call.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect(),
+        headers,
         body: match &call.body {
             Body::Form(fields) => encode(fields).into(),
             Body::Json(text) => text.expose().to_owned().into(),

@@ -1,5 +1,7 @@
 //! Service categories of one mini program: set, audited, published (5.2).
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::desk::{No, PARAMETER, Said};
@@ -98,12 +100,17 @@ impl Categories {
 
     pub fn supply(&mut self, asked: &Asked<'_>, material: &Material) -> Said {
         let given = given(asked, material)?;
-        for (category, _) in &given {
+        for (category, certificates) in &given {
             let entry = self.set.iter().find(|entry| entry.category == *category).ok_or(No(21_308, "category differs"))?;
             if entry.state != REJECTED {
                 return Err(No(21_310, "not in a state to be supplemented"));
             }
+            if proofs(certificates) != proofs(&entry.certificates) {
+                return Err(No(21_309, "proofs differ"));
+            }
         }
+        // It costs no change, and wants one all the same.
+        self.has_one_left()?;
         for (category, certificates) in given {
             if let Some(entry) = self.set.iter_mut().find(|entry| entry.category == category) {
                 entry.certificates = certificates;
@@ -164,13 +171,20 @@ impl Categories {
         }
     }
 
+    fn has_one_left(&self) -> Result<(), No> {
+        if self.left == 0 { Err(No(21_303, "no changes left this month")) } else { Ok(()) }
+    }
+
     fn spend(&mut self) -> Result<(), No> {
-        if self.left == 0 {
-            return Err(No(21_303, "no changes left this month"));
-        }
+        self.has_one_left()?;
         self.left -= 1;
         Ok(())
     }
+}
+
+/// Ids of the proofs that came with a category.
+fn proofs(certificates: &Value) -> BTreeSet<&str> {
+    certificates.as_array().into_iter().flatten().filter_map(|one| one.get("id")?.as_str()).collect()
 }
 
 fn name(category: &str) -> &'static str {

@@ -29,6 +29,7 @@ impl DouyinTwin {
         let (mut pushes, mut about): (_, Option<About>) = (Vec::new(), None);
         let path = request.path.trim_end_matches('/');
         let (deed, family, said) = match (request.method, path) {
+            (Post, _) if !is_json(request, path) => ("other", generation(path), Err(PARAMETER)),
             (Get, "/openapi/v2/auth/tp/token") => return self.component_token(Current, request, now),
             (Get, "/openapi/v1/auth/tp/token") => return self.component_token(V1, request, now),
             (Get, "/api/tpapp/v2/auth/get_auth_token") => self.tokens(Current, request, now),
@@ -206,6 +207,20 @@ impl DouyinTwin {
         })?;
         Ok(of.app_id.clone())
     }
+}
+
+fn generation(path: &str) -> Family {
+    if path.starts_with("/openapi/") { Family::V1 } else { Family::Current }
+}
+
+/// Whether a body is said to be JSON (5.0): of the second generation exactly that, without a charset. An upload looks at its form itself.
+fn is_json(request: &Request, path: &str) -> bool {
+    let kind = request.header("content-type").unwrap_or_default();
+    let kind = match generation(path) {
+        Family::Current => kind,
+        Family::V1 => kind.split(';').next().unwrap_or_default().trim_end(),
+    };
+    request.body.is_empty() || path.ends_with("/upload_material") || kind == "application/json"
 }
 
 /// App id and permissions stand in the answer to an exchange; the answer to a refresh may lack them (4.5), and here it does.

@@ -139,6 +139,27 @@ fn categories_are_added_audited_published_and_deleted() {
 }
 
 #[test]
+fn a_rejected_category_is_handed_in_again_with_its_own_proofs_while_a_change_is_left() {
+    let world = World::new();
+    let with = |ids: &[&str]| {
+        let materials: Vec<Value> = ids.iter().map(|id| json!({"id": id, "name": "n", "files": [picture("a.png")]})).collect();
+        json!({"categories": [{"category": "188,189,190", "materials": materials}]})
+    };
+    world.done("category.add", with(&["5"]));
+    world.decide_category("188,189,190", 0);
+    assert_eq!(world.refused("category.modify", with(&["5", "6"])), "21309");
+    world.done("category.modify", with(&["5"]));
+    world.decide_category("188,189,190", 0);
+    // The other four of the month.
+    for _ in 0..4 {
+        world.done("category.delete", json!({"categories": ["188,189,190"]}));
+        world.done("category.add", with(&["5"]));
+        world.decide_category("188,189,190", 0);
+    }
+    assert_eq!(world.refused("category.modify", with(&["5"])), "21303");
+}
+
+#[test]
 fn domains_are_bare_hosts_at_the_vendor_and_have_a_scheme_here() {
     let world = World::new();
     let one = |url: &str| json!({"request": [url]});
