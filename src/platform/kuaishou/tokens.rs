@@ -98,7 +98,7 @@ enum Strategy {
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) path: String,
-    method: Method,
+    pub(super) method: Method,
     /// Name of the parameter that carries the refresh token.
     pub(super) token_param: String,
     /// Fixed parameters, as `grant_type`.

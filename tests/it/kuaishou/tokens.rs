@@ -153,9 +153,28 @@ fn an_old_authorizer_token_is_told_by_code_or_only_by_words() {
         let request = Request { method: Method::Post, path, query, headers: Vec::new(), body: body.to_string().into() };
         serde_json::from_slice(&twin.answer(&request, at).reply.body).unwrap()
     };
-    assert_eq!(domains(json!({ "action": "add", "request": ["a.example.com"] }), now(), false)["request"], json!(["a.example.com"]));
-    assert_eq!(domains(json!({ "action": "delete", "request": ["b.example.com"] }), now(), false)["result"], 403_106);
-    assert_eq!(domains(json!({ "action": "set", "udp": ["c.example.com"] }), now(), false)["request"], json!([]));
+    let change = |action: &str, kind: &str, domain: &str| {
+        let mut body = json!({ "action": action, "request": [], "socket": [], "upload_file": [], "download_file": [], "udp": [] });
+        body[kind] = json!([domain]);
+        body
+    };
+    assert_eq!(domains(change("add", "request", "a.example.com"), now(), false)["request"], json!(["a.example.com"]));
+    assert_eq!(domains(change("delete", "request", "b.example.com"), now(), false)["result"], 403_106);
+    // Every change must have every list.
+    for action in ["add", "delete", "set"] {
+        for kind in ["request", "socket", "upload_file", "download_file", "udp"] {
+            let whole = change(action, kind, "a.example.com");
+            let mut lacking = whole.clone();
+            lacking.as_object_mut().unwrap().remove(kind);
+            let mut no_list = whole;
+            no_list[kind] = json!("a.example.com");
+            for body in [lacking, no_list] {
+                assert_eq!(domains(body.clone(), now(), false)["result"], 100_200_100, "{body}");
+            }
+        }
+    }
+    assert_eq!(domains(json!({ "action": "get" }), now(), false)["request"], json!(["a.example.com"]), "nothing was changed");
+    assert_eq!(domains(change("set", "udp", "c.example.com"), now(), false)["request"], json!([]));
     assert_eq!(domains(json!({ "action": "get" }), now() + jiff::SignedDuration::from_hours(3), false)["result"], 100_200_108);
     let killed = domains(json!({ "action": "get" }), now(), true);
     assert!(killed["result"] != 100_200_108 && killed["error_msg"].as_str().unwrap().contains("已过期"));

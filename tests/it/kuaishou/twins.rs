@@ -24,6 +24,40 @@ fn a_forged_push_is_a_bad_signature() {
 }
 
 #[test]
+fn calls_for_tokens_are_get_and_nothing_else() {
+    let (component, mut twin) = (component(""), twin(""));
+    let ticket = twin.ticket(now()).unwrap();
+    let Notice::Ticket(ticket) = open(&*component, &ticket).notice else { panic!() };
+    let call = component.component_token(Family::Current, &ticket.value).unwrap();
+    let token = component.read_component_token(Family::Current, &twin.answer(&carried(&call), now()).reply, now()).unwrap().value;
+    let code = component.returned(&twin.grant("ks7", now()).redirect_query, now()).unwrap().code.value;
+    let link = LinkRequest { redirect_uri: String::from("https://post.example.com/cb"), state: String::from("m") };
+    let calls = [
+        component.start_tickets().unwrap(),
+        call,
+        component.prepare_link(standing(&token), &link).unwrap(),
+        component.exchange(standing(&token), &code),
+        component.recover(standing(&token), "ks7").unwrap(),
+    ];
+    for call in calls {
+        let sent = carried(&call);
+        let posted = twin.answer(&Request { method: Method::Post, ..sent.clone() }, now());
+        assert_eq!((posted.accepted, posted.reply.status, posted.pushes.len()), (false, 404, 0), "{}", sent.path);
+        assert!(twin.answer(&sent, now()).accepted, "{}: it was not used up", sent.path);
+    }
+}
+
+#[test]
+fn a_refresh_is_sent_as_the_settings_say() {
+    let lines = "refresh.strategy = \"endpoint\"\nrefresh.path = \"/mp/tp/oauth/refresh_it\"\nrefresh.method = \"POST\"";
+    let mut twin = twin(lines);
+    let Refresh::Spend(call) = component(lines).refresh(standing(&Secret::new("t")), "ks7", &Secret::new("r")) else { panic!() };
+    let sent = carried(&call);
+    assert_eq!(twin.answer(&sent, now()).deed, "refresh");
+    assert_eq!(twin.answer(&Request { method: Method::Get, ..sent }, now()).reply.status, 404);
+}
+
+#[test]
 fn a_link_leads_to_a_page_while_its_code_lives() {
     let mut twin = twin("");
     let page = |query: &str| Request {

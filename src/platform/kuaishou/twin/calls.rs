@@ -49,16 +49,18 @@ pub(super) fn given(members: Value) -> Given {
 impl Vendor {
     pub(super) fn answered(&mut self, request: &Request, now: Timestamp) -> Answer {
         let (mut pushes, mut about): (_, Option<About>) = (Vec::new(), None);
-        let refresh_path = self.application.refresh.endpoint.as_ref().map(|endpoint| endpoint.path.clone());
-        let (deed, outcome) = match request.path.as_str() {
-            START_PUSH_TICKET => ("start_tickets", self.start_tickets(request, &mut pushes, now)),
-            ACCESS_TOKEN => ("component_token", self.component_token(request, now)),
-            PRE_AUTH_CODE => ("link", self.pre_auth_code(request, now)),
-            AUTHORIZER_ACCESS_TOKEN => ("exchange", self.exchange(request, now)),
-            RE_AUTHORIZATION_CODE => ("recover", self.recover(request, &mut pushes, now)),
-            "/authorize" => return page(request, &self.pre_auth_codes, now),
-            path if refresh_path.as_deref() == Some(path) => ("refresh", self.refresh(request, now)),
-            path if self.application.calls.at(request.method, path).is_some() => self.carried_out(request, now, &mut about),
+        let refresh = self.application.refresh.endpoint.as_ref().map(|endpoint| (endpoint.method, endpoint.path.clone()));
+        let is_refresh = |method, path: &str| refresh.as_ref().is_some_and(|(of, at)| (*of, at.as_str()) == (method, path));
+        // Calls of section 4 are GET (4.1), the refresh is as the settings say.
+        let (deed, outcome) = match (request.method, request.path.as_str()) {
+            (Method::Get, START_PUSH_TICKET) => ("start_tickets", self.start_tickets(request, &mut pushes, now)),
+            (Method::Get, ACCESS_TOKEN) => ("component_token", self.component_token(request, now)),
+            (Method::Get, PRE_AUTH_CODE) => ("link", self.pre_auth_code(request, now)),
+            (Method::Get, AUTHORIZER_ACCESS_TOKEN) => ("exchange", self.exchange(request, now)),
+            (Method::Get, RE_AUTHORIZATION_CODE) => ("recover", self.recover(request, &mut pushes, now)),
+            (_, "/authorize") => return page(request, &self.pre_auth_codes, now),
+            (method, path) if is_refresh(method, path) => ("refresh", self.refresh(request, now)),
+            (method, path) if self.application.calls.at(method, path).is_some() => self.carried_out(request, now, &mut about),
             _ => {
                 return Answer {
                     reply: reply(404, &json!({ "result": 404, "error_msg": "no such path" })),

@@ -155,12 +155,14 @@ impl Asked {
         self.content.get(name).and_then(number).ok_or(No(BAD_PARAMETER, "an id is missing"))
     }
 
-    fn domains(&self, kind: &str) -> Vec<String> {
+    /// The list of that kind, which every change must have, empty where nothing is to change (5.1).
+    fn domains(&self, kind: &str) -> Result<Vec<String>, No> {
         let sent = match self.content.get(kind) {
             Some(Value::String(text)) => serde_json::from_str(text).unwrap_or_default(),
             other => other.cloned().unwrap_or_default(),
         };
-        sent.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+        let listed = sent.as_array().and_then(|list| list.iter().map(|domain| domain.as_str().map(str::to_owned)).collect());
+        listed.ok_or(No(BAD_PARAMETER, "a list of domains is missing"))
     }
 }
 
@@ -233,26 +235,25 @@ fn deed(asked: &Asked) -> &'static str {
 impl Merchant {
     fn change_domains(&mut self, asked: &Asked, kinds: &[(&'static str, String)]) -> Given {
         let action = asked.text("action")?;
-        let absent =
-            |kind: &str| asked.domains(kind).iter().any(|domain| !self.domains.get(kind).is_some_and(|held| held.contains(domain)));
-        match action.as_str() {
-            "get" => {}
-            "delete" if kinds.iter().any(|(kind, _)| absent(kind)) => return Err(No(NO_SUCH_DOMAIN, "domain does not exist")),
-            "add" | "delete" | "set" => {
-                for (kind, _) in kinds {
-                    let domains = asked.domains(kind);
-                    let held = self.domains.entry(kind).or_default();
-                    if action != "add" {
-                        held.retain(|domain| action == "delete" && !domains.contains(domain));
-                    }
-                    if action != "delete" {
-                        held.extend(domains);
-                        held.sort();
-                        held.dedup();
-                    }
-                }
-            }
+        let lists: Vec<(&'static str, Vec<String>)> = match action.as_str() {
+            "get" => Vec::new(),
+            "add" | "delete" | "set" => kinds.iter().map(|(kind, _)| Ok((*kind, asked.domains(kind)?))).collect::<Result<_, No>>()?,
             _ => return Err(No(BAD_PARAMETER, "action")),
+        };
+        let is_held = |kind: &str, domain: &String| self.domains.get(kind).is_some_and(|held| held.contains(domain));
+        if action == "delete" && lists.iter().any(|(kind, domains)| !domains.iter().all(|domain| is_held(kind, domain))) {
+            return Err(No(NO_SUCH_DOMAIN, "domain does not exist"));
+        }
+        for (kind, domains) in lists {
+            let held = self.domains.entry(kind).or_default();
+            if action != "add" {
+                held.retain(|domain| action == "delete" && !domains.contains(domain));
+            }
+            if action != "delete" {
+                held.extend(domains);
+                held.sort();
+                held.dedup();
+            }
         }
         let mut members = Map::from_iter([(String::from("action"), json!([action]))]);
         for (kind, vendor) in kinds {
