@@ -12,8 +12,9 @@
 //! - Grants: every push has a time; the lists of Douyin and Alipay say when each merchant granted.
 //!
 //! So ids decide where both sides have them, and time does where they do not: a verdict lies between its submission and the moment it was
-//! found. A push is never held against another push (the vendor's own identity of a message is for that), and at most one push is taken
-//! for a fact that was found. Where that leaves a doubt, the push is a new event: told twice is better than not told.
+//! found; a grant or its end came no later than it was met, however much later that is told. A push is never held against another push (the
+//! vendor's own identity of a message is for that), and at most one push is taken for a fact that was found. Where that leaves a doubt, the
+//! push is a new event: told twice is better than not told.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -203,7 +204,9 @@ fn is_same(known: &Told, new: &Told) -> bool {
         // with its number there is no doubt.
         (true, false) => {
             let is_one_audit = known.audit_id.is_some() && known.audit_id == new.audit_id;
-            !known.taken && (is_one_audit || (is_not_before(new.at, known.since) && is_not_after(new.at, known.learnt_at)))
+            // What a browser brought is told a minute later: the merchant may have granted again by then, and that push has the newer tokens.
+            let end = if Subject::of(known.kind) == Some(Subject::Grant) { known.at } else { known.learnt_at };
+            !known.taken && (is_one_audit || (is_not_before(new.at, known.since) && is_not_after(new.at, end)))
         }
         // By our time of receipt too: the zone of some vendors' times is nowhere stated.
         (false, true) => is_not_before(known.at, new.since) && is_not_before(known.learnt_at, new.since),
@@ -211,11 +214,15 @@ fn is_same(known: &Told, new: &Told) -> bool {
     }
 }
 
-/// Whether the opposite came between a push about a grant and the time since which `new` was found to be so: then the push, however close,
-/// told of an earlier grant or an earlier end. `after` came after it.
+/// Whether the opposite came between what was told of a grant and `new`: up to the time since which that was found to be so, or that of the
+/// push. Then what was told, however close, was an earlier grant or an earlier end. `after` came after it.
 fn is_of_a_former_chapter(known: &Told, after: &[Told], new: &Told) -> bool {
-    let is_between = |other: &Told| other.kind != new.kind && new.since.is_some_and(|since| other.at <= since);
-    new.derived && !known.derived && after.iter().any(is_between)
+    let end = match (known.derived, new.derived) {
+        (false, true) => new.since,
+        (true, false) => Some(new.at),
+        _ => None,
+    };
+    end.is_some_and(|end| after.iter().any(|other| other.kind != new.kind && other.at <= end))
 }
 
 /// Whether a withdrawal that was found is over by the time it is told: a merchant who granted after it was found is not gone. Both times

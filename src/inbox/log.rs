@@ -176,7 +176,7 @@ pub trait Tickets: Send + Sync {
     /// Keeps a ticket durably, unless a newer one is kept already.
     async fn keep(&self, component: &str, ticket: &Ticket, received_at: Timestamp) -> Result<(), LogError>;
 
-    /// Whether tokens of that merchant are held by now, and a refresh token if that grant brings one. From memory. While they are not,
-    /// what the grant brings may not be lost.
+    /// Whether the tokens of that grant or of a later one are held by now, and a refresh token if that grant brings one. From memory. While they
+    /// are not, what the grant brings may not be lost.
     fn has_tokens(&self, component: &str, authorizer: &str, grant: &Grant) -> bool;
 }

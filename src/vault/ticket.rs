@@ -208,7 +208,14 @@ impl Tickets for Vault {
         let now = self.clock.now();
         // What Alipay gives back lacks it (Alipay 4.6), and its push of the grant brings it.
         let brings_refresh = grant.tokens.as_ref().is_some_and(|tokens| tokens.refresh.is_some());
-        let is_held = |held: &Held| held.is_valid(now) && (held.has_refresh || !brings_refresh);
+        // Those of a later grant are not held, whatever is. Of what came while the clock was ahead nobody knows when that was.
+        let is_of_before = |held: &Held| match &grant.tokens {
+            Some(tokens) => {
+                held.token.as_ref() == Some(&tokens.access.value) || (!held.is_undated(now) && grant.granted_at < held.obtained_at)
+            }
+            None => grant.code.is_none() || (!held.is_undated(now) && grant.granted_at <= held.obtained_at),
+        };
+        let is_held = |held: &Held| held.is_valid(now) && (held.has_refresh || !brings_refresh) && is_of_before(held);
         chamber.board.read(crate::platform::Family::Current, authorizer, is_held).unwrap_or(false)
     }
 }

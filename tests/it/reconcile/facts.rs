@@ -177,6 +177,24 @@ fn a_grant_that_a_browser_brought_is_the_one_that_a_push_tells_before_or_after()
     };
     assert!(is_told(&mut known, &late(598)), "its push, an hour late");
     assert!(!is_told(&mut known, &late(3000)), "the next grant");
+    // The merchant granted again between the browser's return and the moment that was told, or soon after.
+    for second in [631, 665] {
+        let mut known = Vec::new();
+        assert!(!is_told(&mut known, &came()));
+        assert!(!is_told(&mut known, &late(second)), "pushed at {second}");
+    }
+}
+
+#[test]
+fn a_push_of_a_grant_or_end_after_the_opposite_is_not_what_was_found_before_that() {
+    let (granted, revoked) = (EventType::AuthorizationGranted, EventType::AuthorizationRevoked);
+    for (first, second) in [(granted, revoked), (revoked, granted)] {
+        let mut known = Vec::new();
+        assert!(!is_told(&mut known, &chapter(first, 600, Some(0))));
+        assert!(!is_told(&mut known, &chapter(second, 610, None)));
+        assert!(!is_told(&mut known, &chapter(first, 620, None)), "{first} once more");
+        assert!(is_told(&mut known, &chapter(first, 598, None)), "{first} of before");
+    }
 }
 
 /// What happened to a grant at that second: pushed then, or found then and so since an earlier one.

@@ -175,14 +175,28 @@ async fn a_grant_that_alipay_tells_the_browser_only_is_an_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn newer_tokens_pushed_soon_after_a_browsers_grant_was_told_are_an_event_and_reach_the_vault() {
+    let world = world().await;
+    let query = world.simulator.grant_unpushed("alipay", app_id("alipay")).unwrap();
+    comes_back(&world, "alipay", &query).await;
+    told_as_found(&world, "alipay").await;
+    world.advance(Duration::from_secs(5));
+    // The vendor takes the former tokens for a while only, and their refresh token no more.
+    world.simulator.grant("alipay", app_id("alipay")).await.unwrap();
+    assert_eq!(events(&world, "alipay", "authorization.granted").await.len(), 2);
+    let token = format!("{}/token", address("alipay"));
+    world.until("the newer token", async || (world.get(&token).await.1["generation"] == 2).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_grant_whose_push_is_lost_is_told_after_the_browser_came_over_a_restart_and_its_late_push_is_no_other() {
     let mut world = world().await;
+    let at = yizhan::clock::china_text(yizhan::clock::Clock::now(&*world.clock));
     for platform in PLATFORMS {
         world.simulator.ticket(platform).await.unwrap();
         let query = world.simulator.grant_unpushed(platform, app_id(platform)).unwrap();
         comes_back(&world, platform, &query).await;
     }
-    let at = yizhan::clock::china_text(yizhan::clock::Clock::now(&*world.clock));
     world.restart().await;
     for platform in PLATFORMS {
         told_as_found(&world, platform).await;

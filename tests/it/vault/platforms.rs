@@ -257,6 +257,19 @@ async fn sent_after_it_was_found(listed_at: Option<Timestamp>) {
     assert_eq!(shop.deliver(&push).await.unwrap(), Exchanged::Authorizers(kept.clone()), "{listed_at:?}");
     assert!(shop.vault.has_tokens(shop.name, MERCHANT, &sent));
     assert_eq!(shop.deliver(&push).await.unwrap(), Exchanged::Already(kept), "and that once");
+    // What the merchant grants from now on is not held, whatever is.
+    let later = shop.clock.now() + SignedDuration::from_secs(1);
+    let mut newer = sent.clone();
+    newer.granted_at = later;
+    assert!(shop.vault.has_tokens(shop.name, MERCHANT, &newer), "the same, whatever the vendor's clock says");
+    newer.tokens.as_mut().unwrap().access.value = Secret::new("newer");
+    assert!(!shop.vault.has_tokens(shop.name, MERCHANT, &newer));
+    newer.granted_at = start();
+    assert!(shop.vault.has_tokens(shop.name, MERCHANT, &newer), "replaced before those came that are held");
+    let mut with_code = Grant { tokens: None, ..sent.clone() };
+    assert!(with_code.code.is_some() && shop.vault.has_tokens(shop.name, MERCHANT, &with_code));
+    with_code.granted_at = later;
+    assert!(!shop.vault.has_tokens(shop.name, MERCHANT, &with_code));
     shop.let_it_age().await;
     shop.renew().await.unwrap();
     assert_eq!((shop.vendors.deeds(shop.name, "refresh"), shop.vendors.deeds(shop.name, "recover")), (1, 1), "spent, not asked for");
