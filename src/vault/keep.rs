@@ -137,9 +137,8 @@ impl Chamber {
             (How::Granted { way: Way::Browser, at, .. }, _) => {
                 // The merchant may have stayed a while on the vendor's page: a push of these minutes is of this grant.
                 let since = record.revoked_at.or(was_gone).unwrap_or_else(|| earlier(at, LAG));
-                let vendor = serde_json::json!({"returned": true});
                 record.ended_at = record.ended_at.max(was_gone);
-                record.found = Some(FoundRecord { what: Standing::Came, at, since: Some(since), vendor, told: false });
+                record.found = Some(FoundRecord::came(at, since));
             }
             (How::Granted { .. }, _) => record.overtaken(),
             // Told whether or not its end was: that may be in the log already, and not yet known here to be.
@@ -256,14 +255,19 @@ impl Chamber {
     pub async fn withdraw(self: Arc<Self>, app_id: String, at: Timestamp) -> Result<(), VaultError> {
         let _spending = self.spending.read().await;
         let _alone = self.locks.lock(&app_id).await;
-        let (_, known) = self.authorizer_record(&app_id).await?;
-        if let Some(known) = known {
+        let (version, known) = self.authorizer_record(&app_id).await?;
+        if let Some(mut known) = known {
             // Told by us. By now the merchant may have granted again, by a clock that is behind ours.
             if known.is_own_word(at) {
                 return Ok(());
             }
-            if known.began_after(at, self.clock.now()) || known.outlived(at) || known.revoked_at == Some(at) {
+            let now = self.clock.now();
+            if known.began_after(at, now) || known.outlived(at) || known.revoked_at == Some(at) {
                 tracing::info!(component = self.name, authorizer = app_id, "a withdrawal older than what is known was ignored");
+                if known.tell_again(at, now) {
+                    self.commit(vec![Change::put_if(self.key(Kind::Authorizer, &app_id), version, write(&known)?)]).await?;
+                    self.publish_authorizer(&app_id, &known);
+                }
                 return Ok(());
             }
         }

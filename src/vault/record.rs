@@ -96,6 +96,11 @@ pub enum Standing {
 const PUSH_COMES_WITHIN: Duration = Duration::from_secs(60);
 
 impl FoundRecord {
+    /// That a browser came, to be told.
+    pub fn came(at: Timestamp, since: Timestamp) -> Self {
+        Self { what: Standing::Came, at, since: Some(since), vendor: serde_json::json!({"returned": true}), told: false }
+    }
+
     /// Whether it may be told by now.
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.what != Standing::Came || !goes_on(self.at, PUSH_COMES_WITHIN, now)
@@ -146,6 +151,19 @@ impl AuthorizerRecord {
             // Vendors cut some of their times to seconds.
             false => withdrawn_at.as_second() < granted_at.as_second(),
         })
+    }
+
+    /// The end of the grant before this one was heard only now. Where no push dated this one, perhaps none will ever tell of it, and what handlers heard
+    /// last is that end: so it is to be told, and once, as the same withdrawal may come again. Whether there was reason to.
+    pub fn tell_again(&mut self, withdrawn_at: Timestamp, now: Timestamp) -> bool {
+        let granted_at = self.dated_grant(now).filter(|_| self.state == AuthorizerState::Granted && self.is_own_date);
+        let Some(granted_at) = granted_at.filter(|_| self.ended_at < Some(withdrawn_at) && self.began_after(withdrawn_at, now)) else {
+            return false;
+        };
+        self.ended_at = Some(withdrawn_at);
+        // Since then: not what was told before that end.
+        self.found = Some(FoundRecord::came(granted_at, withdrawn_at));
+        true
     }
 
     /// A push has told where the grant stands: what was found before that is news no more.

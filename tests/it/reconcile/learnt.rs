@@ -213,6 +213,40 @@ async fn a_grant_whose_push_is_lost_is_told_after_the_browser_came_over_a_restar
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawal_that_comes_after_the_browser_that_granted_again_is_not_the_last_word() {
+    let world = world().await;
+    world.granted("douyin", app_id("douyin")).await;
+    world.advance(LAG);
+    let withdrawn_at = yizhan::clock::china_text(yizhan::clock::Clock::now(&*world.clock));
+    lose_pushes(&world, "douyin", true);
+    world.simulator.revoke("douyin", app_id("douyin")).await.unwrap();
+    lose_pushes(&world, "douyin", false);
+    world.advance(Duration::from_secs(50));
+    let query = world.simulator.grant_unpushed("douyin", app_id("douyin")).unwrap();
+    comes_back(&world, "douyin", &query).await;
+    let sample = yizhan::platform::named("douyin").unwrap().sample_settings("http://127.0.0.1:9");
+    let component = sample.lines().find_map(|line| line.strip_prefix("component_appid = \"")).unwrap().trim_end_matches('"').to_owned();
+    let push = json!({"AppId": app_id("douyin"), "TpAppId": component, "Event": "UNAUTHORIZED", "EventTime": withdrawn_at});
+    let (_, answered) = world.simulator.say("douyin", yizhan::platform::Door::Authorization, &push.to_string()).await.unwrap();
+    assert!(answered.acknowledged);
+    world
+        .until("the grant once more", async || {
+            world.advance(Duration::from_secs(1));
+            (events(&world, "douyin", "authorization.granted").await.len() == 2).then_some(())
+        })
+        .await;
+    assert_eq!(delivered(&world, "douyin", "authorization.granted").await.len(), 2);
+    let told = events(&world, "douyin", "*").await;
+    let told: Vec<(&str, bool)> = told
+        .iter()
+        .map(|event| (event["type"].as_str().unwrap(), event["data"]["derived"] == json!(true)))
+        .filter(|(kind, _)| kind.starts_with("authorization."))
+        .collect();
+    assert_eq!(told, [("authorization.granted", false), ("authorization.revoked", false), ("authorization.granted", true)]);
+    assert_eq!(world.get(&format!("{}/token", address("douyin"))).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_grant_that_browser_and_push_tell_is_one_event() {
     let world = world().await;
     for platform in PLATFORMS {

@@ -959,6 +959,42 @@ async fn a_merchant_who_withdrew_and_came_back_by_browser_alone_is_news() {
 }
 
 #[tokio::test]
+async fn a_grant_of_a_browser_is_news_once_its_predecessors_end_is_heard_late() {
+    let world = World::granted().await;
+    world.advance(100);
+    let withdrawn_at = world.clock.now();
+    world.vendor.revoke("app1");
+    world.advance(50);
+    let code = world.vendor.grant("app1");
+    world.came_back(&code, &world.state().await).await.unwrap();
+    let came_at = world.clock.now();
+    world.advance(WAIT);
+    assert_eq!(world.untold("app1").await, None, "as far as anybody heard, it stood all the time");
+    // Its event is in the log by now, and says that the merchant is gone.
+    world.vault.revoked(NAME, "app1", withdrawn_at).await.unwrap();
+    assert!(world.vendor.accepts("app1", &world.fresh("app1").await.unwrap().token));
+    let world = world.restart().await;
+    let found = world.untold("app1").await.unwrap();
+    assert_eq!((found.what, found.at, found.since), (Standing::Came, came_at, Some(withdrawn_at)));
+    world.vault.told(NAME, "app1", &found).await.unwrap();
+    world.vault.revoked(NAME, "app1", withdrawn_at).await.unwrap();
+    world.vault.revoked(NAME, "app1", start() + SignedDuration::from_secs(10)).await.unwrap();
+    assert_eq!(world.untold("app1").await, None, "a replay tells nothing");
+    // Whoever withdraws now is gone.
+    world.vault.revoked(NAME, "app1", world.clock.now()).await.unwrap();
+    assert!(matches!(world.fresh("app1").await, Err(VaultError::Revoked { .. })));
+    assert_eq!(world.untold("app1").await, None);
+}
+
+#[tokio::test]
+async fn the_late_end_of_the_grant_before_one_that_a_push_dated_is_no_news() {
+    let world = World::granted().await;
+    world.vault.revoked(NAME, "app1", start() - SignedDuration::from_secs(100)).await.unwrap();
+    assert!(world.fresh("app1").await.is_ok());
+    assert_eq!(world.untold("app1").await, None);
+}
+
+#[tokio::test]
 async fn what_a_push_told_before_the_browser_came_is_no_news() {
     let world = World::new().await;
     world.ticket().await;
