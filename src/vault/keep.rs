@@ -229,8 +229,8 @@ impl Chamber {
         if record.outlived(grant.granted_at) || record.dated_grant(self.clock.now()).is_some_and(|at| at > grant.granted_at) {
             return Ok(Exchanged::Already(vec![app_id]));
         }
-        // The event of what was found here brings our own time back.
-        if record.granted_at != Some(grant.granted_at) {
+        // The event of what was found here brings our own time back, which may lie ahead of what a push has said since.
+        if record.granted_at != Some(grant.granted_at) && !record.is_own_grant(grant.granted_at) {
             record.date(grant.granted_at, false);
         }
         if !grant.permissions.is_empty() {

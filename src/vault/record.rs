@@ -125,9 +125,9 @@ impl AuthorizerRecord {
     }
 
     /// When it was granted; `None` also where that was noted while our clock was ahead, which says nothing of what a vendor dates since. A vendor's own
-    /// time may lie ahead as well: then it is not we who wrote at such a time.
+    /// time may lie ahead as well: then it is not we who wrote at such a time. Ours may not, whenever the record was last written.
     pub fn dated_grant(&self, now: Timestamp) -> Option<Timestamp> {
-        self.granted_at.filter(|at| !(is_ahead(*at, now) && is_ahead(self.updated_at, now)))
+        self.granted_at.filter(|at| !(is_ahead(*at, now) && (self.is_own_date || is_ahead(self.updated_at, now))))
     }
 
     /// Dates the grant, by the vendor's clock or (`is_own_date`) by ours.
@@ -176,6 +176,11 @@ impl AuthorizerRecord {
     /// What was found and is no event yet.
     pub fn untold(&self) -> Option<&FoundRecord> {
         self.found.as_ref().filter(|found| !found.told)
+    }
+
+    /// Whether a grant of that time is the event of what was found here.
+    pub fn is_own_grant(&self, at: Timestamp) -> bool {
+        self.found.as_ref().is_some_and(|found| found.what != Standing::Gone && found.at == at)
     }
 
     /// Whether a withdrawal of that time is the event of what was found here.

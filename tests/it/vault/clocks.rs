@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use yizhan::clock::Clock;
+use yizhan::platform::{AuthorizerTokens, Token};
 use yizhan::vault::Exchanged;
 
 use super::vendor::Fault;
@@ -141,6 +142,53 @@ async fn a_withdrawal_after_a_grant_of_a_clock_that_was_ahead_counts() {
     world.advance(60);
     world.vault.revoked(NAME, "app1", world.clock.now()).await.unwrap();
     assert!(matches!(world.fresh("app1").await, Err(VaultError::Revoked { .. })));
+}
+
+/// A browser brought a grant while the clock was ahead; the event of that.
+async fn come_back_ahead() -> (World, Grant) {
+    let world = World::with(Habits { has_state: false, ..Habits::default() }).await;
+    world
+        .ahead(async {
+            world.ticket().await;
+            let code = world.vendor.grant("app1");
+            world.vault.returned(NAME, &format!("code={}", code.value.expose())).await.unwrap();
+        })
+        .await;
+    let found = world.vault.found(NAME, "app1").await.unwrap().unwrap();
+    (world, Grant { code: None, tokens: None, permissions: Vec::new(), granted_at: found.at })
+}
+
+/// Tokens that a push brings now.
+fn sent_now(world: &World) -> Grant {
+    let access = Token { value: Secret::new("newer"), expires_at: None };
+    let tokens = AuthorizerTokens { app_id: Some(String::from("app1")), access, refresh: None, permissions: None };
+    Grant { code: None, tokens: Some(tokens), permissions: Vec::new(), granted_at: world.clock.now() }
+}
+
+#[tokio::test]
+async fn a_withdrawal_after_a_browsers_grant_of_a_clock_that_was_ahead_counts() {
+    let (world, event) = come_back_ahead().await;
+    world.vault.granted(NAME, Some("app1"), &event).await.unwrap();
+    world.advance(60);
+    world.vault.revoked(NAME, "app1", world.clock.now()).await.unwrap();
+    assert!(matches!(world.fresh("app1").await, Err(VaultError::Revoked { .. })));
+}
+
+#[tokio::test]
+async fn newer_tokens_after_a_browsers_grant_of_a_clock_that_was_ahead_are_kept() {
+    for is_told_first in [true, false] {
+        let (world, event) = come_back_ahead().await;
+        world.advance(60);
+        let sent = sent_now(&world);
+        let (first, second) = if is_told_first { (&event, &sent) } else { (&sent, &event) };
+        world.vault.granted(NAME, Some("app1"), first).await.unwrap();
+        assert_eq!(world.vault.has_tokens(NAME, "app1", &sent), !is_told_first, "nobody knows when those came that are held first");
+        world.vault.granted(NAME, Some("app1"), second).await.unwrap();
+        assert_eq!(world.fresh("app1").await.unwrap().token.expose(), "newer", "{is_told_first}");
+        world.advance(60);
+        world.vault.revoked(NAME, "app1", world.clock.now()).await.unwrap();
+        assert!(matches!(world.fresh("app1").await, Err(VaultError::Revoked { .. })), "{is_told_first}");
+    }
 }
 
 #[tokio::test]
