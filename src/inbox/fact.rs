@@ -210,16 +210,22 @@ fn is_same(known: &Told, new: &Told) -> bool {
         }
         // By our time of receipt too: the zone of some vendors' times is nowhere stated.
         (false, true) => is_not_before(known.at, new.since) && is_not_before(known.learnt_at, new.since),
-        (true, true) => known.since == new.since,
+        // A list and a browser may tell of one grant. Of two ends that were found neither is dated by the vendor.
+        (true, true) => {
+            let is_dated_grant = new.kind == EventType::AuthorizationGranted && new.since.is_some();
+            known.since == new.since || (is_dated_grant && is_not_before(known.at, new.since) && is_not_after(known.at, new.at))
+        }
     }
 }
 
 /// Whether the opposite came between what was told of a grant and `new`: up to the time since which that was found to be so, or that of the
-/// push. Then what was told, however close, was an earlier grant or an earlier end. `after` came after it.
+/// push; ever, where both were found and not at once. Then what was told, however close, was an earlier grant or an earlier end. `after` came
+/// after it.
 fn is_of_a_former_chapter(known: &Told, after: &[Told], new: &Told) -> bool {
     let end = match (known.derived, new.derived) {
         (false, true) => new.since,
         (true, false) => Some(new.at),
+        (true, true) if known.since != new.since => Some(Timestamp::MAX),
         _ => None,
     };
     end.is_some_and(|end| after.iter().any(|other| other.kind != new.kind && other.at <= end))

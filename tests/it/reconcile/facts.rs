@@ -186,6 +186,33 @@ fn a_grant_that_a_browser_brought_is_the_one_that_a_push_tells_before_or_after()
 }
 
 #[test]
+fn a_grant_that_a_list_tells_while_its_browsers_code_is_exchanged_is_one() {
+    let (granted, revoked) = (EventType::AuthorizationGranted, EventType::AuthorizationRevoked);
+    // The merchant granted at 590, or the list does not say when and was read at 603; the browser came at 600.
+    let came = chapter(granted, 600, Some(0));
+    let undated = Fact { told: Told { since: None, ..chapter(granted, 603, Some(0)).told }, ..came.clone() };
+    for listed in [chapter(granted, 590, Some(590)), undated] {
+        let mut known = Vec::new();
+        assert!(!is_told(&mut known, &listed));
+        assert!(is_told(&mut known, &came), "{listed:?}");
+    }
+    // Of long ago, of after that, or ended meanwhile: another one.
+    for listed in [-100, 700] {
+        let mut known = Vec::new();
+        assert!(!is_told(&mut known, &chapter(granted, listed, Some(listed))));
+        assert!(!is_told(&mut known, &came), "{listed}");
+    }
+    let mut known = Vec::new();
+    assert!(!is_told(&mut known, &chapter(granted, 590, Some(590))));
+    assert!(!is_told(&mut known, &chapter(revoked, 595, None)));
+    assert!(!is_told(&mut known, &came));
+    // Two ends that were found are two.
+    let mut known = Vec::new();
+    assert!(!is_told(&mut known, &chapter(revoked, 590, Some(100))));
+    assert!(!is_told(&mut known, &chapter(revoked, 600, Some(590))));
+}
+
+#[test]
 fn a_push_of_a_grant_or_end_after_the_opposite_is_not_what_was_found_before_that() {
     let (granted, revoked) = (EventType::AuthorizationGranted, EventType::AuthorizationRevoked);
     for (first, second) in [(granted, revoked), (revoked, granted)] {
