@@ -62,12 +62,11 @@ pub async fn pass(
             .collect(),
         body,
     };
-    let passed = face.app.proxy.pass(&component, authorizer.as_deref(), asked).await;
     let (key, request_id, method) = (caller.name(), passage::id_of(&request), request.method().as_str());
-    let status = passed.as_ref().ok().map(|passed| passed.status);
-    // The path is the vendor's, held against its form; without a query it holds nothing secret. One that was refused is the caller's own.
-    let path = if status.is_some() { path.as_str() } else { "" };
-    tracing::info!(key, request_id, component, authorizer, method, path, status, "vendor call passed on");
+    // The path is the vendor's, held against its form; without a query it holds nothing secret. One that is refused is the caller's own.
+    let path = if face.app.proxy.knows(&component, &path) { path.as_str() } else { "" };
+    // Before anything is sent: a caller whose connection breaks takes with it what comes after.
+    tracing::info!(key, request_id, component, authorizer, method, path, "proxy called");
     face.app.audit.note(Reading {
         key,
         action: &format!("proxy:{method}"),
@@ -76,7 +75,7 @@ pub async fn pass(
         generation: 0,
         remote: caller.remote,
     });
-    match passed {
+    match face.app.proxy.pass(&component, authorizer.as_deref(), asked).await {
         Ok(passed) => write(passed, place),
         Err(ProxyError::Unreachable(_)) if flood.load(Ordering::Relaxed) => Err(too_large()),
         Err(error) => Err(error.into()),

@@ -1,4 +1,7 @@
 //! Tokens and tickets for other services (contract 3, token body): the vault decides, this writes the answer and notes who read.
+//!
+//! What makes a vendor renew is noted before the vault is asked: the vendor may act though the caller is gone, or is told that it failed. That a token was
+//! handed out for it is a read like any other, and noted as one.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -103,7 +106,7 @@ pub async fn read(
             vault.fresh(&asked.component, &asked.key, Want { wait: Duration::ZERO, ..want }).await?
         }
     };
-    hand_out(&face, caller.reader(), "token.read", asked.whose(), &served, request.headers().get(header::IF_NONE_MATCH))
+    hand_out(&face, caller.reader(), asked.whose(), &served, request.headers().get(header::IF_NONE_MATCH))
 }
 
 /// `POST …/token/report-invalid`.
@@ -118,8 +121,9 @@ pub async fn report_invalid(
     query.finish()?;
     let generation = members.need::<u64>("generation");
     members.finish()?;
+    note(&face, caller.reader(), "token.report_invalid", (&asked.component, asked.key.authorizer()));
     let served = face.app.vault.report_invalid(&asked.component, &asked.key, generation.unwrap_or_default()).await?;
-    hand_out(&face, caller.reader(), "token.report_invalid", asked.whose(), &served, None)
+    hand_out(&face, caller.reader(), asked.whose(), &served, None)
 }
 
 /// `POST …/token/refresh`.
@@ -135,13 +139,15 @@ pub async fn refresh(
     // Only a renewal that spends something keeps an answer.
     let gives_up = asked.key.authorizer().is_some() && members.take::<bool>("give_up_answer").unwrap_or_default();
     members.finish()?;
+    let (component, authorizer) = (asked.component.as_str(), asked.key.authorizer());
+    tracing::info!(component, authorizer, key = caller.name(), gives_up, "token renewal asked for");
+    note(&face, caller.reader(), "token.refresh", (component, authorizer));
     let vault = &face.app.vault;
     let served = match gives_up {
         true => vault.refresh_anew(&asked.component, &asked.key).await?,
         false => vault.refresh(&asked.component, &asked.key).await?,
     };
-    tracing::info!(component = asked.component, authorizer = asked.key.authorizer(), key = caller.name(), "token renewed on request");
-    hand_out(&face, caller.reader(), "token.refresh", asked.whose(), &served, None)
+    hand_out(&face, caller.reader(), asked.whose(), &served, None)
 }
 
 /// `GET /v1/components/{c}/ticket`.
@@ -154,7 +160,7 @@ pub async fn ticket(
     query.finish()?;
     face.component(&whose.component)?;
     let held = face.app.vault.ticket(&whose.component)?;
-    note(&face, caller.reader(), "ticket.read", (&whose.component, None), 0);
+    note(&face, caller.reader(), "ticket.read", (&whose.component, None));
     body::json(&TicketBody {
         ticket: held.value.expose(),
         component: &whose.component,
@@ -184,21 +190,21 @@ pub(super) fn at_hand(face: &Face, reader: Reader<'_>, component: &str, authoriz
         None => TokenKey::Component(Family::Current),
     };
     let served = face.app.vault.at_hand(component, &key)?;
-    hand_out(face, reader, "token.read", (component, &key), &served, None).ok()
+    hand_out(face, reader, (component, &key), &served, None).ok()
 }
 
 /// The answer, and a note of who had it; `held` is the `If-None-Match` that may spare the body.
 fn hand_out(
     face: &Face,
     reader: Reader<'_>,
-    action: &str,
     (component, key): (&str, &TokenKey),
     served: &Served,
     held: Option<&HeaderValue>,
 ) -> Result<HttpResponse, Problem> {
     let authorizer = key.authorizer();
     let now = face.app.clock.now();
-    let reading = Reading { key: reader.key, action, component, authorizer, generation: served.generation, remote: reader.remote };
+    let (generation, remote) = (served.generation, reader.remote);
+    let reading = Reading { key: reader.key, action: "token.read", component, authorizer, generation, remote };
     face.app.audit.note_at(reading, now);
     let tag = entity_tag(served.generation, component, key);
     let is_held = held.and_then(|value| value.to_str().ok()).is_some_and(|held| names(held, &tag));
@@ -247,7 +253,7 @@ fn names(header: &str, tag: &str) -> bool {
     header.split(',').map(str::trim).any(|given| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag)
 }
 
-/// Notes who read what of whom.
-fn note(face: &Face, reader: Reader<'_>, action: &str, (component, authorizer): (&str, Option<&str>), generation: u64) {
-    face.app.audit.note(Reading { key: reader.key, action, component, authorizer, generation, remote: reader.remote });
+/// Notes who does what, without a generation that is handed out.
+fn note(face: &Face, reader: Reader<'_>, action: &str, (component, authorizer): (&str, Option<&str>)) {
+    face.app.audit.note(Reading { key: reader.key, action, component, authorizer, generation: 0, remote: reader.remote });
 }

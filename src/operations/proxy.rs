@@ -111,6 +111,13 @@ impl Proxy {
         Self { components, tokens, relay, clock }
     }
 
+    /// Whether that path is one that is passed on for that component.
+    #[must_use]
+    pub fn knows(&self, component: &str, path: &str) -> bool {
+        let proxied = self.components.named(component).and_then(|component| component.proxy());
+        proxied.is_some_and(|proxied| proxy::path(path).is_ok_and(|path| proxied.lane(path).is_ok()))
+    }
+
     /// Passes one call on. The answer's headers are those that may be passed back.
     ///
     /// # Errors

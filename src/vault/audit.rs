@@ -1,5 +1,5 @@
 //! Who read which token when: kept without the token, written in the background. The first of a minute is written within seconds, its repeats are
-//! counted and written when the minute is over; what makes a vendor do something is written at once.
+//! counted and written when the minute is over; what makes a vendor do something is noted before the vendor is asked, and written at once.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ pub struct Read {
     /// The authorizer's app id; absent for the component's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorizer: Option<String>,
-    /// Generation that was handed out.
+    /// Generation that was handed out; 0 where none was, as of what a vendor is asked to do.
     pub generation: u64,
     /// The caller's address.
     pub remote: String,
@@ -57,7 +57,7 @@ pub struct Reading<'a> {
     pub component: &'a str,
     /// The authorizer's app id; `None` for the component's own.
     pub authorizer: Option<&'a str>,
-    /// Generation that was handed out; 0 for tickets.
+    /// Generation that was handed out; see [`Read::generation`].
     pub generation: u64,
     /// The caller's address, without its port.
     pub remote: IpAddr,

@@ -2,6 +2,7 @@
 
 mod access;
 mod addresses;
+mod audit;
 mod callbacks;
 mod events;
 mod keys;
