@@ -122,6 +122,9 @@ pub enum RestoreError {
     /// It holds something that this version does not know.
     #[error("the archive holds `{0}`, which this version does not know")]
     Unknown(String),
+    /// A half says that it has a form that this version does not read.
+    #[error("the backup's {0} has a form that this version does not know")]
+    Form(Half),
     /// The vault's store.
     #[error("{0}")]
     Vault(sled::OpenError),
@@ -140,7 +143,8 @@ impl RestoreError {
                 Cow::Owned(format!("{OTHER_KEY}; if that key is lost, `--without-key` restores everything that it did not seal"))
             }
             Self::OtherKey { half: Half::Vault, .. } => Cow::Borrowed(OTHER_KEY),
-            Self::Key(_) | Self::NotEmpty(_) | Self::Unknown(_) | Self::Vault(_) | Self::Log(_) => Cow::default(),
+            Self::Unknown(_) | Self::Form(_) => Cow::Borrowed("restore it with the version that wrote it, or a newer one"),
+            Self::Key(_) | Self::NotEmpty(_) | Self::Vault(_) | Self::Log(_) => Cow::default(),
         }
     }
 }
@@ -165,6 +169,12 @@ impl Half {
             Self::Vault => "vault",
             Self::Log => "log",
         }
+    }
+
+    /// The one whose section of an archive that is; `None`: neither's.
+    fn of(section: &str) -> Option<Self> {
+        let whose = section.split('/').next();
+        Self::ALL.into_iter().find(|half| whose == Some(half.folder()))
     }
 
     /// The file in it that its engine locks.
@@ -200,8 +210,14 @@ pub fn left_out(record: &Record) -> Option<(String, u64)> {
     (&*record.section == LEFT_OUT).then(|| (String::from_utf8_lossy(&record.key).into_owned(), stretches))
 }
 
-/// Reads an archive to its end, without putting anything anywhere. Whether the keys of the configuration fit is
-/// asked of every sealed record that would be put back, not of one: a backup that was taken while a new master key took over has two.
+/// Whether that section is put back where `only` is wanted.
+fn is_wanted(section: &str, only: Option<Half>) -> bool {
+    only.is_none_or(|only| Half::of(section) == Some(only))
+}
+
+/// Reads an archive to its end, without putting anything anywhere. What is to be put back must be known and of a form that this build reads.
+/// Whether the keys of the configuration fit is asked of every sealed record that would be put back, not of one: a backup that was taken
+/// while a new master key took over has two.
 /// `without_key`: what no key opens in its log may stay closed.
 ///
 /// # Errors
@@ -218,8 +234,21 @@ pub fn look_through(from: impl Read, only: Option<Half>, without_key: bool, conf
             continue;
         }
         records += 1;
+        if !is_wanted(&record.section, only) {
+            continue;
+        }
+        if !sled::is_known(&record.section) && !fjall::is_known(&record.section) {
+            return Err(RestoreError::Unknown(record.section.to_string()));
+        }
         let value = Bytes::from(record.value);
-        for (half, count, ids) in unknown.iter_mut().filter(|(half, ..)| only.is_none_or(|only| only == *half)) {
+        for (half, count, ids) in &mut unknown {
+            let is_read = match half {
+                Half::Vault => sled::is_read(&record.section, &record.key, &value, &at_rest),
+                Half::Log => fjall::is_read(&record.section, &record.key, &value),
+            };
+            if !is_read {
+                return Err(RestoreError::Form(*half));
+            }
             let sealed = match half {
                 Half::Vault => sled::sealed_part(&record.section, &value).map(|sealed| value.slice_ref(sealed)),
                 Half::Log => fjall::sealed_part(&record.section, &record.key, &value),
@@ -272,7 +301,7 @@ pub fn restore(
         if let Some(log) = log.as_mut().filter(|_| !known) {
             known = log.put(&record.section, &record.key, &record.value).map_err(RestoreError::Log)?;
         }
-        if !known && only.is_none() {
+        if !known && is_wanted(&record.section, only) {
             return Err(RestoreError::Unknown(record.section.to_string()));
         }
         records += u64::from(known);

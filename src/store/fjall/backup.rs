@@ -49,7 +49,7 @@ impl LogMoment {
         let meta = keyspaces.iter().find(|(name, _)| name == "meta");
         // One that cannot be read is left out like anything else.
         match meta.map(|(_, meta)| meta.get(meta::FORMAT)) {
-            Some(Ok(Some(format))) if *format != [meta::FORMAT_NOW] => Err(OpenError::Version(folder.to_path_buf())),
+            Some(Ok(Some(format))) if !meta::is_read(&format) => Err(OpenError::Version(folder.to_path_buf())),
             _ => Ok(Self { keyspaces, snapshot: db.snapshot() }),
         }
     }
@@ -70,6 +70,23 @@ impl LogMoment {
         }
         Ok(left_out)
     }
+}
+
+/// The keyspace of the log that a section of an archive holds; `None` when it is none of those that this build knows.
+fn keyspace_of(section: &str) -> Option<&str> {
+    section.strip_prefix(SECTION).filter(|name| KINDS.contains(&name.split('.').next().unwrap_or_default()))
+}
+
+/// Whether that section of an archive is one of the log's that this build knows.
+#[must_use]
+pub fn is_known(section: &str) -> bool {
+    keyspace_of(section).is_some()
+}
+
+/// Whether this build reads a log with that record of an archive. `false` of the one that says that the log has another form.
+#[must_use]
+pub fn is_read(section: &str, key: &[u8], value: &[u8]) -> bool {
+    keyspace_of(section) != Some("meta") || key != meta::FORMAT || meta::is_read(value)
 }
 
 /// What is sealed in that record of an archive; `None` when nothing is, or it is not the log's.
@@ -118,9 +135,7 @@ impl LogRestore {
     /// # Errors
     /// Of writing.
     pub fn put(&mut self, section: &str, key: &[u8], value: &[u8]) -> Result<bool, OpenError> {
-        let Some(name) = section.strip_prefix(SECTION).filter(|name| KINDS.contains(&name.split('.').next().unwrap_or_default())) else {
-            return Ok(false);
-        };
+        let Some(name) = keyspace_of(section) else { return Ok(false) };
         // Of the vault beside the store that the backup was taken of. Former builds read the vault before the log: it may have had more commits then.
         if name == "meta" && key == meta::VAULT {
             return Ok(true);

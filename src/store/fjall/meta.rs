@@ -7,6 +7,11 @@ use crate::clock::Timestamp;
 pub const FORMAT: &[u8] = b"format";
 /// The form this build writes and reads.
 pub const FORMAT_NOW: u8 = 1;
+/// Whether this build reads a store that says this of its form.
+pub fn is_read(format: &[u8]) -> bool {
+    format == [FORMAT_NOW]
+}
+
 /// → the newest sequence when days were dropped or skipped: never given again.
 pub const SEQUENCE: &[u8] = b"sequence";
 /// → commits that the vault had when the log was last told.

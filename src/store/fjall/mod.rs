@@ -50,7 +50,7 @@ use std::time::Duration;
 use fjall::{Database, Keyspace};
 use tokio::sync::watch;
 
-pub use backup::{LogMoment, LogRestore, sealed_part};
+pub use backup::{LogMoment, LogRestore, is_known, is_read, sealed_part};
 pub use examine::{LogState, examine};
 
 use crate::clock::{Clock, Timestamp};
@@ -252,7 +252,7 @@ impl FjallLog {
         let (meta, waiting, dead) = (part("meta")?, part("waiting")?, part("dead")?);
         let (rejected, records) = (part("rejected")?, part(records::KEYSPACE)?);
         match meta.get(meta::FORMAT)? {
-            Some(format) if *format == [meta::FORMAT_NOW] => {}
+            Some(format) if meta::is_read(&format) => {}
             Some(_) => return Ok(None),
             None => meta.insert(meta::FORMAT, [meta::FORMAT_NOW])?,
         }

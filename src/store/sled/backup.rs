@@ -8,10 +8,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::store::archive::ArchiveWriter;
+use crate::store::at_rest::{AtRest, AtRestError};
 
 use super::moment::Moment;
 use super::writer::Job;
-use super::{MADE, OpenError, SledVault, raw_key, split, sync_folder, tree_in};
+use super::{MADE, OpenError, SledVault, bound, raw_key, reads, split, sync_folder, tree_in};
 use crate::vault::HighWater;
 use crate::vault::shelf::Kind;
 
@@ -49,6 +50,26 @@ impl VaultMoment {
 #[must_use]
 pub fn sealed_part<'a>(section: &str, value: &'a [u8]) -> Option<&'a [u8]> {
     split(value).filter(|_| section == SECTION).map(|(_, sealed)| sealed)
+}
+
+/// Whether that section of an archive is the vault's.
+#[must_use]
+pub fn is_known(section: &str) -> bool {
+    section == SECTION
+}
+
+/// Whether this build reads a vault with that record of an archive. `false` of the one that says that the vault has another layout, or nothing that can be
+/// read. One that is sealed under a key that is missing says nothing yet.
+#[must_use]
+pub fn is_read(section: &str, key: &[u8], value: &[u8], at_rest: &AtRest) -> bool {
+    if section != SECTION || key != raw_key(super::FORMAT, "", "") {
+        return true;
+    }
+    let Some((version, sealed)) = split(value) else { return false };
+    match at_rest.open(super::FORMAT, &bound(key, version), sealed) {
+        Ok(layout) => reads(&layout),
+        Err(error) => matches!(error, AtRestError::OtherKey(_)),
+    }
 }
 
 /// A vault's store being restored.

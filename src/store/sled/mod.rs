@@ -30,7 +30,7 @@ use crate::store::at_rest::{AtRest, AtRestError, OTHER_KEY};
 use crate::store::commit::{Committer, Limits, panic_text};
 use crate::vault::shelf::{Change, Kind, Record, RecordKey, ShelfError, TokenShelf};
 
-pub use backup::{VaultMoment, VaultRestore, sealed_part};
+pub use backup::{VaultMoment, VaultRestore, is_known, is_read, sealed_part};
 pub use examine::{VaultState, examine};
 use writer::{Job, RawChange, Writer};
 
@@ -368,6 +368,11 @@ fn make(folder: &Path, at_rest: &Arc<AtRest>) -> Result<(), OpenError> {
     fs::rename(&making, folder).and_then(|()| sync_folder(folder)).map_err(unusable)
 }
 
+/// Whether this build reads a store of that layout.
+fn reads(layout: &[u8]) -> bool {
+    layout == LAYOUT
+}
+
 /// Writes the format record into a new store; reads it in an old one, which proves the master key. Whether that has a former seal.
 fn check_format(folder: &Path, writer: &Writer) -> Result<bool, OpenError> {
     let key = raw_key(FORMAT, "", "");
@@ -388,7 +393,7 @@ fn check_format(folder: &Path, writer: &Writer) -> Result<bool, OpenError> {
     }
     let (version, sealed) = split(&stored).ok_or_else(|| damaged("its format record is too short"))?;
     match writer.at_rest.open(FORMAT, &bound(&key, version), sealed) {
-        Ok(layout) if layout.as_slice() == LAYOUT => Ok(writer.at_rest.is_outdated(sealed)),
+        Ok(layout) if reads(&layout) => Ok(writer.at_rest.is_outdated(sealed)),
         Ok(_) => Err(damaged("its layout is unknown; it may have been written by a newer version")),
         Err(AtRestError::OtherKey(id)) => Err(OpenError::OtherKey { folder: folder.to_owned(), id }),
         Err(error) => Err(damaged(&error.to_string())),

@@ -20,6 +20,7 @@ use yizhan::rollout::shelf::RolloutLog;
 use yizhan::secret::Secret;
 use yizhan::settings::Surroundings;
 use yizhan::simulator::{Manners, Simulator};
+use yizhan::store::archive::{ArchiveReader, ArchiveWriter};
 use yizhan::store::at_rest::{AtRest, OTHER_KEY};
 use yizhan::store::fjall::{FjallLog, LogOptions};
 
@@ -131,7 +132,6 @@ fn what_is_no_whole_backup_is_not_restored() {
 #[cfg(unix)]
 #[test]
 fn a_restoration_that_is_asked_to_stop_leaves_nothing() {
-    use yizhan::store::archive::ArchiveWriter;
     let folder = tempfile::tempdir().unwrap();
     run(folder.path(), &["init"]);
     let [pipe, next] = ["pipe", "next"].map(|name| folder.path().join(name));
@@ -175,7 +175,7 @@ fn what_a_killed_restoration_left_is_cleared_away_when_it_is_nobodys_any_more() 
     for place in [&places[0], &places[1], &places[3]] {
         std::fs::File::open(place).unwrap().set_modified(old).unwrap();
     }
-    let archive = yizhan::store::archive::ArchiveWriter::new(std::fs::File::create(folder.path().join("empty.yz")).unwrap()).unwrap();
+    let archive = ArchiveWriter::new(std::fs::File::create(folder.path().join("empty.yz")).unwrap()).unwrap();
     archive.finish().unwrap();
     let ran = run(folder.path(), &["restore", "empty.yz"]);
     assert_eq!(places.map(|place| place.exists()), [false, false, true, true], "{}", ran.err);
@@ -262,6 +262,83 @@ async fn a_backup_under_another_master_key_is_refused_before_anything_is_moved()
     let restored = run(folder.path(), &["restore", "backup.yz", "--replace"]);
     assert_eq!(restored.code, 0, "{}", restored.err);
     let app = built(&under(folder.path(), &[2, 1])).await;
+    assert!(app.attributes.get("douyin", "tt1").await.unwrap().tags.contains("gold"));
+}
+
+/// That backup with one record more, or with another value in the place of the one it has: the same section as a later build would write it.
+fn rewritten(backup: &[u8], section: &str, key: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut from = ArchiveReader::new(backup).unwrap();
+    let mut bytes = Vec::new();
+    let mut to = ArchiveWriter::new(&mut bytes).unwrap();
+    let mut open = String::new();
+    while let Some(record) = from.next().unwrap() {
+        if *record.section != *open {
+            open = record.section.to_string();
+            to.section(&open).unwrap();
+        }
+        if (&*record.section, record.key.as_slice()) != (section, key) {
+            to.record(&record.key, &record.value).unwrap();
+        }
+    }
+    to.section(section).unwrap();
+    to.record(key, value).unwrap();
+    to.finish().unwrap();
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_a_form_that_this_build_does_not_know_is_refused_before_anything_is_moved() {
+    let folder = tempfile::tempdir().unwrap();
+    backed_up(folder.path(), 1).await;
+    released(folder.path()).await;
+    std::fs::write(folder.path().join("yizhan.toml"), under(folder.path(), &[1])).unwrap();
+    let backup = std::fs::read(folder.path().join("backup.yz")).unwrap();
+    let layout = |layout: &str| {
+        let (key, version) = (b"format\0\0", 1_u64.to_be_bytes());
+        let at_rest = AtRest::new(&Secret::new(key_of(1)), &[]).unwrap();
+        let sealed = at_rest.seal("format", &[key.as_slice(), &version].concat(), layout.as_bytes()).unwrap();
+        [version.as_slice(), &sealed].concat()
+    };
+    let entries = || {
+        let mut names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let restore = |written: &[u8], half: &[&str]| {
+        std::fs::write(folder.path().join("backup.yz"), written).unwrap();
+        run(folder.path(), &[&["restore", "backup.yz", "--replace"], half].concat())
+    };
+    let (all, log, vault) = (&[][..], &["--only", "log"][..], &["--only", "vault"][..]);
+    let before = entries();
+    for (section, key, value, concerned, word) in [
+        ("log/novel", b"key".as_slice(), b"value".to_vec(), log, "`log/novel`"),
+        ("vault/novel", b"key", b"value".to_vec(), vault, "`vault/novel`"),
+        ("log/meta", b"format", vec![2], log, "the backup's log has a form"),
+        ("vault", b"format\0\0", layout("yizhan vault 2"), vault, "the backup's vault has a form"),
+    ] {
+        let written = rewritten(&backup, section, key, &value);
+        for half in [all, concerned] {
+            let refused = restore(&written, half);
+            assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{section} {half:?}: {}", refused.err);
+            assert!(
+                refused.err.contains(word) && refused.err.contains("hint: restore it with the version that wrote it"),
+                "{}",
+                refused.err
+            );
+            assert_eq!(entries(), before, "nothing was moved");
+        }
+    }
+    // Of the other half nothing is wanted, and the forms of today are as good in whatever place they stand.
+    for (written, half) in [
+        (rewritten(&backup, "log/novel", b"key", b"value"), vault),
+        (rewritten(&backup, "log/meta", b"format", &[2]), vault),
+        (rewritten(&backup, "vault", b"format\0\0", &layout("yizhan vault 2")), log),
+        (rewritten(&rewritten(&backup, "vault", b"format\0\0", &layout("yizhan vault 1")), "log/meta", b"format", &[1]), all),
+    ] {
+        let restored = restore(&written, half);
+        assert_eq!(restored.code, 0, "{half:?}: {}", restored.err);
+    }
+    let app = built(&under(folder.path(), &[1])).await;
     assert!(app.attributes.get("douyin", "tt1").await.unwrap().tags.contains("gold"));
 }
 
