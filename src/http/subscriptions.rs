@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
 use super::body::moment;
-use super::caller::{Caller, Reader, SubscriptionsWrite};
+use super::caller::{Caller, SubscriptionsWrite};
 use super::deliveries::AttemptBody;
 use super::list::{Listing, slice};
 use super::parameters::{Members, Query};
@@ -16,7 +16,7 @@ use super::{Face, body};
 use crate::clock::Timestamp;
 use crate::event_type::Glob;
 use crate::fanout::subscription::{Ordering, Origin, State, Subscription};
-use crate::fanout::{NewSubscription, SubscriptionChange};
+use crate::fanout::{NewSubscription, SubscriptionChange, SubscriptionError};
 use crate::settings;
 use crate::vault::audit::Reading;
 
@@ -208,12 +208,16 @@ pub async fn rotate_secret(
     }
     members.finish()?;
     let overlap = overlap.flatten().unwrap_or(OVERLAP);
-    let named = name.clone();
-    let secret = face.through(move |app| async move { app.fanout.rotate_secret(&named, overlap).await }).await??;
-    tracing::info!(subscription = %name, key = caller.name(), "signing secret rotated");
-    let Reader { key, remote } = caller.reader();
-    let action = format!("subscription.rotate_secret:{name} overlap={}s", overlap.as_secs());
-    face.app.audit.note(Reading { key, action: &action, component: "", authorizer: None, generation: 0, remote });
+    let (named, key, remote) = (name.clone(), caller.name().to_owned(), caller.reader().remote);
+    // Noted with it: whoever hangs up before the answer has rotated it all the same.
+    let rotated = face.through(move |app| async move {
+        let secret = app.fanout.rotate_secret(&named, overlap).await?;
+        tracing::info!(subscription = %named, key, "signing secret rotated");
+        let action = format!("subscription.rotate_secret:{named} overlap={}s", overlap.as_secs());
+        app.audit.note(Reading { key: &key, action: &action, component: "", authorizer: None, generation: 0, remote });
+        Ok::<_, SubscriptionError>(secret)
+    });
+    let secret = rotated.await??;
     let former_until = moment(face.app.clock.now().checked_add(overlap).unwrap_or(Timestamp::MAX));
     body::json(&SecretBody { name: &name, secret: secret.expose(), former_until })
 }
