@@ -23,7 +23,7 @@ use super::places::Place;
 use super::problem::Problem;
 use crate::app::App;
 use crate::clock::Timestamp;
-use crate::inbox::{Event, EventFilter, EventId, LogError};
+use crate::inbox::{Event, EventFilter, EventId, EventLog, LogError};
 use crate::shutdown::Shutdown;
 
 /// Between two signs of life on a quiet stream: proxies cut connections that are silent for a minute.
@@ -56,7 +56,7 @@ pub async fn stream(
     let reach = caller.reach();
     let start = start(&face.app, &reach, last_seen, *newest.borrow()).await?;
     let gap = start.gap.map(|gap| gap.message()).unwrap_or_default();
-    let greeting = format!("retry: {COME_BACK_MS}\n{}: {}\n\n{gap}", place(start.sequence), start.remark);
+    let greeting = format!("retry: {COME_BACK_MS}\n{}: {}\n\n{gap}", place(&*face.app.log, start.sequence), start.remark);
     let tail = Tail {
         beat_at: next_beat(&face.app),
         app: Arc::clone(&face.app),
@@ -87,12 +87,18 @@ struct Start {
     gap: Option<Gap>,
 }
 
-/// Ids of places begin so; the sequence follows behind which the place is.
+/// Ids of places begin so.
 const PLACE: &str = "seq_";
 
+/// What ids of places in that log begin with; the sequence follows behind which the place is. The timeline is among it, because the same sequence is another
+/// place on another one. Where the log has none, they are as former builds gave them.
+fn places(log: &dyn EventLog) -> String {
+    log.timeline().map_or_else(|| PLACE.to_owned(), |timeline| format!("{PLACE}{timeline:016x}_"))
+}
+
 /// The line that gives a reader an id to come back with, where no event does.
-fn place(sequence: u64) -> String {
-    format!("id: {PLACE}{sequence}\n")
+fn place(log: &dyn EventLog, sequence: u64) -> String {
+    format!("id: {}{sequence}\n", places(log))
 }
 
 async fn start(app: &App, reach: &Reach, last_seen: Option<&str>, newest: u64) -> Result<Start, LogError> {
@@ -120,7 +126,7 @@ async fn start(app: &App, reach: &Reach, last_seen: Option<&str>, newest: u64) -
         };
         return Ok(from(sequence, "the event of the Last-Event-ID is not known here; resumed from the time at which it was received"));
     }
-    match last_seen.strip_prefix(PLACE).and_then(|sequence| sequence.parse().ok()) {
+    match last_seen.strip_prefix(&*places(&*app.log)).and_then(|sequence| sequence.parse().ok()) {
         Some(sequence) if sequence <= newest => Ok(from(sequence, "resumed")),
         _ => Ok(Start {
             gap: Some(Gap::UnknownId),
@@ -231,7 +237,7 @@ impl Tail {
                 () = self.closing.requested() => return None,
                 () = app.clock.sleep_until(self.beat_at) => {
                     self.beat_at = next_beat(&self.app);
-                    return Some((Ok(format!(": still here\n{}\n", place(self.sequence)).into()), self));
+                    return Some((Ok(format!(": still here\n{}\n", place(&*self.app.log, self.sequence)).into()), self));
                 }
             }
         }

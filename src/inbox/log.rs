@@ -124,6 +124,10 @@ pub trait EventLog: Send + Sync {
     /// The newest sequence, and news of every later one.
     fn newest(&self) -> tokio::sync::watch::Receiver<u64>;
 
+    /// On which timeline its sequences are. A log that is made, or put back from a backup, begins another one, because it gives sequences a second time: what
+    /// was noted of one timeline says nothing on another. `None`: a former build made the log, and it was never put back. From memory.
+    fn timeline(&self) -> Option<u64>;
+
     /// When the newest event of that authorizer (or, without one, of the component) was received.
     async fn last_received(&self, component: &str, authorizer: Option<&str>) -> Result<Option<Timestamp>, LogError>;
 

@@ -62,7 +62,11 @@ impl LogMoment {
         let mut left_out = Vec::new();
         for (name, keyspace) in self.keyspaces {
             archive.section(&format!("{SECTION}{name}"))?;
-            let stretches = past::each(&self.snapshot, &keyspace, |key, value| archive.record(key, value))?;
+            let is_meta = name == "meta";
+            let stretches = past::each(&self.snapshot, &keyspace, |key, value| {
+                // What comes of a backup is on a timeline of its own, whichever build puts it back.
+                if is_meta && key == meta::TIMELINE { Ok(()) } else { archive.record(key, value) }
+            })?;
             if stretches > 0 {
                 tracing::error!(keyspace = name, stretches, "damage: part of the log cannot be read and is left out of the backup");
                 left_out.push((name, stretches));
@@ -178,8 +182,9 @@ impl LogRestore {
     /// # Errors
     /// Of writing.
     pub fn finish(mut self, acknowledged: u64) -> Result<(), OpenError> {
+        let meta = self.keyspace("meta")?;
+        self.batch.insert(&meta, meta::TIMELINE, meta::new_timeline());
         if acknowledged > 0 {
-            let meta = self.keyspace("meta")?;
             self.batch.insert(&meta, meta::EXPECTED, acknowledged.to_be_bytes());
         }
         let Self { folder, db, batch, .. } = self;

@@ -100,6 +100,10 @@ impl EventLog for FjallLog {
         self.store.newest.subscribe()
     }
 
+    fn timeline(&self) -> Option<u64> {
+        self.store.timeline
+    }
+
     async fn last_received(&self, component: &str, authorizer: Option<&str>) -> Result<Option<Timestamp>, LogError> {
         let (kind, name) = match authorizer {
             Some(authorizer) => (index::AUTHORIZER, authorizer),

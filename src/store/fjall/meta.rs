@@ -7,11 +7,8 @@ use crate::clock::Timestamp;
 pub const FORMAT: &[u8] = b"format";
 /// The form this build writes and reads.
 pub const FORMAT_NOW: u8 = 1;
-/// Whether this build reads a store that says this of its form.
-pub fn is_read(format: &[u8]) -> bool {
-    format == [FORMAT_NOW]
-}
-
+/// → which [`crate::inbox::EventLog::timeline`] its sequences are of. Not in logs that former builds made.
+pub const TIMELINE: &[u8] = b"timeline";
 /// → the newest sequence when days were dropped or skipped: never given again.
 pub const SEQUENCE: &[u8] = b"sequence";
 /// → commits that the vault had when the log was last told.
@@ -34,6 +31,16 @@ pub const BOOKMARK: u8 = b'b';
 
 /// `day` → behind its last event, of a day that had to stay when the next one was emptied.
 const DAY_END: u8 = b'd';
+
+/// Whether this build reads a store that says this of its form.
+pub fn is_read(format: &[u8]) -> bool {
+    format == [FORMAT_NOW]
+}
+
+/// A timeline that no log was on before.
+pub fn new_timeline() -> [u8; 8] {
+    uuid::Uuid::new_v4().as_u64_pair().0.to_be_bytes()
+}
 
 /// What is remembered of a subscription.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

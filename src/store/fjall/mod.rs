@@ -169,6 +169,8 @@ struct Store {
     /// Days up to this one were emptied or are: nothing new is written into them, and what lies between them may be gone. Written by the committing thread.
     closed: AtomicU32,
     newest: watch::Sender<u64>,
+    /// Read once: it never changes while a log is open.
+    timeline: Option<u64>,
     at_rest: Arc<AtRest>,
     clock: Arc<dyn Clock>,
     options: LogOptions,
@@ -257,6 +259,7 @@ impl FjallLog {
             None => meta.insert(meta::FORMAT, [meta::FORMAT_NOW])?,
         }
         let remembered = meta.get(meta::SEQUENCE)?.and_then(|value| record::last_number(&value)).unwrap_or_default();
+        let timeline = meta.get(meta::TIMELINE)?.and_then(|value| record::last_number(&value));
         let (days, sequence) = days::Days::open(&db, &meta, remembered)?;
         let lines = lines::Lines::open(&db, &meta, &waiting)?;
         let seen = seen::Seen::open(&db, options.dedupe_retention)?;
@@ -276,6 +279,7 @@ impl FjallLog {
             lines,
             closed,
             newest,
+            timeline,
             at_rest,
             clock,
             options,
@@ -387,7 +391,9 @@ fn make(folder: &Path) -> Result<(), OpenError> {
         std::fs::create_dir_all(&making)?;
         {
             let db = database(&making, LogOptions::default().cache_bytes)?;
-            days::keyspace(&db, "meta")?.insert(meta::FORMAT, [meta::FORMAT_NOW])?;
+            let meta = days::keyspace(&db, "meta")?;
+            meta.insert(meta::FORMAT, [meta::FORMAT_NOW])?;
+            meta.insert(meta::TIMELINE, meta::new_timeline())?;
             db.persist(fjall::PersistMode::SyncAll)?;
         }
         if folder.exists() {

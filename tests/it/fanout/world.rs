@@ -414,6 +414,10 @@ impl EventLog for Memory {
         watch::channel(newest).1
     }
 
+    fn timeline(&self) -> Option<u64> {
+        None
+    }
+
     async fn last_received(&self, _: &str, _: Option<&str>) -> Result<Option<Timestamp>, LogError> {
         Ok(None)
     }

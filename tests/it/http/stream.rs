@@ -1,11 +1,12 @@
 //! The live stream.
 
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::{failed_audit, get, items};
-use crate::world::{KEY, World};
+use crate::world::{KEY, World, configuration};
 
 /// A reader of the stream.
 struct Reader {
@@ -122,8 +123,87 @@ async fn a_reader_that_has_seen_no_event_comes_back_to_where_it_was() {
         }
     };
     let message = tokio::select! { message = reader.message() => message.unwrap(), () = beat => unreachable!() };
-    let place = |text: &str| text.lines().find_map(|line| line.strip_prefix("id: seq_")).unwrap().parse::<u64>().unwrap();
+    let place = |text: &str| text.lines().find_map(|line| line.strip_prefix("id: seq_")).map(sequence).unwrap();
     assert!(place(&message) > place(&first), "{message}");
+}
+
+/// The id of a place that a greeting gives.
+fn place_in(greeting: &str) -> String {
+    greeting.lines().find_map(|line| line.strip_prefix("id: ")).expect("an id to come back with").to_owned()
+}
+
+/// The sequence at the end of such an id.
+fn sequence(place: &str) -> u64 {
+    place.rsplit('_').next().unwrap().parse().unwrap()
+}
+
+fn backup_of(world: &World) -> Vec<u8> {
+    let mut backup = Vec::new();
+    tokio::task::block_in_place(|| world.app().backup(&mut backup)).unwrap();
+    backup
+}
+
+/// Starts the service on that backup, where its own store is lost with all that it had acknowledged since.
+async fn put_back(world: &mut World, backup: &[u8]) {
+    world.down().await;
+    std::fs::remove_dir_all(world.store()).unwrap();
+    let beside = tempfile::tempdir().unwrap();
+    let config = format!("{}{}", configuration(world.store(), "http://127.0.0.1:1"), world.simulator.components_toml());
+    std::fs::write(beside.path().join("yizhan.toml"), config).unwrap();
+    std::fs::write(beside.path().join("backup"), backup).unwrap();
+    let restored = Command::new(env!("CARGO_BIN_EXE_yizhan")).args(["restore", "backup"]).current_dir(beside.path()).output().unwrap();
+    assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+    world.up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_in_a_log_that_is_no_more_is_a_gap_where_a_backup_was_put_back() {
+    let mut world = World::new().await;
+    failed_audit(&world, "douyin", "kept").await;
+    let backup = backup_of(&world);
+    for reason in ["lost", "lost too"] {
+        failed_audit(&world, "douyin", reason).await;
+    }
+    let former = place_in(&beginning(&world, None).await);
+    put_back(&mut world, &backup).await;
+    for number in 0..8 {
+        failed_audit(&world, "douyin", &number.to_string()).await;
+    }
+    assert!(*world.app().log.newest().borrow() > sequence(&former), "its sequence was given a second time");
+    for id in [&former, &format!("seq_{}", sequence(&former))] {
+        let first = beginning(&world, Some(id)).await;
+        assert!(first.contains("event: gap\n") && first.contains("\"reason\":\"unknown-id\""), "{id}: {first}");
+    }
+    let present = place_in(&beginning(&world, None).await);
+    failed_audit(&world, "douyin", "new").await;
+    world.restart().await;
+    let mut reader = Reader::open(&world, "?type=audit.*", Some(&present)).await;
+    assert_eq!(reader.event().await.1["data"]["reason"], "new");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_a_former_build_gave_holds_until_the_log_is_put_back() {
+    let mut world = World::new().await;
+    failed_audit(&world, "douyin", "first").await;
+    world.down().await;
+    {
+        let db = fjall::Database::builder(&world.store().join("log")).open().unwrap();
+        let meta = db.keyspace("meta", Default::default).unwrap();
+        assert!(meta.contains_key("timeline").unwrap());
+        meta.remove("timeline").unwrap();
+        db.persist(fjall::PersistMode::SyncAll).unwrap();
+    }
+    world.up().await;
+    let place = place_in(&beginning(&world, None).await);
+    assert_eq!(place, format!("seq_{}", sequence(&place)));
+    failed_audit(&world, "douyin", "second").await;
+    let mut reader = Reader::open(&world, "?type=audit.*", Some(&place)).await;
+    assert_eq!(reader.event().await.1["data"]["reason"], "second");
+    drop(reader);
+    let backup = backup_of(&world);
+    put_back(&mut world, &backup).await;
+    let first = beginning(&world, Some(&place)).await;
+    assert!(first.contains("\"reason\":\"unknown-id\""), "{first}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -142,3 +142,25 @@ async fn a_backup_made_while_pushes_arrive_is_restored_whole() {
     assert_eq!(vault[7].sealed.as_ref().unwrap().expose(), "the code");
     assert_eq!(keys(&ports.first("bot", 2).await), ["2", "3"]);
 }
+
+#[tokio::test]
+async fn a_log_that_is_put_back_is_on_a_timeline_of_its_own() {
+    let world = World::new();
+    let log = world.open();
+    world.ports(&log).put("one", None, &[]).await;
+    let former = log.timeline();
+    let backup = backup_of(&log).await;
+    let restored = world.folder.path().join("restored");
+    let mut restore = LogRestore::begin(&restored).unwrap();
+    let mut archive = ArchiveReader::new(backup.as_slice()).unwrap();
+    while let Some(record) = archive.next().unwrap() {
+        assert_ne!(*record.key, *b"timeline");
+        assert!(restore.put(&record.section, &record.key, &record.value).unwrap());
+    }
+    restore.finish(0).unwrap();
+    drop(log);
+    assert_eq!(world.open().timeline(), former, "a start changes nothing");
+    let log = world.open_at(&restored);
+    assert!(former.is_some() && log.timeline().is_some());
+    assert_ne!(log.timeline(), former);
+}

@@ -423,6 +423,9 @@ impl EventLog for Stuck {
     fn newest(&self) -> tokio::sync::watch::Receiver<u64> {
         tokio::sync::watch::channel(0).1
     }
+    fn timeline(&self) -> Option<u64> {
+        None
+    }
     async fn last_received(&self, _: &str, _: Option<&str>) -> Result<Option<Timestamp>, LogError> {
         Ok(None)
     }
