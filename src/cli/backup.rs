@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::client::{Client, Query, Remote};
+use super::client::{Client, OPENING, Query, Remote};
 use super::failure::{Failure, hinted};
 use super::running::{Stop, stoppable};
 use super::surroundings::Place;
@@ -79,7 +79,7 @@ impl Backup {
 
 /// Fetches it from a running service.
 async fn fetch(client: Client, terminal: &Terminal, file: &mut WholeFile, place: &Path) -> Result<(), Failure> {
-    let mut response = client.open(&["v1", "backup"], &Query::new(), &[]).await?;
+    let mut response = client.open(&["v1", "backup"], &Query::new(), &[], OPENING).await?;
     let mut progress = terminal.progress();
     let mut bytes = 0_u64;
     while let Some(piece) = response.chunk().await.map_err(reqwest::Error::without_url).context("the backup broke off; nothing was kept")? {

@@ -72,6 +72,9 @@ pub type Query = Vec<(&'static str, String)>;
 /// Time for an ordinary exchange; longer than any long poll that the service allows.
 const ORDINARY: Duration = Duration::from_secs(90);
 
+/// Time until something long begins; the service begins at once.
+pub const OPENING: Duration = Duration::from_secs(30);
+
 /// Time for an operation; a little longer than the service gives it.
 const OPERATION: Duration = Duration::from_secs(330);
 
@@ -112,13 +115,20 @@ impl Client {
         Ok((content_type, bytes.to_vec()))
     }
 
-    /// `GET` of something long: no limit on the whole, but on the silence between two pieces.
-    pub async fn open(&self, path: &[&str], query: &Query, headers: &[(&'static str, &str)]) -> anyhow::Result<reqwest::Response> {
+    /// `GET` of something long. It must begin within `opening`, and a refusal be whole; how long it may be silent later is for the caller to say.
+    pub async fn open(
+        &self,
+        path: &[&str],
+        query: &Query,
+        headers: &[(&'static str, &str)],
+        opening: Duration,
+    ) -> anyhow::Result<reqwest::Response> {
         let mut request = self.request(Method::GET, path, query)?;
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.send(request).await
+        let opened = tokio::time::timeout(opening, self.send(request)).await;
+        opened.unwrap_or_else(|_| Err(self.unreachable("did not answer in time", &format!("nothing came within {} s", opening.as_secs()))))
     }
 
     fn request(&self, method: Method, path: &[&str], query: &Query) -> anyhow::Result<reqwest::RequestBuilder> {
@@ -137,17 +147,21 @@ impl Client {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
-        let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        let response = request.send().await.map_err(|error| self.unanswered(error))?;
         if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
     }
 
-    fn unreachable(&self, error: reqwest::Error) -> anyhow::Error {
+    fn unanswered(&self, error: reqwest::Error) -> anyhow::Error {
         // The address may carry a query with names of merchants: say only where we tried.
         let error = error.without_url();
-        let address = self.base.origin().ascii_serialization();
-        let hint = "is the service running (`yizhan serve`)? another address: --url or YIZHAN_URL";
         let what = if error.is_timeout() { "did not answer in time" } else { "cannot be reached" };
         let cause = anyhow::Error::from(error).chain().last().map(ToString::to_string).unwrap_or_default();
+        self.unreachable(what, &cause)
+    }
+
+    fn unreachable(&self, what: &str, cause: &str) -> anyhow::Error {
+        let address = self.base.origin().ascii_serialization();
+        let hint = "is the service running (`yizhan serve`)? another address: --url or YIZHAN_URL";
         hinted(format!("{address} {what}: {cause}"), hint).temporary(true).into()
     }
 

@@ -6,7 +6,7 @@ use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::client::Remote;
+use super::client::{OPENING, Remote};
 use super::events::Kinds;
 use super::events::list::text;
 use super::events::tail::{From, summary, until_asked};
@@ -54,7 +54,7 @@ impl Listen {
         let signer = signer.map_err(|error| Failure::usage(format!("--secret {error}"), "write the subscription's secret: whsec_…"))?;
         let client = self.remote.client()?;
         let handler = Handler::new(target, signer, Duration::from_secs(self.timeout.max(1)))?;
-        let mut live = Live::open(&client, terminal, self.kinds.query(), self.from.after).await?;
+        let mut live = Live::open(&client, terminal, self.kinds.query(), self.from.after, OPENING).await?;
         terminal.say(terminal.paint_talk(Look::Faint, &format!("forwarding events to {}; Ctrl-C ends", self.forward_to)));
 
         let mut left = self.from.count.unwrap_or(u64::MAX);

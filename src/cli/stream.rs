@@ -25,6 +25,8 @@ pub struct Live<'a> {
     client: &'a Client,
     terminal: &'a Terminal,
     query: Query,
+    /// Within which it must begin, each time.
+    opening: Duration,
     last_seen: Option<String>,
     connection: Option<(reqwest::Response, Reader)>,
     failures: u32,
@@ -37,9 +39,16 @@ const GAP: &str = "gap";
 const SILENCE: Duration = Duration::from_secs(90);
 
 impl<'a> Live<'a> {
-    /// Connects. `after` is the id of the last event seen; without it the stream begins with what comes from now on.
-    pub async fn open(client: &'a Client, terminal: &'a Terminal, query: Query, after: Option<String>) -> anyhow::Result<Self> {
-        let mut live = Self { client, terminal, query, last_seen: after, connection: None, failures: 0 };
+    /// Connects. `after` is the id of the last event seen; without it the stream begins with what comes from now on. Each time that it is taken up it must
+    /// begin within `opening`.
+    pub async fn open(
+        client: &'a Client,
+        terminal: &'a Terminal,
+        query: Query,
+        after: Option<String>,
+        opening: Duration,
+    ) -> anyhow::Result<Self> {
+        let mut live = Self { client, terminal, query, opening, last_seen: after, connection: None, failures: 0 };
         live.connect().await?;
         Ok(live)
     }
@@ -47,7 +56,7 @@ impl<'a> Live<'a> {
     async fn connect(&mut self) -> anyhow::Result<()> {
         let mut headers = vec![("accept", "text/event-stream")];
         headers.extend(self.last_seen.as_deref().map(|id| ("last-event-id", id)));
-        let response = self.client.open(&["v1", "events", "stream"], &self.query, &headers).await?;
+        let response = self.client.open(&["v1", "events", "stream"], &self.query, &headers, self.opening).await?;
         let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if !kind.starts_with("text/event-stream") {
             return Err(hinted("the answer is no stream of events", ANOTHER_SERVICE).into());
@@ -115,7 +124,7 @@ impl<'a> Live<'a> {
 
 /// Takes server-sent events out of the pieces of an answer.
 #[derive(Debug, Default)]
-pub struct Reader {
+struct Reader {
     pieces: BytesMut,
     frame: Frame,
     has_data: bool,

@@ -12,6 +12,7 @@ mod rollout;
 mod rollout_live;
 mod service;
 mod serving;
+mod unanswered;
 mod words;
 
 use std::path::Path;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Kinds;
 use super::list::{component, text};
-use crate::cli::client::Remote;
+use crate::cli::client::{OPENING, Remote};
 use crate::cli::failure::Failure;
 use crate::cli::running::stop_asked;
 use crate::cli::stream::Live;
@@ -36,7 +36,7 @@ impl Tail {
     /// Prints them, one on a line, until Ctrl-C.
     pub async fn run(self, terminal: &Terminal) -> Result<(), Failure> {
         let client = self.remote.client()?;
-        let mut live = Live::open(&client, terminal, self.kinds.query(), self.from.after).await?;
+        let mut live = Live::open(&client, terminal, self.kinds.query(), self.from.after, OPENING).await?;
         terminal.say(terminal.paint_talk(Look::Faint, "waiting for events; Ctrl-C ends"));
         let mut left = self.from.count.unwrap_or(u64::MAX);
         while left > 0 {

@@ -1,0 +1,106 @@
+//! Commands against a service that takes what is sent, and does not answer or not to the end.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use clap::Parser;
+use yizhan::cli::client::{Client, Query, Remote};
+use yizhan::cli::stream::Live;
+use yizhan::cli::terminal::Terminal;
+
+/// What becomes of a connection once its request was read.
+struct Turn {
+    said: String,
+    is_held: bool,
+}
+
+/// That is said, and the connection is closed.
+fn closed(said: impl Into<String>) -> Turn {
+    Turn { said: said.into(), is_held: false }
+}
+
+/// That is said, and nothing else ever comes.
+fn held(said: impl Into<String>) -> Turn {
+    Turn { said: said.into(), is_held: true }
+}
+
+/// The first line of a request, which is read whole.
+fn asked(connection: &mut TcpStream) -> String {
+    let mut read = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&read);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            if body.len() >= length.unwrap_or(0) {
+                return head.lines().next().unwrap().to_owned();
+            }
+        }
+        let mut piece = [0; 4096];
+        let length = connection.read(&mut piece).unwrap();
+        assert!(length > 0, "the request broke off");
+        read.extend_from_slice(&piece[..length]);
+    }
+}
+
+/// A service for as many connections, with one request each. At its end it has what was asked, and what it holds open.
+fn service(turns: Vec<Turn>) -> (SocketAddr, JoinHandle<(Vec<String>, Vec<TcpStream>)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = std::thread::spawn(move || {
+        let (mut lines, mut open) = (Vec::new(), Vec::new());
+        for turn in turns {
+            let mut connection = listener.accept().unwrap().0;
+            lines.push(asked(&mut connection));
+            connection.write_all(turn.said.as_bytes()).unwrap();
+            open.extend(turn.is_held.then_some(connection));
+        }
+        (lines, open)
+    });
+    (address, serving)
+}
+
+#[derive(Parser)]
+struct Asking {
+    #[command(flatten)]
+    remote: Remote,
+}
+
+fn client(address: SocketAddr) -> Client {
+    Asking::parse_from(["asking", "--url", &format!("http://{address}"), "--key", "yzk_test"]).remote.client().unwrap()
+}
+
+/// Within which a stream must begin here.
+const OPENING: Duration = Duration::from_secs(2);
+/// Much longer than any of this takes.
+const FOR_EVER: Duration = Duration::from_secs(60);
+/// A refusal that ends early.
+const REFUSAL: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: 100\r\n\r\nlater";
+
+#[tokio::test]
+async fn a_stream_that_does_not_begin_is_given_up() {
+    for turn in [held(""), held(REFUSAL)] {
+        let (address, serving) = service(vec![turn]);
+        let (client, terminal) = (client(address), Terminal::new(false));
+        let opened = tokio::time::timeout(FOR_EVER, Live::open(&client, &terminal, Query::new(), None, OPENING));
+        let error = opened.await.expect("it is waited for for ever").err().unwrap();
+        assert_eq!(error.to_string(), format!("http://{address} did not answer in time: nothing came within 2 s"));
+        assert_eq!(serving.join().unwrap().0, ["GET /v1/events/stream HTTP/1.1"]);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_does_not_begin_when_it_is_taken_up_is_tried_again() {
+    let event = |number: u32| {
+        format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\nid: evt_{number}\ndata: {number}\n\n")
+    };
+    let (address, serving) = service(vec![closed(event(1)), held(""), closed(event(2))]);
+    let (client, terminal) = (client(address), Terminal::new(false));
+    let mut live = Live::open(&client, &terminal, Query::new(), None, OPENING).await.unwrap();
+    for number in ["1", "2"] {
+        let frame = tokio::time::timeout(FOR_EVER, live.next()).await.expect("it is waited for for ever").unwrap();
+        assert_eq!(frame.data, number);
+    }
+    assert_eq!(serving.join().unwrap().0.len(), 3);
+}
