@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde_json::{Map, Value};
 
-use super::client::{Query, Remote};
+use super::client::{ANOTHER_SERVICE, Query, Remote};
 use super::failure::{Failure, hinted};
 use super::table::Table;
 use super::terminal::{Look, Terminal};
@@ -84,11 +84,24 @@ impl Call {
         headers.extend(self.idempotency_key.as_deref().map(|key| ("idempotency-key", key)));
         let (content_type, body) = client.post_any(&path, &Value::Object(params), &headers).await?;
         if content_type.starts_with("application/json") {
-            let answer = serde_json::from_slice(&body).context("the answer is not JSON")?;
+            let answer = serde_json::from_slice(&body).ok().filter(Value::is_object);
+            let answer = answer.ok_or_else(|| another("the answer is not a JSON object"))?;
             return tell(terminal, &answer, self.output.as_deref());
+        }
+        // Somebody else's page, a proxy's for one, must not pass for what the service has carried out.
+        if !answers_file {
+            return Err(another("the answer is not a JSON object").into());
+        }
+        if content_type.to_ascii_lowercase().starts_with("text/html") {
+            return Err(another("the answer is a page, not a file").into());
         }
         save(terminal, &body, self.output.as_deref())
     }
+}
+
+/// What somebody else answered.
+fn another(what: &str) -> anyhow::Error {
+    hinted(what, ANOTHER_SERVICE).into()
 }
 
 /// The words before the first `name=value` name the operation.

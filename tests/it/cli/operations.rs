@@ -92,6 +92,29 @@ fn a_file_goes_to_output_or_to_a_pipe() {
 }
 
 #[test]
+fn an_answer_of_somebody_else_is_no_outcome_of_an_operation() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = || (200, "text/html; charset=utf-8", b"\x1b[2J<html>welcome".to_vec());
+    let commands: [(&[&str], _); 8] = [
+        (&["package.upload"], page()),
+        (&["package.upload", "--json"], page()),
+        (&["package.upload", "--output", "it"], page()),
+        (&["package.upload"], (200, "image/png", b"\x89PNG".to_vec())),
+        (&["package.upload"], (204, "", Vec::new())),
+        (&["package.upload"], (200, "application/json", b"[1]".to_vec())),
+        (&["qrcode.create"], page()),
+        (&["qrcode.create", "--json", "--output", "it"], (200, "image/png", b"\x89PNG".to_vec())),
+    ];
+    for (arguments, answer) in commands {
+        let service = StandIn::answering([ok(rows()), answer]);
+        let ran = service.run_in(folder.path(), &[&["call", "douyin", "tt01"], arguments].concat());
+        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{arguments:?}");
+        assert!(ran.err.starts_with("error: the answer is ") && ran.err.contains("hint: does --url name"), "{arguments:?} {}", ran.err);
+        assert!(!folder.path().join("it").exists(), "{arguments:?}");
+    }
+}
+
+#[test]
 fn list_and_example_show_what_there_is() {
     let service = StandIn::json(rows());
     let ran = service.run(&["call", "douyin", "--list"]);
