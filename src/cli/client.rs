@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bytes::Bytes;
 use reqwest::{Method, StatusCode, header};
 use serde_json::Value;
 use url::Url;
@@ -66,6 +67,16 @@ pub struct Client {
 /// What to do where somebody else answers.
 pub const ANOTHER_SERVICE: &str = "does --url name a Yizhan service, without a path of its own?";
 
+/// What to do where a request that changes something was sent and not answered.
+const LOOK_UP: &str = "look whether it was carried out before you repeat it";
+
+/// The same of a command that takes a key, and was given none: one that comes with the repetition says nothing of what was sent before.
+const LOOK_UP_WITHOUT_KEY: &str =
+    "look whether it was carried out before you repeat it; what is sent with `--idempotency-key` can be repeated safely";
+
+/// The same where a key was sent.
+const REPEAT: &str = "repeat it with the same `--idempotency-key`: the service carries it out only once";
+
 /// Query parameters, those that were given.
 pub type Query = Vec<(&'static str, String)>;
 
@@ -81,8 +92,8 @@ const OPERATION: Duration = Duration::from_secs(330);
 impl Client {
     /// `GET`, answered with JSON. `path` is given in segments, which are escaped here.
     pub async fn get(&self, path: &[&str], query: &Query) -> anyhow::Result<Value> {
-        let response = self.send(self.request(Method::GET, path, query)?.timeout(ORDINARY)).await?;
-        Self::json(response).await
+        let response = self.send(self.request(Method::GET, path, query)?.timeout(ORDINARY), None).await?;
+        Self::json(response, None).await
     }
 
     /// `POST` of JSON, answered with JSON.
@@ -90,28 +101,39 @@ impl Client {
         self.ask(Method::POST, path, body).await
     }
 
-    /// Any method with JSON, answered with JSON.
+    /// The same where it changes nothing: a check, or what something would do.
+    pub async fn preview(&self, path: &[&str], body: &Value) -> anyhow::Result<Value> {
+        self.exchange(Method::POST, path, body, None).await
+    }
+
+    /// Any method that changes something, with JSON, answered with JSON.
     pub async fn ask(&self, method: Method, path: &[&str], body: &Value) -> anyhow::Result<Value> {
+        self.exchange(method, path, body, Some(LOOK_UP)).await
+    }
+
+    async fn exchange(&self, method: Method, path: &[&str], body: &Value, doubt: Option<&str>) -> anyhow::Result<Value> {
         let request = self.request(method, path, &Query::new())?.timeout(ORDINARY);
-        let response = self.send(request.header(header::CONTENT_TYPE, "application/json").body(body.to_string())).await?;
-        Self::json(response).await
+        let response = self.send(request.header(header::CONTENT_TYPE, "application/json").body(body.to_string()), doubt).await?;
+        Self::json(response, doubt).await
     }
 
     /// `DELETE`, answered with nothing.
     pub async fn delete(&self, path: &[&str]) -> anyhow::Result<()> {
-        self.send(self.request(Method::DELETE, path, &Query::new())?.timeout(ORDINARY)).await.map(drop)
+        self.send(self.request(Method::DELETE, path, &Query::new())?.timeout(ORDINARY), Some(LOOK_UP)).await.map(drop)
     }
 
-    /// `POST` of JSON, answered with anything: its content type and its bytes. Operations may take minutes, polls included.
+    /// `POST` of JSON, answered with anything: its content type and its bytes. Operations may take minutes, polls included. For commands that take an
+    /// `--idempotency-key`.
     pub async fn post_any(&self, path: &[&str], body: &Value, headers: &[(&'static str, &str)]) -> anyhow::Result<(String, Vec<u8>)> {
         let mut request = self.request(Method::POST, path, &Query::new())?.timeout(OPERATION);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = self.send(request.header(header::CONTENT_TYPE, "application/json").body(body.to_string())).await?;
+        let doubt = Some(if headers.iter().any(|(name, _)| *name == "idempotency-key") { REPEAT } else { LOOK_UP_WITHOUT_KEY });
+        let response = self.send(request.header(header::CONTENT_TYPE, "application/json").body(body.to_string()), doubt).await?;
         let content_type =
             response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-        let bytes = response.bytes().await.map_err(reqwest::Error::without_url).context("the answer broke off")?;
+        let bytes = Self::whole(response, doubt).await?;
         Ok((content_type, bytes.to_vec()))
     }
 
@@ -127,7 +149,7 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let opened = tokio::time::timeout(opening, self.send(request)).await;
+        let opened = tokio::time::timeout(opening, self.send(request, None)).await;
         opened.unwrap_or_else(|_| Err(self.unreachable("did not answer in time", &format!("nothing came within {} s", opening.as_secs()))))
     }
 
@@ -146,17 +168,26 @@ impl Client {
         Ok(self.http.request(method, url).bearer_auth(self.key.expose()))
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
-        let response = request.send().await.map_err(|error| self.unanswered(error))?;
+    /// `doubt` is what to do where nobody knows whether it was carried out; nothing for what changes nothing.
+    async fn send(&self, request: reqwest::RequestBuilder, doubt: Option<&str>) -> anyhow::Result<reqwest::Response> {
+        let response = request.send().await.map_err(|error| self.unanswered(error, doubt))?;
         if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
     }
 
-    fn unanswered(&self, error: reqwest::Error) -> anyhow::Error {
+    fn unanswered(&self, error: reqwest::Error, doubt: Option<&str>) -> anyhow::Error {
         // The address may carry a query with names of merchants: say only where we tried.
         let error = error.without_url();
+        let was_sent = !error.is_connect() && !error.is_builder();
         let what = if error.is_timeout() { "did not answer in time" } else { "cannot be reached" };
         let cause = anyhow::Error::from(error).chain().last().map(ToString::to_string).unwrap_or_default();
-        self.unreachable(what, &cause)
+        match doubt.filter(|_| was_sent) {
+            // The service goes on with much of what it has begun, and whoever takes that for undone does it twice.
+            Some(hint) => {
+                let address = self.base.origin().ascii_serialization();
+                hinted(format!("it was sent to {address}, and no answer came: it may have been carried out ({cause})"), hint).into()
+            }
+            None => self.unreachable(what, &cause),
+        }
     }
 
     fn unreachable(&self, what: &str, cause: &str) -> anyhow::Error {
@@ -165,9 +196,18 @@ impl Client {
         hinted(format!("{address} {what}: {cause}"), hint).temporary(true).into()
     }
 
+    /// All of an answer.
+    async fn whole(response: reqwest::Response, doubt: Option<&str>) -> anyhow::Result<Bytes> {
+        let read = response.bytes().await.map_err(reqwest::Error::without_url);
+        match doubt {
+            Some(hint) => Ok(read.map_err(|error| hinted(format!("the answer broke off: it may have been carried out ({error})"), hint))?),
+            None => read.context("the answer broke off"),
+        }
+    }
+
     /// The answer to everything that has one is an object; anything else is told by somebody else.
-    async fn json(response: reqwest::Response) -> anyhow::Result<Value> {
-        let body = response.bytes().await.map_err(reqwest::Error::without_url).context("the answer broke off")?;
+    async fn json(response: reqwest::Response, doubt: Option<&str>) -> anyhow::Result<Value> {
+        let body = Self::whole(response, doubt).await?;
         let read = serde_json::from_slice(&body).ok().filter(Value::is_object);
         read.ok_or_else(|| hinted("the answer is not a JSON object", ANOTHER_SERVICE).into())
     }

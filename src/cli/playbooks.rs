@@ -309,7 +309,7 @@ async fn ask(client: &Client, found: &mut Found) -> Said {
     let mut said = Said::default();
     let mut waiting = found.playbooks.iter();
     for playbook in waiting.by_ref() {
-        let error = match client.post(&["v1", "playbooks", "check"], playbook).await {
+        let error = match client.preview(&["v1", "playbooks", "check"], playbook).await {
             Ok(mut answer) => {
                 if let Some(members) = answer.as_object_mut() {
                     members.insert(String::from("playbook"), Value::from(name_of(playbook)));

@@ -91,7 +91,7 @@ impl Replay {
             None => {
                 let mut job = job(filter, self.subscription, self.rate);
                 job.insert(String::from("dry_run"), true.into());
-                let preview = client.post(&["v1", "replays"], &Value::Object(job.clone())).await?;
+                let preview = client.preview(&["v1", "replays"], &Value::Object(job.clone())).await?;
                 if self.dry_run {
                     return if terminal.json {
                         Ok(terminal.json(&preview)?)

@@ -223,7 +223,7 @@ fn read(file: &Path) -> Result<Map<String, Value>, Failure> {
 /// What it would do, by the service's word.
 async fn preview(client: &Client, mut body: Map<String, Value>) -> anyhow::Result<Value> {
     body.insert(String::from("dry_run"), true.into());
-    client.post(&PATH, &Value::Object(body)).await
+    client.preview(&PATH, &Value::Object(body)).await
 }
 
 async fn begin(client: &Client, body: &Value, key: Option<&str>) -> anyhow::Result<Value> {

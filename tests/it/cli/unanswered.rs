@@ -2,13 +2,17 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use clap::Parser;
+use serde_json::{Value, json};
 use yizhan::cli::client::{Client, Query, Remote};
 use yizhan::cli::stream::Live;
 use yizhan::cli::terminal::Terminal;
+
+use super::{Ran, command};
 
 /// What becomes of a connection once its request was read.
 struct Turn {
@@ -103,4 +107,48 @@ async fn a_stream_that_does_not_begin_when_it_is_taken_up_is_tried_again() {
         assert_eq!(frame.data, number);
     }
     assert_eq!(serving.join().unwrap().0.len(), 3);
+}
+
+fn answer(length: usize, body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
+}
+
+fn run(address: SocketAddr, arguments: &[&str]) -> Ran {
+    let url = format!("http://{address}");
+    command(Path::new("."), arguments).env("YIZHAN_URL", url).env("YIZHAN_API_KEY", "yzk_test").output().unwrap().into()
+}
+
+#[test]
+fn what_was_sent_and_not_answered_may_have_been_carried_out() {
+    let send: Value = json!({"items": [{"operation": "message.send", "token": "authorizer", "answers": "json", "parameters": {}}]});
+    let rows = || {
+        let rows = send.to_string();
+        closed(answer(rows.len(), &rows))
+    };
+    let call = ["call", "douyin", "tt01", "message.send"];
+    let with_key = [&call[..], &["--idempotency-key", "k1"]].concat();
+    for end in ["", &answer(100, "{\"result")] {
+        for (before, arguments, hint) in [
+            (vec![rows()], &call[..], "hint: look whether it was carried out before you repeat it; what is sent with `--idempotency-key`"),
+            (vec![rows()], &with_key, "hint: repeat it with the same `--idempotency-key`"),
+            (Vec::new(), &["deliveries", "retry", "dlv_1"], "hint: look whether it was carried out before you repeat it\n"),
+        ] {
+            let (address, serving) = service(before.into_iter().chain([closed(end)]).collect());
+            let ran = run(address, arguments);
+            assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{arguments:?}");
+            assert!(ran.err.contains(": it may have been carried out (") && ran.err.contains(hint), "{arguments:?} {}", ran.err);
+            assert!(!ran.err.contains("cannot be reached"), "{arguments:?} {}", ran.err);
+            assert!(serving.join().unwrap().0.last().unwrap().starts_with("POST "), "{arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn what_asks_only_or_was_not_sent_is_not_said_to_have_been_carried_out() {
+    let (address, serving) = service(vec![closed("")]);
+    let ran = run(address, &["token", "douyin"]);
+    assert!(ran.code == 1 && ran.err.contains("cannot be reached") && !ran.err.contains("carried out"), "{}", ran.err);
+    drop(serving.join().unwrap());
+    let ran = run(address, &["deliveries", "retry", "dlv_1"]);
+    assert!(ran.code == 1 && ran.err.contains("cannot be reached") && !ran.err.contains("carried out"), "{}", ran.err);
 }
