@@ -48,8 +48,11 @@ fn asked(connection: &mut TcpStream) -> String {
     }
 }
 
-/// A service for as many connections, with one request each. At its end it has what was asked, and what it holds open.
-fn service(turns: Vec<Turn>) -> (SocketAddr, JoinHandle<(Vec<String>, Vec<TcpStream>)>) {
+/// What was asked, and what is held open.
+type Served = (Vec<String>, Vec<TcpStream>);
+
+/// A service for as many connections, with one request each.
+fn service(turns: Vec<Turn>) -> (SocketAddr, JoinHandle<Served>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let serving = std::thread::spawn(move || {

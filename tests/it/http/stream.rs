@@ -187,7 +187,7 @@ async fn a_place_that_a_former_build_gave_holds_until_the_log_is_put_back() {
     failed_audit(&world, "douyin", "first").await;
     world.down().await;
     {
-        let db = fjall::Database::builder(&world.store().join("log")).open().unwrap();
+        let db = fjall::Database::builder(world.store().join("log")).open().unwrap();
         let meta = db.keyspace("meta", Default::default).unwrap();
         assert!(meta.contains_key("timeline").unwrap());
         meta.remove("timeline").unwrap();
