@@ -29,6 +29,7 @@ const HARMLESS: &[(&str, &str)] = &[
     ("expected == checksum.digest()", "a checksum against rot, not against people"),
     ("kept.value == ticket.value", "`Secret` compares in constant time"),
     ("access.value == tokens.access.value", "`Secret` compares in constant time"),
+    ("held.token.as_ref() == Some(&tokens.access.value)", "`Secret` compares in constant time"),
     ("access.value != tokens.access.value", "`Secret` compares in constant time"),
     ("**came_invited == invited", "whether each came with a mark of ours"),
     ("other != hash && code.origin", "two hashes of codes that we hold"),
