@@ -118,19 +118,27 @@ async fn a_rotated_secret_is_shown_once_and_both_sign_meanwhile() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_dead_letter_is_tried_again_as_long_as_its_subscription_wants_it() {
+/// The merchant whose audit nobody hears of.
+const APP: &str = "tt0123456789abcdef";
+
+/// With a subscription `shut`, whose handler is not there, and an event that was given up for it.
+async fn with_a_dead_letter() -> (World, Value) {
     let world = World::new().await;
-    let app = "tt0123456789abcdef";
-    world.granted("douyin", app).await;
+    world.granted("douyin", APP).await;
     let shut = json!({ "name": "shut", "url": "http://127.0.0.1:9/", "events": ["audit.*"], "retry": ["1s"] });
     assert_eq!(post(&world, "/v1/subscriptions", shut).await.status, 201);
-    world.simulator.audit("douyin", app, "1.0.0", &Verdict::Passed).await.unwrap();
+    world.simulator.audit("douyin", APP, "1.0.0", &Verdict::Passed).await.unwrap();
     let given_up = async || {
         world.advance(Duration::from_secs(1));
         items(&get(&world, "/v1/deliveries?subscription=shut&status=dead").await).first().cloned()
     };
     let dead = world.until("it is given up", given_up).await;
+    (world, dead)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_tried_again_as_long_as_its_subscription_wants_it() {
+    let (world, dead) = with_a_dead_letter().await;
     let id = dead["id"].as_str().unwrap();
     let retry = async || post(&world, &format!("/v1/deliveries/{id}/retry"), json!({})).await;
     let change = async |change| assert_eq!(patch(&world, "shut", change).await.status, 200);
@@ -151,19 +159,9 @@ async fn a_dead_letter_is_tried_again_as_long_as_its_subscription_wants_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_deleted_subscription_left_alarms_nobody_and_is_not_tried_again() {
-    let world = World::new().await;
-    let app = "tt0123456789abcdef";
-    world.granted("douyin", app).await;
-    let shut = json!({ "name": "shut", "url": "http://127.0.0.1:9/", "events": ["audit.*"], "retry": ["1s"] });
-    assert_eq!(post(&world, "/v1/subscriptions", shut).await.status, 201);
-    world.simulator.audit("douyin", app, "1.0.0", &Verdict::Passed).await.unwrap();
-    let given_up = async || {
-        world.advance(Duration::from_secs(1));
-        items(&get(&world, "/v1/deliveries?subscription=shut&status=dead").await).first().cloned()
-    };
-    let dead = world.until("it is given up", given_up).await;
+    let (world, dead) = with_a_dead_letter().await;
     assert_eq!(post(&world, "/v1/subscriptions/shut/pause", json!({})).await.status, 200);
-    world.simulator.audit("douyin", app, "1.0.1", &Verdict::Passed).await.unwrap();
+    world.simulator.audit("douyin", APP, "1.0.1", &Verdict::Passed).await.unwrap();
 
     let undelivered = async |wanted: f64| {
         world.advance(Duration::from_secs(15));
