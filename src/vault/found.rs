@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::chamber::Chamber;
-use super::record::{Origin, Standing, write};
+use super::record::{FoundRecord, Origin, Standing, write};
 use super::shelf::{Change, Kind, ShelfError};
 use super::{Vault, VaultError};
 use crate::clock::Timestamp;
@@ -58,16 +58,18 @@ impl Vault {
     /// # Errors
     /// As [`Vault::found`]; then it is told again, which the log knows.
     pub async fn told(&self, component: &str, app_id: &str, found: &Found) -> Result<(), VaultError> {
-        self.chamber(component)?.is_told(app_id, found.at).await
+        self.chamber(component)?.is_told(app_id, found).await
     }
 }
 
 impl Chamber {
-    async fn is_told(&self, app_id: &str, at: Timestamp) -> Result<(), VaultError> {
+    async fn is_told(&self, app_id: &str, told: &Found) -> Result<(), VaultError> {
         let _alone = self.locks.lock(app_id).await;
         loop {
             let (version, Some(mut record)) = self.authorizer_record(app_id).await? else { return Ok(()) };
-            if record.untold().is_some_and(|found| found.at == at) {
+            // The same grant is to be told again where the end of the one before it was heard late, maybe while this was told: then it follows another.
+            let is_what_was_told = |found: &FoundRecord| (found.what, found.at, found.since) == (told.what, told.at, told.since);
+            if record.untold().is_some_and(is_what_was_told) {
                 record.overtaken();
                 match self.commit(vec![Change::put_if(self.key(Kind::Authorizer, app_id), version, write(&record)?)]).await {
                     // Another process changed it: look again.

@@ -987,6 +987,32 @@ async fn a_grant_of_a_browser_is_news_once_its_predecessors_end_is_heard_late() 
 }
 
 #[tokio::test]
+async fn a_grant_that_is_to_be_told_again_stays_news_when_its_first_telling_is_noted() {
+    let world = World::granted().await;
+    world.advance(100);
+    let first_end = world.clock.now();
+    world.vendor.revoke("app1");
+    world.vault.revoked(NAME, "app1", first_end).await.unwrap();
+    world.advance(60);
+    let second_end = world.clock.now();
+    world.advance(60);
+    let code = world.vendor.grant("app1");
+    world.came_back(&code, &world.state().await).await.unwrap();
+    world.advance(WAIT);
+    let first = world.untold("app1").await.unwrap();
+    assert_eq!((first.what, first.since), (Standing::Came, Some(first_end)));
+    // Its event is in the log. A grant between the two was never heard of; its end is, before the event is noted as told.
+    world.vault.revoked(NAME, "app1", second_end).await.unwrap();
+    let again = world.untold("app1").await.unwrap();
+    assert_eq!((again.at, again.since), (first.at, Some(second_end)));
+    world.vault.told(NAME, "app1", &first).await.unwrap();
+    assert_eq!(world.untold("app1").await, Some(again.clone()), "the last that handlers heard is that the merchant is gone");
+    assert!(world.vault.untold(NAME).unwrap().borrow().contains("app1"));
+    world.vault.told(NAME, "app1", &again).await.unwrap();
+    assert_eq!(world.untold("app1").await, None);
+}
+
+#[tokio::test]
 async fn the_late_end_of_the_grant_before_one_that_a_push_dated_is_no_news() {
     let world = World::granted().await;
     world.vault.revoked(NAME, "app1", start() - SignedDuration::from_secs(100)).await.unwrap();
