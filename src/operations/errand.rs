@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::tokens::Tokens;
-use super::{Checked, Desk, OperationError};
+use super::{Checked, Desk, OperationError, Tried};
 use crate::clock::Timestamp;
 use crate::outbound::SendError;
 use crate::platform::call::{Class, Method};
@@ -97,8 +97,10 @@ impl<'a> Errand<'a> {
         }
     }
 
-    pub(super) fn params(&self) -> &Params {
-        &self.params
+    /// What observers hear of it.
+    pub(super) fn tried(&self, at: Timestamp) -> Tried<'_> {
+        let (component, authorizer) = (self.component.name(), self.authorizer.as_deref());
+        Tried { component, authorizer, operation: self.operation.name, params: &self.params, at, earlier: self.earlier }
     }
 
     pub(super) async fn run(&mut self) -> Result<Outcome, OperationError> {
@@ -329,7 +331,11 @@ impl<'a> Errand<'a> {
         };
         match self.look_up(tokens).await {
             Found::Sent(sent) => Ok(sent),
-            Found::NotDone => self.send(call, Sort::Deed, tokens).await,
+            Found::NotDone => {
+                let now = self.desk.clock.now();
+                self.desk.begins(Tried { earlier: Earlier::Nothing(now), ..self.tried(now) }).await;
+                self.send(call, Sort::Deed, tokens).await
+            }
             Found::Unknown(asked, unheard) => Err(unknown((asked, unheard))),
             Found::NoQuestion => Err(unknown((NO_QUESTION.to_owned(), false))),
         }

@@ -124,13 +124,16 @@ pub struct Tried<'a> {
     pub params: &'a Params,
     /// When.
     pub at: Timestamp,
+    /// What may have been sent of it before.
+    pub earlier: Earlier,
 }
 
 /// Who hears of everything that was carried out, before the caller does.
 #[async_trait::async_trait]
 pub trait Observer: Send + Sync {
     /// An operation that is not only a question is about to be sent. What the observer writes is durable when it returns, so that a process
-    /// that ends in the middle leaves word of it.
+    /// that ends in the middle leaves word of it. Heard a second time, with nothing earlier, where the vendor's record shows that what may have been sent
+    /// before did not take place: it begins anew.
     async fn begins(&self, _tried: Tried<'_>) {}
 
     /// It gave no result. `nothing_done`: it certainly did not take place.
@@ -259,25 +262,19 @@ impl Desk {
         let is_question = checked.operation.effect == Effect::Read;
         let mut errand = Errand::new(self, checked, earlier);
         if !is_question {
-            for observer in &self.observers {
-                let (authorizer, params) = (authorizer.as_deref(), errand.params());
-                observer.begins(Tried { component, authorizer, operation: name, params, at: started }).await;
-            }
+            self.begins(errand.tried(started)).await;
         }
         let result = errand.run().await;
         let at = self.clock.now();
         for observer in &self.observers {
-            let (authorizer, params) = (authorizer.as_deref(), errand.params());
+            let tried = errand.tried(started);
             match &result {
                 Ok(outcome) => {
-                    let done =
-                        Observed { component, authorizer, operation: name, params, result: &outcome.result, vendor: &outcome.vendor, at };
+                    let Tried { component, authorizer, operation, params, .. } = tried;
+                    let done = Observed { component, authorizer, operation, params, result: &outcome.result, vendor: &outcome.vendor, at };
                     observer.carried_out(done).await;
                 }
-                Err(error) if !is_question => {
-                    let nothing_done = !error.is_in_doubt();
-                    observer.failed(Tried { component, authorizer, operation: name, params, at: started }, nothing_done).await;
-                }
+                Err(error) if !is_question => observer.failed(tried, !error.is_in_doubt()).await,
                 Err(_) => {}
             }
         }
@@ -290,6 +287,12 @@ impl Desk {
             Err(error) => tracing::warn!(component, authorizer, operation = name, took_ms, %error, "operation not carried out"),
         }
         result
+    }
+
+    async fn begins(&self, tried: Tried<'_>) {
+        for observer in &self.observers {
+            observer.begins(tried).await;
+        }
     }
 }
 

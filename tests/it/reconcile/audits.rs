@@ -6,7 +6,9 @@ use serde_json::{Map, Value, json};
 use yizhan::clock::{Clock, Timestamp};
 use yizhan::event_type::EventType;
 use yizhan::inbox::Finding;
+use yizhan::operations::OperationError;
 use yizhan::platform::looks::AuditLook;
+use yizhan::platform::operation::Outcome;
 use yizhan::platform::push::Door;
 use yizhan::platform::twin::Verdict;
 use yizhan::reconcile::audits::{Answer, read};
@@ -299,6 +301,99 @@ async fn a_verdict_from_before_a_submission_that_may_not_have_arrived_is_not_tol
         let told: Vec<_> = events(&world, platform, "audit.failed").await.iter().map(|event| event["data"]["reason"].clone()).collect();
         assert_eq!(told, ["first", "second"], "{platform}");
     }
+}
+
+fn at_alipay() -> Map<String, Value> {
+    let given = json!({"version": "1.0.0", "region": "CHINA", "description": "Letters, horses, a lamp at night, and a warm soup."});
+    given.as_object().unwrap().clone()
+}
+
+/// Uploaded, built and scanned: ready to be submitted.
+async fn upload_at_alipay(world: &World) {
+    done(world, "alipay", "package.upload", json!({"template_id": "2021000000000002", "version": "1.0.0"})).await;
+    world.advance(Duration::from_secs(60));
+}
+
+/// A submission at Alipay that the service does not outlive: it ends before it hears of an answer.
+async fn submit_interrupted(world: &mut World, trouble: CallTrouble) {
+    let accepted = |world: &World| world.simulator.journal().iter().filter(|entry| entry.deed == "audit.submit" && entry.accepted).count();
+    let expected = accepted(world) + usize::from(trouble != CallTrouble::NotHeard);
+    world.simulator.fail_calls("alipay", CallFault { matching: String::from("audit.apply"), trouble, times: 1 }).unwrap();
+    let is_sent = || world.simulator.call_faults("alipay").unwrap().is_empty() && accepted(world) == expected;
+    tokio::select! {
+        outcome = world.app().desk.carry_out("alipay", Some(app_id("alipay")), "audit.submit", at_alipay()) => panic!("{outcome:?}"),
+        () = world.until("the submission", async || is_sent().then_some(())) => {}
+    }
+    world.restart().await;
+}
+
+/// The same submission by the next process, which cannot know whether it was sent.
+async fn submit_once_more(world: &World) -> Result<Outcome, OperationError> {
+    let desk = &world.app().desk;
+    let checked = desk.check("alipay", Some(app_id("alipay")), "audit.submit", at_alipay()).unwrap();
+    patiently(world, desk.resume(checked)).await
+}
+
+async fn looks_at_alipay(world: &World, found: u64, waiting: u64) {
+    let looks = reconcile(world, "alipay").await;
+    assert_eq!((&looks["audits"]["found"], &looks["audits"]["waiting"]), (&json!(found), &json!(waiting)), "{looks}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verdict_between_a_submission_that_was_interrupted_and_its_second_try_is_found() {
+    let mut world = World::new().await;
+    world.granted("alipay", app_id("alipay")).await;
+    upload_at_alipay(&world).await;
+    submit_interrupted(&mut world, CallTrouble::SlowMs(60_000)).await;
+    world.advance(Duration::from_secs(300));
+    refuse_unheard(&world, "alipay", "too plain").await;
+    world.advance(Duration::from_secs(300));
+    // The vendor shows a verdict, which may be one on an earlier submission for all that its list of states tells.
+    assert!(submit_once_more(&world).await.unwrap_err().is_in_doubt());
+    world.advance(Duration::from_secs(60));
+    looks_at_alipay(&world, 1, 0).await;
+    let told = events(&world, "alipay", "audit.*").await;
+    assert_eq!((told.len(), &told[0]["data"]["reason"]), (1, &json!("too plain")), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verdict_from_before_a_submission_that_was_interrupted_is_not_taken_for_its_own_at_the_second_try() {
+    let mut world = World::new().await;
+    world.granted("alipay", app_id("alipay")).await;
+    submit(&world, "alipay", false).await;
+    let verdict = Verdict::Failed(String::from("first"));
+    assert!(world.simulator.audit("alipay", app_id("alipay"), "1.0.0", &verdict).await.unwrap().1.acknowledged);
+    world.advance(Duration::from_secs(300));
+    submit_interrupted(&mut world, CallTrouble::NotHeard).await;
+    world.advance(Duration::from_secs(300));
+    assert!(submit_once_more(&world).await.unwrap_err().is_in_doubt());
+    world.advance(Duration::from_secs(60));
+    looks_at_alipay(&world, 0, 1).await;
+    assert_eq!(events(&world, "alipay", "audit.*").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_submission_that_was_interrupted_is_not_that_of_a_second_one_made_in_its_stead() {
+    let mut world = World::new().await;
+    let app = app_id("alipay");
+    world.granted("alipay", app).await;
+    upload_at_alipay(&world).await;
+    submit_interrupted(&mut world, CallTrouble::SlowMs(60_000)).await;
+    world.advance(Duration::from_secs(300));
+    let verdict = Verdict::Failed(String::from("first"));
+    assert!(world.simulator.audit("alipay", app, "1.0.0", &verdict).await.unwrap().1.acknowledged);
+    world.advance(Duration::from_secs(300));
+    // Taken back without an operation of ours: the vendor shows that nothing is handed in, and so it is.
+    let path = format!("/v1/components/alipay/authorizers/{app}/proxy/alipay.open.mini.version.audited.cancel");
+    let (status, told) = world.post(&path, json!({"app_version": "1.0.0"})).await;
+    assert!(status == 200 && told.to_string().contains("10000"), "{told}");
+    assert!(submit_once_more(&world).await.is_ok());
+    world.advance(Duration::from_secs(300));
+    refuse_unheard(&world, "alipay", "second").await;
+    world.advance(Duration::from_secs(60));
+    looks_at_alipay(&world, 1, 0).await;
+    let told: Vec<_> = events(&world, "alipay", "audit.failed").await.iter().map(|event| event["data"]["reason"].clone()).collect();
+    assert_eq!(told, ["first", "second"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
