@@ -176,7 +176,8 @@ impl Rollouts {
         if !is_whole {
             tracing::error!(rollout = %rollout.id, component = rollout.spec.component, "damage: {}", unread::NOT_WHOLE);
             // How many of them failed, and whether those that went first arrived, nobody knows.
-            if rollout.state == State::Running {
+            let hides_more = rollout.goes_on_with.is_none_or(|known| u32::try_from(items.len()).is_ok_and(|found| found < known));
+            if rollout.state == State::Running && hides_more {
                 (rollout.state, rollout.reason) = (State::Stopped, Some(String::from(unread::NOT_WHOLE)));
             }
         }

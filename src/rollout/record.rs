@@ -156,6 +156,10 @@ pub struct Rollout {
     /// Failures up to here do not stop it (again): a person has seen them and resumed it.
     #[serde(default)]
     pub forgiven: u32,
+    /// How many of its merchants there were when a person had it go on although damage hid the others: as long as it hides no more, that does not stop it
+    /// (again).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goes_on_with: Option<u32>,
     /// Under what an `Idempotency-Key` remembers the request that made it: found again after a crash in between.
     #[serde(default)]
     pub request: Option<String>,

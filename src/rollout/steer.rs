@@ -166,6 +166,7 @@ impl Rollouts {
             reason: None,
             rolling_back: false,
             forgiven: 0,
+            goes_on_with: None,
             request: request.map(|asked| asked.name),
             is_unread: false,
             created_at: now,
@@ -266,6 +267,7 @@ impl Rollouts {
         let goes_on = |rollout: &mut Rollout| {
             rollout.state = State::Running;
             rollout.forgiven = self.count(id, |item| item.stage.is_failure());
+            rollout.goes_on_with = self.known_part(id);
         };
         self.turn(id, may, goes_on).await?;
         self.bell.notify_one();
@@ -309,6 +311,7 @@ impl Rollouts {
             let goes_on = |rollout: &mut Rollout| {
                 rollout.state = State::Running;
                 rollout.forgiven = self.count(id, stays);
+                rollout.goes_on_with = self.known_part(id);
             };
             self.turned(id, goes_on).await?;
             self.leave_out(id, &left_out).await?;
@@ -486,6 +489,12 @@ impl Rollouts {
     fn count(&self, id: RolloutId, which: impl Fn(&Item) -> bool) -> u32 {
         let floor = locked(&self.floor);
         number(floor.active.get(&id).map_or(0, |active| active.items().filter(|item| which(item)).count()))
+    }
+
+    /// How many merchants are known of one in memory of which damage hides others; `None`: it is whole.
+    fn known_part(&self, id: RolloutId) -> Option<u32> {
+        let floor = locked(&self.floor);
+        floor.active.get(&id).filter(|active| !active.is_whole).map(|active| number(active.entries.len()))
     }
 
     /// Changes what is kept of a rollout, durably.

@@ -44,6 +44,7 @@ impl Rollout {
             reason: Some(format!("its record cannot be read ({why}): it rests, and can only be cancelled")),
             rolling_back: false,
             forgiven: 0,
+            goes_on_with: None,
             request: None,
             is_unread: true,
             created_at: id.made_at(),

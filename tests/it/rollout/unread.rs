@@ -203,3 +203,29 @@ async fn a_rollout_of_which_nobody_can_say_who_is_missing_stops_until_a_person_r
     assert_eq!(rollouts.items(id).await.unwrap().len(), 1);
     assert!(rollouts.plan(&Spec { version: String::from("2.0.2"), ..spec() }).await.unwrap().iter().all(|planned| planned.skip.is_none()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_that_was_resumed_although_it_is_not_whole_goes_on_over_restarts_until_more_of_it_is_hidden() {
+    for how in ["resume", "retry"] {
+        let world = Arc::new(World::default());
+        let id = opened(&world).await.1.create(spec(), None).await.unwrap().id;
+        world.hidden.lock().unwrap().insert(String::from("shop-1"));
+        let (_, rollouts) = opened(&world).await;
+        match how {
+            "resume" => rollouts.resume(id).await.unwrap(),
+            _ => drop(rollouts.retry(id).await.unwrap()),
+        }
+        for _ in 0..2 {
+            let (_, rollouts) = opened(&world).await;
+            let shown = rollouts.progress(id).await.unwrap().rollout;
+            assert_eq!(shown.state, State::Running, "{how}");
+            assert!(shown.reason.unwrap().contains("cannot be read"), "{how}: it is said all the same");
+        }
+        world.hidden.lock().unwrap().insert(String::from("shop-2"));
+        let (_, rollouts) = opened(&world).await;
+        let shown = rollouts.progress(id).await.unwrap().rollout;
+        assert_eq!((shown.state, shown.goes_on_with), (State::Stopped, Some(1)), "{how}: a person has not seen that");
+        rollouts.resume(id).await.unwrap();
+        assert_eq!(opened(&world).await.1.find(id).await.unwrap().unwrap().state, State::Running, "{how}");
+    }
+}

@@ -23,6 +23,7 @@ fn rollout(spec: Spec) -> Rollout {
         reason: None,
         rolling_back: false,
         forgiven: 0,
+        goes_on_with: None,
         request: None,
         is_unread: false,
         created_at: now,
