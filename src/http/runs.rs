@@ -11,7 +11,7 @@ use super::problem::{Kind, Problem};
 use super::{Face, body};
 use crate::clock::Timestamp;
 use crate::fanout::subscription::Origin;
-use crate::inbox::{EventId, LogError, Page, Position};
+use crate::inbox::{EventId, Position};
 use crate::playbook::run::{Run, RunFilter, State, StepRecord};
 
 /// A run as callers see it: without the playbook's text, which may hold what not everybody who reads events should see.
@@ -59,13 +59,7 @@ pub async fn list(caller: Caller<EventsRead>, face: web::Data<Face>, mut query: 
     };
     let listing = Listing::<RunFilter>::read("runs", query, filter)?;
     let reach = caller.reach();
-    let fetch = async |after: Option<&Position>, limit: usize| -> Result<_, LogError> {
-        let mut items = face.app.runs.runs(after.map(|after| after.0.as_str()), limit.saturating_add(1)).await?;
-        let more = items.len() > limit;
-        items.truncate(limit);
-        let next = items.last().filter(|_| more).map(|run| Position(run.id.clone()));
-        Ok(Page { items, next })
-    };
+    let fetch = async |after: Option<&Position>, limit: usize| face.app.runs.runs(after.map(|after| after.0.as_str()), limit).await;
     let keep = async |run: &Run| Ok(listing.filter.wants(run) && reach.has(&run.component));
     let page = gather(listing.limit, listing.after.as_ref(), fetch, keep).await?;
     let items: Vec<RunBody<'_>> = page.items.iter().map(RunBody::new).collect();

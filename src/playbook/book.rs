@@ -14,7 +14,7 @@ use super::{Playbook, check, written};
 use crate::clock::{Clock, Timestamp};
 use crate::fanout::subscription::Origin;
 use crate::fanout::{Fanout, Subscriber, Subscription, SubscriptionError};
-use crate::inbox::LogError;
+use crate::inbox::{LogError, Position};
 use crate::platform::{Component, Components};
 
 /// Playbooks made by API at most: each has a worker of its own.
@@ -405,8 +405,7 @@ impl Book {
         let (mut ended, mut after) = (0, None::<String>);
         loop {
             let some = self.doors.runs.runs(after.as_deref(), PORTION).await?;
-            let last = some.last().filter(|_| some.len() == PORTION).map(|last| last.id.clone());
-            let ids: Vec<String> = some.into_iter().filter(|run| run.state.is_open() && which(run)).map(|run| run.id).collect();
+            let ids: Vec<String> = some.items.into_iter().filter(|run| run.state.is_open() && which(run)).map(|run| run.id).collect();
             for id in ids {
                 // One that moves on meanwhile notices by itself that its playbook is gone.
                 if let Some((version, mut run)) = self.doors.runs.run(&id).await?.filter(|(_, run)| run.state.is_open()) {
@@ -415,8 +414,8 @@ impl Book {
                     ended += u64::from(self.doors.runs.save_run(version, &run).await?);
                 }
             }
-            match last {
-                Some(last) => after = Some(last),
+            match some.next {
+                Some(Position(last)) => after = Some(last),
                 None => return Ok(ended),
             }
         }

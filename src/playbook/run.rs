@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::written;
 use crate::clock::Timestamp;
 use crate::envelope::digest;
-use crate::inbox::{Event, EventId, LogError};
+use crate::inbox::{Event, EventId, LogError, Page};
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -86,6 +86,13 @@ pub struct Run {
 pub fn id(playbook: &str, event: EventId) -> String {
     let [a, b, c, d, ..] = digest::sha256(&[playbook.as_bytes()]);
     format!("run_{}{}", event.0.as_simple(), hex::encode([a, b, c, d]))
+}
+
+/// The event of the run with that id.
+#[must_use]
+pub fn event_of(id: &str) -> Option<EventId> {
+    let event = id.strip_prefix("run_")?.get(..32)?;
+    uuid::Uuid::try_parse(event).ok().map(EventId)
 }
 
 fn records(playbook: &super::Playbook) -> impl Iterator<Item = StepRecord> {
@@ -192,8 +199,9 @@ pub trait RunLog: Send + Sync {
     async fn run(&self, id: &str) -> Result<Option<(u64, Run)>, LogError>;
     /// Writes one, durable when it returns; `version` is the one it was read with, 0: it is new. `false`: somebody else wrote meanwhile.
     async fn save_run(&self, version: u64, run: &Run) -> Result<bool, LogError>;
-    /// Newest event first, those behind the id `after` only, at most `limit`.
-    async fn runs(&self, after: Option<&str>, limit: usize) -> Result<Vec<Run>, LogError>;
+    /// Newest event first, those behind the id `after` only, at most `limit`. Fewer than that, with a place to go on from, where much of what was looked at
+    /// cannot be read.
+    async fn runs(&self, after: Option<&str>, limit: usize) -> Result<Page<Run>, LogError>;
     /// Forgets runs that ended and were changed last before. Returns how many.
     async fn expunge_runs(&self, before: Timestamp) -> Result<u64, LogError>;
 }

@@ -176,6 +176,8 @@ struct Store {
     options: LogOptions,
     /// How many read at a time.
     turns: Turns,
+    /// Records that cannot be read and were named.
+    unread: std::sync::Mutex<records::Unread>,
 }
 
 /// The log. Implements [`crate::inbox::EventLog`], [`crate::fanout::Outbox`], [`crate::inbox::Rejections`],
@@ -284,6 +286,7 @@ impl FjallLog {
             clock,
             options,
             turns,
+            unread: std::sync::Mutex::default(),
         });
         let writer = writer::Writer::new(store.clone(), seen, sequence)?;
         Ok(Some((store, writer)))

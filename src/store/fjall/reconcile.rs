@@ -18,7 +18,7 @@ impl Ledger for FjallLog {
             let mut after: Option<Vec<u8>> = None;
             loop {
                 // One that is damaged is not asked for, and keeps nothing from starting: its end may still come as a push.
-                let Readable { found: page, last } = store.readable_under::<Submission>(&prefix, after.as_deref(), PAGE)?;
+                let Readable { found: page, last, .. } = store.readable_under::<Submission>(&prefix, after.as_deref(), PAGE)?;
                 let is_last = last.is_none();
                 after = last;
                 all.extend(page.into_iter().filter_map(|found| {

@@ -5,8 +5,9 @@
 //! A group of [`Swap`]s is one transaction: all are written, durably, or none is, because one of them expected another version. The version of a
 //! record counts its writes since it was made, from 1.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Bound;
+use std::sync::PoisonError;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -167,10 +168,48 @@ pub struct Found<T> {
 
 /// What can be read of a page.
 pub struct Readable<T> {
-    /// By key.
+    /// By key; backwards from the last where the page was read so.
     pub found: Vec<Found<T>>,
+    /// What cannot, in the same order, and why. Its version is 0 where that cannot be read either.
+    pub closed: Vec<Found<LogError>>,
     /// The last key that was looked at; `None`: there was none, and the page before was the last one.
     pub last: Option<Vec<u8>>,
+}
+
+/// Unreadable records that are named in the log, each once in the life of a process.
+const NAMED: usize = 1000;
+
+/// Which of them were: lists and retention come by the same ones again and again.
+#[derive(Debug, Default)]
+pub struct Unread {
+    /// Hashes of their keys, which may be long.
+    named: HashSet<u64>,
+    /// It was said that there are more.
+    is_full: bool,
+}
+
+/// What is to be said of an unreadable record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Met {
+    First,
+    /// The first of those for which there is no room.
+    OneTooMany,
+    /// It was named, or it is one of those.
+    Again,
+}
+
+impl Unread {
+    fn meet(&mut self, key: &[u8]) -> Met {
+        let hash = xxhash_rust::xxh3::xxh3_64(key);
+        if self.named.contains(&hash) {
+            return Met::Again;
+        }
+        if self.named.len() < NAMED {
+            self.named.insert(hash);
+            return Met::First;
+        }
+        if std::mem::replace(&mut self.is_full, true) { Met::Again } else { Met::OneTooMany }
+    }
 }
 
 /// What is there of a kind, past what of it cannot be read.
@@ -287,8 +326,7 @@ impl FjallLog {
     /// # Errors
     /// [`LogError::OtherKey`]; damage.
     pub fn look_at_keys(&self) -> Result<(), LogError> {
-        let lost = self.store.meta.get(meta::LOST_KEYS).map_err(damaged)?.unwrap_or_default();
-        let lost = String::from_utf8_lossy(&lost);
+        let lost = self.store.lost_keys()?;
         let mut foreign = None;
         for kind in SEALED {
             let mut of_kind = self.store.records.prefix(kind.key(&[]));
@@ -298,7 +336,7 @@ impl FjallLog {
                 let Some((_, sealed)) = sealed_part(&key, &value) else { continue };
                 match self.store.at_rest.knows(sealed) {
                     Ok(()) => return Ok(()),
-                    Err(AtRestError::OtherKey(id)) if !lost.split(' ').any(|known| known == id) => foreign = foreign.or(Some(id)),
+                    Err(AtRestError::OtherKey(id)) if !lost.contains(&id) => foreign = foreign.or(Some(id)),
                     Err(_) => {}
                 }
             }
@@ -308,6 +346,12 @@ impl FjallLog {
 }
 
 impl Store {
+    /// Master keys that were said to be lost: what they sealed is never read again.
+    pub(super) fn lost_keys(&self) -> Result<HashSet<String>, LogError> {
+        let lost = self.meta.get(meta::LOST_KEYS).map_err(damaged)?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&lost).split(' ').map(str::to_owned).collect())
+    }
+
     pub(super) fn sealed(&self, mut swap: Swap) -> Result<Swap, LogError> {
         if let Some(value) = swap.value.take_if(|_| is_sealed_kind(&swap.key)) {
             let sealed = self.at_rest.seal(RECORD, &swap.key, &value);
@@ -362,31 +406,51 @@ impl Store {
         Ok(Some([version.to_be_bytes().as_slice(), &sealed].concat()))
     }
 
-    /// The same from the last key to the first: those before `before` only.
-    pub(super) fn records_back<T: DeserializeOwned>(
+    /// The same as [`Store::readable_under`] from the last key to the first: those before `before` only. So many records are looked at, at most, and
+    /// `limit` of them found: with less than that, and something looked at, there may be more before it.
+    pub(super) fn readable_back<T: DeserializeOwned>(
         &self,
         prefix: &[u8],
         before: Option<&[u8]>,
         limit: usize,
-    ) -> Result<Vec<Found<T>>, LogError> {
+        looked_at: usize,
+    ) -> Result<Readable<T>, LogError> {
         let end = before.map_or_else(|| [prefix, &[u8::MAX]].concat(), <[u8]>::to_vec);
-        let mut found = Vec::new();
-        for guard in self.records.range(prefix.to_vec()..end).rev() {
-            if found.len() >= limit {
+        let mut readable = Readable { found: Vec::new(), closed: Vec::new(), last: None };
+        for guard in self.records.range(prefix.to_vec()..end).rev().take(looked_at) {
+            if readable.found.len() >= limit {
                 break;
             }
             let (key, value) = guard.into_inner().map_err(damaged)?;
-            found.extend(self.passed_over(&key, &value));
+            self.sort(&mut readable, &key, &value);
         }
-        Ok(found)
+        Ok(readable)
     }
 
-    /// A record; one that cannot be read is named and passed over.
-    fn passed_over<T: DeserializeOwned>(&self, key: &[u8], value: &[u8]) -> Option<Found<T>> {
-        let opened = self.opened(key, value).inspect_err(|error| {
-            tracing::error!(record = named(key), %error, "this cannot be read and is passed over; `yizhan check --store` names all of it");
-        });
-        opened.ok().map(|(version, record)| Found { key: key.to_vec(), version, record })
+    /// Puts a record where it belongs; one that cannot be read is named, the first time that it is met.
+    fn sort<T: DeserializeOwned>(&self, readable: &mut Readable<T>, key: &[u8], value: &[u8]) {
+        match self.opened(key, value) {
+            Ok((version, record)) => readable.found.push(Found { key: key.to_vec(), version, record }),
+            Err(error) => {
+                self.name_unread(key, &error);
+                let version = split(value).map_or(0, |(version, _)| version);
+                readable.closed.push(Found { key: key.to_vec(), version, record: error });
+            }
+        }
+        readable.last = Some(key.to_vec());
+    }
+
+    fn name_unread(&self, key: &[u8], error: &LogError) {
+        let record = named(key);
+        match self.unread.lock().unwrap_or_else(PoisonError::into_inner).meet(key) {
+            Met::First => {
+                tracing::error!(record, %error, "this cannot be read and is passed over; `yizhan check --store` names all of it");
+            }
+            Met::OneTooMany => {
+                tracing::error!(record, %error, "more than {NAMED} records cannot be read: this and others are not named here, but by `yizhan check --store`");
+            }
+            Met::Again => tracing::debug!(record, %error, "this cannot be read and is passed over"),
+        }
     }
 
     /// The same as [`Store::records_under`], without those that cannot be read.
@@ -399,14 +463,13 @@ impl Store {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Readable<T>, LogError> {
-        let mut readable = Readable { found: Vec::new(), last: None };
+        let mut readable = Readable { found: Vec::new(), closed: Vec::new(), last: None };
         for guard in self.records.range((behind(prefix, after), Bound::Unbounded)).take(limit) {
             let (key, value) = guard.into_inner().map_err(damaged)?;
             if !key.starts_with(prefix) {
                 break;
             }
-            readable.found.extend(self.passed_over(&key, &value));
-            readable.last = Some(key.to_vec());
+            self.sort(&mut readable, &key, &value);
         }
         Ok(readable)
     }

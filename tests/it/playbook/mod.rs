@@ -17,7 +17,7 @@ use yizhan::config::Config;
 use yizhan::event_type::Glob;
 use yizhan::fanout::delivery::{Claimed, Delivery, DeliveryId, Status};
 use yizhan::fanout::sink::{Outcome, Sink};
-use yizhan::inbox::{Event, LogError};
+use yizhan::inbox::{Event, LogError, Page};
 use yizhan::operations::OperationError;
 use yizhan::outbound::{Guard, Webhooks};
 use yizhan::placeholder::Template;
@@ -197,7 +197,7 @@ impl RunLog for Runs {
     async fn save_run(&self, version: u64, run: &Run) -> Result<bool, LogError> {
         self.fate.effect(self.log.save_run(version, run)).await
     }
-    async fn runs(&self, after: Option<&str>, limit: usize) -> Result<Vec<Run>, LogError> {
+    async fn runs(&self, after: Option<&str>, limit: usize) -> Result<Page<Run>, LogError> {
         self.log.runs(after, limit).await
     }
     async fn expunge_runs(&self, before: Timestamp) -> Result<u64, LogError> {
@@ -267,7 +267,7 @@ impl Stage {
     }
 
     async fn run(&self) -> Run {
-        self.log.runs(None, 9).await.unwrap().remove(0)
+        self.log.runs(None, 9).await.unwrap().items.remove(0)
     }
 
     fn deeds(&self) -> usize {
@@ -462,7 +462,7 @@ async fn a_run_under_way_goes_on_although_its_playbook_would_not_begin_it_any_mo
     let stage = Stage::new();
     let Outcome::Delivered(attempt) = stage.try_once(&narrowed).await else { panic!("it is none of its business") };
     assert_eq!(attempt.answer.as_deref(), Some("its conditions do not hold of this event"));
-    assert!(stage.log.runs(None, 9).await.unwrap().is_empty());
+    assert!(stage.log.runs(None, 9).await.unwrap().items.is_empty());
 }
 
 #[tokio::test]
