@@ -19,7 +19,7 @@ use super::{Face, body};
 use crate::clock::Timestamp;
 use crate::platform::{Family, TokenKey};
 use crate::vault::audit::Reading;
-use crate::vault::{Served, Want};
+use crate::vault::{Insistence, Served, Want};
 
 /// Longest long poll, in seconds; whoever asks for more gets as much.
 const LONGEST_WAIT: u64 = 60;
@@ -121,8 +121,9 @@ pub async fn report_invalid(
     query.finish()?;
     let generation = members.need::<u64>("generation");
     members.finish()?;
-    note(&face, caller.reader(), "token.report_invalid", (&asked.component, asked.key.authorizer()));
-    let served = face.app.vault.report_invalid(&asked.component, &asked.key, generation.unwrap_or_default()).await?;
+    let begins = || note(&face, caller.reader(), "token.report_invalid", (&asked.component, asked.key.authorizer()));
+    let how = Insistence::Rejected(generation.unwrap_or_default());
+    let served = face.app.vault.insist(&asked.component, &asked.key, how, begins).await?;
     hand_out(&face, caller.reader(), asked.whose(), &served, None)
 }
 
@@ -141,12 +142,9 @@ pub async fn refresh(
     members.finish()?;
     let (component, authorizer) = (asked.component.as_str(), asked.key.authorizer());
     tracing::info!(component, authorizer, key = caller.name(), gives_up, "token renewal asked for");
-    note(&face, caller.reader(), "token.refresh", (component, authorizer));
-    let vault = &face.app.vault;
-    let served = match gives_up {
-        true => vault.refresh_anew(&asked.component, &asked.key).await?,
-        false => vault.refresh(&asked.component, &asked.key).await?,
-    };
+    let begins = || note(&face, caller.reader(), "token.refresh", (component, authorizer));
+    let how = if gives_up { Insistence::GivingUp } else { Insistence::Anyway };
+    let served = face.app.vault.insist(component, &asked.key, how, begins).await?;
     hand_out(&face, caller.reader(), asked.whose(), &served, None)
 }
 

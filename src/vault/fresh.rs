@@ -250,12 +250,13 @@ impl Chamber {
     /// A renewal that somebody insists on, at most one per the platform's interval; who comes while one is under way joins it, who comes
     /// when a newer generation than `seen` is there has what it wants, and who comes at once after one that failed hears why it did.
     pub async fn force(self: &Arc<Self>, slot: Slot, seen: u64) -> Result<(), VaultError> {
-        self.force_as(slot, seen, Urge::Forced).await
+        self.force_as(slot, seen, Urge::Forced, || {}).await
     }
 
-    /// The same, for one of the reasons to insist.
-    pub async fn force_as(self: &Arc<Self>, slot: Slot, seen: u64, urge: Urge) -> Result<(), VaultError> {
-        match self.insist(&slot, seen, urge) {
+    /// The same, for one of the reasons to insist. `begins` is called right before it starts or is joined.
+    pub async fn force_as(self: &Arc<Self>, slot: Slot, seen: u64, urge: Urge, begins: impl FnOnce()) -> Result<(), VaultError> {
+        self.has_a_way(&slot).await?;
+        match self.insist(&slot, seen, urge, begins) {
             Ok(landing) => self.landed(&slot, landing).await,
             Err(_) if self.generation(slot.family, &slot.app_id) > seen => Ok(()),
             Err(error) => Err(error),
@@ -264,7 +265,7 @@ impl Chamber {
 
     /// Starts such a renewal or joins it. One lock is held from the look to the start: nobody can find the interval begun and the
     /// renewal that began it not yet under way.
-    fn insist(self: &Arc<Self>, slot: &Slot, seen: u64, urge: Urge) -> Result<Landing, VaultError> {
+    fn insist(self: &Arc<Self>, slot: &Slot, seen: u64, urge: Urge, begins: impl FnOnce()) -> Result<Landing, VaultError> {
         let mut forced = locked(&self.forced);
         if !self.renewals.is_under_way(slot) {
             if let Some(error) = self.limited(&Item::Token(slot.clone())) {
@@ -278,6 +279,7 @@ impl Chamber {
             }
             forced.insert(slot.clone(), Forced { since: now, interval: self.component.forced_renewal_interval(), failed: None });
         }
+        begins();
         Ok(self.take_off(slot, seen, urge))
     }
 

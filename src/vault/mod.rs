@@ -71,6 +71,17 @@ pub struct Want {
     pub wait: Duration,
 }
 
+/// Why a caller insists on another token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Insistence {
+    /// [`Vault::report_invalid`] of that generation.
+    Rejected(u64),
+    /// [`Vault::refresh`].
+    Anyway,
+    /// [`Vault::refresh_anew`].
+    GivingUp,
+}
+
 /// A token handed out.
 #[derive(Debug, Clone)]
 pub struct Served {
@@ -359,15 +370,7 @@ impl Vault {
     /// As [`Vault::fresh`]; [`VaultError::RateLimited`] when the current one was forced less than 30 s ago. If the renewal fails the
     /// reported token is not served again to this caller, and who forces it within 5 s more is told the same.
     pub async fn report_invalid(&self, component: &str, key: &TokenKey, generation: u64) -> Result<Served, VaultError> {
-        let chamber = self.chamber(component)?;
-        chamber.check(key)?;
-        let slot = slot_of(key);
-        let current = chamber.generation(slot.family, &slot.app_id);
-        if current == generation && chamber.held(key).is_some() {
-            tracing::info!(component, authorizer = %slot.app_id, generation, "a token was reported as rejected");
-            chamber.force(slot.clone(), generation).await?;
-        }
-        self.fresh(component, key, Want::default()).await
+        self.insist(component, key, Insistence::Rejected(generation), || {}).await
     }
 
     /// Renews unconditionally; at most once per 30 s and token. Of an authorizer that we know no grant of, the vendor is asked
@@ -376,7 +379,7 @@ impl Vault {
     /// # Errors
     /// As [`Vault::report_invalid`].
     pub async fn refresh(&self, component: &str, key: &TokenKey) -> Result<Served, VaultError> {
-        self.insist(component, key, Urge::Forced).await
+        self.insist(component, key, Insistence::Anyway, || {}).await
     }
 
     /// The same, and an answer to an earlier renewal that waits for a key of ours counts from now on as one that never came: the vendor is asked again at
@@ -385,15 +388,31 @@ impl Vault {
     /// # Errors
     /// As [`Vault::refresh`].
     pub async fn refresh_anew(&self, component: &str, key: &TokenKey) -> Result<Served, VaultError> {
-        self.insist(component, key, Urge::GivingUp).await
+        self.insist(component, key, Insistence::GivingUp, || {}).await
     }
 
-    async fn insist(&self, component: &str, key: &TokenKey, urge: Urge) -> Result<Served, VaultError> {
+    /// One of these. `begins` is called before any vendor is asked, when a renewal begins for it or is joined; never where it is refused before, or where
+    /// there is a newer token already. From then on the renewal goes on by itself, whatever becomes of the caller.
+    ///
+    /// # Errors
+    /// As theirs.
+    pub async fn insist(&self, component: &str, key: &TokenKey, how: Insistence, begins: impl FnOnce()) -> Result<Served, VaultError> {
         let chamber = self.chamber(component)?;
         chamber.check(key)?;
         let slot = slot_of(key);
         let generation = chamber.generation(slot.family, &slot.app_id);
-        chamber.force_as(slot, generation, urge).await?;
+        let urge = match how {
+            Insistence::Anyway => Some(Urge::Forced),
+            Insistence::GivingUp => Some(Urge::GivingUp),
+            Insistence::Rejected(seen) if seen == generation && chamber.held(key).is_some() => {
+                tracing::info!(component, authorizer = %slot.app_id, generation, "a token was reported as rejected");
+                Some(Urge::Forced)
+            }
+            Insistence::Rejected(_) => None,
+        };
+        if let Some(urge) = urge {
+            chamber.force_as(slot, generation, urge, begins).await?;
+        }
         self.fresh(component, key, Want::default()).await
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::outbound::SendError;
-use crate::platform::token::{LostReply, Recovered, Refresh};
+use crate::platform::token::{LostReply, Recovered, Refresh, Standing};
 use crate::platform::{ApiError, AuthorizerTokens, Class};
 
 use super::VaultError;
@@ -295,6 +295,34 @@ impl Chamber {
         Ok(self.component.recover(self.standing(slot.family, &pass), &slot.app_id).is_some())
     }
 
+    /// Whether there is anything to ask the vendor for an authorizer: a token is held for it, or the platform can give one.
+    ///
+    /// # Errors
+    /// There is not: nothing would be sent, now or later.
+    pub async fn has_a_way(&self, slot: &Slot) -> Result<(), VaultError> {
+        if slot.is_component() || self.state_of(&slot.app_id) == Some(AuthorizerState::Granted) {
+            return Ok(());
+        }
+        // Whether there is such a call depends on no token.
+        let standing = Standing { family: slot.family, component_token: None, now: self.clock.now() };
+        if self.component.recover(standing, &slot.app_id).is_some() {
+            return Ok(());
+        }
+        match self.board.read(super::Family::Current, &slot.app_id, |held| (held.state, held.revoked_at)) {
+            Some((AuthorizerState::Revoked, at)) => Err(VaultError::Revoked { at }),
+            _ if self.token_record(slot).await?.1.refresh.is_some() || self.interrupted_recovery(slot).await?.is_some() => Ok(()),
+            _ => Err(self.lost_for_good(slot)),
+        }
+    }
+
+    fn lost_for_good(&self, slot: &Slot) -> VaultError {
+        VaultError::NotAuthorized(format!(
+            "no refresh token of `{}` is held and {} cannot give it back; its owner must authorize again",
+            slot.app_id,
+            self.title()
+        ))
+    }
+
     /// Wins a standing grant's tokens back: a new code, exchanged at once. Nothing is spent by asking, so it can be repeated.
     pub async fn recover(self: &Arc<Self>, slot: &Slot) -> Result<(), VaultError> {
         let _under_way = Recovering::of(self, slot);
@@ -306,11 +334,7 @@ impl Chamber {
         loop {
             let pass = self.pass(slot.family).await?;
             let Some(call) = self.component.recover(self.standing(slot.family, &pass), &slot.app_id) else {
-                return Err(VaultError::NotAuthorized(format!(
-                    "no refresh token of `{}` is held and {} cannot give it back; its owner must authorize again",
-                    slot.app_id,
-                    self.title()
-                )));
+                return Err(self.lost_for_good(slot));
             };
             let asked_at = self.clock.now();
             let reply = self.send(&call).await.inspect_err(|error| {

@@ -99,3 +99,29 @@ async fn a_token_that_a_renewal_hands_out_is_noted_as_read() {
         assert_eq!(noted(&world).await, [(String::from("token.read"), 2), (action.to_owned(), 0)]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_before_a_vendor_is_asked_is_not_noted() {
+    let world = world().await;
+    let refreshes = || world.simulator.counts("baidu").unwrap().deed("refresh");
+    for (address, body, status) in [
+        (format!("{AUTHORIZER}/token/report-invalid"), json!({ "generation": 7 }), 200),
+        (String::from("/v1/components/baidu/authorizers/404/token/report-invalid"), json!({ "generation": 1 }), 409),
+        (String::from("/v1/components/alipay/token/refresh"), json!({}), 404),
+        (String::from("/v1/components/alipay/token/report-invalid"), json!({ "generation": 1 }), 404),
+    ] {
+        let answer = post_as(&world, CALLER, &address, body).await;
+        assert_eq!(answer.status, status, "{address}: {}", answer.text);
+    }
+    assert_eq!((noted(&world).await, refreshes()), (vec![(String::from("token.read"), 1)], 0), "the token that is held was handed out");
+
+    assert_eq!(post_as(&world, CALLER, &format!("{AUTHORIZER}/token/refresh"), json!({})).await.status, 200);
+    let expected = [("token.read", 1), ("token.read", 2), ("token.refresh", 0)].map(|(action, generation)| (action.to_owned(), generation));
+    assert_eq!((noted(&world).await, refreshes()), (expected.to_vec(), 1));
+    // Too soon after that one.
+    for (path, body) in [("refresh", json!({})), ("report-invalid", json!({ "generation": 2 }))] {
+        let answer = post_as(&world, CALLER, &format!("{AUTHORIZER}/token/{path}"), body).await;
+        assert_eq!(answer.status, 429, "{}", answer.text);
+    }
+    assert_eq!((noted(&world).await, refreshes()), (expected.to_vec(), 1));
+}

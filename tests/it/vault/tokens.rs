@@ -8,7 +8,7 @@ use yizhan::clock::Clock;
 use yizhan::platform::token::{LostReply, Renewal};
 use yizhan::platform::{Class, Family, TokenKey};
 use yizhan::vault::shelf::{Kind, RecordKey};
-use yizhan::vault::{AuthorizerState, Want};
+use yizhan::vault::{AuthorizerState, Insistence, Want};
 
 use super::vendor::Fault;
 use super::worker::until;
@@ -512,6 +512,30 @@ async fn an_answer_with_the_tokens_of_another_is_not_read_for_ever() {
             world.ticket().await;
             let _ = world.vault.refresh(NAME, &token_of("app1")).await;
             assert!(world.shelf.names(Kind::Intent).is_empty(), "nothing is left to read again");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_forced_renewal_begins_where_there_is_something_to_ask_and_nowhere_else() {
+    for can_recover in [true, false] {
+        let world = World::with(Habits { can_recover, ..Habits::default() }).await;
+        world.ticket().await;
+        world.vault.granted(NAME, Some("withdrawn"), &world.pushed("withdrawn")).await.unwrap();
+        world.vendor.revoke("withdrawn");
+        world.vault.revoked(NAME, "withdrawn", world.clock.now()).await.unwrap();
+        for app in ["stranger", "withdrawn"] {
+            let mut begun = 0;
+            let refused = world.vault.insist(NAME, &token_of(app), Insistence::Anyway, || begun += 1).await;
+            assert!(refused.is_err(), "{app}");
+            assert_eq!(begun, u32::from(can_recover), "{app}: {refused:?}");
+            if !can_recover {
+                let is_fitting = match app {
+                    "stranger" => matches!(refused, Err(VaultError::NotAuthorized(_))),
+                    _ => matches!(refused, Err(VaultError::Revoked { at: Some(_) })),
+                };
+                assert!(is_fitting, "{app}: {refused:?}");
+            }
         }
     }
 }
