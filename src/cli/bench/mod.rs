@@ -6,6 +6,7 @@
 mod api;
 mod deliver;
 mod figures;
+mod instructions;
 mod load;
 mod page;
 mod parts;
@@ -17,6 +18,7 @@ mod token;
 mod world;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -45,6 +47,10 @@ pub struct Bench {
     /// Measure starts, memory, disk and retention too.
     #[arg(long)]
     scale: bool,
+    /// Measure what --scale does, and count the instructions of a push in a small store and in the full one, which do not depend on what else the
+    /// machine does. Needs valgrind, and some minutes more.
+    #[arg(long)]
+    instructions: bool,
     /// Events in the store before anything is measured.
     #[arg(long, value_name = "NUMBER")]
     events: Option<usize>,
@@ -95,6 +101,10 @@ pub struct Plan {
     pub events: usize,
     /// Authorizers.
     pub authorizers: usize,
+    /// How long the service is left alone while its rest is looked at.
+    pub rest: Duration,
+    /// Retention must have given its space back after this.
+    pub back_within: Duration,
 }
 
 impl Plan {
@@ -111,6 +121,8 @@ impl Plan {
                 concurrencies: &[16],
                 events: 400,
                 authorizers: 12,
+                rest: Duration::from_secs(1),
+                back_within: Duration::from_secs(2),
             },
             (_, full) => Self {
                 rounds: 7,
@@ -123,6 +135,8 @@ impl Plan {
                 concurrencies: &[16, 64],
                 events: if full { 1_000_000 } else { 20_000 },
                 authorizers: if full { 100_000 } else { 300 },
+                rest: Duration::from_secs(10),
+                back_within: Duration::from_secs(60),
             },
         };
         Self { events: bench.events.unwrap_or(plan.events), authorizers: bench.authorizers.unwrap_or(plan.authorizers).max(3), ..plan }
@@ -148,14 +162,17 @@ impl Bench {
     }
 
     async fn measure(&self, terminal: &Terminal) -> anyhow::Result<()> {
+        if self.instructions {
+            instructions::look_for_valgrind()?;
+        }
         let plan = Plan::of(self);
         let asked = |kind: Kind| self.only.is_empty() || self.only.contains(&kind);
         let mut world = World::make(self.store.as_deref(), plan, terminal).await?;
         let mut found =
             Map::from_iter([(String::from("machine"), world.machine.clone()), (String::from("settings"), report::settings(&world.plan))]);
         let mut small = None;
-        if self.scale || self.full {
-            small = Some(scale::cost_in_a_small_store(&mut world).await?);
+        if self.scale || self.full || self.instructions {
+            small = Some(scale::cost_in_a_small_store(&mut world, self.instructions).await?);
         }
         world.fill().await?;
         let mut ratios = Map::new();

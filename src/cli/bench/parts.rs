@@ -1,5 +1,6 @@
 //! The processes of a run: the service as `yizhan serve` runs it, and the bare server that it is held against. Both are this program again.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -77,6 +78,17 @@ fn parse(text: &str, folder: &Path) -> anyhow::Result<Config> {
     })
 }
 
+fn this_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("this program does not find itself")
+}
+
+/// A program of the system's, found where we find ours; of the environment it has that path alone.
+pub fn outside(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().envs(std::env::vars_os().filter(|(name, _)| name == "PATH"));
+    command
+}
+
 /// A process of the run. It is killed when dropped.
 pub struct Process {
     child: Child,
@@ -102,13 +114,27 @@ impl Process {
         Self::start(beside, |command| command.args(["bench", "bare"])).await
     }
 
+    /// The service with that configuration under valgrind, which counts nothing until it is told to and puts its counts beside that path.
+    pub async fn under_valgrind(config: &Path, counts: &Path) -> anyhow::Result<Self> {
+        let mut out = OsString::from("--callgrind-out-file=");
+        out.push(counts);
+        let mut command = outside("valgrind");
+        command.args(["--tool=callgrind", "--instr-atstart=no"]).arg(out).arg(this_program()?);
+        command.arg("--config").arg(config).arg("serve");
+        Self::spawn(config, command).await
+    }
+
     async fn start(beside: &Path, arguments: impl FnOnce(&mut Command) -> &mut Command) -> anyhow::Result<Self> {
+        let mut command = Command::new(this_program()?);
+        // Nothing of our own environment: neither the measurements nor the service may depend on it.
+        arguments(command.env_clear());
+        Self::spawn(beside, command).await
+    }
+
+    async fn spawn(beside: &Path, mut command: Command) -> anyhow::Result<Self> {
         let log = tempfile::Builder::new().prefix("log-").tempfile_in(beside.parent().unwrap_or(Path::new(".")))?;
         let (talk, path) = log.keep()?;
-        let mut command = Command::new(std::env::current_exe().context("this program does not find itself")?);
-        arguments(&mut command);
-        // Nothing of our own environment: neither the measurements nor the service may depend on it.
-        command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(talk);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(talk);
         let began = Instant::now();
         let child = command.spawn().context("cannot start a process")?;
         // From here on it is killed whatever becomes of its start.

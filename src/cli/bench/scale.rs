@@ -6,26 +6,35 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::figures::{rounded, whole};
+use super::instructions;
 use super::parts::Process;
 use super::world::World;
 
 /// Events of a small store, with which a push in a large one is compared.
 const SMALL: usize = 10_000;
 
-/// How long the service is left alone while its rest is looked at.
-const REST: Duration = Duration::from_secs(10);
+/// What a push costs.
+pub struct Cost {
+    /// Microseconds of the processor.
+    time: f64,
+    /// Instructions, where they are counted.
+    instructions: Option<u64>,
+}
 
-/// Retention must have given its space back after this.
-const BACK_WITHIN: Duration = Duration::from_secs(60);
-
-/// The processor's time of a push while the store is small.
-pub async fn cost_in_a_small_store(world: &mut World) -> anyhow::Result<f64> {
+/// The cost of a push while the store is small.
+pub async fn cost_in_a_small_store(world: &mut World, with_instructions: bool) -> anyhow::Result<Cost> {
     world.store(SMALL.min(world.plan.events / 2)).await?;
-    cost_of_a_push(world).await
+    cost_of_a_push(world, with_instructions).await
+}
+
+async fn cost_of_a_push(world: &mut World, with_instructions: bool) -> anyhow::Result<Cost> {
+    let time = time_of_a_push(world).await?;
+    let instructions = if with_instructions { Some(instructions::of_a_push(world).await?) } else { None };
+    Ok(Cost { time, instructions })
 }
 
 /// Microseconds of the processor for a push, as the system counts them: hundredths of a second over many pushes.
-async fn cost_of_a_push(world: &mut World) -> anyhow::Result<f64> {
+async fn time_of_a_push(world: &mut World) -> anyhow::Result<f64> {
     let count = world.plan.pushes * 3;
     let requests = world.pushes.requests(count);
     let before = world.service.busy().unwrap_or_default();
@@ -35,17 +44,17 @@ async fn cost_of_a_push(world: &mut World) -> anyhow::Result<f64> {
 }
 
 /// Measures; `small` is the cost of a push in a small store.
-pub async fn measure(world: &mut World, small: f64) -> anyhow::Result<Value> {
+pub async fn measure(world: &mut World, small: Cost) -> anyhow::Result<Value> {
     world.say("a push in the full store");
-    let large = cost_of_a_push(world).await?;
+    let large = time_of_a_push(world).await?;
     let loaded = world.service.resident();
     let event_bytes = world.event_bytes().await?;
 
     world.say("rest");
     tokio::time::sleep(Duration::from_secs(2)).await;
     let before = world.service.busy().unwrap_or_default();
-    tokio::time::sleep(REST).await;
-    let idle = world.service.busy().unwrap_or_default().saturating_sub(before).as_secs_f64() / REST.as_secs_f64();
+    tokio::time::sleep(world.plan.rest).await;
+    let idle = world.service.busy().unwrap_or_default().saturating_sub(before).as_secs_f64() / world.plan.rest.as_secs_f64();
 
     world.say("a start after a clean stop");
     let clean = restart(world, Ending::Clean).await?;
@@ -58,6 +67,9 @@ pub async fn measure(world: &mut World, small: f64) -> anyhow::Result<Value> {
     let requests = world.pushes.requests(count);
     world.push(requests, 64).await?;
     let killed = restart(world, Ending::Killed).await?;
+
+    // After everything that a start in between would change.
+    let instructions = if small.instructions.is_some() { Some(instructions::of_a_push(world).await?) } else { None };
 
     world.say("retention");
     let retention = retention(world, &store.join("log")).await?;
@@ -76,8 +88,10 @@ pub async fn measure(world: &mut World, small: f64) -> anyhow::Result<Value> {
         "disk_mib": mebibytes(disk),
         "vault_mib": mebibytes(vault),
         "disk_times_events": rounded(ratio(disk, u64::try_from(stored_bytes)?), 2),
-        "push_cpu_us_small": small,
+        "push_cpu_us_small": small.time,
         "push_cpu_us_large": large,
+        "push_instructions_small": small.instructions,
+        "push_instructions_large": instructions,
         "retention_gave_back": rounded(1.0 - ratio(retention.left.tables, retention.before.tables), 3),
         "retention_took_s": retention.back_in.map(|time| rounded(time.as_secs_f64(), 1)),
         "log_tables_mib": [mebibytes(retention.before.tables), mebibytes(retention.left.tables)],
@@ -137,7 +151,7 @@ async fn retention(world: &mut World, log: &Path) -> anyhow::Result<Retention> {
     let began = Instant::now();
     world.replace(Process::later(&world.config, 2).await?)?;
     let mut back_in = None;
-    while began.elapsed() < BACK_WITHIN && back_in.is_none() {
+    while began.elapsed() < world.plan.back_within && back_in.is_none() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         if Taken::by(log).tables < before.tables / 10 {
             back_in = Some(began.elapsed());
@@ -180,7 +194,7 @@ fn ratio(part: u64, whole_bytes: u64) -> f64 {
 pub fn lines(scale: &Value) -> Vec<String> {
     let number = |name: &str| scale.get(name).and_then(Value::as_f64).unwrap_or_default();
     let count = |name: &str| whole(number(name));
-    vec![
+    let mut lines = vec![
         format!("start: {:.2} s after a clean stop, {:.2} s after SIGKILL", number("start_clean_s"), number("start_killed_s")),
         format!("resident: {} MiB under load, {} MiB after a start", count("resident_loaded_mib"), count("resident_started_mib")),
         format!(
@@ -201,8 +215,13 @@ pub fn lines(scale: &Value) -> Vec<String> {
             number("retention_gave_back") * 100.0,
             match scale.get("retention_took_s").and_then(Value::as_f64) {
                 Some(seconds) => format!(", nine tenths of it within {seconds:.1} s"),
-                None => String::from(" after a minute"),
+                None => String::from(" in the end"),
             }
         ),
-    ]
+    ];
+    if scale.get("push_instructions_small").is_some_and(Value::is_u64) {
+        let (small, large) = (count("push_instructions_small"), count("push_instructions_large"));
+        lines.push(format!("instructions: {small} for a push in a small store, {large} in this one"));
+    }
+    lines
 }

@@ -45,6 +45,58 @@ fn only_what_was_asked_for_is_measured() {
     assert!(ratios.starts_with("ratios: {\"token\":"), "{ratios}");
 }
 
+/// A program in that folder which stands in for valgrind, as far as the bench knows it.
+#[cfg(unix)]
+fn stand_in(folder: &std::path::Path, name: &str, script: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = folder.join(name);
+    std::fs::write(&path, format!("#!/bin/sh\n{script}")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn the_instructions_of_a_push_are_those_counted_without_those_at_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let bin = folder.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    stand_in(
+        &bin,
+        "valgrind",
+        r#"[ "$1" = --help ] && exit
+echo "${3#--callgrind-out-file=}" > "${0%/*}/counts"
+shift 3
+exec "$@"
+"#,
+    );
+    // 600 pushes of 10,000, and 1,000,000 at rest.
+    stand_in(
+        &bin,
+        "vgdb",
+        r#"[ "$2" = dump ] || exit 0
+read -r counts < "${0%/*}/counts"
+if [ -e "$counts.1" ]; then echo "totals: 1000000" > "$counts.2"; else echo "totals: 7000000" > "$counts.1"; fi
+"#,
+    );
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let ran =
+        command(folder.path(), &["bench", "--json", "--short", "--instructions", "--only", "page"]).env("PATH", path).output().unwrap();
+    let (out, err) = (String::from_utf8(ran.stdout).unwrap(), String::from_utf8(ran.stderr).unwrap());
+    assert_eq!(ran.status.code(), Some(0), "{err}");
+    let found: Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
+    assert_eq!(found.pointer("/scale/push_instructions_small"), Some(&Value::from(10_000)), "{found}");
+    assert_eq!(found.pointer("/scale/push_instructions_large"), Some(&Value::from(10_000)), "{found}");
+}
+
+#[test]
+fn without_valgrind_nothing_is_begun_that_needs_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = command(folder.path(), &["bench", "--short", "--instructions"]).env("PATH", folder.path()).output().unwrap();
+    let err = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(1), "{err}");
+    assert!(err.contains("needs `valgrind`") && !err.contains("merchants grant"), "{err}");
+}
+
 #[test]
 fn an_unknown_kind_is_wrong_use() {
     let folder = tempfile::tempdir().unwrap();
