@@ -12,7 +12,7 @@ use crate::world::{KEY, World, answer, send};
 /// A merchant of one platform, and what an operation wants there.
 pub struct Shop {
     pub world: World,
-    platform: &'static str,
+    pub platform: &'static str,
     app: &'static str,
     template: Value,
     /// Of submission, release and rollback: what only their calls hold.
@@ -64,7 +64,7 @@ impl Shop {
     }
 
     /// The same call under that `Idempotency-Key`: the answer with its headers, and its body.
-    async fn keyed(&self, key: &str, operation: &str, params: &Value) -> (u16, HeaderMap, Value) {
+    pub async fn keyed(&self, key: &str, operation: &str, params: &Value) -> (u16, HeaderMap, Value) {
         let request = self.world.client.post(format!("{}{}", self.world.base, self.of_app(&format!("/operations/{operation}"))));
         let request = request.bearer_auth(KEY).header("idempotency-key", key).header("content-type", "application/json");
         let response = self.waiting(send(request.body(params.to_string()))).await;
@@ -78,27 +78,34 @@ impl Shop {
         body["result"].clone()
     }
 
-    pub async fn upload(&self, version: &str) {
+    pub fn uploading(&self, version: &str) -> Value {
         let mut params = json!({"template_id": self.template, "version": version});
         if self.platform != "alipay" {
             params["description"] = json!("换马更快");
         }
-        self.done("package.upload", params).await;
+        params
     }
 
-    fn named(&self, version: &str) -> Value {
+    pub async fn upload(&self, version: &str) {
+        self.done("package.upload", self.uploading(version)).await;
+    }
+
+    pub fn named(&self, version: &str) -> Value {
         if self.by_version { json!({ "version": version }) } else { json!({}) }
     }
 
     pub async fn submit(&self, version: &str) -> Value {
         // Douyin wants ten seconds between two submissions.
         self.world.advance(Duration::from_secs(10));
-        let params = match self.platform {
+        self.done("audit.submit", self.submitting(version)).await
+    }
+
+    pub fn submitting(&self, version: &str) -> Value {
+        match self.platform {
             "douyin" => json!({"hosts": ["douyin"]}),
             "alipay" => crate::operations::alipay::submission(version),
             _ => json!({}),
-        };
-        self.done("audit.submit", params).await
+        }
     }
 
     pub async fn judge(&self, version: &str, verdict: Verdict) {
@@ -150,7 +157,7 @@ impl Shop {
     }
 
     /// The numbers in these places of the authorizer's record, once the first of them is that.
-    async fn places(&self, places: [&str; 3], first: &str) -> [Option<String>; 3] {
+    pub async fn places(&self, places: [&str; 3], first: &str) -> [Option<String>; 3] {
         self.world
             .until("the versions of the authorizer", async || {
                 let (status, body) = self.world.get(&self.of_app("")).await;

@@ -32,6 +32,7 @@ mod image;
 mod journeys;
 mod kuaishou;
 mod layers;
+mod lives;
 mod log;
 mod operations;
 mod outbound;

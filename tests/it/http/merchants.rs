@@ -230,7 +230,7 @@ fn stylesheet(page: &Answer) -> &str {
 }
 
 /// Where the vendor's page would send the browser back to.
-fn way_back(link: &str) -> String {
+pub fn way_back(link: &str) -> String {
     let link = url::Url::parse(link).unwrap();
     let query: HashMap<String, String> = link.query_pairs().into_owned().collect();
     if let Some(redirect) = query.get("redirect_uri") {

@@ -7,7 +7,7 @@ mod callbacks;
 mod events;
 mod keys;
 mod lists;
-mod merchants;
+pub mod merchants;
 mod meter;
 pub mod openapi;
 mod operations;

@@ -1,0 +1,48 @@
+//! Lives drawn by lot: whatever can happen happens in some order; pushes come twice, in disorder or never; vendors act without answering, refuse, break
+//! off; time passes; the service restarts. Nobody wrote these stories down, so they meet orders of events that no other test thought of.
+//!
+//! A life is told by its number: a failure says which one it was, and `YIZHAN_LIVES=17..18` lives it again (`0..500` many more than every run does).
+
+mod grants;
+mod versions;
+
+use std::ops::Range;
+
+use yizhan::simulator::fault::CallTrouble;
+
+/// Numbers by lot, the same ones for the same life.
+struct Lot(u64);
+
+impl Lot {
+    fn below(&mut self, bound: u64) -> u64 {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+
+    fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[self.below(all.len() as u64) as usize]
+    }
+}
+
+/// How a call goes wrong.
+fn trouble(lot: &mut Lot) -> CallTrouble {
+    const ALL: [CallTrouble; 6] = [
+        CallTrouble::Status(502),
+        CallTrouble::LostAnswer,
+        CallTrouble::NotHeard,
+        CallTrouble::Garbage,
+        CallTrouble::RateLimited,
+        CallTrouble::DoneAndBusy,
+    ];
+    lot.of(&ALL).clone()
+}
+
+/// The lives to be lived.
+fn numbers() -> Range<u64> {
+    let asked = std::env::var("YIZHAN_LIVES").unwrap_or_else(|_| String::from("0..6"));
+    let (from, to) = asked.split_once("..").unwrap();
+    from.parse().unwrap()..to.parse().unwrap()
+}
