@@ -112,7 +112,8 @@ pub(super) const SLACK: Duration = Duration::from_secs(60);
 
 /// Whether a time that we noted by our own clock lies in the future: the clock was ahead then, and nobody knows when that was.
 pub(super) fn is_ahead(noted: Timestamp, now: Timestamp) -> bool {
-    noted > later(now, SLACK)
+    // Nearly all of them lie behind us, and of a hundred thousand tokens each is asked about every few seconds.
+    noted > now && noted > later(now, SLACK)
 }
 
 /// Whether a wait of `span` that began at `since` goes on. One that began while the clock was ahead is over.

@@ -2,18 +2,24 @@
 //! among them, and valgrind has no SHA instructions, so hashes count for more than they cost.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use serde_json::Value;
 
 use super::parts::{Process, outside};
 use super::world::World;
+use crate::clock::Timestamp;
+use crate::platform;
 
 /// Pushes that are not counted: each address, cache and pool is used once before.
 const WARM: usize = 500;
 /// Slices of pushes that are counted: as many as the engine writes out what it holds in memory for several times, which would else be counted by chance.
 const COUNTED: usize = 3;
 const CONNECTIONS: usize = 64;
+
+/// Longest wait for what the service does after a start.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Whether there is what is needed, before anything else is done.
 ///
@@ -38,6 +44,7 @@ pub async fn of_a_push(world: &mut World) -> anyhow::Result<u64> {
     world.service.ask_to_stop().await?;
     world.replace(Process::under_valgrind(&world.config, &counts).await?)?;
     let service = world.service.id();
+    looked_around(world).await?;
     let warm = world.pushes.requests(WARM);
     world.push(warm, CONNECTIONS).await?;
     tell(service, "instrumentation on")?;
@@ -53,6 +60,25 @@ pub async fn of_a_push(world: &mut World) -> anyhow::Result<u64> {
     world.service.ask_to_stop().await?;
     world.replace(Process::service(&world.config).await?)?;
     Ok(busy.saturating_sub(rest) / u64::try_from(count)?)
+}
+
+/// Waits until the service has asked the vendors what it asks after each start: a list of many merchants is no part of a push.
+async fn looked_around(world: &World) -> anyhow::Result<()> {
+    for platform in platform::ALL {
+        let address = format!("/v1/components/{}", platform.name());
+        let has_looked = async || {
+            let component = world.api.get(&address).await?;
+            let now = world.simulator.now();
+            let is_due = |look: &Value| {
+                let next_at = look.get("next_at").and_then(Value::as_str).and_then(|at| at.parse::<Timestamp>().ok());
+                next_at.is_some_and(|at| at <= now)
+            };
+            let looks = component.get("reconcile").and_then(Value::as_object).context("the component tells of no looks")?;
+            Ok(!looks.values().any(is_due))
+        };
+        world.api.until("the service has looked around", PATIENCE, has_looked).await?;
+    }
+    Ok(())
 }
 
 /// Tells valgrind something.

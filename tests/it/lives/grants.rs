@@ -24,7 +24,7 @@ const MERCHANTS: [(&str, [&str; 2]); 4] = [
 const STEPS: usize = 30;
 
 /// How often is looked again, minutes later at first and then hours, until the service knows what the vendors know.
-const PATIENCE: usize = 60;
+const PATIENCE: usize = 300;
 
 /// What the vendor knows of a merchant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
