@@ -167,10 +167,18 @@ impl Chamber {
             self.forget_code(&hash);
             return Err(VaultError::NotAuthorized(String::from("the code was withdrawn meanwhile")));
         };
-        let Some(record) = read::<CodeRecord>(&found) else {
+        let Some(mut record) = read::<CodeRecord>(&found) else {
             self.drop_code(&hash).await?;
             return Err(VaultError::Store(String::from("the record of a code is damaged")));
         };
+        if let (Origin::Recovery, Some(app_id)) = (record.origin, &record.app_id) {
+            // Its push came in the moment in which it was put down as one that we had asked for: as in `take_echo`.
+            if self.is_seen_to(&hash, app_id) {
+                self.board_code(hash, &record);
+                return Ok(Exchanged::Already(vec![app_id.clone()]));
+            }
+            (record.origin, record.echo) = (Origin::Push, true);
+        }
         if record.origin == Origin::Push
             && matches!(record.stage, Stage::Waiting | Stage::Lost)
             && let Some(app_id) = &record.app_id

@@ -278,6 +278,9 @@ impl Life {
                 return;
             }
         }
+        for (platform, _) in MERCHANTS {
+            self.tell(format_args!("{platform} in the end: {}", self.world.get(&format!("/v1/components/{platform}")).await.1));
+        }
         panic!("life {number}: {left:#?}\n{}", self.story);
     }
 }

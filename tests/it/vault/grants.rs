@@ -489,6 +489,40 @@ async fn an_echo_that_comes_while_we_recover_is_answered_at_once() {
     assert_eq!(renewal.await.unwrap().unwrap().generation, 2);
 }
 
+/// The push of a code that we asked for may be written down before what we ask with it is, and be known in memory after that: by the record it is ours,
+/// and its slot's renewal sees to it; by memory it is a push's. Such a code waited for ever, and whatever was found of the merchant was never told.
+#[tokio::test]
+async fn an_echo_that_came_in_the_very_moment_of_its_recovery_is_no_news_that_is_waited_for() {
+    let world = World::granted_with(Habits { renews_by_recovery: true, ..Habits::default() }).await;
+    world.advance(8000);
+    world.ticket().await;
+    world.vault.fresh(NAME, &COMPONENT, Want::default()).await.unwrap();
+    world.vendor.close();
+    let vault = Arc::clone(&world.vault);
+    let renewal = tokio::spawn(async move { vault.refresh(NAME, &token_of("app1")).await });
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    let echo = granted(code("echo", start() + SignedDuration::from_hours(9)), world.clock.now());
+    world.vault.granted(NAME, Some("app1"), &echo).await.unwrap();
+    let key = RecordKey::new(Kind::Code, NAME, world.shelf.names(Kind::Code).remove(0));
+    let kept = world.shelf.get(&key).await.unwrap().unwrap();
+    let mut record: serde_json::Value = serde_json::from_slice(&kept.body.unwrap()).unwrap();
+    // As the recovery leaves it whose exchange was not answered.
+    (record["origin"], record["stage"], record["echo"]) = (json!("recovery"), json!({"sent": {"repeats": 0}}), json!(false));
+    world.shelf.commit(vec![Change::put(key, serde_json::to_vec(&record).unwrap().into())]).await.unwrap();
+    world.vendor.open();
+    renewal.await.unwrap().unwrap();
+    let asked = world.vendor.deeds("recover");
+    Worker::over(&world.vault, &world.clock, 20, 1).await;
+    assert_eq!(world.vendor.deeds("recover"), asked, "its slot has a token: nothing more is asked for");
+
+    world.vendor.revoke("app1");
+    world.advance(600);
+    assert!(matches!(world.vault.refresh(NAME, &token_of("app1")).await, Err(VaultError::Revoked { .. })));
+    assert_eq!(world.untold("app1").await.unwrap().what, Standing::Gone);
+}
+
 #[tokio::test]
 async fn a_grant_that_comes_while_a_recovery_fails_is_exchanged_afterwards() {
     let world = World::new().await;
