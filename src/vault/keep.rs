@@ -121,6 +121,7 @@ impl Chamber {
         at: Timestamp,
         how: How<'_>,
     ) -> AuthorizerRecord {
+        let is_stranger = former.is_none();
         let mut record = former.unwrap_or_else(|| AuthorizerRecord::pending(at));
         let now = self.clock.now();
         if let Some(permissions) = &tokens.permissions {
@@ -141,6 +142,11 @@ impl Chamber {
                 record.found = Some(FoundRecord::came(at, since));
             }
             (How::Granted { .. }, _) => record.overtaken(),
+            // Nobody told of it, and somebody who knew of it asked for its token.
+            (How::Recovered, _) if is_stranger => {
+                let vendor = serde_json::json!({"recovered": true});
+                record.found = Some(FoundRecord { what: Standing::Back, at, since: None, vendor, told: false });
+            }
             // Told whether or not its end was: that may be in the log already, and not yet known here to be.
             (How::Recovered, state) if state == AuthorizerState::Revoked || (state == AuthorizerState::Pending && was_gone.is_some()) => {
                 // The event of its end, should it come back only now, ends nothing that is newer.
@@ -204,6 +210,7 @@ impl Chamber {
         let is_known = |at: Timestamp| if completes { at > grant.granted_at && !is_held } else { at >= grant.granted_at };
         if let Some(known) = known
             && (known.outlived(grant.granted_at)
+                || known.showed_gone(grant.granted_at)
                 || (known.state == AuthorizerState::Granted && known.dated_grant(self.clock.now()).is_some_and(is_known)))
         {
             return Ok(Exchanged::Already(vec![app_id]));

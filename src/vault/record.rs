@@ -192,6 +192,15 @@ impl AuthorizerRecord {
     pub fn outlived(&self, granted_at: Timestamp) -> bool {
         self.state == AuthorizerState::Revoked && self.revoked_by_push && self.revoked_at.is_some_and(|at| at > granted_at)
     }
+
+    /// Whether an answer showed that a grant of that time is gone: it, or a later one. Tokens of it are dead, however late its push comes.
+    pub fn showed_gone(&self, granted_at: Timestamp) -> bool {
+        let since = self.found.as_ref().filter(|found| found.what == Standing::Gone).and_then(|found| found.since);
+        // By our clock, where only a browser told of it.
+        self.state == AuthorizerState::Revoked
+            && !self.revoked_by_push
+            && since.is_some_and(|since| since.saturating_add(SLACK).is_ok_and(|since| granted_at <= since))
+    }
 }
 
 /// Written before a refresh token is spent; removed together with the new tokens' arrival.

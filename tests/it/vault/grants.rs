@@ -489,6 +489,44 @@ async fn an_echo_that_comes_while_we_recover_is_answered_at_once() {
     assert_eq!(renewal.await.unwrap().unwrap().generation, 2);
 }
 
+#[tokio::test]
+async fn a_withdrawal_that_is_heard_after_the_next_grant_was_won_back_ends_nothing() {
+    let world = World::granted().await;
+    world.advance(100);
+    let withdrawn_at = world.clock.now();
+    world.vendor.revoke("app1");
+    world.advance(100);
+    let push = granted(world.vendor.grant("app1"), world.clock.now());
+    world.vendor.fault("exchange", Fault::NotSent);
+    world.vault.granted(NAME, Some("app1"), &push).await.unwrap_err();
+    // Its code dies before the vendor can be reached again.
+    world.advance(4000);
+    world.ticket().await;
+    Worker::over(&world.vault, &world.clock, 50, 1).await;
+    assert_eq!(world.vendor.deeds("recover"), 1);
+    let served = world.fresh("app1").await.unwrap();
+    world.vault.revoked(NAME, "app1", withdrawn_at).await.unwrap();
+    assert!(world.vendor.accepts("app1", &served.token) && world.fresh("app1").await.unwrap().token == served.token);
+    let world = world.restart().await;
+    world.vault.revoked(NAME, "app1", withdrawn_at).await.unwrap();
+    world.fresh("app1").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_merchant_whom_nobody_told_of_is_news_when_a_person_asks_for_its_token() {
+    let world = World::new().await;
+    world.ticket().await;
+    // Its push was lost.
+    drop(world.vendor.grant("app1"));
+    world.advance(600);
+    let served = world.vault.refresh(NAME, &token_of("app1")).await.unwrap();
+    assert!(world.vendor.accepts("app1", &served.token));
+    let found = world.untold("app1").await.unwrap();
+    assert_eq!((found.what, found.since), (Standing::Back, None));
+    world.vault.told(NAME, "app1", &found).await.unwrap();
+    assert_eq!(world.untold("app1").await, None);
+}
+
 /// The push of a code that we asked for may be written down before what we ask with it is, and be known in memory after that: by the record it is ours,
 /// and its slot's renewal sees to it; by memory it is a push's. Such a code waited for ever, and whatever was found of the merchant was never told.
 #[tokio::test]
@@ -786,6 +824,27 @@ fn sent(app_id: &str, token: &str, at: Timestamp) -> Grant {
         permissions: vec![Permission { id: String::from("7"), name: String::from("seven") }],
         granted_at: at,
     }
+}
+
+#[tokio::test]
+async fn the_late_push_of_a_grant_that_was_found_to_be_gone_brings_nobody_back() {
+    let habits = Habits { has_tickets: false, has_state: false, ..Habits::default() };
+    let world = World::with(habits).await;
+    drop(world.vendor.grant("app1"));
+    let push = sent("app1", "first", world.clock.now());
+    world.vault.granted(NAME, Some("app1"), &push).await.unwrap();
+    world.advance(3000);
+    world.vendor.revoke("app1");
+    world.vault.refresh(NAME, &token_of("app1")).await.unwrap_err();
+    assert!(matches!(world.fresh("app1").await, Err(VaultError::Revoked { .. })));
+    let world = world.restart().await;
+    assert_eq!(world.vault.granted(NAME, Some("app1"), &push).await.unwrap(), Exchanged::Already(names(&["app1"])));
+    assert!(matches!(world.fresh("app1").await, Err(VaultError::Revoked { .. })));
+    // The next grant does.
+    world.advance(60);
+    let next = sent("app1", "second", world.clock.now());
+    assert_eq!(world.vault.granted(NAME, Some("app1"), &next).await.unwrap(), Exchanged::Authorizers(names(&["app1"])));
+    assert_eq!(world.fresh("app1").await.unwrap().token.expose(), "second");
 }
 
 #[tokio::test]
