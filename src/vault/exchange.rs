@@ -15,9 +15,9 @@ use super::authorizer::AuthorizerState;
 use super::chamber::{Chamber, Pass, locked};
 use super::held::Slot;
 use super::keep::{How, Way};
-use super::record::{Answer, CodeRecord, Origin, Stage, UsedRecord, put, write};
+use super::record::{Answer, CodeRecord, Origin, Stage, UsedRecord, put};
 use super::schedule::{CodeHash, is_ahead, later};
-use super::shelf::{Change, Kind, ShelfError};
+use super::shelf::{Change, Kind};
 use super::unread::Unread;
 use super::{Exchanged, VaultError};
 
@@ -298,6 +298,7 @@ impl Chamber {
         }
         if record.echo && self.is_seen_to(hash, &app_id) {
             // Never asked for because of an echo: each asking causes another one (Kuaishou 3.1.4).
+            self.date_grant(&app_id, record.granted_at, false).await?;
             self.drop_code(hash).await?;
             locked(&self.used).insert(*hash, UsedRecord { at: self.clock.now(), authorizers: vec![app_id.clone()] });
             tracing::warn!(component = self.name, authorizer = app_id, error = %lost, "a code that came with a recovery of ours led nowhere");
@@ -320,28 +321,9 @@ impl Chamber {
             // Removed with the tokens that the recovery brought.
             Origin::Recovery => Ok(Exchanged::Authorizers(vec![app_id])),
             Origin::Push | Origin::Redirect => {
-                self.date_won_back(&app_id, &record).await?;
+                self.date_grant(&app_id, record.granted_at, record.origin == Origin::Redirect).await?;
                 let authorizers = self.used_up(hash, vec![app_id]).await?;
                 Ok(Exchanged::Authorizers(authorizers))
-            }
-        }
-    }
-}
-
-impl Chamber {
-    /// The grant of a lost code stands, won back: a withdrawal before it, should it come only now, is the end of an earlier one. An echo tells of no grant.
-    async fn date_won_back(&self, app_id: &str, code: &CodeRecord) -> Result<(), ShelfError> {
-        let Some(granted_at) = code.dated_grant(self.clock.now()).filter(|_| !code.echo) else { return Ok(()) };
-        loop {
-            let (version, Some(mut record)) = self.authorizer_record(app_id).await? else { return Ok(()) };
-            if record.dated_grant(self.clock.now()).is_some_and(|former| former >= granted_at) {
-                return Ok(());
-            }
-            record.date(granted_at, code.origin == Origin::Redirect);
-            match self.commit(vec![Change::put_if(self.key(Kind::Authorizer, app_id), version, write(&record)?)]).await {
-                // Another process changed it: look again.
-                Err(ShelfError::Conflict) => {}
-                answer => return answer,
             }
         }
     }

@@ -207,10 +207,29 @@ impl Chamber {
             // What our clock showed while it was ahead is later than any grant.
             let exchanged = *family == Family::Current && held.exchanged_at.is_some_and(|at| at >= granted_at && !is_ahead(at, now));
             if echo || exchanged {
+                self.date_grant(app_id, granted_at, false).await?;
                 return Ok(Some(vec![app_id.to_owned()]));
             }
         }
         Ok(None)
+    }
+
+    /// A push or a browser told that a grant stood then, and its tokens came, or are held, in another way than by its code: a withdrawal before that,
+    /// should it be heard only now, is the end of an earlier one.
+    pub async fn date_grant(&self, app_id: &str, granted_at: Timestamp, is_own_date: bool) -> Result<(), ShelfError> {
+        loop {
+            let (version, Some(mut known)) = self.authorizer_record(app_id).await? else { return Ok(()) };
+            let now = self.clock.now();
+            if is_ahead(granted_at, now) || known.dated_grant(now).is_some_and(|former| former >= granted_at) {
+                return Ok(());
+            }
+            known.date(granted_at, is_own_date);
+            match self.commit(vec![Change::put_if(self.key(Kind::Authorizer, app_id), version, write(&known)?)]).await {
+                // Another process changed it: look again.
+                Err(ShelfError::Conflict) => {}
+                answer => return answer,
+            }
+        }
     }
 
     /// Whether a push with a code of that authorizer may be what our own asking for one causes.

@@ -513,6 +513,24 @@ async fn a_withdrawal_that_is_heard_after_the_next_grant_was_won_back_ends_nothi
 }
 
 #[tokio::test]
+async fn a_withdrawal_that_is_heard_after_a_grant_which_was_taken_for_an_echo_ends_nothing() {
+    let world = World::granted_with(Habits { renews_by_recovery: true, ..Habits::default() }).await;
+    world.advance(6000);
+    world.ticket().await;
+    world.vault.refresh(NAME, &token_of("app1")).await.unwrap();
+    world.advance(100);
+    let withdrawn_at = world.clock.now();
+    world.vendor.revoke("app1");
+    world.advance(100);
+    let push = granted(world.vendor.grant("app1"), world.clock.now());
+    assert_eq!(world.vault.granted(NAME, Some("app1"), &push).await.unwrap(), Exchanged::Already(names(&["app1"])));
+    world.vault.revoked(NAME, "app1", withdrawn_at).await.unwrap();
+    assert_eq!(world.vault.authorizer(NAME, "app1").await.unwrap().0.state, AuthorizerState::Granted);
+    world.vault.revoked(NAME, "app1", world.clock.now()).await.unwrap();
+    assert_eq!(world.vault.authorizer(NAME, "app1").await.unwrap().0.state, AuthorizerState::Revoked);
+}
+
+#[tokio::test]
 async fn a_merchant_whom_nobody_told_of_is_news_when_a_person_asks_for_its_token() {
     let world = World::new().await;
     world.ticket().await;
