@@ -143,10 +143,7 @@ impl Chamber {
             }
             (How::Granted { .. }, _) => record.overtaken(),
             // Nobody told of it, and somebody who knew of it asked for its token.
-            (How::Recovered, _) if is_stranger => {
-                let vendor = serde_json::json!({"recovered": true});
-                record.found = Some(FoundRecord { what: Standing::Back, at, since: None, vendor, told: false });
-            }
+            (How::Recovered, _) if is_stranger => record.found = Some(FoundRecord::back(at, None)),
             // Told whether or not its end was: that may be in the log already, and not yet known here to be.
             (How::Recovered, state) if state == AuthorizerState::Revoked || (state == AuthorizerState::Pending && was_gone.is_some()) => {
                 // The event of its end, should it come back only now, ends nothing that is newer.
@@ -154,8 +151,7 @@ impl Chamber {
                     record.date(at, true);
                 }
                 record.ended_at = record.ended_at.max(was_gone);
-                let vendor = serde_json::json!({"recovered": true});
-                record.found = Some(FoundRecord { what: Standing::Back, at, since: record.revoked_at.or(was_gone), vendor, told: false });
+                record.found = Some(FoundRecord::back(at, record.revoked_at.or(was_gone)));
             }
             _ => {}
         }

@@ -101,6 +101,11 @@ impl FoundRecord {
         Self { what: Standing::Came, at, since: Some(since), vendor: serde_json::json!({"returned": true}), told: false }
     }
 
+    /// That a grant which nobody told of, or which was given up then, stands: the vendor gave its tokens, to be told.
+    pub fn back(at: Timestamp, since: Option<Timestamp>) -> Self {
+        Self { what: Standing::Back, at, since, vendor: serde_json::json!({"recovered": true}), told: false }
+    }
+
     /// Whether it may be told by now.
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.what != Standing::Came || !goes_on(self.at, PUSH_COMES_WITHIN, now)

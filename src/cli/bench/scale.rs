@@ -24,10 +24,6 @@ pub struct Cost {
 /// The cost of a push while the store is small.
 pub async fn cost_in_a_small_store(world: &mut World, with_instructions: bool) -> anyhow::Result<Cost> {
     world.store(SMALL.min(world.plan.events / 2)).await?;
-    cost_of_a_push(world, with_instructions).await
-}
-
-async fn cost_of_a_push(world: &mut World, with_instructions: bool) -> anyhow::Result<Cost> {
     let time = time_of_a_push(world).await?;
     let instructions = if with_instructions { Some(instructions::of_a_push(world).await?) } else { None };
     Ok(Cost { time, instructions })

@@ -32,7 +32,7 @@ enum Truth {
     /// It never granted.
     Stranger,
     Granted,
-    /// It granted, and only a browser could have told the service, which did not take it.
+    /// It granted, and nothing that could tell the service of it arrived.
     GrantedUnheard,
     Withdrawn,
 }
