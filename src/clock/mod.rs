@@ -17,6 +17,15 @@ mod standing;
 
 pub use standing::StandingClock;
 
+/// A moment by both clocks: the one that can be set, and the one that nobody sets.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// What the wall clock shows.
+    pub wall: Timestamp,
+    /// See [`Clock::passed`].
+    pub passed: Duration,
+}
+
 /// A source of time that can be waited on.
 #[async_trait::async_trait]
 pub trait Clock: Send + Sync {
@@ -25,6 +34,10 @@ pub trait Clock: Send + Sync {
     /// How much time has passed since some moment, by a clock that nobody sets. Of a clock that nobody sets, its own.
     fn passed(&self) -> Duration {
         Duration::try_from(self.now().duration_since(Timestamp::UNIX_EPOCH)).unwrap_or_default()
+    }
+    /// [`Clock::now`] and [`Clock::passed`] of one moment.
+    fn look(&self) -> Look {
+        Look { wall: self.now(), passed: self.passed() }
     }
     /// The present for whoever drops something because of its age: [`Clock::now`], but earlier while that cannot be believed (see [`StandingClock`]).
     fn believed(&self) -> Timestamp {
@@ -74,24 +87,17 @@ pub async fn sleep_by(wall: impl Fn() -> Timestamp, at: Timestamp) {
 /// A clock that stands still until it is moved; sleepers wake as soon as their time is reached.
 #[derive(Debug)]
 pub struct ManualClock {
-    moved: watch::Sender<Moved>,
+    moved: watch::Sender<Look>,
     moving: Mutex<()>,
     /// Moments that sleepers wait for, each as often as there are, so that a story can go on once somebody sleeps.
     awaited: Mutex<Vec<Timestamp>>,
-}
-
-/// Where a clock was moved to.
-#[derive(Debug, Clone, Copy)]
-struct Moved {
-    now: Timestamp,
-    passed: Duration,
 }
 
 impl ManualClock {
     /// A clock that shows `now`.
     #[must_use]
     pub fn starting_at(now: Timestamp) -> Self {
-        let moved = Moved { now, passed: Duration::ZERO };
+        let moved = Look { wall: now, passed: Duration::ZERO };
         Self { moved: watch::Sender::new(moved), moving: Mutex::new(()), awaited: Mutex::default() }
     }
 
@@ -118,25 +124,29 @@ impl ManualClock {
     fn move_by(&self, by: SignedDuration, passed: Duration) {
         let _alone = self.moving.lock();
         let former = *self.moved.borrow();
-        self.moved.send_replace(Moved { now: former.now + by, passed: former.passed.saturating_add(passed) });
+        self.moved.send_replace(Look { wall: former.wall + by, passed: former.passed.saturating_add(passed) });
     }
 }
 
 #[async_trait::async_trait]
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        self.moved.borrow().now
+        self.look().wall
     }
 
     fn passed(&self) -> Duration {
-        self.moved.borrow().passed
+        self.look().passed
+    }
+
+    fn look(&self) -> Look {
+        *self.moved.borrow()
     }
 
     async fn sleep_until(&self, at: Timestamp) {
         let mut seen = self.moved.subscribe();
         let began = *seen.borrow();
-        let meant = Duration::try_from(at.duration_since(began.now)).unwrap_or_default();
-        let is_over = |moved: &Moved| moved.now >= at || moved.passed.saturating_sub(began.passed) >= meant;
+        let meant = Duration::try_from(at.duration_since(began.wall)).unwrap_or_default();
+        let is_over = |moved: &Look| moved.wall >= at || moved.passed.saturating_sub(began.passed) >= meant;
         self.awaited().push(at);
         let _sleeping = Sleeping { clock: self, at };
         // The sender lives as long as `self`, so waiting cannot fail.

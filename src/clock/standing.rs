@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::{Clock, Timestamp};
+use super::{Clock, Look, Timestamp};
 
 /// A step forward that is more than what setting a clock in good order takes, and than what passes between two looks.
 const STEP: SignedDuration = SignedDuration::from_mins(5);
@@ -26,13 +26,6 @@ pub struct StandingClock {
     below: Arc<dyn Clock>,
     /// `None` before [`StandingClock::start`]: nothing is old then.
     belief: Mutex<Option<Belief>>,
-}
-
-/// A moment by both clocks.
-#[derive(Debug, Clone, Copy)]
-struct Look {
-    wall: Timestamp,
-    passed: Duration,
 }
 
 impl Look {
@@ -115,7 +108,7 @@ impl StandingClock {
     /// Begins to believe the clock, unless it is far beyond `known`, the latest moment that the store knows of: no clock of this process was
     /// there to see whether time passed or the clock is wrong.
     pub fn start(&self, known: Option<Timestamp>) {
-        let (belief, news) = Belief::starting(self.glance(), known);
+        let (belief, news) = Belief::starting(self.below.look(), known);
         if let Some(News::Ahead(by)) = news {
             tracing::warn!(
                 ahead = format!("{by:#}"),
@@ -130,7 +123,7 @@ impl StandingClock {
     /// What people should know while the clock is not believed.
     #[must_use]
     pub fn remark(&self) -> Option<String> {
-        let look = self.glance();
+        let look = self.below.look();
         let belief = *self.belief();
         let belief = belief.filter(|belief| belief.doubted_since.is_some())?;
         let by = look.wall.duration_since(belief.good.onward(look.passed));
@@ -140,14 +133,10 @@ impl StandingClock {
         ))
     }
 
-    fn glance(&self) -> Look {
-        Look { passed: self.below.passed(), wall: self.below.now() }
-    }
-
     /// When the clock will have stood long enough, by itself.
     fn stands_at(&self, belief: &Belief) -> Timestamp {
         let until = belief.doubted_since.map_or(Duration::ZERO, |since| since.saturating_add(STANDS_AFTER));
-        self.below.now().saturating_add(until.saturating_sub(self.below.passed())).unwrap_or(Timestamp::MAX)
+        self.below.look().onward(until)
     }
 
     fn belief(&self) -> MutexGuard<'_, Option<Belief>> {
@@ -165,11 +154,15 @@ impl Clock for StandingClock {
         self.below.passed()
     }
 
+    fn look(&self) -> Look {
+        self.below.look()
+    }
+
     fn believed(&self) -> Timestamp {
         let mut held = self.belief();
         let Some(belief) = held.as_mut() else { return Timestamp::MIN };
         // Under the lock: of two looks the later one comes last.
-        let (present, news) = belief.look(self.glance());
+        let (present, news) = belief.look(self.below.look());
         let belief = *belief;
         drop(held);
         match news {

@@ -1,11 +1,12 @@
 //! The machine's clock, and what becomes of sleepers when somebody sets it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use yizhan::clock::{Clock, ManualClock, StandingClock, Timestamp, sleep_by};
+use yizhan::simulator::clock::JumpingClock;
 
 #[tokio::test]
 async fn a_clock_that_is_set_back_makes_nobody_sleep_longer() {
@@ -51,6 +52,27 @@ fn time_that_passes_is_believed_however_long_nobody_looks() {
     wall.step(-DAYS);
     assert_eq!(clock.believed(), wall.now(), "what is younger than it is drops nothing");
     assert_eq!(clock.remark(), None);
+}
+
+#[test]
+fn time_that_passes_while_somebody_looks_is_believed() {
+    let by_hand = Arc::new(ManualClock::starting_at(start()));
+    let leaping = Arc::new(JumpingClock::over(by_hand.clone()));
+    let clock = Arc::new(StandingClock::over(leaping.clone()));
+    clock.start(None);
+    let (looking, begun) = (clock.clone(), Arc::new(Barrier::new(2)));
+    let looks = begun.clone();
+    let looker = std::thread::spawn(move || {
+        looks.wait();
+        while looking.believed() < start() + DAYS {}
+    });
+    begun.wait();
+    for _ in 0..4000 {
+        by_hand.advance(MINUTE * 10);
+        leaping.pass(Duration::from_secs(600));
+        assert_eq!(clock.remark(), None);
+    }
+    looker.join().unwrap();
 }
 
 #[test]

@@ -61,7 +61,8 @@ impl Part {
                 let clock: Arc<dyn Clock> = leaps.clone();
                 let listener = TcpListener::bind(config.server.listen)?;
                 let service = Service::start(config, clock, listener).await?;
-                // Once it runs: a clock that is days ahead at a start is not believed at once.
+                // A clock that is days ahead at a start is not believed at once; and retention, once it has looked, looks again as soon as its hour is over.
+                until_retention_has_looked().await?;
                 leaps.pass(Duration::from_secs(days.saturating_mul(24 * 3600)));
                 terminal.say(format!("{LISTENING}{}", service.address));
                 service.run_until_asked().await?;
@@ -69,6 +70,20 @@ impl Part {
             }),
         }
     }
+}
+
+async fn until_retention_has_looked() -> anyhow::Result<()> {
+    let began = Instant::now();
+    let looked_at = || {
+        let told = telemetry::metrics().render();
+        let line = told.lines().find_map(|line| line.strip_prefix("yizhan_retention_timestamp_seconds "));
+        line.and_then(|at| at.parse::<f64>().ok()).unwrap_or_default()
+    };
+    while looked_at() <= 0.0 {
+        ensure!(began.elapsed() < PATIENCE, "retention does not look at a service that has started");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
 }
 
 fn parse(text: &str, folder: &Path) -> anyhow::Result<Config> {
