@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use fjall::{Database, Keyspace};
 
 use super::meta::{self, LineState};
 use super::record;
 use super::waiting::{self, Entry, View};
-use crate::clock::Timestamp;
+use crate::clock::{Look, Timestamp};
 use crate::fanout::delivery::{DeliveryId, Lane};
 use crate::fanout::schedule;
 
@@ -24,7 +25,8 @@ const BACK: usize = 10_000;
 #[derive(Debug, Clone, Copy)]
 struct Claim {
     id: DeliveryId,
-    until: Timestamp,
+    /// By the clock that nobody sets: one that goes forward at once hands nothing out twice.
+    until: Duration,
     order: u64,
     due: u64,
 }
@@ -129,9 +131,9 @@ impl Line {
         }
     }
 
-    fn expire(&mut self, now: Timestamp) {
+    fn expire(&mut self, passed: Duration) {
         let over: Vec<_> =
-            self.claimed.iter().filter(|(_, claim)| claim.until <= now).map(|(sequence, claim)| (*sequence, *claim)).collect();
+            self.claimed.iter().filter(|(_, claim)| claim.until <= passed).map(|(sequence, claim)| (*sequence, *claim)).collect();
         for (sequence, claim) in over {
             self.claimed.remove(&sequence);
             self.give_back(sequence, claim);
@@ -159,7 +161,9 @@ impl Line {
 pub struct Wish<'a> {
     pub subscription: &'a str,
     pub now: Timestamp,
-    pub until: Timestamp,
+    /// The present by the clock that nobody sets, and how long the claim lasts by it.
+    pub passed: Duration,
+    pub lease: Duration,
     pub limit: usize,
     pub ordered: bool,
 }
@@ -167,7 +171,7 @@ pub struct Wish<'a> {
 impl Line {
     /// Claims what is due in that lane, oldest event first.
     pub fn claim(&mut self, view: &View<'_>, lane: Lane, wish: &Wish<'_>) -> fjall::Result<Vec<(u64, Entry)>> {
-        self.expire(wish.now);
+        self.expire(wish.passed);
         if std::mem::replace(&mut self.in_order, wish.ordered) && !wish.ordered {
             // What was passed over for the sake of order is behind the cursor.
             self.cursor = self.floor;
@@ -192,7 +196,8 @@ impl Line {
     }
 
     fn take(&mut self, wish: &Wish<'_>, sequence: u64, entry: Entry, taken: &mut Vec<(u64, Entry)>) {
-        self.claimed.insert(sequence, Claim { id: entry.id, until: wish.until, order: entry.order, due: entry.due });
+        let until = wish.passed.saturating_add(wish.lease);
+        self.claimed.insert(sequence, Claim { id: entry.id, until, order: entry.order, due: entry.due });
         taken.push((sequence, entry));
     }
 
@@ -304,9 +309,10 @@ impl Line {
 
     /// When something becomes claimable; what is claimed, when its claim runs out: nobody else wakes for what its carrier let fall. A moment long past: look
     /// again now.
-    pub fn next_due(&mut self, view: &View<'_>, subscription: &str) -> fjall::Result<Option<u64>> {
+    pub fn next_due(&mut self, view: &View<'_>, subscription: &str, present: Look) -> fjall::Result<Option<u64>> {
         let unclaimed = self.next_unclaimed(view, subscription)?;
-        let over = self.claimed.values().map(|claim| record::nanoseconds(claim.until)).min();
+        let over = self.claimed.values().map(|claim| claim.until).min();
+        let over = over.map(|until| record::nanoseconds(schedule::later(present.wall, until.saturating_sub(present.passed))));
         Ok(unclaimed.into_iter().chain(over).min())
     }
 

@@ -44,8 +44,7 @@ impl Outbox for FjallLog {
         if ordered && !lock(&line).ordered_whole {
             self.put_in_order(subscription).await?;
         }
-        let until = now.checked_add(lease).unwrap_or(Timestamp::MAX);
-        let wish = Wish { subscription, now, until, limit, ordered };
+        let wish = Wish { subscription, now, passed: self.store.clock.passed(), lease, limit, ordered };
         let taken = {
             let mut line = lock(&line);
             // Taken under the lock, so that no commit is both missed here and told to the line before.
@@ -126,7 +125,7 @@ impl Outbox for FjallLog {
         }
         let snapshot = self.store.db.snapshot();
         let view = View { snapshot: &snapshot, waiting: &self.store.waiting };
-        Ok(line.next_due(&view, subscription).map_err(damaged)?.map(record::moment))
+        Ok(line.next_due(&view, subscription, self.store.clock.look()).map_err(damaged)?.map(record::moment))
     }
 
     async fn depth(&self, subscription: &str) -> Result<Depth, LogError> {

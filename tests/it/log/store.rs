@@ -93,6 +93,21 @@ async fn a_copy_of_the_folder_taken_without_shutdown_holds_everything_acknowledg
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_forward_hands_nothing_out_twice() {
+    let world = World::new();
+    let log = world.open();
+    let ports = world.ports(&log);
+    ports.put("a", None, &["bot"]).await;
+    assert_eq!(keys(&ports.first("bot", 9).await), ["a"]);
+    ports.clock.step(jiff::SignedDuration::from_hours(1));
+    assert!(ports.first("bot", 9).await.is_empty(), "whoever tries it is at it");
+    assert_eq!(log.next_due("bot").await.unwrap(), Some(ports.now() + Duration::from_secs(60)), "its worker looks then");
+    ports.clock.step(-jiff::SignedDuration::from_hours(2));
+    ports.advance(61);
+    assert_eq!(keys(&ports.first("bot", 9).await), ["a"], "a minute has passed, whatever the clock says");
+}
+
+#[tokio::test]
 async fn a_log_that_was_closed_is_opened_again_as_it_was() {
     let world = World::new();
     for round in 0..4 {
