@@ -4,6 +4,8 @@
 //! A life is told by its number: a failure says which one it was, and `YIZHAN_LIVES=17..18` lives it again (`0..500` many more than every run does).
 
 mod grants;
+mod handlers;
+mod rollouts;
 mod versions;
 
 use std::ops::Range;
