@@ -9,12 +9,47 @@ use yizhan::simulator::fault::{CallFault, CallTrouble};
 
 use crate::world::{KEY, World, answer, send};
 
-/// A merchant of one platform, and what an operation wants there.
+/// What operations want on a platform.
+pub struct Goods {
+    platform: &'static str,
+    /// A merchant.
+    pub app: &'static str,
+    template: Value,
+}
+
+impl Goods {
+    pub fn of(platform: &'static str) -> Self {
+        let (app, template) = match platform {
+            "baidu" => ("1452365", json!(12)),
+            "douyin" => ("tt0123456789abcdef", json!("9133504853504530001")),
+            "kuaishou" => ("ks700000000000000001", json!(12)),
+            _ => ("2021000000000003", json!("2021000000000002")),
+        };
+        Self { platform, app, template }
+    }
+
+    pub fn uploading(&self, version: &str) -> Value {
+        let mut params = json!({"template_id": self.template, "version": version});
+        if self.platform != "alipay" {
+            params["description"] = json!("换马更快");
+        }
+        params
+    }
+
+    pub fn submitting(&self, version: &str) -> Value {
+        match self.platform {
+            "douyin" => json!({"hosts": ["douyin"]}),
+            "alipay" => crate::operations::alipay::submission(version),
+            _ => json!({}),
+        }
+    }
+}
+
+/// A merchant of one platform.
 pub struct Shop {
     pub world: World,
     pub platform: &'static str,
-    app: &'static str,
-    template: Value,
+    pub goods: Goods,
     /// Of submission, release and rollback: what only their calls hold.
     calls: [&'static str; 3],
     /// Whether they name the version.
@@ -26,23 +61,19 @@ pub const PLATFORMS: [&str; 4] = ["baidu", "douyin", "kuaishou", "alipay"];
 impl Shop {
     /// A deployment with one merchant who has granted everything.
     pub async fn open(platform: &'static str) -> Self {
-        let (app, template, calls) = match platform {
-            "baidu" => ("1452365", json!(12), ["package/submitaudit", "package/release", "package/rollback"]),
-            "douyin" => (
-                "tt0123456789abcdef",
-                json!("9133504853504530001"),
-                ["package_version/audit/", "package_version/release/", "package_version/rollback/"],
-            ),
-            "kuaishou" => ("ks700000000000000001", json!(12), ["/package/audit", "/package/release", "/package/rollback"]),
-            _ => ("2021000000000003", json!("2021000000000002"), ["version.audit.apply", "version.online", "version.rollback"]),
+        let calls = match platform {
+            "baidu" => ["package/submitaudit", "package/release", "package/rollback"],
+            "douyin" => ["package_version/audit/", "package_version/release/", "package_version/rollback/"],
+            "kuaishou" => ["/package/audit", "/package/release", "/package/rollback"],
+            _ => ["version.audit.apply", "version.online", "version.rollback"],
         };
-        let world = World::new().await;
-        world.granted(platform, app).await;
-        Self { world, platform, app, template, calls, by_version: platform == "alipay" }
+        let (world, goods) = (World::new().await, Goods::of(platform));
+        world.granted(platform, goods.app).await;
+        Self { world, platform, goods, calls, by_version: platform == "alipay" }
     }
 
     fn of_app(&self, rest: &str) -> String {
-        format!("/v1/components/{}/authorizers/{}{rest}", self.platform, self.app)
+        format!("/v1/components/{}/authorizers/{}{rest}", self.platform, self.goods.app)
     }
 
     /// Waits for the answer while time goes by: half a second for every 25 ms.
@@ -78,16 +109,8 @@ impl Shop {
         body["result"].clone()
     }
 
-    pub fn uploading(&self, version: &str) -> Value {
-        let mut params = json!({"template_id": self.template, "version": version});
-        if self.platform != "alipay" {
-            params["description"] = json!("换马更快");
-        }
-        params
-    }
-
     pub async fn upload(&self, version: &str) {
-        self.done("package.upload", self.uploading(version)).await;
+        self.done("package.upload", self.goods.uploading(version)).await;
     }
 
     pub fn named(&self, version: &str) -> Value {
@@ -97,19 +120,11 @@ impl Shop {
     pub async fn submit(&self, version: &str) -> Value {
         // Douyin wants ten seconds between two submissions.
         self.world.advance(Duration::from_secs(10));
-        self.done("audit.submit", self.submitting(version)).await
-    }
-
-    pub fn submitting(&self, version: &str) -> Value {
-        match self.platform {
-            "douyin" => json!({"hosts": ["douyin"]}),
-            "alipay" => crate::operations::alipay::submission(version),
-            _ => json!({}),
-        }
+        self.done("audit.submit", self.goods.submitting(version)).await
     }
 
     pub async fn judge(&self, version: &str, verdict: Verdict) {
-        let (_, answered) = self.world.simulator.audit(self.platform, self.app, version, &verdict).await.unwrap();
+        let (_, answered) = self.world.simulator.audit(self.platform, self.goods.app, version, &verdict).await.unwrap();
         assert!(answered.acknowledged);
     }
 

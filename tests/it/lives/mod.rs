@@ -5,6 +5,7 @@
 
 mod grants;
 mod handlers;
+mod playbooks;
 mod rollouts;
 mod versions;
 

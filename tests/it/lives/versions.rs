@@ -107,12 +107,12 @@ impl Life {
         match self.stage {
             Stage::Done => {
                 self.version += 1;
-                let params = self.shop.uploading(&self.name());
+                let params = self.shop.goods.uploading(&self.name());
                 self.insist("package.upload", params).await;
                 self.stage = Stage::Uploaded;
             }
             Stage::Uploaded => {
-                let params = self.shop.submitting(&self.name());
+                let params = self.shop.goods.submitting(&self.name());
                 self.insist("audit.submit", params).await;
                 self.stage = Stage::InAudit;
             }
