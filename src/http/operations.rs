@@ -296,7 +296,7 @@ async fn interrupted(app: &App, ticket: Ticket, checked: &Checked<'_>) -> Result
         sent: checked.operation().path.to_string(),
         cause: String::from("this service ended while it was at it"),
         looked_up: String::from("nothing was looked up"),
-        unheard: false,
+        may_show: false,
     });
     app.idempotency.answered(ticket, as_answer(&problem)).await?;
     Err(problem)

@@ -49,15 +49,18 @@ enum Sent {
     Found(Box<Outcome>),
 }
 
-/// Whether a vendor answered none of the questions after a lost answer, but for errors of its gateway: then asking later may tell.
-type Unheard = bool;
+/// What an earlier process may have sent shows within this time at every vendor, if it took place.
+const SHOWS_WITHIN: SignedDuration = SignedDuration::from_mins(10);
+
+/// Whether asking later may tell: a vendor answered none of the questions after a lost answer, but for errors of its gateway, or what would show may still come.
+type MayShow = bool;
 
 /// What a look-up after a lost answer came to.
 enum Found {
     Sent(Sent),
     NotDone,
-    /// It did not tell; says what was asked, and whether nobody answered.
-    Unknown(String, Unheard),
+    /// It did not tell; says what was asked.
+    Unknown(String, MayShow),
     /// This vendor has no way to ask.
     NoQuestion,
 }
@@ -135,7 +138,7 @@ impl<'a> Errand<'a> {
                 }
             };
             let sent = match (sort, self.earlier) {
-                (Sort::Deed, Earlier::MaybeSent) => self.send_unless_done(&call, &tokens).await,
+                (Sort::Deed, Earlier::MaybeSent(_)) => self.send_unless_done(&call, &tokens).await,
                 _ => self.send(&call, sort, &tokens).await,
             };
             match sent {
@@ -174,7 +177,7 @@ impl<'a> Errand<'a> {
                 sent: deed.target().to_owned(),
                 cause: error.to_string(),
                 looked_up: String::from("the vendor had answered it, and what came of it could not be learnt"),
-                unheard: true,
+                may_show: true,
             },
             _ => error,
         }
@@ -272,13 +275,13 @@ impl<'a> Errand<'a> {
                 Found::NotDone => None,
                 // The vendor's own word is enough where its record does not speak against it.
                 Found::Unknown(..) | Found::NoQuestion if declined => None,
-                Found::Unknown(asked, unheard) => Some((asked, unheard)),
+                Found::Unknown(asked, may_show) => Some((asked, may_show)),
                 Found::NoQuestion => Some((NO_QUESTION.to_owned(), false)),
             };
-            if let Some((looked_up, unheard)) = untold {
+            if let Some((looked_up, may_show)) = untold {
                 let sent = call.target().to_owned();
                 return Err(match error.is_unreadable() {
-                    true => OperationError::OutcomeUnknown { sent, cause: format!("the vendor answered {error}"), looked_up, unheard },
+                    true => OperationError::OutcomeUnknown { sent, cause: format!("the vendor answered {error}"), looked_up, may_show },
                     false => self.broken_off(OperationError::Doubted { sent, refusal: error, looked_up }),
                 });
             }
@@ -300,16 +303,16 @@ impl<'a> Errand<'a> {
                 Err(error) => error,
             };
             if sort == Sort::Deed && matches!(error, SendError::NoAnswer { .. }) {
-                let unknown = |(looked_up, unheard)| OperationError::OutcomeUnknown {
+                let unknown = |(looked_up, may_show)| OperationError::OutcomeUnknown {
                     sent: call.target().to_owned(),
                     cause: error.to_string(),
                     looked_up,
-                    unheard,
+                    may_show,
                 };
                 match self.look_up(tokens).await {
                     Found::Sent(sent) => return Ok(sent),
                     Found::NotDone => {}
-                    Found::Unknown(asked, unheard) => return Err(unknown((asked, unheard))),
+                    Found::Unknown(asked, may_show) => return Err(unknown((asked, may_show))),
                     Found::NoQuestion => return Err(unknown((NO_QUESTION.to_owned(), false))),
                 }
             }
@@ -323,11 +326,11 @@ impl<'a> Errand<'a> {
 
     /// Sends a deed that another process may have sent before: the vendor's record is asked first.
     async fn send_unless_done(&self, call: &Call, tokens: &Tokens) -> Result<Sent, OperationError> {
-        let unknown = |(looked_up, unheard)| OperationError::OutcomeUnknown {
+        let unknown = |(looked_up, may_show)| OperationError::OutcomeUnknown {
             sent: call.target().to_owned(),
             cause: String::from("it may have been sent before"),
             looked_up,
-            unheard,
+            may_show,
         };
         match self.look_up(tokens).await {
             Found::Sent(sent) => Ok(sent),
@@ -347,7 +350,11 @@ impl<'a> Errand<'a> {
         let Some(mut question) = operations.look_up(self.operation, &self.params, &self.replies, self.caller(tokens)) else {
             return Found::NoQuestion;
         };
-        let (mut not_done, mut unheard) = (0, true);
+        let had_time = match self.earlier {
+            Earlier::MaybeSent(since) => since.saturating_add(SHOWS_WITHIN).is_ok_and(|shown| shown <= self.desk.clock.now()),
+            Earlier::Nothing(_) => false,
+        };
+        let (mut not_done, mut unheard, mut not_yet) = (0, true, false);
         for _ in 0..MOST_QUESTIONS {
             self.pause(BEFORE_QUESTION).await;
             // The token may have been renewed by somebody else meanwhile.
@@ -362,13 +369,15 @@ impl<'a> Errand<'a> {
                 LookedUp::Done(outcome) => return Found::Sent(Sent::Found(outcome)),
                 LookedUp::Stands => return Found::Sent(Sent::Reply(found)),
                 LookedUp::NotDone => not_done += 1,
+                LookedUp::NotShown if had_time => not_done += 1,
+                LookedUp::NotShown => not_yet = true,
                 LookedUp::Unknown => {}
             }
             if not_done >= NOT_DONE_TWICE {
                 return Found::NotDone;
             }
         }
-        Found::Unknown(format!("{} was asked {MOST_QUESTIONS} times and did not tell", question.target()), unheard)
+        Found::Unknown(format!("{} was asked {MOST_QUESTIONS} times and did not tell", question.target()), unheard || not_yet)
     }
 
     fn later(&self, by: SignedDuration) -> Timestamp {

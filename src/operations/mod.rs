@@ -79,8 +79,8 @@ pub enum OperationError {
         cause: String,
         /// What was looked up and what came of it.
         looked_up: String,
-        /// The vendor could not be asked what came of it: asking later may tell.
-        unheard: bool,
+        /// Asking later may tell: the vendor could not be asked what came of it, or what would show may still come.
+        may_show: bool,
     },
 }
 
@@ -248,12 +248,13 @@ impl Desk {
         self.note(checked, Earlier::Nothing(began)).await
     }
 
-    /// The same for a request that an earlier process may have sent before it ended: what must not be done twice is looked up before it is sent.
+    /// The same for a request that an earlier process may have sent, at `since` or later, before it ended: what must not be done twice is looked up before
+    /// it is sent.
     ///
     /// # Errors
     /// See [`OperationError`]; [`OperationError::OutcomeUnknown`] where the vendor has no way to tell.
-    pub async fn resume(&self, checked: Checked<'_>) -> Result<Outcome, OperationError> {
-        self.note(checked, Earlier::MaybeSent).await
+    pub async fn resume(&self, checked: Checked<'_>, since: Timestamp) -> Result<Outcome, OperationError> {
+        self.note(checked, Earlier::MaybeSent(since)).await
     }
 
     async fn note(&self, checked: Checked<'_>, earlier: Earlier) -> Result<Outcome, OperationError> {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json, json};
 use super::Title;
 use super::call::{ApiError, Call, Method, Reply};
 use super::token::Family;
-use crate::clock::Timestamp;
+use crate::clock::{SLACK, Timestamp};
 use crate::secret::Secret;
 
 /// Whose token a row carries.
@@ -255,9 +255,24 @@ pub enum Next {
 pub enum Earlier {
     /// Nothing: its replies show how things stood before its deed, and what the vendor dates before this moment, at which it began, is not its work.
     Nothing(Timestamp),
-    /// Any of its calls, by another process that ended before it knew what came of them: its replies may show the deed's own work already.
-    /// Then only where things stand tells, never a comparison with them.
-    MaybeSent,
+    /// Any of its calls, at this moment or later, by another process that ended before it knew what came of them: its replies may show the deed's own
+    /// work already. Then only where things stand tells, and what the vendor dates, never a comparison with them.
+    MaybeSent(Timestamp),
+}
+
+impl Earlier {
+    /// Whether another process may have sent it.
+    #[must_use]
+    pub fn is_maybe_sent(self) -> bool {
+        matches!(self, Self::MaybeSent(_))
+    }
+
+    /// Whether what the vendor dates so may be its work.
+    #[must_use]
+    pub fn may_have_made(self, dated: Timestamp) -> bool {
+        let (Self::Nothing(since) | Self::MaybeSent(since)) = self;
+        dated.saturating_add(SLACK).is_ok_and(|dated| dated >= since)
+    }
 }
 
 /// What a look-up after a lost answer found.
@@ -269,6 +284,8 @@ pub enum LookedUp {
     Stands,
     /// It did not: it may be sent again.
     NotDone,
+    /// It does not show, and nothing else stands where it would: once it has had time to show, it did not take place.
+    NotShown,
     /// The vendor's answer does not tell.
     Unknown,
 }

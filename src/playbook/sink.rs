@@ -59,11 +59,11 @@ pub trait Hands: Send + Sync {
     /// Whether that operation cannot do without a parameter.
     fn needs(&self, call: Call<'_>, parameter: &str) -> bool;
 
-    /// Carries one out. `maybe_sent`: an earlier process may have sent it.
+    /// Carries one out. `maybe_sent`: an earlier process may have sent it, then or later.
     ///
     /// # Errors
     /// See [`OperationError`].
-    async fn carry_out(&self, call: Call<'_>, with: Map<String, Value>, maybe_sent: bool) -> Result<Value, OperationError>;
+    async fn carry_out(&self, call: Call<'_>, with: Map<String, Value>, maybe_sent: Option<Timestamp>) -> Result<Value, OperationError>;
 }
 
 /// A playbook does not say for whom: a step of its is for the component where its operation is one of the component's.
@@ -84,9 +84,12 @@ impl Hands for Desk {
         row.is_ok_and(|(_, row)| row.param(parameter).is_some_and(|parameter| parameter.required))
     }
 
-    async fn carry_out(&self, call: Call<'_>, with: Map<String, Value>, maybe_sent: bool) -> Result<Value, OperationError> {
+    async fn carry_out(&self, call: Call<'_>, with: Map<String, Value>, maybe_sent: Option<Timestamp>) -> Result<Value, OperationError> {
         let checked = checked(self, call, with)?;
-        let outcome = if maybe_sent { self.resume(checked).await? } else { self.carry_out_checked(checked).await? };
+        let outcome = match maybe_sent {
+            Some(since) => self.resume(checked, since).await?,
+            None => self.carry_out_checked(checked).await?,
+        };
         Ok(outcome.result)
     }
 }
@@ -312,8 +315,8 @@ impl Steps {
             with.insert(parameter.to_owned(), told);
         }
         let effect = self.hands.check(call, &with).map_err(|error| Stop::Never(words(&error)))?;
-        let maybe_sent = held.run.steps.get(index).is_some_and(|record| record.begun_at.is_some());
-        if effect == Effect::Once && !maybe_sent {
+        let maybe_sent = held.run.steps.get(index).and_then(|record| record.begun_at);
+        if effect == Effect::Once && maybe_sent.is_none() {
             if let Some(record) = held.run.steps.get_mut(index) {
                 record.begun_at = Some(self.clock.now());
             }
@@ -324,12 +327,12 @@ impl Steps {
             Ok(result) => result,
             Err(error) => {
                 let why = words(&error);
-                // It stays begun, and is looked up when somebody asks for a retry; nobody repeats it blindly.
-                if matches!(error, OperationError::OutcomeUnknown { .. }) {
-                    return Err(Stop::Never(why));
+                // It stays begun, and is looked up when it is tried again: by itself where that may tell, else when somebody asks for it. Nobody repeats it blindly.
+                if let OperationError::OutcomeUnknown { may_show, .. } = error {
+                    return Err(if may_show { Stop::Again(why, None) } else { Stop::Never(why) });
                 }
                 // What was begun before this stays in doubt whatever came of this, and a vendor in trouble may say no to what it does all the same.
-                let in_doubt = maybe_sent || error.is_in_doubt();
+                let in_doubt = maybe_sent.is_some() || error.is_in_doubt();
                 if let Some(record) = held.run.steps.get_mut(index).filter(|_| !in_doubt) {
                     record.begun_at = None;
                 }

@@ -19,7 +19,7 @@ use crate::inbox::{Inbox, LogError};
 use crate::operations::{Observed, Observer, Tried};
 use crate::platform::looks::{ProfileLook, Stand};
 use crate::platform::loose;
-use crate::platform::operation::{Earlier, Params};
+use crate::platform::operation::Params;
 use crate::platform::{Component, Components, LONGEST_APP_ID};
 
 /// What was submitted.
@@ -370,7 +370,7 @@ impl Observer for Book {
         let _alone = self.writing.lock().await;
         let mut noted = self.fresh(Awaited::Audit, tried.params, tried.at);
         let before = self.held().get(tried.component).and_then(|open| open.get(&unanswered(authorizer))).cloned();
-        if let Some(first) = before.as_ref().filter(|before| tried.earlier == Earlier::MaybeSent && before.may_be(&noted)) {
+        if let Some(first) = before.as_ref().filter(|before| tried.earlier.is_maybe_sent() && before.may_be(&noted)) {
             // The same submission once more: if the first try took place, its verdict may lie between the two.
             (noted.submitted_at, noted.seen_in_audit) = (first.submitted_at, first.seen_in_audit);
         }

@@ -36,11 +36,18 @@ pub trait Hands: Send + Sync {
     /// The desk's.
     async fn carry_out(&self, component: &str, authorizer: &str, operation: &str, given: Given) -> Result<Value, OperationError>;
 
-    /// The same for what another process may have sent: what must not be done twice is looked up first.
+    /// The same for what another process may have sent, at `since` or later: what must not be done twice is looked up first.
     ///
     /// # Errors
     /// The desk's.
-    async fn resume(&self, component: &str, authorizer: &str, operation: &str, given: Given) -> Result<Value, OperationError>;
+    async fn resume(
+        &self,
+        component: &str,
+        authorizer: &str,
+        operation: &str,
+        given: Given,
+        since: Timestamp,
+    ) -> Result<Value, OperationError>;
 }
 
 #[async_trait::async_trait]
@@ -65,9 +72,16 @@ impl Hands for Desk {
         Ok(Self::carry_out(self, component, Some(authorizer), operation, given).await?.result)
     }
 
-    async fn resume(&self, component: &str, authorizer: &str, operation: &str, given: Given) -> Result<Value, OperationError> {
+    async fn resume(
+        &self,
+        component: &str,
+        authorizer: &str,
+        operation: &str,
+        given: Given,
+        since: Timestamp,
+    ) -> Result<Value, OperationError> {
         let checked = Self::check(self, component, Some(authorizer), operation, given)?;
-        Ok(Self::resume(self, checked).await?.result)
+        Ok(Self::resume(self, checked, since).await?.result)
     }
 }
 
@@ -128,7 +142,7 @@ pub fn failed(error: &OperationError, route: &Route, now: Timestamp) -> Happened
             Happened::from(On::Refused).because(words.join("; "))
         }
         OperationError::Unreachable(_) => Happened { of_component: true, ..on(On::Unreachable) },
-        OperationError::OutcomeUnknown { unheard: true, .. } => Happened { of_component: true, ..on(On::Doubtful) },
+        OperationError::OutcomeUnknown { may_show: true, .. } => Happened { of_component: true, ..on(On::Doubtful) },
         OperationError::OutcomeUnknown { .. } => on(On::Unknown),
         OperationError::Refused(refusal) if refusal.class == Class::RenewAuthorizerToken => {
             Happened { of_token: true, ..refused(refusal, route, now) }

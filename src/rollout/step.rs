@@ -342,7 +342,10 @@ impl Step<'_> {
         }
         let result = match before {
             Before::Nothing => self.hands.carry_out(component, &authorizer, operation, given).await,
-            Before::MaybeSent => self.hands.resume(component, &authorizer, operation, given).await,
+            Before::MaybeSent => {
+                let since = held.item.begun.unwrap_or(self.clock.now());
+                self.hands.resume(component, &authorizer, operation, given, since).await
+            }
         };
         match result {
             Ok(result) => {

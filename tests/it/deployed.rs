@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
+use yizhan::clock::Timestamp;
+use yizhan::operations::OperationError;
 use yizhan::platform::twin::Verdict;
 use yizhan::simulator::fault::{CallFault, CallTrouble};
 
@@ -181,6 +183,50 @@ impl Shop {
                 (found[0].as_deref() == Some(first)).then_some(found)
             })
             .await
+    }
+}
+
+/// An upload by the next process, which cannot know whether the one before it sent it after that moment.
+async fn upload_once_more(shop: &Shop, version: &str, since: Timestamp) -> Result<Value, OperationError> {
+    let desk = &shop.world.app().desk;
+    let params = shop.goods.uploading(version).as_object().unwrap().clone();
+    let checked = desk.check(shop.platform, Some(shop.goods.app), "package.upload", params).unwrap();
+    Ok(shop.waiting(desk.resume(checked, since)).await?.result)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_an_earlier_process_may_have_sent_is_known_by_its_date() {
+    for platform in ["baidu", "douyin", "kuaishou"] {
+        let shop = Shop::open(platform).await;
+        let (uploads, now) = (|| shop.seen("package.upload"), || shop.world.simulator.now());
+        let minutes = |minutes: u64| shop.world.advance(Duration::from_secs(60 * minutes));
+
+        let since = now();
+        shop.upload("1.0.0").await;
+        minutes(30);
+        assert_eq!(upload_once_more(&shop, "1.0.0", since).await.unwrap()["version"], "1.0.0", "{platform}");
+        assert_eq!(uploads(), 1, "{platform}: it took place");
+
+        let since = now();
+        let too_early = upload_once_more(&shop, "1.1.0", since).await;
+        assert!(matches!(too_early, Err(OperationError::OutcomeUnknown { may_show: true, .. })), "{platform}: {too_early:?}");
+        assert_eq!(uploads(), 1, "{platform}: it may still come");
+        minutes(11);
+        assert_eq!(upload_once_more(&shop, "1.1.0", since).await.unwrap()["version"], "1.1.0", "{platform}");
+        assert_eq!(uploads(), 2, "{platform}: it never came");
+
+        minutes(30);
+        let since = now();
+        minutes(11);
+        upload_once_more(&shop, "1.1.0", since).await.unwrap();
+        assert_eq!(uploads(), 3, "{platform}: what was there before is not its work");
+
+        let since = now();
+        shop.upload("1.2.0").await;
+        minutes(11);
+        let in_the_way = upload_once_more(&shop, "1.1.1", since).await;
+        assert!(matches!(in_the_way, Err(OperationError::OutcomeUnknown { may_show: false, .. })), "{platform}: {in_the_way:?}");
+        assert_eq!(uploads(), 4, "{platform}: somebody has gone on to another version");
     }
 }
 

@@ -200,7 +200,7 @@ async fn a_vendor_that_never_finishes_is_not_polled_for_ever() {
 
 async fn resumed(world: &World, name: &str) -> Result<Outcome, OperationError> {
     let checked = world.desk.check(SHOP, Some(MERCHANT), name, Map::new()).unwrap();
-    world.desk.resume(checked).await
+    world.desk.resume(checked, yizhan::clock::Timestamp::UNIX_EPOCH).await
 }
 
 #[tokio::test]

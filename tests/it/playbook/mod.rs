@@ -164,7 +164,7 @@ impl Hands for Fake {
         false
     }
 
-    async fn carry_out(&self, call: Call<'_>, with: Map<String, Value>, maybe_sent: bool) -> Result<Value, OperationError> {
+    async fn carry_out(&self, call: Call<'_>, with: Map<String, Value>, maybe_sent: Option<Timestamp>) -> Result<Value, OperationError> {
         let operation = call.operation;
         if let Some(error) = self.vendor.refuses.lock().unwrap().take() {
             return Err(error);
@@ -173,7 +173,7 @@ impl Hands for Fake {
             .effect(async {
                 let mut deeds = self.vendor.deeds.lock().unwrap();
                 let deed = format!("{operation} {}", Value::Object(with));
-                if operation != "package.list" && !(maybe_sent && deeds.contains(&deed)) {
+                if operation != "package.list" && !(maybe_sent.is_some() && deeds.contains(&deed)) {
                     deeds.push(deed);
                 }
             })

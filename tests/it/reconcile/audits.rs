@@ -331,7 +331,7 @@ async fn submit_interrupted(world: &mut World, trouble: CallTrouble) {
 async fn submit_once_more(world: &World) -> Result<Outcome, OperationError> {
     let desk = &world.app().desk;
     let checked = desk.check("alipay", Some(app_id("alipay")), "audit.submit", at_alipay()).unwrap();
-    patiently(world, desk.resume(checked)).await
+    patiently(world, desk.resume(checked, world.simulator.now())).await
 }
 
 async fn looks_at_alipay(world: &World, found: u64, waiting: u64) {
@@ -446,7 +446,7 @@ async fn a_retry_that_finds_its_package_passed_submits_nothing_and_tells_nothing
     let given = json!({"version": "1.0.0"}).as_object().unwrap().clone();
     let running = world.app();
     let checked = running.desk.check("baidu", Some(app), "audit.submit", given).unwrap();
-    let outcome = patiently(&world, running.desk.resume(checked)).await.unwrap();
+    let outcome = patiently(&world, running.desk.resume(checked, world.simulator.now())).await.unwrap();
     assert_eq!((&outcome.result["version"], &outcome.result["status"]), (&json!("1.0.0"), &json!("approved")));
     assert_eq!(submissions(), before);
     let (_, authorizer) = world.get(&format!("/v1/components/baidu/authorizers/{app}")).await;

@@ -250,7 +250,7 @@ fn unknown(operation: &str) -> OperationError {
         sent: operation.to_owned(),
         cause: String::from("no whole answer in time"),
         looked_up: String::from("the list does not tell"),
-        unheard: false,
+        may_show: false,
     }
 }
 
@@ -318,7 +318,7 @@ impl Hands for Process {
         Ok(self.answer(authorizer, operation, false).await)
     }
 
-    async fn resume(&self, _: &str, authorizer: &str, operation: &str, _: Given) -> Result<Value, OperationError> {
+    async fn resume(&self, _: &str, authorizer: &str, operation: &str, _: Given, _: Timestamp) -> Result<Value, OperationError> {
         // Their look-up compares, and has nothing to compare with.
         if matches!(self.platform, "douyin" | "kuaishou") {
             return Err(unknown(operation));

@@ -172,8 +172,8 @@ fn submitted(task: Task<'_>, node: Node, earlier: Earlier) -> LookedUp {
             is_handed_in_since(&node, began).then_some(true)
         }
         // Whatever became of an earlier try, of a version that has passed nothing is left to submit.
-        ("WAIT_RELEASE" | "BASE_AUDIT_PASS" | "GRAY", Earlier::MaybeSent) => return passed(task, node, "approved"),
-        ("RELEASE", Earlier::MaybeSent) => return passed(task, node, "released"),
+        ("WAIT_RELEASE" | "BASE_AUDIT_PASS" | "GRAY", Earlier::MaybeSent(_)) => return passed(task, node, "approved"),
+        ("RELEASE", Earlier::MaybeSent(_)) => return passed(task, node, "released"),
         _ => None,
     };
     told(task, is_done, node)

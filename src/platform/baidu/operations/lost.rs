@@ -30,7 +30,7 @@ impl Errand<'_> {
         let Ok((data, vendor)) = self.data(found) else { return LookedUp::Unknown };
         let told = match self.plan.asks {
             // Without a name the package is the one that waited when the list was read: another one, if the deed was done before that.
-            Asks::Packages if earlier == Earlier::MaybeSent && !self.names_its_package() => None,
+            Asks::Packages if earlier.is_maybe_sent() && !self.names_its_package() => None,
             Asks::Packages => return self.package_looked_up(&learnt, &data, vendor, earlier),
             Asks::Phone => match loose::integer(data.get("status").unwrap_or(&Value::Null)) {
                 Some(1 | 3) => Some(true),
@@ -40,12 +40,12 @@ impl Errand<'_> {
             Asks::Info => {
                 let told = self.info_tells(&learnt, &data);
                 // An address that was made for this try, and a set that may hold the deed's own work, prove nothing by not being there.
-                let is_proof = earlier != Earlier::MaybeSent || (self.pictures().is_empty() && !self.compares_categories());
+                let is_proof = !earlier.is_maybe_sent() || (self.pictures().is_empty() && !self.compares_categories());
                 told.filter(|is_done| *is_done || is_proof)
             }
             Asks::Domains => Some(self.domains_gone(&data)),
             // The new one may be among those that were read before.
-            Asks::Templates if earlier == Earlier::MaybeSent && self.params.get("template_id").is_none() => None,
+            Asks::Templates if earlier.is_maybe_sent() && self.params.get("template_id").is_none() => None,
             Asks::Templates => return self.templates_tell(&learnt, &data, vendor),
             Asks::Nothing => None,
         };

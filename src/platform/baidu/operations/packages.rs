@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::rows::Before;
 use super::steps::{Errand, Learnt};
 use super::{calls, read};
+use crate::clock::{Timestamp, china_time};
 use crate::platform::call::{ApiError, Class, Reply};
 use crate::platform::loose;
 use crate::platform::operation::{Caller, Earlier, LookedUp, Next, Outcome, Params};
@@ -58,6 +59,11 @@ pub(super) fn state(entry: &Entry) -> &'static str {
         (_, Some(ROLLING_BACK), _) => "rolling_back",
         _ => "unknown",
     }
+}
+
+/// When it was made. The zone is nowhere stated; read as China Standard Time.
+pub(super) fn committed_at(entry: &Entry) -> Option<Timestamp> {
+    china_time(&loose::text_of(entry, &["commit_time"])?)
 }
 
 /// Builds in development may carry a `d` before their version.
@@ -128,6 +134,22 @@ fn of_version(list: &Value, version: &str) -> (Vec<String>, usize, usize) {
     (of().filter_map(id).collect(), count("uploading"), count("upload_failed"))
 }
 
+/// Whether an upload that another process may have sent took place. The list of now may show its work, so only dates tell which package is its.
+fn uploaded_since(list: &Value, version: &str, vendor: Value, earlier: Earlier) -> LookedUp {
+    let is_new = |entry: &&Entry| committed_at(entry).map(|at| earlier.may_have_made(at));
+    let of = || entries(list).filter(|entry| is_version(entry, version));
+    if let Some(made) = of().find(|entry| id(entry).is_some() && is_new(entry) == Some(true)) {
+        return LookedUp::Done(Box::new(Outcome { result: read::entry(made), vendor, file: None }));
+    }
+    // One in the making may be it; one without a date, too; and where somebody has gone on to another version, it would only be in the way.
+    let is_doubtful = |entry: &&Entry| match state(entry) {
+        "uploading" => true,
+        "development" => is_new(entry) != Some(false),
+        _ => is_version(entry, version) && id(entry).is_some() && is_new(entry).is_none(),
+    };
+    if entries(list).any(|entry| is_doubtful(&entry)) { LookedUp::Unknown } else { LookedUp::NotShown }
+}
+
 impl Errand<'_> {
     /// After an upload was accepted: its package is waited for.
     pub(super) fn after_upload(&self, answer: &Reply, polls: &[Reply], learnt: &Learnt, caller: Caller<'_>) -> Result<Next, ApiError> {
@@ -174,6 +196,9 @@ impl Errand<'_> {
     pub(super) fn package_looked_up(&self, learnt: &Learnt, list: &Value, vendor: Value, earlier: Earlier) -> LookedUp {
         if self.operation.name == "package.upload" {
             let version = learnt.params.text("version").unwrap_or_default();
+            if earlier.is_maybe_sent() {
+                return uploaded_since(list, &version, vendor, earlier);
+            }
             let before = of_version(learnt.before.as_ref().unwrap_or(&Value::Null), &version);
             let now = of_version(list, &version);
             // An upload shows in the list only after a while: that it is not there yet does not prove that it never arrived.
@@ -188,7 +213,7 @@ impl Errand<'_> {
         match (self.operation.name, is) {
             // What was read in this try shows an earlier try's work already. Whatever became of that one, of a package that has passed nothing is left to
             // submit; one that failed may wait for a submission that never arrived.
-            ("audit.submit", Some(APPROVED | ONLINE)) if earlier == Earlier::MaybeSent => {
+            ("audit.submit", Some(APPROVED | ONLINE)) if earlier.is_maybe_sent() => {
                 let result = acted_on(learnt, listed.map_or("unknown", state));
                 LookedUp::Done(Box::new(Outcome { result, vendor, file: None }))
             }

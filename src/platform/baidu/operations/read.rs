@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use serde_json::{Map, Value, json};
 
 use super::packages;
-use crate::clock::china_time;
 use crate::platform::loose;
 
 /// The object, or the first of a list; empty where there is none.
@@ -201,8 +200,7 @@ pub(super) fn entry(entry: &Map<String, Value>) -> Value {
         "reason": loose::words_of(entry, &["msg", "upload_err_msg"]),
         "rollback_version": text(entry, &["rollback_version"]),
         "template_id": text(entry, &["template_id"]),
-        // Its zone is nowhere stated; read as China Standard Time.
-        "committed_at": text(entry, &["commit_time"]).and_then(|at| china_time(&at)),
+        "committed_at": packages::committed_at(entry),
     })
 }
 

@@ -23,7 +23,8 @@ pub(super) fn meaning(task: Task<'_>, replies: &[Reply], found: &Reply, earlier:
     let progress = progress(task, replies);
     let Ok(now) = errors::read(found) else { return LookedUp::Unknown };
     let told = match earlier {
-        Earlier::MaybeSent if is_compared(task.operation.name) => stands(task, &now).then_some(true),
+        Earlier::MaybeSent(_) if task.operation.name == "package.upload" => return uploaded_since(task, &now, earlier),
+        Earlier::MaybeSent(_) if is_compared(task.operation.name) => stands(task, &now).then_some(true),
         _ => took_place(task, &progress, &now),
     };
     match told {
@@ -36,7 +37,7 @@ pub(super) fn meaning(task: Task<'_>, replies: &[Reply], found: &Reply, earlier:
 /// Whether an operation is told by what has changed since before its call. Where the call may have been sent before that was read, nothing has
 /// changed since then whatever it did.
 fn is_compared(operation: &str) -> bool {
-    matches!(operation, "package.upload" | "audit.submit" | "package.release" | "package.rollback" | "profile.set_icon" | "template.add")
+    matches!(operation, "audit.submit" | "package.release" | "package.rollback" | "profile.set_icon" | "template.add")
 }
 
 /// Whether where things stand shows, by itself, that there is nothing left to do. The contrary is no proof that it may be sent: a submission and
@@ -55,6 +56,22 @@ fn stands(task: Task<'_>, now: &Data) -> bool {
         }
         "package.release" => same("audit", "current") && number("audit", "has_publish") == Some(1),
         _ => false,
+    }
+}
+
+/// Whether an upload that another process may have sent took place: only the date of what is there now tells whose work it is.
+fn uploaded_since(task: Task<'_>, now: &Data, earlier: Earlier) -> LookedUp {
+    // Another channel's version need not be the one that is listed.
+    if task.params.get("tag").is_some() {
+        return LookedUp::Unknown;
+    }
+    let Some(latest) = stage(now, "latest") else { return LookedUp::NotShown };
+    let is_wanted = loose::text_of(latest, &["version"]).map(|version| version.into_owned()) == task.params.text("version");
+    match loose::moment_of(latest, &["ctime"]).map(|made| earlier.may_have_made(made)) {
+        Some(true) if is_wanted => LookedUp::Stands,
+        Some(false) => LookedUp::NotShown,
+        // Somebody has gone on to another version, or it has no date.
+        _ => LookedUp::Unknown,
     }
 }
 

@@ -87,14 +87,15 @@ impl Question {
 pub fn meaning(task: Task<'_>, replies: &[Reply], found: &Reply, earlier: Earlier) -> LookedUp {
     let Ok(after) = task.accepted(found) else { return LookedUp::Unknown };
     // What may show the deed's own work is no list from before it: then nothing is compared with it.
-    let asked = Question::before(task).filter(|_| earlier != Earlier::MaybeSent);
+    let asked = Question::before(task).filter(|_| !earlier.is_maybe_sent());
     let before = asked.and_then(|_| replies.first()).and_then(|reply| task.accepted(reply).ok());
     let took_place = match task.operation.name {
+        "package.upload" if earlier.is_maybe_sent() => return uploaded_since(task, after, earlier),
         "template.delete" => gone(task, &after),
         "template.add" => return added(task, before.as_ref(), after),
         "capability.apply" | "phone_number.apply" => applied(task, &after),
         "server_domain.delete" | "webview_domain.delete" => domains_gone(task, &after),
-        "audit.withdraw" if earlier == Earlier::MaybeSent => withdrawn(task, &after),
+        "audit.withdraw" if earlier.is_maybe_sent() => withdrawn(task, &after),
         _ => before.as_ref().and_then(|before| version_changed(task, before, &after)),
     };
     match took_place {
@@ -141,6 +142,22 @@ fn version_changed(task: Task<'_>, before: &Members, after: &Members) -> Option<
         // A rollback may take minutes to show (5.3.7), so that it does not show says nothing.
         "package.rollback" => (!same("current")).then_some(true),
         _ => None,
+    }
+}
+
+/// Whether an upload that another process may have sent took place: only the date of what is there now tells whose work it is.
+fn uploaded_since(task: Task<'_>, after: Members, earlier: Earlier) -> LookedUp {
+    let Some(latest) = read::staged(task, &after, "latest") else {
+        let is_read = lists_nothing(&after) || ["current", "audit"].iter().any(|stage| read::staged(task, &after, stage).is_some());
+        return if is_read { LookedUp::NotShown } else { LookedUp::Unknown };
+    };
+    let text = |name: &str| latest.get(name).and_then(Value::as_str);
+    let made = text("created_at").and_then(|at| at.parse().ok());
+    match made.map(|made| earlier.may_have_made(made)) {
+        Some(true) if text("version") == task.params.text("version").as_deref() => done(task, None, after),
+        Some(false) => LookedUp::NotShown,
+        // Somebody has gone on to another version, or it has no date.
+        _ => LookedUp::Unknown,
     }
 }
 

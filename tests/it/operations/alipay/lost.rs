@@ -72,9 +72,9 @@ fn a_verdict_shows_a_submission_of_now_by_its_time_and_one_that_may_be_older_whe
             "RELEASE" => "released",
             _ => "approved",
         };
-        assert_eq!(told(status, Some(ago(40)), Earlier::MaybeSent), expected, "{status}");
+        assert_eq!(told(status, Some(ago(40)), Earlier::MaybeSent(now)), expected, "{status}");
     }
-    for earlier in [Earlier::Nothing(now), Earlier::MaybeSent] {
+    for earlier in [Earlier::Nothing(now), Earlier::MaybeSent(now)] {
         assert_eq!(told("AUDITING", None, earlier), "in_audit");
         assert_eq!(told("INIT", Some(ago(40)), earlier), "NotDone", "it is back in development");
         assert_eq!(told("OFFLINE", None, earlier), "Unknown");

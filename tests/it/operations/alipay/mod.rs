@@ -173,6 +173,7 @@ impl World {
         let answered = match answered {
             LookedUp::Done(_) => "done",
             LookedUp::NotDone => "not done",
+            LookedUp::NotShown => "not shown",
             LookedUp::Unknown => "unknown",
             LookedUp::Stands => "stands",
         };

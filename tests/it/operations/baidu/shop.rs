@@ -201,7 +201,8 @@ impl Shop {
 
     /// What the next process does with what this one may have sent.
     pub fn resume(&mut self, name: &str, given: Value) -> Result<Outcome, Failure> {
-        self.at_the_desk(name, async |desk, authorizer| desk.resume(desk.check("shop", authorizer, name, params(given))?).await)
+        let since = self.now;
+        self.at_the_desk(name, async |desk, authorizer| desk.resume(desk.check("shop", authorizer, name, params(given))?, since).await)
     }
 
     fn at_the_desk(

@@ -214,8 +214,7 @@ fn a_deed_of_a_process_that_ended_is_never_sent_again_and_is_known_by_where_thin
     let world = World::new();
     world.publish("1.0.0");
     let upload = json!({"template_id": TEMPLATE, "version": "1.1.0", "description": "d"});
-    world.done("package.upload", upload.clone());
-    assert!(matches!(world.resume("package.upload", upload), Err(Failure::OutcomeUnknown)));
+    world.done("package.upload", upload);
     // Not handed in: that does not show whether the call is on its way.
     assert!(matches!(world.resume("audit.submit", json!({"hosts": ["douyin"]})), Err(Failure::OutcomeUnknown)));
     world.submit();

@@ -242,7 +242,7 @@ impl World {
     /// What the next process does with what this one may have sent.
     pub fn resume(&self, name: &str, params: Value) -> Result<Outcome, Failure> {
         let checked = self.desk.check("shop", self.authorizer(name), name, params.as_object().unwrap().clone()).unwrap();
-        self.told(name, self.desk.resume(checked))
+        self.told(name, self.desk.resume(checked, self.now()))
     }
 
     pub fn done(&self, name: &str, params: Value) -> Value {

@@ -232,7 +232,7 @@ impl World {
         let authorizer = matches!(self.row(name).bearer, Bearer::Authorizer(_)).then_some(SHOP);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let checked = self.desk.check("kuaishou", authorizer, name, params.as_object().unwrap().clone())?;
-        runtime.block_on(self.desk.resume(checked))
+        runtime.block_on(self.desk.resume(checked, self.vendor.now()))
     }
 
     pub fn done(&self, name: &str, params: Value) -> Value {
