@@ -311,11 +311,17 @@ impl Chamber {
             // Nobody else sees to this authorizer, so it may be a grant of its own. It waits until no echo can be taken for one.
             return Err(VaultError::NotAuthorized(format!("its code led nowhere ({lost}); another one is asked for in some minutes")));
         }
-        if let Err(error) = self.recover(&Slot::authorizer(record.family, &app_id)).await {
-            if matches!(error, VaultError::Revoked { .. }) {
-                self.drop_code(hash).await?;
+        match self.recover(&Slot::authorizer(record.family, &app_id)).await {
+            Err(VaultError::VendorRefused(refusal)) if refusal.class == Class::CodeInvalid && record.origin != Origin::Recovery => {
+                // Said of the one that was asked for, which is gone: what was pushed still waits, and asks once more.
+                let why = format!("its code led nowhere ({lost}), nor did the one that was asked for in its place ({refusal})");
+                return Err(VaultError::NotAuthorized(format!("{why}; another one is asked for")));
             }
-            return Err(error);
+            Err(error @ VaultError::Revoked { .. }) => {
+                self.drop_code(hash).await?;
+                return Err(error);
+            }
+            recovered => recovered?,
         }
         match record.origin {
             // Removed with the tokens that the recovery brought.

@@ -712,6 +712,19 @@ async fn a_grant_that_comes_soon_after_a_recovery_and_is_refused_is_won_back_whe
     }
 }
 
+#[tokio::test]
+async fn a_grant_whose_code_and_the_one_asked_for_in_its_place_are_refused_is_tried_again() {
+    let world = World::new().await;
+    world.ticket().await;
+    let code = world.vendor.grant("app1");
+    world.faults("exchange", &Fault::Says("code"), 2);
+    let came = world.push(&code).await;
+    assert!(matches!(came[0], Err(VaultError::NotAuthorized(_))), "its delivery is tried again: {came:?}");
+    assert!(came[1..].iter().all(Result::is_ok), "{came:?}");
+    assert_eq!((world.vendor.deeds("recover"), world.vendor.remaining("exchange")), (2, 0));
+    assert!(world.vendor.accepts("app1", &world.fresh("app1").await.unwrap().token));
+}
+
 /// The push of the code that was asked for comes at its likeliest moment, and is all that is left when the asking comes to nothing.
 #[tokio::test]
 async fn a_code_that_was_asked_for_and_is_pushed_while_its_exchange_hangs_is_not_lost() {
