@@ -354,7 +354,8 @@ impl<'a> Errand<'a> {
             Earlier::MaybeSent(since) => since.saturating_add(SHOWS_WITHIN).is_ok_and(|shown| shown <= self.desk.clock.now()),
             Earlier::Nothing(_) => false,
         };
-        let (mut not_done, mut unheard, mut not_yet) = (0, true, false);
+        // Until an answer was heard that does not tell.
+        let (mut not_done, mut may_show) = (0, true);
         for _ in 0..MOST_QUESTIONS {
             self.pause(BEFORE_QUESTION).await;
             // The token may have been renewed by somebody else meanwhile.
@@ -364,20 +365,19 @@ impl<'a> Errand<'a> {
                 question = again;
             }
             let Ok(found) = self.desk.vendors.send(&question).await else { continue };
-            unheard &= found.status >= 500;
             match operations.looked_up(self.operation, &self.params, &self.replies, &found, self.earlier) {
                 LookedUp::Done(outcome) => return Found::Sent(Sent::Found(outcome)),
                 LookedUp::Stands => return Found::Sent(Sent::Reply(found)),
                 LookedUp::NotDone => not_done += 1,
                 LookedUp::NotShown if had_time => not_done += 1,
-                LookedUp::NotShown => not_yet = true,
-                LookedUp::Unknown => {}
+                LookedUp::NotShown | LookedUp::Unheard => {}
+                LookedUp::Unknown => may_show = false,
             }
             if not_done >= NOT_DONE_TWICE {
                 return Found::NotDone;
             }
         }
-        Found::Unknown(format!("{} was asked {MOST_QUESTIONS} times and did not tell", question.target()), unheard || not_yet)
+        Found::Unknown(format!("{} was asked {MOST_QUESTIONS} times and did not tell", question.target()), may_show)
     }
 
     fn later(&self, by: SignedDuration) -> Timestamp {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value as Json, json};
 
 use super::Title;
-use super::call::{ApiError, Call, Method, Reply};
+use super::call::{ApiError, Call, Class, Method, Reply};
 use super::token::Family;
 use crate::clock::{SLACK, Timestamp};
 use crate::secret::Secret;
@@ -288,6 +288,20 @@ pub enum LookedUp {
     NotShown,
     /// The vendor's answer does not tell.
     Unknown,
+    /// The vendor is in trouble, or its answer cannot be read: asking later may tell.
+    Unheard,
+}
+
+impl LookedUp {
+    /// What it says that the question itself was refused.
+    #[must_use]
+    pub fn refused(error: &ApiError) -> Self {
+        match error.class {
+            Class::Retry | Class::RateLimited => Self::Unheard,
+            _ if error.is_unreadable() => Self::Unheard,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// How a component's operations are carried out. Pure: same input, same answer.

@@ -105,13 +105,12 @@ pub fn question(task: Task<'_>, caller: Caller<'_>) -> Option<Call> {
 /// What the answer to the question says. `replies` are those before the lost one.
 pub fn meaning(task: Task<'_>, replies: &[&Reply], found: &Reply, earlier: Earlier) -> LookedUp {
     let Some(trace) = trace(task.operation.name) else { return LookedUp::Unknown };
-    let Ok(node) = task.node(trace.method(), found) else { return LookedUp::Unknown };
-    let node = match errors::accepted(node) {
+    let node = match task.node(trace.method(), found).and_then(errors::accepted) {
         Ok(node) => node,
         Err(error) if matches!(trace, Trace::Build) && replies.is_empty() && NO_BUILD.contains(&error.code.as_str()) => {
             return LookedUp::NotDone;
         }
-        Err(_) => return LookedUp::Unknown,
+        Err(error) => return LookedUp::refused(&error),
     };
     match trace {
         Trace::State(done, not_yet) => by_state(task, node, done, not_yet),

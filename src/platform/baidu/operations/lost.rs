@@ -27,7 +27,10 @@ impl Errand<'_> {
 
     pub(super) fn looked_up(&self, replies: &[Reply], found: &Reply, earlier: Earlier) -> LookedUp {
         let Ok(Reached::Main(learnt, _)) = self.reached(replies) else { return LookedUp::Unknown };
-        let Ok((data, vendor)) = self.data(found) else { return LookedUp::Unknown };
+        let (data, vendor) = match self.data(found) {
+            Ok(told) => told,
+            Err(error) => return LookedUp::refused(&error),
+        };
         let told = match self.plan.asks {
             // Without a name the package is the one that waited when the list was read: another one, if the deed was done before that.
             Asks::Packages if earlier.is_maybe_sent() && !self.names_its_package() => None,

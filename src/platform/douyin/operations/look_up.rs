@@ -21,7 +21,10 @@ pub(super) fn question(task: Task<'_>, caller: Caller<'_>) -> Option<Call> {
 
 pub(super) fn meaning(task: Task<'_>, replies: &[Reply], found: &Reply, earlier: Earlier) -> LookedUp {
     let progress = progress(task, replies);
-    let Ok(now) = errors::read(found) else { return LookedUp::Unknown };
+    let now = match errors::read(found) {
+        Ok(now) => now,
+        Err(error) => return LookedUp::refused(&error),
+    };
     let told = match earlier {
         Earlier::MaybeSent(_) if task.operation.name == "package.upload" => return uploaded_since(task, &now, earlier),
         Earlier::MaybeSent(_) if is_compared(task.operation.name) => stands(task, &now).then_some(true),

@@ -85,7 +85,10 @@ impl Question {
 
 /// What the answer to the question means. `replies` begins with what was read before the deed.
 pub fn meaning(task: Task<'_>, replies: &[Reply], found: &Reply, earlier: Earlier) -> LookedUp {
-    let Ok(after) = task.accepted(found) else { return LookedUp::Unknown };
+    let after = match task.accepted(found) {
+        Ok(after) => after,
+        Err(error) => return LookedUp::refused(&error),
+    };
     // What may show the deed's own work is no list from before it: then nothing is compared with it.
     let asked = Question::before(task).filter(|_| !earlier.is_maybe_sent());
     let before = asked.and_then(|_| replies.first()).and_then(|reply| task.accepted(reply).ok());
