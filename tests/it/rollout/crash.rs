@@ -431,6 +431,11 @@ pub async fn live(world: &Arc<World>, platform: &'static str, fate: &Arc<Fate>, 
     };
     running.abort();
     let _ = running.await;
+    drop(rollouts);
+    // What it was just at on another thread is done by then: the dead write nothing.
+    while Arc::strong_count(&process) > 1 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     died
 }
 
