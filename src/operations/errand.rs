@@ -52,7 +52,7 @@ enum Sent {
 /// What an earlier process may have sent shows within this time at every vendor, if it took place.
 const SHOWS_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
-/// Whether asking later may tell: a vendor answered none of the questions after a lost answer, but for errors of its gateway, or what would show may still come.
+/// Whether asking later may tell: no question after a lost answer was answered by something that does not tell.
 type MayShow = bool;
 
 /// What a look-up after a lost answer came to.
@@ -325,7 +325,7 @@ impl<'a> Errand<'a> {
     }
 
     /// Sends a deed that another process may have sent before: the vendor's record is asked first.
-    async fn send_unless_done(&self, call: &Call, tokens: &Tokens) -> Result<Sent, OperationError> {
+    async fn send_unless_done(&mut self, call: &Call, tokens: &Tokens) -> Result<Sent, OperationError> {
         let unknown = |(looked_up, may_show)| OperationError::OutcomeUnknown {
             sent: call.target().to_owned(),
             cause: String::from("it may have been sent before"),
@@ -337,9 +337,11 @@ impl<'a> Errand<'a> {
             Found::NotDone => {
                 let now = self.desk.clock.now();
                 self.desk.begins(Tried { earlier: Earlier::Nothing(now), ..self.tried(now) }).await;
+                // It has its own time to show.
+                self.earlier = Earlier::MaybeSent(now);
                 self.send(call, Sort::Deed, tokens).await
             }
-            Found::Unknown(asked, unheard) => Err(unknown((asked, unheard))),
+            Found::Unknown(asked, may_show) => Err(unknown((asked, may_show))),
             Found::NoQuestion => Err(unknown((NO_QUESTION.to_owned(), false))),
         }
     }
@@ -370,7 +372,7 @@ impl<'a> Errand<'a> {
                 LookedUp::Stands => return Found::Sent(Sent::Reply(found)),
                 LookedUp::NotDone => not_done += 1,
                 LookedUp::NotShown if had_time => not_done += 1,
-                LookedUp::NotShown | LookedUp::Unheard => {}
+                LookedUp::NotShown | LookedUp::Later => {}
                 LookedUp::Unknown => may_show = false,
             }
             if not_done >= NOT_DONE_TWICE {

@@ -288,8 +288,8 @@ pub enum LookedUp {
     NotShown,
     /// The vendor's answer does not tell.
     Unknown,
-    /// The vendor is in trouble, or its answer cannot be read: asking later may tell.
-    Unheard,
+    /// The vendor is in trouble, or at work on it, or its answer cannot be read: asking later may tell.
+    Later,
 }
 
 impl LookedUp {
@@ -297,8 +297,8 @@ impl LookedUp {
     #[must_use]
     pub fn refused(error: &ApiError) -> Self {
         match error.class {
-            Class::Retry | Class::RateLimited => Self::Unheard,
-            _ if error.is_unreadable() => Self::Unheard,
+            Class::Retry | Class::RateLimited => Self::Later,
+            _ if error.is_unreadable() => Self::Later,
             _ => Self::Unknown,
         }
     }

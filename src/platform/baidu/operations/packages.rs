@@ -141,9 +141,11 @@ fn uploaded_since(list: &Value, version: &str, vendor: Value, earlier: Earlier) 
     if let Some(made) = of().find(|entry| id(entry).is_some() && is_new(entry) == Some(true)) {
         return LookedUp::Done(Box::new(Outcome { result: read::entry(made), vendor, file: None }));
     }
-    // One in the making may be it; one without a date, too; and where somebody has gone on to another version, it would only be in the way.
+    if entries(list).any(|entry| state(entry) == "uploading") {
+        return LookedUp::Later;
+    }
+    // One without a date may be it; and where somebody has gone on to another version, it would only be in the way.
     let is_doubtful = |entry: &&Entry| match state(entry) {
-        "uploading" => true,
         "development" => is_new(entry) != Some(false),
         _ => is_version(entry, version) && id(entry).is_some() && is_new(entry).is_none(),
     };

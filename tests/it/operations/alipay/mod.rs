@@ -175,7 +175,7 @@ impl World {
             LookedUp::NotDone => "not done",
             LookedUp::NotShown => "not shown",
             LookedUp::Unknown => "unknown",
-            LookedUp::Unheard => "unheard",
+            LookedUp::Later => "later",
             LookedUp::Stands => "stands",
         };
         (asked, answered)
