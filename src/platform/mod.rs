@@ -14,6 +14,7 @@ pub mod issued;
 pub mod kuaishou;
 pub mod looks;
 pub mod loose;
+mod lost;
 pub mod operation;
 pub mod proxy;
 pub mod push;
