@@ -18,8 +18,11 @@ const WARM: usize = 500;
 const COUNTED: usize = 3;
 const CONNECTIONS: usize = 64;
 
-/// Longest wait for what the service does after a start.
+/// Longest wait for what the service does after a start, and for what it does by itself to come to an end.
 const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A service that uses less than this share of a core for so long merges no tables, which takes a whole one. What it always does is much under valgrind.
+const AT_REST: (f64, Duration) = (0.5, Duration::from_secs(4));
 
 /// Whether there is what is needed, before anything else is done.
 ///
@@ -47,11 +50,14 @@ pub async fn of_a_push(world: &mut World) -> anyhow::Result<u64> {
     looked_around(world).await?;
     let warm = world.pushes.requests(WARM);
     world.push(warm, CONNECTIONS).await?;
+    at_rest(world).await?;
     tell(service, "instrumentation on")?;
 
     let count = world.plan.pushes * COUNTED;
     let (requests, began) = (world.pushes.requests(count), Instant::now());
     world.push(requests, CONNECTIONS).await?;
+    // What the pushes leave to be written out and merged is theirs.
+    at_rest(world).await?;
     tell(service, "dump")?;
     tokio::time::sleep(began.elapsed()).await;
     tell(service, "dump")?;
@@ -79,6 +85,22 @@ async fn looked_around(world: &World) -> anyhow::Result<()> {
         world.api.until("the service has looked around", PATIENCE, has_looked).await?;
     }
     Ok(())
+}
+
+/// Waits until the service has nothing to do: large tables that are merged just then are no part of a push either.
+async fn at_rest(world: &World) -> anyhow::Result<()> {
+    let (share, long) = AT_REST;
+    let began = Instant::now();
+    loop {
+        let before = world.service.busy();
+        tokio::time::sleep(long).await;
+        let worked = world.service.busy().zip(before).map(|(after, before)| after.saturating_sub(before));
+        // Where the system does not tell, nobody knows.
+        if worked.is_none_or(|worked| worked < long.mul_f64(share)) {
+            return Ok(());
+        }
+        ensure!(began.elapsed() < PATIENCE, "the service does not come to rest");
+    }
 }
 
 /// Tells valgrind something.

@@ -9,7 +9,6 @@ use super::super::errors;
 use super::rows::versions::STATES;
 use super::steps::{BUILD, RULES, TRIAL};
 use super::{Node, Task, read, request};
-use crate::clock::{SLACK, Timestamp};
 use crate::platform::call::{Call, Reply};
 use crate::platform::loose;
 use crate::platform::operation::{Caller, Earlier, LookedUp, Outcome};
@@ -167,8 +166,9 @@ fn submitted(task: Task<'_>, node: Node, earlier: Earlier) -> LookedUp {
     let is_done = match (state.as_str(), earlier) {
         ("AUDITING", _) => Some(true),
         ("INIT", _) => Some(false),
-        ("AUDIT_REJECT" | "WAIT_RELEASE" | "BASE_AUDIT_PASS" | "GRAY" | "RELEASE", Earlier::Nothing(began)) => {
-            is_handed_in_since(&node, began).then_some(true)
+        ("AUDIT_REJECT" | "WAIT_RELEASE" | "BASE_AUDIT_PASS" | "GRAY" | "RELEASE", Earlier::Nothing(_)) => {
+            let handed_in_at = node.get("gmt_apply_audit").and_then(loose::moment);
+            handed_in_at.is_some_and(|at| earlier.may_have_made(at)).then_some(true)
         }
         // Whatever became of an earlier try, of a version that has passed nothing is left to submit.
         ("WAIT_RELEASE" | "BASE_AUDIT_PASS" | "GRAY", Earlier::MaybeSent(_)) => return passed(task, node, "approved"),
@@ -176,11 +176,6 @@ fn submitted(task: Task<'_>, node: Node, earlier: Earlier) -> LookedUp {
         _ => None,
     };
     told(task, is_done, node)
-}
-
-fn is_handed_in_since(node: &Node, began: Timestamp) -> bool {
-    let at = node.get("gmt_apply_audit").and_then(loose::moment);
-    at.is_some_and(|at| at.saturating_add(SLACK).is_ok_and(|at| at >= began))
 }
 
 /// Done, and audited by now: not noted as a submission of now, whose end would be awaited once more.
