@@ -8,9 +8,9 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use yizhan::clock::Timestamp;
 use yizhan::platform::twin::Verdict;
-use yizhan::simulator::fault::{CallFault, PushFaults};
+use yizhan::simulator::fault::PushFaults;
 
-use super::{Lot, numbers, trouble};
+use super::{Lot, calls_fail, numbers};
 use crate::world::World;
 
 /// Platforms with two merchants each.
@@ -173,10 +173,9 @@ impl Life {
     }
 
     fn calls_fail(&mut self, platform: &'static str) {
-        let trouble = trouble(&mut self.lot);
-        let times = 1 + self.lot.below(3) as u32;
-        self.tell(format_args!("{platform}: {times} calls will go wrong: {trouble:?}"));
-        self.world.simulator.fail_calls(platform, CallFault { matching: String::new(), trouble, times }).unwrap();
+        let fault = calls_fail(&mut self.lot, 3);
+        self.tell(format_args!("{platform}: calls will go wrong: {fault:?}"));
+        self.world.simulator.fail_calls(platform, fault).unwrap();
     }
 
     fn pushes_suffer(&mut self, platform: &'static str) {

@@ -11,7 +11,7 @@ mod versions;
 
 use std::ops::Range;
 
-use yizhan::simulator::fault::CallTrouble;
+use yizhan::simulator::fault::{CallFault, CallTrouble, PushFaults};
 
 /// Numbers by lot, the same ones for the same life.
 struct Lot(u64);
@@ -30,8 +30,8 @@ impl Lot {
     }
 }
 
-/// How a call goes wrong.
-fn trouble(lot: &mut Lot) -> CallTrouble {
+/// What the next calls of a vendor suffer: at most so many.
+fn calls_fail(lot: &mut Lot, most: u64) -> CallFault {
     const ALL: [CallTrouble; 6] = [
         CallTrouble::Status(502),
         CallTrouble::LostAnswer,
@@ -40,7 +40,16 @@ fn trouble(lot: &mut Lot) -> CallTrouble {
         CallTrouble::RateLimited,
         CallTrouble::DoneAndBusy,
     ];
-    lot.of(&ALL).clone()
+    CallFault { matching: String::new(), trouble: lot.of(&ALL).clone(), times: 1 + lot.below(most) as u32 }
+}
+
+/// What pushes suffer that are found again wherever they are lost.
+fn pushes_suffer(lot: &mut Lot) -> PushFaults {
+    match lot.below(3) {
+        0 => PushFaults { duplicates: 2, forged: true, ..PushFaults::default() },
+        1 => PushFaults { lose_percent: 60, ..PushFaults::default() },
+        _ => PushFaults::default(),
+    }
 }
 
 /// The lives to be lived.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use yizhan::simulator::auditors::Auditors;
-use yizhan::simulator::fault::{CallFault, PushFaults};
+use yizhan::simulator::fault::PushFaults;
 
-use super::{Lot, numbers, trouble};
+use super::{Lot, calls_fail, numbers, pushes_suffer};
 use crate::deployed::{Goods, PLATFORMS};
 use crate::world::{Setting, World};
 
@@ -91,17 +91,13 @@ impl Life {
     }
 
     fn calls_fail(&mut self) {
-        let (trouble, times) = (trouble(&mut self.lot), 1 + self.lot.below(3) as u32);
-        self.tell(format_args!("{times} calls will go wrong: {trouble:?}"));
-        self.world.simulator.fail_calls(self.platform, CallFault { matching: String::new(), trouble, times }).unwrap();
+        let fault = calls_fail(&mut self.lot, 3);
+        self.tell(format_args!("calls will go wrong: {fault:?}"));
+        self.world.simulator.fail_calls(self.platform, fault).unwrap();
     }
 
     fn pushes_suffer(&mut self) {
-        let faults = match self.lot.below(3) {
-            0 => PushFaults { duplicates: 2, forged: true, ..PushFaults::default() },
-            1 => PushFaults { lose_percent: 60, ..PushFaults::default() },
-            _ => PushFaults::default(),
-        };
+        let faults = pushes_suffer(&mut self.lot);
         self.tell(format_args!("pushes suffer: {faults:?}"));
         self.world.simulator.fail_pushes(self.platform, faults).unwrap();
     }

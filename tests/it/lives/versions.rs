@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use yizhan::simulator::auditors::Auditors;
-use yizhan::simulator::fault::{CallFault, PushFaults};
+use yizhan::simulator::fault::PushFaults;
 
-use super::{Lot, numbers, trouble};
+use super::{Lot, calls_fail, numbers};
 use crate::deployed::{PLATFORMS, Shop};
 
 /// What happens in one life.
@@ -83,9 +83,8 @@ impl Life {
     }
 
     fn calls_fail(&mut self) {
-        let (trouble, times) = (trouble(&mut self.lot), 1 + self.lot.below(2) as u32);
-        self.tell(format_args!("{times} calls will go wrong: {trouble:?}"));
-        let fault = CallFault { matching: String::new(), trouble, times };
+        let fault = calls_fail(&mut self.lot, 2);
+        self.tell(format_args!("calls will go wrong: {fault:?}"));
         self.shop.world.simulator.fail_calls(self.shop.platform, fault).unwrap();
     }
 
