@@ -59,10 +59,8 @@ type MayShow = bool;
 enum Found {
     Sent(Sent),
     NotDone,
-    /// It did not tell; says what was asked.
+    /// It did not tell; says what was asked, if there was a way to ask.
     Unknown(String, MayShow),
-    /// This vendor has no way to ask.
-    NoQuestion,
 }
 
 pub(super) struct Errand<'a> {
@@ -274,9 +272,8 @@ impl<'a> Errand<'a> {
                 }
                 Found::NotDone => None,
                 // The vendor's own word is enough where its record does not speak against it.
-                Found::Unknown(..) | Found::NoQuestion if declined => None,
+                Found::Unknown(..) if declined => None,
                 Found::Unknown(asked, may_show) => Some((asked, may_show)),
-                Found::NoQuestion => Some((NO_QUESTION.to_owned(), false)),
             };
             if let Some((looked_up, may_show)) = untold {
                 let sent = call.target().to_owned();
@@ -303,17 +300,13 @@ impl<'a> Errand<'a> {
                 Err(error) => error,
             };
             if sort == Sort::Deed && matches!(error, SendError::NoAnswer { .. }) {
-                let unknown = |(looked_up, may_show)| OperationError::OutcomeUnknown {
-                    sent: call.target().to_owned(),
-                    cause: error.to_string(),
-                    looked_up,
-                    may_show,
-                };
                 match self.look_up(tokens).await {
                     Found::Sent(sent) => return Ok(sent),
                     Found::NotDone => {}
-                    Found::Unknown(asked, may_show) => return Err(unknown((asked, may_show))),
-                    Found::NoQuestion => return Err(unknown((NO_QUESTION.to_owned(), false))),
+                    Found::Unknown(looked_up, may_show) => {
+                        let (sent, cause) = (call.target().to_owned(), error.to_string());
+                        return Err(OperationError::OutcomeUnknown { sent, cause, looked_up, may_show });
+                    }
                 }
             }
             if sends >= MOST_SENDS {
@@ -326,12 +319,6 @@ impl<'a> Errand<'a> {
 
     /// Sends a deed that another process may have sent before: the vendor's record is asked first.
     async fn send_unless_done(&mut self, call: &Call, tokens: &Tokens) -> Result<Sent, OperationError> {
-        let unknown = |(looked_up, may_show)| OperationError::OutcomeUnknown {
-            sent: call.target().to_owned(),
-            cause: String::from("it may have been sent before"),
-            looked_up,
-            may_show,
-        };
         match self.look_up(tokens).await {
             Found::Sent(sent) => Ok(sent),
             Found::NotDone => {
@@ -341,8 +328,10 @@ impl<'a> Errand<'a> {
                 self.earlier = Earlier::MaybeSent(now);
                 self.send(call, Sort::Deed, tokens).await
             }
-            Found::Unknown(asked, may_show) => Err(unknown((asked, may_show))),
-            Found::NoQuestion => Err(unknown((NO_QUESTION.to_owned(), false))),
+            Found::Unknown(looked_up, may_show) => {
+                let (sent, cause) = (call.target().to_owned(), String::from("it may have been sent before"));
+                Err(OperationError::OutcomeUnknown { sent, cause, looked_up, may_show })
+            }
         }
     }
 
@@ -350,7 +339,7 @@ impl<'a> Errand<'a> {
     async fn look_up(&self, tokens: &Tokens) -> Found {
         let operations = self.component.operations();
         let Some(mut question) = operations.look_up(self.operation, &self.params, &self.replies, self.caller(tokens)) else {
-            return Found::NoQuestion;
+            return Found::Unknown(NO_QUESTION.to_owned(), false);
         };
         let had_time = match self.earlier {
             Earlier::MaybeSent(since) => since.saturating_add(SHOWS_WITHIN).is_ok_and(|shown| shown <= self.desk.clock.now()),

@@ -10,8 +10,11 @@ mod rollouts;
 mod versions;
 
 use std::ops::Range;
+use std::time::Duration;
 
 use yizhan::simulator::fault::{CallFault, CallTrouble, PushFaults};
+
+use crate::world::World;
 
 /// Numbers by lot, the same ones for the same life.
 struct Lot(u64);
@@ -50,6 +53,15 @@ fn pushes_suffer(lot: &mut Lot) -> PushFaults {
         1 => PushFaults { lose_percent: 60, ..PushFaults::default() },
         _ => PushFaults::default(),
     }
+}
+
+/// Time passes slowly enough for what is to be done meanwhile, and with it a ticket comes.
+async fn pass(world: &World, platform: &str, seconds: u64) {
+    for _ in 0..seconds.div_ceil(20) {
+        world.advance(Duration::from_secs(20));
+        tokio::time::sleep(Duration::from_millis(4)).await;
+    }
+    world.simulator.ticket(platform).await.unwrap();
 }
 
 /// The lives to be lived.

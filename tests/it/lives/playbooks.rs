@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use yizhan::simulator::auditors::Auditors;
 use yizhan::simulator::fault::PushFaults;
 
-use super::{Lot, calls_fail, numbers, pushes_suffer};
+use super::{Lot, calls_fail, numbers, pass, pushes_suffer};
 use crate::deployed::{Goods, PLATFORMS};
 use crate::world::{Setting, World};
 
@@ -56,13 +56,8 @@ impl Life {
         writeln!(self.story, "{now} {what}").unwrap();
     }
 
-    /// Time passes, and with it tickets come.
-    async fn pass(&mut self, seconds: u64) {
-        for _ in 0..seconds.div_ceil(20) {
-            self.world.advance(Duration::from_secs(20));
-            tokio::time::sleep(Duration::from_millis(4)).await;
-        }
-        self.world.simulator.ticket(self.platform).await.unwrap();
+    async fn pass(&self, seconds: u64) {
+        pass(&self.world, self.platform, seconds).await;
     }
 
     async fn step(&mut self) {

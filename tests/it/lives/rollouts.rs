@@ -9,7 +9,7 @@ use serde_json::json;
 use yizhan::simulator::auditors::Auditors;
 use yizhan::simulator::fault::PushFaults;
 
-use super::{Lot, calls_fail, numbers, pushes_suffer};
+use super::{Lot, calls_fail, numbers, pass, pushes_suffer};
 use crate::deployed::PLATFORMS;
 use crate::rollout::stories::Deployment;
 
@@ -59,13 +59,8 @@ impl Life {
         writeln!(self.story, "{now} {what}").unwrap();
     }
 
-    /// Time passes, and with it tickets come.
-    async fn pass(&mut self, seconds: u64) {
-        for _ in 0..seconds.div_ceil(20) {
-            self.town.world.advance(Duration::from_secs(20));
-            tokio::time::sleep(Duration::from_millis(4)).await;
-        }
-        self.town.world.simulator.ticket(self.town.platform).await.unwrap();
+    async fn pass(&self, seconds: u64) {
+        pass(&self.town.world, self.town.platform, seconds).await;
     }
 
     async fn step(&mut self) {
