@@ -85,7 +85,12 @@ impl Chamber {
     pub async fn renew_authorizer(self: &Arc<Self>, slot: &Slot, seen: u64, urge: Urge) -> Result<(), VaultError> {
         let _spending = self.spending.read().await;
         let _alone = self.locks.lock(&slot.app_id).await;
-        self.leased(&token_name(slot.family, &slot.app_id), self.renew_authorizer_alone(slot, seen, urge)).await
+        self.leased(&token_name(slot.family, &slot.app_id), self.renew_authorizer_alone(slot, seen, urge)).await?;
+        // Who insists has seen it refused, or wants another one.
+        match urge.is_forced() && self.generation(slot.family, &slot.app_id) <= seen {
+            true => Err(VaultError::VendorRefused(unchanged())),
+            false => Ok(()),
+        }
     }
 
     async fn renew_authorizer_alone(self: &Arc<Self>, slot: &Slot, seen: u64, urge: Urge) -> Result<(), VaultError> {
@@ -411,6 +416,14 @@ fn is_among(slot: &Slot, tokens: &[AuthorizerTokens]) -> bool {
 
 fn another_authorizer(class: Class) -> ApiError {
     ApiError::new(class, "another authorizer", "the vendor answered with the tokens of another authorizer")
+}
+
+/// The platform was asked for a token, and named the one that is held.
+fn unchanged() -> ApiError {
+    ApiError {
+        advice: Some("if that token is refused, the merchant must authorize again"),
+        ..ApiError::new(Class::Refuse, "unchanged", "the vendor names the token that is held already and gives no other")
+    }
 }
 
 /// An error of a refresh token that cannot be won back, with what to do.
