@@ -18,6 +18,7 @@ mod init;
 mod keys;
 mod listen;
 mod one;
+mod open_files;
 mod openapi;
 mod playbooks;
 mod reconcile;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::failure::{Failure, hinted};
+use super::open_files;
 use super::running::{on_every_core, stop_asked};
 use super::surroundings::Place;
 use super::terminal::Terminal;
@@ -28,12 +29,13 @@ pub struct Serve {}
 impl Serve {
     /// Runs until it is asked to stop, or the store fails.
     pub fn run(self, terminal: &Terminal, place: &Place) -> Result<(), Failure> {
-        let config = place.config()?;
+        let mut config = place.config()?;
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let _lines = telemetry::log(config.log.format, &config.log.level, std::env::var("RUST_LOG").ok().as_deref(), no_color);
         for warning in config.warnings() {
             tracing::warn!(setting = warning.at, hint = warning.hint, "{}", warning.message);
         }
+        open_files::shared_out(&mut config.server);
         on_every_core(async {
             let listen = config.server.listen;
             let listener = TcpListener::bind(listen)

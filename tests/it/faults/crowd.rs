@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::io::AsyncReadExt as _;
 use yizhan::platform::twin::Verdict;
 
 use super::station::{Start, Station, mark};
@@ -119,6 +120,55 @@ async fn beside_a_disk_that_can_be_held_back() -> (Meddler, Station, PathBuf) {
     environment.push(("MEDDLE_WHILE", held_back.to_str().unwrap()));
     assert!(matches!(station.try_start(&environment).await, Start::Ready));
     (meddler, station, held_back)
+}
+
+/// More strangers connect than the process may have files open, and say nothing: whoever has something to say comes through between them, and the store
+/// has the files that it needs for what must be written out.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_leave_the_store_its_files() {
+    let mut station = Station::at(None).await;
+    station.limits = Some("-n 600");
+    assert!(matches!(station.try_start(&[("YIZHAN__SERVER__CLIENT_TIMEOUT", "1s")]).await, Start::Ready));
+    assert!(station.talk().contains("it takes 150 connections at a time in place of 10000"), "{}", station.talk());
+    let address = station.base.strip_prefix("http://").unwrap().to_owned();
+    let crowd: Vec<_> = (0..800)
+        .map(|_| {
+            let address = address.clone();
+            tokio::spawn(async move {
+                loop {
+                    if let Ok(mut silent) = tokio::net::TcpStream::connect(&address).await {
+                        // Until the service has had enough of it.
+                        drop(silent.read(&mut [0]).await);
+                    }
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // More than is held in memory, several times.
+    for _ in 0..times(12, 40) {
+        let wave = (0..30).map(|_| station.ledger.answered_at_length(&station.simulator, "douyin", 20_000));
+        drop(futures_util::future::join_all(wave).await);
+        assert_eq!(station.ended(), None, "{}", station.talk());
+    }
+    crowd.iter().for_each(tokio::task::JoinHandle::abort);
+    println!("{} acknowledged beside {} silent connections", station.ledger.count(), crowd.len());
+    assert!(station.ledger.count() > 0);
+    until("the service by itself", async || station.get("/readyz").await.0 == 200).await;
+    station.account().await.settle("after the strangers have gone");
+}
+
+/// A shell lets its processes have fewer files open than they may have if they ask.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limit_of_open_files_is_raised_as_far_as_it_may_be() {
+    let mut station = Station::at(None).await;
+    station.limits = Some("-S -n 400");
+    station.start().await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", station.pid())).unwrap();
+    let of_files: Vec<&str> = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap().split_whitespace().collect();
+    assert_eq!(of_files[0], of_files[1], "{limits}");
+    assert_ne!(of_files[0], "400", "{limits}");
 }
 
 async fn until(what: &str, reached: impl AsyncFn() -> bool) {

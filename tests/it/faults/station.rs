@@ -43,6 +43,8 @@ pub struct Station {
     pub simulator: Arc<Simulator>,
     pub handler: Arc<Handler>,
     pub ledger: Arc<Ledger>,
+    /// What `ulimit` is told before the process starts.
+    pub limits: Option<&'static str>,
     folder: tempfile::TempDir,
 }
 
@@ -73,7 +75,7 @@ impl Station {
         std::fs::write(&file, text).unwrap();
         simulator.connect(&base);
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap();
-        Self { child: None, file, store, base, client, simulator, handler, ledger: Arc::default(), folder }
+        Self { child: None, file, store, base, client, simulator, handler, ledger: Arc::default(), limits: None, folder }
     }
 
     pub async fn start(&mut self) {
@@ -84,7 +86,14 @@ impl Station {
     /// Starts it with more environment, and waits until it is ready or has ended.
     pub async fn try_start(&mut self, environment: &[(&str, &str)]) -> Start {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.file.with_extension("log")).unwrap();
-        let mut command = Command::new(program());
+        let mut command = match self.limits {
+            None => Command::new(program()),
+            Some(limits) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit {limits} && exec \"$0\" \"$@\"")]).arg(program());
+                shell
+            }
+        };
         command.args(["serve", "--config"]).arg(&self.file).envs(environment.iter().copied());
         self.child = Some(command.env("NO_COLOR", "1").stdout(Stdio::null()).stderr(log).spawn().unwrap());
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -361,8 +370,14 @@ impl Ledger {
 
     /// The same, with the whole answer.
     pub async fn answered(&self, simulator: &Simulator, platform: &'static str) -> Answered {
+        self.answered_at_length(simulator, platform, 0).await
+    }
+
+    /// The same, for a verdict of so many bytes more.
+    pub async fn answered_at_length(&self, simulator: &Simulator, platform: &'static str, bytes: usize) -> Answered {
         let mark = format!("mark-{}-", self.next.fetch_add(1, Ordering::Relaxed));
-        let (push, answered) = simulator.audit(platform, "1000001", "1.0.0", &Verdict::Failed(mark.clone())).await.unwrap();
+        let verdict = Verdict::Failed(format!("{mark} {}", "x".repeat(bytes)));
+        let (push, answered) = simulator.audit(platform, "1000001", "1.0.0", &verdict).await.unwrap();
         if answered.acknowledged {
             self.acknowledged.lock().unwrap().insert(mark);
             let mut newest = self.newest.lock().unwrap();
