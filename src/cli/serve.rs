@@ -53,12 +53,22 @@ impl Serve {
             match ended {
                 None => Ok(()),
                 Some(cause) => {
-                    terminal.say(format!("error: the store cannot be written any more: {cause}"));
+                    last_words(*terminal, format!("error: the store cannot be written any more: {cause}"));
                     Err(Failure::Told(STORE_FAILED))
                 }
             }
         })
     }
+}
+
+/// Says it, and goes on where nobody takes it: the process has to end, so that it is started again.
+fn last_words(terminal: Terminal, words: String) {
+    let (said, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        terminal.say(words);
+        said.send(())
+    });
+    let _ = heard.recv_timeout(Duration::from_secs(1));
 }
 
 /// Returns when somebody asked twice: whoever presses Ctrl-C again does not want to wait for what is under way.

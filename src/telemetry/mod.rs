@@ -142,6 +142,7 @@ pub const METRICS: &[Metric] = &[
     counter("yizhan_reconcile_found_total", "What those looks found that no push had told, by look"),
     gauge("process_start_time_seconds", "When this process started, in seconds since 1970"),
     gauge("yizhan_retention_timestamp_seconds", "When the last round of retention that has ended began, in seconds since 1970"),
+    counter("yizhan_log_lines_lost_total", "Log lines that nobody took and for which there was no more room"),
     gauge("yizhan_events_lost", "Acknowledged events that damage of the disk took"),
     gauge("yizhan_rollout_items", "Authorizers of rollouts at work, by stage"),
     counter("yizhan_http_requests_total", "Requests by route and status"),

@@ -1,7 +1,8 @@
 //! Metrics, levels, and lines on their way out.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::EnvFilter;
 use yizhan::telemetry::{self, Kind, Lines, METRICS};
@@ -124,6 +125,69 @@ fn what_waits_is_bounded() {
     let word = "x".repeat(60_000);
     saying(&lines, || (0..5).for_each(|_| tracing::info!("{word}")));
     assert!(!reader.text().is_empty(), "more than a quarter of a megabyte waits");
+}
+
+/// A reader who takes nothing until it is let.
+#[derive(Clone, Default)]
+struct Hanging {
+    reader: Reader,
+    lets: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Write for Hanging {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        drop(self.lets.1.wait_while(self.lets.0.lock().unwrap(), |lets| !*lets).unwrap());
+        self.reader.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn nobody_is_held_up_for_long_by_a_reader_who_takes_nothing() {
+    let reader = Hanging::default();
+    let (lines, end) = Lines::to(reader.clone());
+    let recorder = telemetry::recorder();
+    let began = Instant::now();
+    saying(&lines, || {
+        tracing::warn!("first");
+        assert!(began.elapsed() >= Duration::from_millis(400), "a warning waits for a reader who is slow");
+        metrics::with_local_recorder(&recorder, || {
+            let word = "x".repeat(1000);
+            (0..1000).for_each(|number| tracing::warn!(number, "{word}"));
+        });
+    });
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    let figures = recorder.handle().render();
+    let lost = figures.lines().find_map(|line| line.strip_prefix("yizhan_log_lines_lost_total ")).unwrap().parse::<usize>().unwrap();
+    assert!((700..1000).contains(&lost), "{lost} of a megabyte were lost where a quarter has room");
+    *reader.lets.0.lock().unwrap() = true;
+    reader.lets.1.notify_all();
+    // Who comes again is waited for again.
+    while reader.reader.text().lines().count() < 1001 - lost {
+        assert!(began.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    saying(&lines, || {
+        tracing::warn!("last");
+        assert!(reader.reader.text().contains("last"));
+    });
+    drop(end);
+    let text = reader.reader.text();
+    let numbers: Vec<usize> = text.lines().filter_map(|line| line.split_once("number=")?.1.parse().ok()).collect();
+    assert!(numbers.iter().copied().eq(0..1000 - lost), "whole and in order: {numbers:?}");
+}
+
+#[test]
+fn an_end_does_not_wait_for_a_reader_who_takes_nothing() {
+    let (lines, end) = Lines::to(Hanging::default());
+    let began = Instant::now();
+    saying(&lines, || tracing::info!("first"));
+    drop(end);
+    saying(&lines, || tracing::error!("last"));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! The service as a process: it starts, is backed up, stops when asked, and is restored elsewhere.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use serde_json::json;
@@ -33,13 +34,18 @@ struct Service {
     child: Child,
     base: String,
     /// Lines of standard error that nobody has read yet; kept open, so that the service can go on writing.
-    _talk: BufReader<std::process::ChildStderr>,
+    talk: BufReader<std::process::ChildStderr>,
 }
 
 impl Service {
     fn start(folder: &Path) -> Self {
+        Self::start_saying(folder, "error")
+    }
+
+    /// One whose log has lines of that level.
+    fn start_saying(folder: &Path, level: &str) -> Self {
         let mut child = command(folder, &["serve"]);
-        let mut child = child.env("YIZHAN__SERVER__LISTEN", "127.0.0.1:0").env("RUST_LOG", "error").stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = child.env("YIZHAN__SERVER__LISTEN", "127.0.0.1:0").env("RUST_LOG", level).stderr(Stdio::piped()).spawn().unwrap();
         let mut talk = BufReader::new(child.stderr.take().unwrap());
         let mut told = String::new();
         while !told.starts_with("listening on ") {
@@ -47,7 +53,7 @@ impl Service {
             assert_ne!(talk.read_line(&mut told).unwrap(), 0, "the service ended: {:?}", child.wait());
         }
         let base = told.trim().strip_prefix("listening on ").unwrap().to_owned();
-        Self { child, base, _talk: talk }
+        Self { child, base, talk }
     }
 
     fn run(&self, folder: &Path, key: &str, arguments: &[&str]) -> Ran {
@@ -116,6 +122,37 @@ async fn a_running_service_is_backed_up_and_restored_elsewhere() {
     assert_eq!(held.json()["access_token"], token.json()["access_token"], "the token is held, not fetched again");
     assert_eq!(service.stop(), Some(0));
     simulator.stop();
+}
+
+/// A pager, a terminal with Ctrl-S, a collector that hangs.
+#[cfg(unix)]
+#[test]
+fn a_service_whose_log_nobody_reads_serves_and_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), &["init"]);
+    let mut service = Service::start_saying(folder.path(), "info");
+    let address = service.base.strip_prefix("http://").unwrap().to_owned();
+    let asked = |path: &str| {
+        let mut connection = std::net::TcpStream::connect(&address).unwrap();
+        connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        write!(connection, "GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    // Without a key; each is told of in a line.
+    for _ in 0..3000 {
+        assert_eq!(asked("/v1/events"), "401");
+    }
+    assert_eq!(asked("/healthz"), "200");
+    let mut told = String::new();
+    while !told.contains("these lines were lost") {
+        assert_ne!(service.talk.read_line(&mut told).unwrap(), 0, "{told}");
+    }
+    for _ in 0..3000 {
+        assert_eq!(asked("/v1/events"), "401");
+    }
+    assert_eq!(service.stop(), Some(0), "nobody reads it again");
 }
 
 #[test]
