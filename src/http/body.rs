@@ -10,6 +10,7 @@ use futures_util::StreamExt;
 use serde::Serialize;
 
 use super::problem::{Kind, Problem, seconds_up};
+use super::room::{Room, Share};
 use crate::clock::Timestamp;
 
 /// Why a body was not read.
@@ -21,23 +22,35 @@ pub enum Unread {
     TooSlow,
     /// The connection broke, or the framing is wrong.
     Broken,
+    /// Too much of other bodies is held already.
+    Crowded,
 }
+
+/// When there may be room again: every body must have come within some seconds, and is answered soon after.
+const CROWDED: Duration = Duration::from_secs(5);
 
 /// How much of a body over the limit is still read and thrown away, as a multiple of the limit, and for how long: an answer to a sender
 /// that is still sending is often lost with the connection.
 const PATIENCE: usize = 4;
 const PATIENCE_TIME: Duration = Duration::from_secs(2);
 
-/// Reads a body of at most `limit` bytes within `deadline`.
+/// Reads a body of at most `limit` bytes within `deadline`. The share of the room is to be held until the request is answered.
 ///
 /// # Errors
 /// Why not.
-pub async fn read(request: &HttpRequest, payload: &mut Payload, limit: usize, deadline: Duration) -> Result<Bytes, Unread> {
+pub async fn read(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    limit: usize,
+    deadline: Duration,
+    room: &Room,
+) -> Result<(Bytes, Share), Unread> {
+    let mut share = room.share();
     let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if declared.is_none_or(|length| length <= limit) {
-        let read = tokio::time::timeout(deadline, fill(payload, limit)).await.map_err(|_| Unread::TooSlow)??;
-        if let Some(body) = read {
-            return Ok(body);
+        let fill = fill(payload, limit, declared, &mut share);
+        if let Some(body) = tokio::time::timeout(deadline, fill).await.map_err(|_| Unread::TooSlow)?? {
+            return Ok((body, share));
         }
     }
     // Whatever becomes of the rest, the answer is the same.
@@ -46,7 +59,7 @@ pub async fn read(request: &HttpRequest, payload: &mut Payload, limit: usize, de
 }
 
 /// The whole body, or `None` once it is over the limit.
-async fn fill(payload: &mut Payload, limit: usize) -> Result<Option<Bytes>, Unread> {
+async fn fill(payload: &mut Payload, limit: usize, declared: Option<usize>, share: &mut Share) -> Result<Option<Bytes>, Unread> {
     // Most bodies come in one piece, which is taken as it is.
     let (mut first, mut body) = (Bytes::new(), BytesMut::new());
     while let Some(chunk) = payload.next().await {
@@ -55,11 +68,16 @@ async fn fill(payload: &mut Payload, limit: usize) -> Result<Option<Bytes>, Unre
         if length.saturating_add(chunk.len()) > limit {
             return Ok(None);
         }
+        if !share.grow(chunk.len()) {
+            return Err(Unread::Crowded);
+        }
         if length == 0 {
             first = chunk;
             continue;
         }
         if !first.is_empty() {
+            // Room for the whole of it at once, where that is known: to grow by doubling takes twice as much.
+            body.reserve(declared.unwrap_or_default().max(length));
             body.extend_from_slice(&std::mem::take(&mut first));
         }
         body.extend_from_slice(&chunk);
@@ -85,6 +103,7 @@ impl Unread {
             Self::TooLarge => Problem::new(Kind::TooLarge, format!("the body is over {limit} bytes")),
             Self::TooSlow => Problem::new(Kind::TooSlow, "the body did not arrive in time"),
             Self::Broken => Problem::new(Kind::BadRequest, "the body did not arrive whole"),
+            Self::Crowded => Problem::new(Kind::Unavailable, "too many large bodies are on their way").retry_after(CROWDED),
         }
     }
 }

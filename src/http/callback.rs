@@ -36,14 +36,19 @@ pub async fn message(face: web::Data<Face>, request: HttpRequest, payload: web::
 async fn receive(face: &Face, request: &HttpRequest, payload: web::Payload, door: Door) -> Result<HttpResponse, Problem> {
     let component = face.component(request.match_info().get("component").unwrap_or_default())?;
     let server = &face.app.config.server;
-    let body = match body::read(request, &mut payload.into_inner(), server.max_push_bytes, server.client_timeout).await {
-        Ok(body) => body,
+    let read = body::read(request, &mut payload.into_inner(), server.max_push_bytes, server.client_timeout, &face.strangers).await;
+    let (body, _share) = match read {
+        Ok(read) => read,
         Err(Unread::TooLarge) => {
             face.app.inbox.too_large(component.as_ref()).await;
             return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "refused: too-large\n"));
         }
         Err(Unread::TooSlow) => return Ok(plain(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n")),
         Err(Unread::Broken) => return Ok(plain(StatusCode::BAD_REQUEST, "the body did not arrive whole\n")),
+        Err(Unread::Crowded) => {
+            face.app.inbox.crowded_out(component.as_ref());
+            return Ok(not_stored());
+        }
     };
     let push = RawPush {
         door,
@@ -60,11 +65,15 @@ async fn receive(face: &Face, request: &HttpRequest, payload: web::Payload, door
             plain(status, &format!("refused: {}\n", error.reason()))
         }
         // The inbox has said why, once.
-        Err(Refusal::Unavailable(_)) => HttpResponse::ServiceUnavailable()
-            .content_type("text/plain; charset=utf-8")
-            .insert_header(body::retry_after(SEND_AGAIN))
-            .body("not stored, please send again\n"),
+        Err(Refusal::Unavailable(_)) => not_stored(),
     })
+}
+
+fn not_stored() -> HttpResponse {
+    HttpResponse::ServiceUnavailable()
+        .content_type("text/plain; charset=utf-8")
+        .insert_header(body::retry_after(SEND_AGAIN))
+        .body("not stored, please send again\n")
 }
 
 /// What the platform's signature may need: names in lower case, values as bytes, bounded.

@@ -50,6 +50,7 @@ mod reconcile;
 mod rejected;
 mod replays;
 pub mod rollouts;
+pub mod room;
 pub mod routes;
 mod runs;
 mod shortcut;
@@ -80,6 +81,7 @@ use caller::Keyring;
 use meter::Meter;
 use places::{Place, Places};
 use problem::{Kind, Problem};
+use room::Room;
 use shortcut::Shortcut;
 
 /// How long an idle connection is kept. Longer than the usual 60 s of reverse proxies, so that the proxy closes first.
@@ -96,6 +98,10 @@ const WRONG_KEYS_A_MINUTE: u32 = 20;
 
 /// Authorization pages of one address within a minute: each of them asks the vendor for something, and nobody needs a key to open one.
 const VISITS_A_MINUTE: u32 = 60;
+
+/// Bytes of large pushes, and of large bodies of callers, that are held at a time.
+const STRANGERS_BYTES: usize = 64 * 1024 * 1024;
+const CALLERS_BYTES: usize = 256 * 1024 * 1024;
 
 /// Requests that have events counted at a time, and how many of them may be one key's, so that no key keeps another out. How many threads count, and for
 /// whomever, is bounded by the store.
@@ -117,6 +123,10 @@ pub struct Face {
     pub visits: Meter,
     /// The wish that this server ends, which comes before [`App::shutdown`] where requests are to finish while everything else still works.
     pub closing: Shutdown,
+    /// Room for what strangers send: nobody knows them before all of it has come.
+    strangers: Room,
+    /// Room for what callers send.
+    callers: Room,
     /// Places of requests that last as long as their callers like: half the connections, so that the other half is left to pushes, and for one key half
     /// of that.
     pub lasting: Places,
@@ -140,6 +150,8 @@ impl Face {
             wrong_keys,
             visits,
             closing,
+            strangers: Room::of(STRANGERS_BYTES),
+            callers: Room::of(CALLERS_BYTES),
             lasting,
             counting,
             archiving: Arc::new(Semaphore::new(1)),

@@ -157,8 +157,8 @@ pub async fn call(
     let (_, row) = face.app.desk.row(&which.component, &which.operation)?;
     let client_timeout = face.app.config.server.client_timeout;
     let deadline = if row.takes_files() { client_timeout.max(UPLOAD_TIME) } else { client_timeout };
-    let read = body::read(&request, &mut payload.into_inner(), MOST_BODY_BYTES, deadline).await;
-    let bytes = read.map_err(|why| why.problem(MOST_BODY_BYTES))?;
+    let read = body::read(&request, &mut payload.into_inner(), MOST_BODY_BYTES, deadline, &face.callers).await;
+    let (bytes, _share) = read.map_err(|why| why.problem(MOST_BODY_BYTES))?;
     let text = |name: header::HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let content_type = text(header::CONTENT_TYPE);
     let given = match form_data::is_form_data(content_type) {

@@ -274,7 +274,8 @@ impl FromRequest for Members {
             let face = face.ok_or_else(|| Problem::internal("the face is not registered"))?;
             let server = &face.app.config.server;
             let limit = server.max_body_bytes;
-            let bytes = body::read(&request, &mut payload, limit, server.client_timeout).await.map_err(|why| why.problem(limit))?;
+            let read = body::read(&request, &mut payload, limit, server.client_timeout, &face.callers).await;
+            let (bytes, _share) = read.map_err(|why| why.problem(limit))?;
             Self::parse(&bytes)
         })
     }

@@ -186,6 +186,12 @@ impl Inbox {
         self.meters.push(component.name(), Outcome::Refused);
     }
 
+    /// A push that was not even read, because of all the others that are on their way. Anybody can send those: it is counted, and no line says more than that
+    /// it was answered so.
+    pub fn crowded_out(&self, component: &dyn Component) {
+        self.meters.push(component.name(), Outcome::Unavailable);
+    }
+
     /// Opens rejected pushes again: those of `ids`, or of a component, or all.
     ///
     /// # Errors

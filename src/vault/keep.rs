@@ -417,7 +417,7 @@ impl Chamber {
 /// A token's record after new tokens came.
 fn renewed(former: TokenRecord, tokens: &AuthorizerTokens, at: Timestamp, how: How<'_>) -> TokenRecord {
     // Looked up, not made: no newer one for anybody who saw this one refused.
-    let is_same = matches!(how, How::Recovered) && former.access.as_ref().is_some_and(|held| held.value == tokens.access.value);
+    let is_same = matches!(how, How::Recovered) && former.access.as_ref().is_some_and(|access| access.value == tokens.access.value);
     TokenRecord {
         generation: former.generation.saturating_add(u64::from(!is_same)),
         access: Some(tokens.access.clone()),

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use yizhan::envelope::digest;
+use yizhan::platform::twin::Verdict;
 
 use super::{connect, raw, status};
 use crate::world::{Setting, World};
@@ -31,7 +32,7 @@ async fn pushes_are_served_while_thousands_of_connections_are_idle() {
         idle.push(connection);
     }
     let began = Instant::now();
-    world.simulator.audit("douyin", "tt0123456789abcdef", "1.0.0", &yizhan::platform::twin::Verdict::Passed).await.unwrap();
+    world.simulator.audit("douyin", "tt0123456789abcdef", "1.0.0", &Verdict::Passed).await.unwrap();
     assert!(world.simulator.counts("douyin").unwrap().acknowledged >= 1);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?} beside {many} idle connections", began.elapsed());
 }
@@ -45,15 +46,46 @@ async fn whoever_takes_every_connection_loses_them_again() {
         idle.push(connect(&world).await);
     }
     let began = Instant::now();
-    world.simulator.audit("baidu", "tt0123456789abcdef", "1.0.0", &yizhan::platform::twin::Verdict::Passed).await.unwrap();
+    world.simulator.audit("baidu", "tt0123456789abcdef", "1.0.0", &Verdict::Passed).await.unwrap();
     let served = async || (world.simulator.counts("baidu").unwrap().acknowledged >= 1).then_some(());
     if served().await.is_none() {
         // The vendor gave up before the idle ones had gone: its next try comes through.
         tokio::time::sleep(Duration::from_secs(5)).await;
-        world.simulator.audit("baidu", "tt0123456789abcdef", "1.0.1", &yizhan::platform::twin::Verdict::Passed).await.unwrap();
+        world.simulator.audit("baidu", "tt0123456789abcdef", "1.0.1", &Verdict::Passed).await.unwrap();
     }
     world.until("the push is acknowledged", served).await;
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+}
+
+/// Large bodies that stop before their end: together they may not take more memory than there is room for, and what is small needs none of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_bodies_that_never_end_take_no_more_memory_than_there_is_room_for() {
+    let server = String::from("client_timeout = \"8s\"");
+    let world = World::with(Setting { server, ..Setting::default() }).await;
+    let mut connections = Vec::new();
+    for _ in 0..320 {
+        connections.push(connect(&world).await);
+    }
+    let senders = connections.into_iter().map(|mut connection| async move {
+        let head = "POST /callback/douyin/authorization HTTP/1.1\r\nHost: here\r\nContent-Length: 262144\r\n\r\n";
+        connection.write_all(head.as_bytes()).await.unwrap();
+        connection.write_all(&vec![b'x'; 262_000]).await.unwrap();
+        let mut answer = vec![0; 512];
+        let read = connection.read(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer[..read]).lines().next().unwrap_or_default().to_owned()
+    });
+    let senders = tokio::spawn(futures_util::future::join_all(senders));
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    world.simulator.audit("douyin", "tt0123456789abcdef", "1.0.0", &Verdict::Passed).await.unwrap();
+    assert_eq!(world.simulator.counts("douyin").unwrap().acknowledged, 1, "a push of the usual size");
+    let answers = senders.await.unwrap();
+    let of = |status: &str| answers.iter().filter(|answer| answer.contains(status)).count();
+    // There is room for 64 MiB, and each may have 16 KiB without.
+    assert_eq!(of(" 503 ") + of(" 408 "), 320, "{answers:?}");
+    assert!((200..300).contains(&of(" 408 ")), "{} waited for their end", of(" 408 "));
+    let large = Verdict::Failed("x".repeat(20_000));
+    world.simulator.audit("douyin", "tt0123456789abcdef", "1.0.1", &large).await.unwrap();
+    assert_eq!(world.simulator.counts("douyin").unwrap().acknowledged, 2, "there is room again");
 }
 
 /// A world of twenty connections, with keys for Douyin's events and tokens, each named as its text says.
@@ -99,7 +131,7 @@ async fn pushes_are_served_while_keys_open_as_many_streams_and_long_polls_as_the
         assert_eq!(stream(key).await.status(), 429, "{key}");
     }
     let began = Instant::now();
-    world.simulator.audit("douyin", "tt0123456789abcdef", "1.0.0", &yizhan::platform::twin::Verdict::Passed).await.unwrap();
+    world.simulator.audit("douyin", "tt0123456789abcdef", "1.0.0", &Verdict::Passed).await.unwrap();
     assert!(world.simulator.counts("douyin").unwrap().acknowledged >= 1);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?} beside as many streams as may be", began.elapsed());
 

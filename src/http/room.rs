@@ -1,0 +1,54 @@
+//! Room for bodies: how much of what others send is held at a time, in all.
+//!
+//! Each body has a limit of its own and a time in which it must come, but connections are many: some thousands that send next to all of a large body and
+//! stop there would hold gigabytes. Small bodies, as pushes usually are, need no room; what a body is beyond that is taken from the room as it comes, and
+//! given back when the request has been answered.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// What every body may have without asking. Times `server.max_connections`, this is held on top of the room.
+const SMALL: usize = 16 * 1024;
+
+/// Bytes that are free. Cheap to clone; all clones are the same.
+#[derive(Clone)]
+pub struct Room(Arc<Semaphore>);
+
+/// What one body has of it, as long as this lives.
+pub struct Share {
+    room: Room,
+    bytes: usize,
+    taken: Option<OwnedSemaphorePermit>,
+}
+
+impl Room {
+    /// Room of so many bytes.
+    #[must_use]
+    pub fn of(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes)))
+    }
+
+    /// The share of a body that has not come yet.
+    pub fn share(&self) -> Share {
+        Share { room: self.clone(), bytes: 0, taken: None }
+    }
+}
+
+impl Share {
+    /// So many bytes more have come; whether there is room for them.
+    pub fn grow(&mut self, bytes: usize) -> bool {
+        let before = self.bytes.max(SMALL);
+        self.bytes = self.bytes.saturating_add(bytes);
+        let Ok(more) = u32::try_from(self.bytes.saturating_sub(before)) else { return false };
+        if more == 0 {
+            return true;
+        }
+        let Ok(permit) = Arc::clone(&self.room.0).try_acquire_many_owned(more) else { return false };
+        match &mut self.taken {
+            Some(taken) => taken.merge(permit),
+            none => *none = Some(permit),
+        }
+        true
+    }
+}
