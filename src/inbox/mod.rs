@@ -7,17 +7,16 @@
 mod body;
 pub mod event;
 pub mod fact;
+mod keeping;
 pub mod log;
 mod meters;
 pub mod replay;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use tokio::sync::Semaphore;
 
 pub use event::{Event, EventFilter, EventId, MessageHash, message_hash};
 pub use log::{Accepted, Arrival, EventLog, LogError, Page, Position, Rejections};
@@ -28,6 +27,7 @@ use crate::platform::push::{Grant, Notice};
 use crate::platform::{Acknowledgement, Component, Components, Opened, Push, PushError, RawPush};
 use crate::secret::Secret;
 use fact::Fact;
+use keeping::Keeping;
 use log::{Audience, Rejected, Tickets};
 use meters::{Meters, Outcome, Phase};
 
@@ -84,13 +84,6 @@ pub enum Listed {
 /// Bytes of an app id by which events are listed: more than of those that are known by it elsewhere, for a vendor may send what it likes.
 const LONGEST_LISTED: usize = 1024;
 
-/// Refused pushes of one component on their way into the store. More at a time are not kept: a flood of forgeries must not cost memory, nor
-/// another component's refused pushes.
-const KEEPING: usize = 16;
-
-/// The same of all components together: where many are flooded at once, pushes of the usual largest size leave half of the store's queue to genuine ones.
-const KEEPING_ALL: usize = 64;
-
 /// The door.
 pub struct Inbox {
     log: Arc<dyn EventLog>,
@@ -99,9 +92,7 @@ pub struct Inbox {
     tickets: Arc<dyn Tickets>,
     clock: Arc<dyn Clock>,
     components: Components,
-    /// By component.
-    keeping: HashMap<String, Arc<Semaphore>>,
-    keeping_all: Arc<Semaphore>,
+    keeping: Keeping,
     meters: Meters,
 }
 
@@ -115,10 +106,9 @@ impl Inbox {
         clock: Arc<dyn Clock>,
         components: Components,
     ) -> Self {
-        let keeping = components.iter().map(|one| (one.name().to_owned(), Arc::new(Semaphore::new(KEEPING)))).collect();
+        let keeping = Keeping::of(components.iter().map(|one| one.name()), clock.passed());
         let meters = Meters::new(components.iter().map(|component| component.name()));
-        let keeping_all = Arc::new(Semaphore::new(KEEPING_ALL));
-        Self { log, rejections, audience, tickets, clock, components, keeping, keeping_all, meters }
+        Self { log, rejections, audience, tickets, clock, components, keeping, meters }
     }
 
     /// Opens a push, makes it durable, and says what to answer.
@@ -378,15 +368,19 @@ impl Inbox {
 
     /// Keeps a refused push, without making the answer wait.
     fn reject(&self, component: &dyn Component, reason: &str, detail: String, raw: Option<RawPush>) {
+        let room = match self.keeping.room(component.name(), raw.as_ref().map_or(0, |raw| raw.body.len()), self.clock.passed()) {
+            Ok(room) => room,
+            Err(unkept) => {
+                if let Some(pushes) = unkept {
+                    tracing::warn!(component = component.name(), pushes, reason, detail, "more pushes were refused than are kept");
+                }
+                return;
+            }
+        };
         let received_at = raw.as_ref().map_or_else(|| self.clock.now(), |raw| raw.received_at);
         let id = format!("rej_{}", event::random_uuid_at(received_at).as_simple());
         tracing::warn!(component = component.name(), rejected.id = %id, reason, detail, "a push was refused");
         let rejected = Rejected { id, component: component.name().to_owned(), received_at, reason: reason.to_owned(), detail };
-        let one_of = |rooms: &Arc<Semaphore>| Arc::clone(rooms).try_acquire_owned().ok();
-        let Some(room) = self.keeping.get(component.name()).and_then(one_of).zip(one_of(&self.keeping_all)) else {
-            tracing::warn!(component = component.name(), "too many refused pushes at once: this one is not kept");
-            return;
-        };
         let rejections = self.rejections.clone();
         tokio::spawn(async move {
             if let Err(error) = rejections.keep(rejected, raw).await {

@@ -35,6 +35,7 @@ mod rollouts;
 mod runs;
 mod seen;
 mod settle;
+mod tidy;
 mod told;
 mod turns;
 mod versions;
@@ -70,6 +71,8 @@ pub struct LogOptions {
     pub rejected_keep: usize,
     /// How long refused pushes are kept.
     pub rejected_retention: Duration,
+    /// How much of what was removed may still stand on the disk in a keyspace that stays (`tidy`), beside as much as it should hold.
+    pub surplus_bytes: u64,
     /// Writes that may wait; one more is answered 503.
     pub queue: usize,
     /// Writes in one group.
@@ -84,6 +87,7 @@ impl Default for LogOptions {
             dedupe_retention: 7 * DAY,
             rejected_keep: 10_000,
             rejected_retention: 7 * DAY,
+            surplus_bytes: 64 * 1024 * 1024,
             queue: 4096,
             group: 1024,
         }
@@ -186,6 +190,7 @@ pub struct FjallLog {
     store: Arc<Store>,
     committer: Committer<writer::Job>,
     rejected: std::sync::Mutex<rejected::Kept>,
+    tidiness: tidy::Tidiness,
     _memory: memory::Watch,
 }
 
@@ -241,7 +246,8 @@ impl FjallLog {
         let io = |error| OpenError::Io { path: folder.to_path_buf(), error };
         let memory = memory::Watch::start(&store).map_err(io)?;
         let committer = Committer::start("log", limits, writer).map_err(io)?;
-        Ok(Arc::new(Self { store, committer, rejected: std::sync::Mutex::new(rejected), _memory: memory }))
+        let (rejected, tidiness) = (std::sync::Mutex::new(rejected), tidy::Tidiness::default());
+        Ok(Arc::new(Self { store, committer, rejected, tidiness, _memory: memory }))
     }
 
     fn read(

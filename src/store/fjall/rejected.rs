@@ -134,6 +134,7 @@ impl Rejections for FjallLog {
                 .map_err(|error| LogError::Failed(format!("a refused push: {error}")))?;
             puts.push((self.store.rejected.clone(), key(RAW, &rejected.id), Some(Bytes::from(sealed))));
         }
+        let bytes = puts.iter().filter_map(|(_, _, value)| value.as_ref()).map(Bytes::len).sum();
         let (answer, answered) = oneshot::channel();
         {
             // Until it is known whether the queue takes it: what is remembered and not written, or written and not remembered, would be removed by nobody.
@@ -147,7 +148,9 @@ impl Rejections for FjallLog {
                 return Err(error);
             }
         }
-        self.committer.answer(answered).await
+        self.committer.answer(answered).await?;
+        self.tidy_rejected(bytes).await;
+        Ok(())
     }
 
     async fn page(&self, component: Option<&str>, after: Option<&Position>, limit: usize) -> Result<Page<Rejected>, LogError> {

@@ -165,6 +165,7 @@ impl FjallLog {
         if expunged.events > 0 {
             self.let_go().await?;
         }
+        self.tidy_all().await;
         Ok(expunged)
     }
 

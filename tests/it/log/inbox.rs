@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 use yizhan::clock::Timestamp;
@@ -199,7 +200,10 @@ impl Scene {
     }
 
     fn with(broken: bool) -> Self {
-        let world = World::new();
+        Self::over(World::new(), broken)
+    }
+
+    fn over(world: World, broken: bool) -> Self {
         let log = world.open();
         let component = Plain::new();
         let audience = Arc::new(Everybody::default());
@@ -498,4 +502,33 @@ async fn a_flood_at_many_components_waits_in_a_bounded_number() {
         keeping = flood(component).await;
     }
     assert_eq!(keeping, 64, "and all of them leave room to genuine pushes");
+}
+
+/// Whoever sends forgeries does not decide how much is written.
+#[tokio::test]
+async fn of_refused_pushes_so_many_bytes_are_kept_and_more_with_time() {
+    let mut world = World::new();
+    world.options.rejected_keep = 1000;
+    let scene = Scene::over(world, false);
+    let forged = async |pushes: usize| {
+        let before = Rejections::ids(&*scene.log, None).await.unwrap().len();
+        for number in 0..pushes {
+            let body = format!("{number}{}", "x".repeat(1024 * 1024));
+            scene.inbox.accept(&*scene.component, raw("wrong", body)).await.unwrap_err();
+            // One after the other: none is left out because others are on their way.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Rejections::ids(&*scene.log, None).await.unwrap().len() - before
+    };
+    assert_eq!(forged(20).await, 15, "sixteen megabytes at once");
+    scene.world.clock.advance(SignedDuration::from_secs(10));
+    assert_eq!(forged(5).await, 3, "two and a half more after ten seconds, and what was left");
+    // Of the usual size there is room for many.
+    scene.world.clock.advance(SignedDuration::from_secs(60));
+    let before = Rejections::ids(&*scene.log, None).await.unwrap().len();
+    for number in 0..200 {
+        scene.inbox.accept(&*scene.component, raw("wrong", format!("{number}{}", "x".repeat(2000)))).await.unwrap_err();
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    assert!(Rejections::ids(&*scene.log, None).await.unwrap().len() > before + 190);
 }

@@ -10,6 +10,8 @@ use yizhan::fanout::Outbox;
 use yizhan::fanout::delivery::Lane;
 use yizhan::inbox::log::Rejected;
 use yizhan::inbox::{Accepted, EventFilter, EventLog, LogError, Rejections};
+use yizhan::platform::RawPush;
+use yizhan::platform::push::Door;
 use yizhan::store::fjall::{FjallLog, LogOptions, Lost, OpenError, missing_since};
 use yizhan::vault::audit::{Read, ReadLog};
 
@@ -224,6 +226,10 @@ fn refused(number: usize, component: &str) -> Rejected {
     }
 }
 
+fn raw_of(body: Vec<u8>) -> RawPush {
+    RawPush { door: Door::Message, is_get: false, headers: Vec::new(), query: String::new(), body: body.into(), received_at: start() }
+}
+
 #[tokio::test]
 async fn refused_pushes_stay_bounded_though_the_queue_has_no_room_for_some() {
     let mut world = World::new();
@@ -247,6 +253,51 @@ async fn refused_pushes_stay_bounded_though_the_queue_has_no_room_for_some() {
     assert_eq!(kept.len(), 5, "{kept:?}");
     drop(log);
     assert_eq!(world.open().ids(None).await.unwrap(), kept);
+}
+
+/// Refused pushes come in the order of their keys and go in it, which the engine by itself never gives back.
+#[tokio::test]
+async fn the_space_of_refused_pushes_that_made_room_is_given_back() {
+    let mut world = World::new();
+    world.options = LogOptions { rejected_keep: 4, surplus_bytes: 2 << 20, ..LogOptions::default() };
+    let log = world.open();
+    let on_disk = || {
+        let tables = world.folder.path().join("log/keyspaces");
+        let mut folders = vec![tables];
+        let mut bytes = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                match entry.metadata() {
+                    Ok(what) if what.is_dir() => folders.push(entry.path()),
+                    Ok(what) => bytes += what.len(),
+                    Err(_) => {}
+                }
+            }
+        }
+        bytes
+    };
+    let mut noise = 1_u64;
+    // Fewer tables than the engine merges by itself.
+    for number in 0..28 {
+        // Nothing that could be compressed.
+        let body: Vec<u8> = std::iter::repeat_with(|| {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (noise >> 56) as u8
+        })
+        .take(1 << 20)
+        .collect();
+        log.keep(refused(number, "douyin"), Some(raw_of(body))).await.unwrap();
+        if number % 4 == 3 {
+            log.write_out().await.unwrap();
+        }
+    }
+    let stands = on_disk();
+    assert!(stands < 20 << 20, "{stands} bytes of 29 million stand on the disk");
+    let kept = log.ids(None).await.unwrap();
+    assert_eq!(kept.len(), 4);
+    for id in kept {
+        assert_eq!(Rejections::open(&*log, &id).await.unwrap().unwrap().1.body.len(), 1 << 20);
+    }
 }
 
 #[tokio::test]
