@@ -28,6 +28,7 @@ mod body;
 mod callback;
 pub mod caller;
 mod components;
+pub mod connections;
 mod deliveries;
 pub mod events;
 mod failures;
@@ -78,6 +79,7 @@ use crate::platform::token::Link;
 use crate::shutdown::Shutdown;
 use crate::vault::Asker;
 use caller::Keyring;
+use connections::Connections;
 use meter::Meter;
 use places::{Place, Places};
 use problem::{Kind, Problem};
@@ -123,6 +125,8 @@ pub struct Face {
     pub visits: Meter,
     /// The wish that this server ends, which comes before [`App::shutdown`] where requests are to finish while everything else still works.
     pub closing: Shutdown,
+    /// Connections that are open.
+    connections: Connections,
     /// Room for what strangers send: nobody knows them before all of it has come.
     strangers: Room,
     /// Room for what callers send.
@@ -150,6 +154,7 @@ impl Face {
             wrong_keys,
             visits,
             closing,
+            connections: Connections::of(app.config.server.max_connections),
             strangers: Room::of(STRANGERS_BYTES),
             callers: Room::of(CALLERS_BYTES),
             lasting,
@@ -271,6 +276,7 @@ fn server(app: Arc<App>, closing: Shutdown, listener: TcpListener) -> io::Result
     let settings = app.config.server.clone();
     give_up_silent(&listener, settings.client_timeout.saturating_mul(TIMES_AS_PATIENT))?;
     let face = web::Data::new(Face::new(app, closing));
+    let connections = face.connections.clone();
     let site = move || {
         let site = Site::new()
             .app_data(face.clone())
@@ -279,5 +285,8 @@ fn server(app: Arc<App>, closing: Shutdown, listener: TcpListener) -> io::Result
             .default_service(web::to(async || Err::<HttpResponse, _>(Problem::nowhere())));
         Shortcut::before(site, face.clone())
     };
-    Ok(settled!(site, settings).listen(listener)?.run())
+    let server = settled!(site, settings).on_connect(move |_, extensions| {
+        extensions.insert(connections.opened());
+    });
+    Ok(server.listen(listener)?.run())
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, web};
 use metrics::{Counter, Histogram};
@@ -101,6 +101,9 @@ pub(super) async fn pass<B: MessageBody + 'static>(mut request: ServiceRequest, 
         }
     }
     dress(response.headers_mut(), id.clone());
+    if response.request().app_data::<web::Data<Face>>().is_some_and(|face| face.connections.is_crowded()) {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     tell(&response, &id, problem.as_ref(), began);
     Ok(match unread {
         Some(unread) => unread.held_by(response),

@@ -57,6 +57,29 @@ async fn whoever_takes_every_connection_loses_them_again() {
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
 }
 
+/// Whoever asks for something now and then on as many connections as there are keeps nobody out: once most of them are taken, each is closed after its
+/// answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_keeps_every_connection_busy_now_and_then_keeps_nobody_out() {
+    let server = String::from("max_connections = 40");
+    let world = World::with(Setting { server, ..Setting::default() }).await;
+    let mut kept = Vec::new();
+    for _ in 0..60 {
+        let mut connection = connect(&world).await;
+        let (mut answer, asked) = ([0; 1024], b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n");
+        connection.write_all(asked).await.unwrap();
+        let read = tokio::time::timeout(Duration::from_secs(20), connection.read(&mut answer)).await.expect("an answer").unwrap();
+        let answer = String::from_utf8_lossy(&answer[..read]).to_lowercase();
+        assert!(answer.starts_with("http/1.1 200"), "{answer}");
+        let is_closed = answer.contains("connection: close");
+        kept.push((connection, is_closed));
+    }
+    let closed = kept.iter().filter(|(_, is_closed)| *is_closed).count();
+    assert!((29..=32).contains(&(60 - closed)), "{closed} of sixty are closed");
+    world.simulator.audit("baidu", "tt0123456789abcdef", "1.0.0", &Verdict::Passed).await.unwrap();
+    assert_eq!(world.simulator.counts("baidu").unwrap().acknowledged, 1);
+}
+
 /// Large bodies that stop before their end: together they may not take more memory than there is room for, and what is small needs none of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_bodies_that_never_end_take_no_more_memory_than_there_is_room_for() {
