@@ -10,6 +10,7 @@ use actix_web::{HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 use super::Face;
+use super::body;
 use super::operations::OperationBody;
 use super::problem::Kind;
 use super::routes::{self, Gives, Words};
@@ -26,7 +27,10 @@ const OF_AUTHORIZER: &str = "/v1/components/{component}/authorizers/{authorizer}
 /// `GET /openapi.json`. Anybody may ask for it, so it is made once: making it takes long enough to hold up everybody else.
 pub async fn serve(face: web::Data<Face>) -> HttpResponse {
     let document = face.document.get_or_init(|| document().to_string().into()).clone();
-    HttpResponse::Ok().content_type("application/json").insert_header((header::CACHE_CONTROL, "public, max-age=300")).body(document)
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
+        .body(body::in_pieces(document))
 }
 
 /// The document. The same wherever it is asked for: it depends on this build, not on anybody's configuration.
@@ -166,7 +170,7 @@ fn success(gives: Gives) -> Value {
         Gives::Page(schema) => json_of(json!({
             "type": "object",
             "required": ["items"],
-            "properties": {"items": {"type": "array", "items": reference(schema)}, "next_cursor": {"type": "string"}},
+            "properties": {"items": {"type": "array", "items": reference(schema)}, "next_cursor": {"type": "string", "description": "There may be more. A page may end before it is full"}},
         })),
         Gives::File(schema) => json!({"application/json": {"schema": reference(schema)}, "*/*": {}}),
         Gives::Text(kind) => json!({kind: {"schema": {"type": "string"}}}),

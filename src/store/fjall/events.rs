@@ -473,7 +473,7 @@ impl Store {
     }
 
     fn event_page(&self, filter: &EventFilter, below: u64, limit: usize) -> Result<Page<Event>, LogError> {
-        let (mut items, mut next, mut looked_at): (Vec<Event>, _, _) = (Vec::new(), None, 0);
+        let (mut items, mut next, mut looked_at, mut bytes): (Vec<Event>, _, _, _) = (Vec::new(), None, 0, 0);
         let most = if filter.status.is_some() { LOOKED_AT_WITH_STATUS } else { LOOKED_AT };
         self.walk(filter, below, |found| {
             looked_at += 1;
@@ -483,10 +483,11 @@ impl Store {
             }
             let Some(event) = found.readable(self)? else { return Ok(ControlFlow::Continue(())) };
             if found.certain || self.fits(filter, &event)? {
-                if items.len() >= limit {
+                if items.len() >= limit || bytes >= MOST_BYTES {
                     next = items.last().map(|event: &Event| event.sequence);
                     return Ok(ControlFlow::Break(()));
                 }
+                bytes += event.body.len();
                 items.push(event);
             }
             Ok(ControlFlow::Continue(()))

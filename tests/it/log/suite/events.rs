@@ -52,6 +52,28 @@ pub async fn the_newest_sequence_is_announced(log: Ports) {
     assert_eq!(log.events.following(0, 10).await.unwrap().events.len(), 1);
 }
 
+pub async fn a_page_of_large_events_ends_before_it_is_full(log: Ports) {
+    let large = bytes::Bytes::from(format!("\"{}\"", "x".repeat(500_000)));
+    for number in 0..30 {
+        let mut arrival = arrival(&number.to_string(), Some("tt1"), log.now(), &[]);
+        arrival.event.body = large.clone();
+        log.put_arrival(arrival).await;
+    }
+    for filter in [EventFilter::default(), EventFilter { authorizer: Some(Glob::new("tt1")), ..EventFilter::default() }] {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = log.events.page(&filter, after.as_ref(), 500).await.unwrap();
+            assert!((1..=10).contains(&page.items.len()), "{} of half a megabyte each", page.items.len());
+            seen.extend(page.items.iter().map(|event| event.sequence));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert!(seen.iter().rev().copied().eq(1..=30), "{seen:?}");
+    }
+}
+
 pub async fn pages_run_from_new_to_old_and_stay_stable_while_events_arrive(log: Ports) {
     for number in 0..7 {
         log.put(&number.to_string(), Some("tt1"), &[]).await;

@@ -25,6 +25,7 @@ stories! {
         a_clock_that_was_ahead_for_a_while_makes_no_message_new
         the_newest_sequence_is_announced
         pages_run_from_new_to_old_and_stay_stable_while_events_arrive
+        a_page_of_large_events_ends_before_it_is_full
         each_filter_finds_its_own
         times_are_found_also_where_an_event_came_late
         events_are_followed_from_any_sequence
