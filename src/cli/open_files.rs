@@ -25,10 +25,10 @@ pub fn shared_out(server: &mut Server) {
     server.max_connections = most;
 }
 
-/// Connections that callers may have where so many files may be open. Half of them may be passed on, each over one more to a vendor. Where there are
-/// next to no files, a quarter.
+/// Connections that callers may have where so many files may be open. Each may take one more: passed on, to a vendor; while nothing has come over it, so that it
+/// can be closed. Where there are next to no files, a quarter.
 fn connections(limit: u64) -> usize {
-    let most = (limit.saturating_sub(OWN) / 3 * 2).max(limit / 4).max(1);
+    let most = (limit.saturating_sub(OWN) / 2).max(limit / 4).max(1);
     usize::try_from(most).unwrap_or(usize::MAX)
 }
 

@@ -1,16 +1,15 @@
 //! Bodies in both directions: reading one with a limit and a deadline, and writing JSON with times as contract 3 wants them.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
-use actix_web::body::{MessageBody, SizedStream};
 use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::{Bytes, BytesMut};
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 use serde::Serialize;
 
+use super::connections;
 use super::problem::{Kind, Problem, seconds_up};
 use super::room::{Room, Share};
 use crate::clock::Timestamp;
@@ -52,6 +51,7 @@ pub async fn read(
     if declared.is_none_or(|length| length <= limit) {
         let fill = fill(payload, limit, declared, &mut share);
         if let Some(body) = tokio::time::timeout(deadline, fill).await.map_err(|_| Unread::TooSlow)?? {
+            connections::has_spoken(request);
             return Ok((body, share));
         }
     }
@@ -119,17 +119,6 @@ pub fn json(value: &impl Serialize) -> Result<HttpResponse, Problem> {
 pub fn json_with(status: StatusCode, value: &impl Serialize) -> Result<HttpResponse, Problem> {
     let body = serde_json::to_vec(value).map_err(Problem::internal)?;
     Ok(HttpResponse::build(status).content_type("application/json").insert_header((header::CACHE_CONTROL, "no-store")).body(body))
-}
-
-/// What an answer hands on at a time.
-const PIECE: usize = 16 * 1024;
-
-/// A large body that is there already, handed on piece by piece: whoever asks and does not read costs a piece and not a copy of all of it.
-pub fn in_pieces(body: Bytes) -> impl MessageBody {
-    let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
-    let pieces =
-        stream::iter((0..body.len()).step_by(PIECE)).map(move |from| Ok::<_, Infallible>(body.slice(from..body.len().min(from + PIECE))));
-    SizedStream::new(length, pieces)
 }
 
 /// A moment for a body: UTC, at most milliseconds.

@@ -15,6 +15,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
 use ipnet::IpNet;
 
 use super::Face;
+use super::connections;
 use super::problem::{Kind, Problem, shortened};
 use crate::access::{ApiKey, Scope};
 use crate::attributes::is_authorizer;
@@ -230,6 +231,7 @@ fn admit<P: Permission>(request: &HttpRequest) -> Result<Caller<P>, Problem> {
             Err(wait) => Problem::new(Kind::RateLimited, "too many wrong API keys from this address").retry_after(wait),
         });
     };
+    connections::has_spoken(request);
     request.extensions_mut().insert(KeyName(Arc::clone(key)));
     let permitted = match request.match_info().get("component") {
         Some(component) if key.may(P::SCOPE, Some(component)) => Ok(()),

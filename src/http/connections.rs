@@ -1,11 +1,27 @@
-//! How many connections are open. While there is room, an answered one is kept for the next request; once most of the room is taken, each is closed after its
-//! answer.
+//! How many connections are open, and who gives way once most of the room is taken.
 //!
-//! Whoever asks for `/healthz` once a minute on as many connections as there may be would keep everybody else out for good, platforms' pushes among them. So
-//! what is left comes round: whoever waits for a connection gets one as soon as one was answered, or has run out of `client_timeout`.
+//! While there is room, an answered connection is kept for the next request, and whoever has begun one has `client_timeout` for it. Whoever asks for
+//! `/healthz` once a minute, or begins a request and stops, on as many connections as there may be, would keep everybody else out, platforms' pushes among
+//! them. So once three quarters are taken, each is closed after its answer, and whoever has not sent a whole request within a second gives way, the
+//! oldest first.
 
-use std::sync::Arc;
+use std::any::Any;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::net::Shutdown;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use actix_web::HttpRequest;
+use actix_web::rt::net::TcpStream;
+use socket2::{SockRef, Socket};
+
+/// How long somebody may take to send a request where others wait.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often those are looked for who have taken longer.
+const LOOKED_FOR: Duration = Duration::from_millis(250);
 
 /// All connections of the server. Cheap to clone; all clones are the same.
 #[derive(Clone)]
@@ -13,25 +29,51 @@ pub struct Connections(Arc<Counted>);
 
 struct Counted {
     open: AtomicUsize,
-    /// More than so many are a crowd.
+    /// More than so many may become a crowd: of those it is remembered who has not sent a request yet.
+    quarter: usize,
+    /// More than so many are one.
     room: usize,
+    silent: Mutex<Silent>,
 }
 
-/// One that is open, as long as this lives.
-pub struct Open(Connections);
+/// Connections without a whole request so far, oldest first.
+#[derive(Default)]
+struct Silent {
+    given: u64,
+    sockets: BTreeMap<u64, (Instant, Socket)>,
+}
+
+/// One that is open, as long as this lives. The server library keeps it with the connection.
+pub struct Open {
+    connections: Connections,
+    /// Its number among the silent ones.
+    silent: Cell<Option<u64>>,
+}
 
 impl Connections {
-    /// Of a server that has so many at most: three quarters of them may be kept.
+    /// Of a server that has so many at most.
     #[must_use]
     pub fn of(most: usize) -> Self {
-        Self(Arc::new(Counted { open: AtomicUsize::new(0), room: most - most / 4 }))
+        let (open, silent) = (AtomicUsize::new(0), Mutex::default());
+        Self(Arc::new(Counted { open, quarter: most / 4, room: most - most / 4, silent }))
     }
 
-    /// One was opened.
+    /// That one was opened.
     #[must_use]
-    pub fn opened(&self) -> Open {
-        self.0.open.fetch_add(1, Ordering::Relaxed);
-        Open(self.clone())
+    pub fn opened(&self, connection: &dyn Any) -> Open {
+        let before = self.0.open.fetch_add(1, Ordering::Relaxed);
+        let is_remembered = before >= self.0.quarter;
+        // Another handle of the same socket. Where there is no file for it, this one cannot be asked to give way.
+        let socket =
+            connection.downcast_ref::<TcpStream>().filter(|_| is_remembered).and_then(|stream| SockRef::from(stream).try_clone().ok());
+        let silent = socket.map(|socket| {
+            let mut silent = self.silent();
+            silent.given += 1;
+            let number = silent.given;
+            silent.sockets.insert(number, (Instant::now(), socket));
+            number
+        });
+        Open { connections: self.clone(), silent: Cell::new(silent) }
     }
 
     /// Whether an answered one is closed now.
@@ -39,10 +81,51 @@ impl Connections {
     pub fn is_crowded(&self) -> bool {
         self.0.open.load(Ordering::Relaxed) > self.0.room
     }
+
+    /// Has those give way who must, for as long as it is polled.
+    pub async fn make_room(self) {
+        let mut ticks = tokio::time::interval(LOOKED_FOR);
+        loop {
+            ticks.tick().await;
+            let over = self.0.open.load(Ordering::Relaxed).saturating_sub(self.0.room);
+            let given_way = (0..over).map_while(|_| self.oldest()).inspect(|socket| drop(socket.shutdown(Shutdown::Both))).count();
+            if given_way > 0 {
+                tracing::debug!(connections = given_way, "connections that were slow to send a request gave way to others");
+            }
+        }
+    }
+
+    /// The one that has been silent longest, if it has been for long enough.
+    fn oldest(&self) -> Option<Socket> {
+        let mut silent = self.silent();
+        let first = silent.sockets.first_entry().filter(|first| first.get().0.elapsed() >= PATIENCE)?;
+        Some(first.remove().1)
+    }
+
+    fn silent(&self) -> MutexGuard<'_, Silent> {
+        self.0.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// A whole request has come, or one of somebody whom we know.
+    pub fn has_spoken(&self) {
+        if let Some(number) = self.silent.take() {
+            self.connections.silent().sockets.remove(&number);
+        }
+    }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.has_spoken();
+        self.connections.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The same for the connection on which that request came.
+pub fn has_spoken(request: &HttpRequest) {
+    if let Some(open) = request.conn_data::<Open>() {
+        open.has_spoken();
     }
 }

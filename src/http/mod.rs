@@ -143,7 +143,7 @@ pub struct Face {
 }
 
 impl Face {
-    fn new(app: Arc<App>, closing: Shutdown) -> Self {
+    fn new(app: Arc<App>, closing: Shutdown, connections: Connections) -> Self {
         let minute = SignedDuration::from_mins(1);
         let keys = Keyring::new(&app.config.api_keys);
         let (wrong_keys, visits) = (Meter::new(WRONG_KEYS_A_MINUTE, minute), Meter::new(VISITS_A_MINUTE, minute));
@@ -154,7 +154,7 @@ impl Face {
             wrong_keys,
             visits,
             closing,
-            connections: Connections::of(app.config.server.max_connections),
+            connections,
             strangers: Room::of(STRANGERS_BYTES),
             callers: Room::of(CALLERS_BYTES),
             lasting,
@@ -244,8 +244,15 @@ impl Server {
 pub fn start(app: Arc<App>, listener: TcpListener) -> io::Result<Server> {
     let address = listener.local_addr()?;
     let closing = Shutdown::default();
-    let server = server(Arc::clone(&app), closing.clone(), listener)?;
-    let serving = tokio::spawn(serve(server, app.shutdown.clone(), closing.clone()));
+    let connections = Connections::of(app.config.server.max_connections);
+    let server = server(Arc::clone(&app), closing.clone(), connections.clone(), listener)?;
+    let serving = serve(server, app.shutdown.clone(), closing.clone());
+    let serving = tokio::spawn(async move {
+        tokio::select! {
+            ended = serving => ended,
+            () = connections.make_room() => Ok(()),
+        }
+    });
     Ok(Server { address, closing, serving })
 }
 
@@ -272,11 +279,10 @@ fn give_up_silent(_: &TcpListener, _: Duration) -> io::Result<()> {
     Ok(())
 }
 
-fn server(app: Arc<App>, closing: Shutdown, listener: TcpListener) -> io::Result<dev::Server> {
+fn server(app: Arc<App>, closing: Shutdown, connections: Connections, listener: TcpListener) -> io::Result<dev::Server> {
     let settings = app.config.server.clone();
     give_up_silent(&listener, settings.client_timeout.saturating_mul(TIMES_AS_PATIENT))?;
-    let face = web::Data::new(Face::new(app, closing));
-    let connections = face.connections.clone();
+    let face = web::Data::new(Face::new(app, closing, connections.clone()));
     let site = move || {
         let site = Site::new()
             .app_data(face.clone())
@@ -285,8 +291,8 @@ fn server(app: Arc<App>, closing: Shutdown, listener: TcpListener) -> io::Result
             .default_service(web::to(async || Err::<HttpResponse, _>(Problem::nowhere())));
         Shortcut::before(site, face.clone())
     };
-    let server = settled!(site, settings).on_connect(move |_, extensions| {
-        extensions.insert(connections.opened());
+    let server = settled!(site, settings).on_connect(move |connection, extensions| {
+        extensions.insert(connections.opened(connection));
     });
     Ok(server.listen(listener)?.run())
 }

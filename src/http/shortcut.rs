@@ -18,6 +18,7 @@ use futures_util::future::{Either, LocalBoxFuture, MapOk, Ready, TryFutureExt as
 
 use super::Face;
 use super::caller::{self, Reader};
+use super::connections::Open;
 use super::passage::{self, Address};
 use super::routes::{TOKEN_OF_AUTHORIZER, TOKEN_OF_COMPONENT};
 use super::tokens;
@@ -86,6 +87,9 @@ where
 
     fn call(&self, mut request: Request) -> Self::Future {
         let is_without_body = matches!(request.payload(), Payload::None);
+        if is_without_body && let Some(open) = request.conn_data::<Open>() {
+            open.has_spoken();
+        }
         match is_without_body.then(|| self.answer(request.head())).flatten() {
             Some(answer) => Either::Left(ready(Ok(answer))),
             None => Either::Right(self.site.call(request).map_ok(Into::into)),

@@ -10,7 +10,6 @@ use actix_web::{HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 use super::Face;
-use super::body;
 use super::operations::OperationBody;
 use super::problem::Kind;
 use super::routes::{self, Gives, Words};
@@ -27,10 +26,7 @@ const OF_AUTHORIZER: &str = "/v1/components/{component}/authorizers/{authorizer}
 /// `GET /openapi.json`. Anybody may ask for it, so it is made once: making it takes long enough to hold up everybody else.
 pub async fn serve(face: web::Data<Face>) -> HttpResponse {
     let document = face.document.get_or_init(|| document().to_string().into()).clone();
-    HttpResponse::Ok()
-        .content_type("application/json")
-        .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
-        .body(body::in_pieces(document))
+    HttpResponse::Ok().content_type("application/json").insert_header((header::CACHE_CONTROL, "public, max-age=300")).body(document)
 }
 
 /// The document. The same wherever it is asked for: it depends on this build, not on anybody's configuration.

@@ -8,7 +8,7 @@ use yizhan::envelope::digest;
 use yizhan::platform::twin::Verdict;
 
 use super::{connect, raw, status};
-use crate::world::{Setting, World};
+use crate::world::{KEY, Setting, World};
 
 /// File descriptors of this process at most: both ends of every connection are in it.
 fn descriptors() -> usize {
@@ -78,6 +78,46 @@ async fn whoever_keeps_every_connection_busy_now_and_then_keeps_nobody_out() {
     assert!((29..=32).contains(&(60 - closed)), "{closed} of sixty are closed");
     world.simulator.audit("baidu", "tt0123456789abcdef", "1.0.0", &Verdict::Passed).await.unwrap();
     assert_eq!(world.simulator.counts("baidu").unwrap().acknowledged, 1);
+}
+
+/// Whoever begins a request and stops, on as many connections as there are and again when one is closed, has a second for it where others wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_begins_and_stops_on_every_connection_gives_way() {
+    let server = String::from("max_connections = 40\nclient_timeout = \"60s\"");
+    let world = World::with(Setting { server, ..Setting::default() }).await;
+    // A caller's stream, older than any of them.
+    world.granted("douyin", "tt0123456789abcdef").await;
+    let mut stream = world.client.get(format!("{}/v1/events/stream", world.base)).bearer_auth(KEY).send().await.unwrap();
+    let address = world.base.strip_prefix("http://").unwrap().to_owned();
+    let crowd: Vec<_> = (0..60)
+        .map(|number| {
+            let address = address.clone();
+            tokio::spawn(async move {
+                loop {
+                    let mut connection = tokio::net::TcpStream::connect(&address).await.unwrap();
+                    let begun = [
+                        "GET /healthz HTTP/1.1\r\nHost:",
+                        "POST /callback/douyin/message HTTP/1.1\r\nHost: h\r\nContent-Length: 90\r\n\r\nx",
+                    ];
+                    drop(connection.write_all(begun[number % 2].as_bytes()).await);
+                    drop(connection.read(&mut [0; 64]).await);
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for mark in ["first", "second", "third"] {
+        let (began, verdict) = (Instant::now(), Verdict::Failed(mark.to_owned()));
+        world.simulator.audit("douyin", "tt0123456789abcdef", "1.0.0", &verdict).await.unwrap();
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    }
+    assert!(world.simulator.counts("douyin").unwrap().acknowledged >= 3);
+    crowd.iter().for_each(tokio::task::JoinHandle::abort);
+    let mut told = String::new();
+    while !told.contains("third") {
+        let piece = tokio::time::timeout(Duration::from_secs(20), stream.chunk()).await.expect("the stream goes on").unwrap().unwrap();
+        told.push_str(std::str::from_utf8(&piece).unwrap());
+    }
 }
 
 /// Large bodies that stop before their end: together they may not take more memory than there is room for, and what is small needs none of it.
