@@ -2,7 +2,7 @@
 //!
 //! While there is room, an answered connection is kept for the next request, and whoever has begun one has `client_timeout` for it. Whoever asks for
 //! `/healthz` once a minute, or begins a request and stops, on as many connections as there may be, would keep everybody else out, platforms' pushes among
-//! them. So once three quarters are taken, each is closed after its answer, and whoever has not sent a whole request within a second gives way, the
+//! them. So once three quarters are taken, each is closed after its answer, and whoever has not sent a whole request within two seconds gives way, the
 //! oldest first.
 
 use std::any::Any;
@@ -18,7 +18,7 @@ use actix_web::rt::net::TcpStream;
 use socket2::{SockRef, Socket};
 
 /// How long somebody may take to send a request where others wait.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How often those are looked for who have taken longer.
 const LOOKED_FOR: Duration = Duration::from_millis(250);

@@ -129,7 +129,7 @@ async fn strangers_leave_the_store_its_files() {
     let mut station = Station::at(None).await;
     station.limits = Some("-n 600");
     assert!(matches!(station.try_start(&[("YIZHAN__SERVER__CLIENT_TIMEOUT", "1s")]).await, Start::Ready));
-    assert!(station.talk().contains("it takes 150 connections at a time in place of 4096"), "{}", station.talk());
+    assert!(station.talk().contains("it takes 150 connections at a time in place of 8192"), "{}", station.talk());
     let address = station.base.strip_prefix("http://").unwrap().to_owned();
     let crowd: Vec<_> = (0..800)
         .map(|_| {

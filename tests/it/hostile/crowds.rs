@@ -80,7 +80,7 @@ async fn whoever_keeps_every_connection_busy_now_and_then_keeps_nobody_out() {
     assert_eq!(world.simulator.counts("baidu").unwrap().acknowledged, 1);
 }
 
-/// Whoever begins a request and stops, on as many connections as there are and again when one is closed, has a second for it where others wait.
+/// Whoever begins a request and stops, on as many connections as there are and again when one is closed, has two seconds for it where others wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_begins_and_stops_on_every_connection_gives_way() {
     let server = String::from("max_connections = 40\nclient_timeout = \"60s\"");
