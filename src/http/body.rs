@@ -39,13 +39,13 @@ const PATIENCE_TIME: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// Why not.
-pub async fn read(
+pub async fn read<'a>(
     request: &HttpRequest,
     payload: &mut Payload,
     limit: usize,
     deadline: Duration,
-    room: &Room,
-) -> Result<(Bytes, Share), Unread> {
+    room: &'a Room,
+) -> Result<(Bytes, Share<'a>), Unread> {
     let mut share = room.share();
     let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if declared.is_none_or(|length| length <= limit) {
@@ -61,7 +61,7 @@ pub async fn read(
 }
 
 /// The whole body, or `None` once it is over the limit.
-async fn fill(payload: &mut Payload, limit: usize, declared: Option<usize>, share: &mut Share) -> Result<Option<Bytes>, Unread> {
+async fn fill(payload: &mut Payload, limit: usize, declared: Option<usize>, share: &mut Share<'_>) -> Result<Option<Bytes>, Unread> {
     // Most bodies come in one piece, which is taken as it is.
     let (mut first, mut body) = (Bytes::new(), BytesMut::new());
     while let Some(chunk) = payload.next().await {

@@ -4,38 +4,35 @@
 //! stop there would hold gigabytes. Small bodies, as pushes usually are, need no room; what a body is beyond that is taken from the room as it comes, and
 //! given back when the request has been answered.
 
-use std::sync::Arc;
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What every body may have without asking. Times `server.max_connections`, this is held on top of the room.
 const SMALL: usize = 16 * 1024;
 
-/// Bytes that are free. Cheap to clone; all clones are the same.
-#[derive(Clone)]
-pub struct Room(Arc<Semaphore>);
+/// Bytes that are free.
+pub struct Room(Semaphore);
 
 /// What one body has of it, as long as this lives.
-pub struct Share {
-    room: Room,
+pub struct Share<'a> {
+    room: &'a Room,
     bytes: usize,
-    taken: Option<OwnedSemaphorePermit>,
+    taken: Option<SemaphorePermit<'a>>,
 }
 
 impl Room {
     /// Room of so many bytes.
     #[must_use]
     pub fn of(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes)))
+        Self(Semaphore::new(bytes))
     }
 
     /// The share of a body that has not come yet.
-    pub fn share(&self) -> Share {
-        Share { room: self.clone(), bytes: 0, taken: None }
+    pub fn share(&self) -> Share<'_> {
+        Share { room: self, bytes: 0, taken: None }
     }
 }
 
-impl Share {
+impl Share<'_> {
     /// So many bytes more have come; whether there is room for them.
     pub fn grow(&mut self, bytes: usize) -> bool {
         let before = self.bytes.max(SMALL);
@@ -44,7 +41,7 @@ impl Share {
         if more == 0 {
             return true;
         }
-        let Ok(permit) = Arc::clone(&self.room.0).try_acquire_many_owned(more) else { return false };
+        let Ok(permit) = self.room.0.try_acquire_many(more) else { return false };
         match &mut self.taken {
             Some(taken) => taken.merge(permit),
             none => *none = Some(permit),
