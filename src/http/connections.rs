@@ -2,8 +2,8 @@
 //!
 //! While there is room, an answered connection is kept for the next request, and whoever has begun one has `client_timeout` for it. Whoever asks for
 //! `/healthz` once a minute, or begins a request and stops, on as many connections as there may be, would keep everybody else out, platforms' pushes among
-//! them. So once three quarters are taken, each is closed after its answer, and whoever has not sent a whole request within two seconds gives way, the
-//! oldest first.
+//! them; so would whoever asks for something and takes nothing of the answer. So once three quarters are taken, each is closed after its answer, and whoever
+//! has not sent a whole request within two seconds, or not taken its answer, gives way, the oldest first. Callers whose key we know do not.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 use actix_web::HttpRequest;
 use actix_web::rt::net::TcpStream;
 use socket2::{SockRef, Socket};
+use tokio::sync::OwnedSemaphorePermit;
 
-/// How long somebody may take to send a request where others wait.
+/// How long somebody may take to send a request, or to take an answer, where others wait.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How often those are looked for who have taken longer.
@@ -29,25 +30,29 @@ pub struct Connections(Arc<Counted>);
 
 struct Counted {
     open: AtomicUsize,
-    /// More than so many may become a crowd: of those it is remembered who has not sent a request yet.
+    /// More than so many may become a crowd: of those it is remembered whom we wait for.
     quarter: usize,
     /// More than so many are one.
     room: usize,
     silent: Mutex<Silent>,
 }
 
-/// Connections without a whole request so far, oldest first.
+/// Connections over which no whole request has come since they were opened or answered, oldest first.
 #[derive(Default)]
 struct Silent {
     given: u64,
-    sockets: BTreeMap<u64, (Instant, Socket)>,
+    sockets: BTreeMap<u64, (Instant, Arc<Socket>)>,
 }
 
 /// One that is open, as long as this lives. The server library keeps it with the connection.
 pub struct Open {
     connections: Connections,
+    /// Another handle of its socket, where it may have to give way.
+    socket: Option<Arc<Socket>>,
     /// Its number among the silent ones.
     silent: Cell<Option<u64>>,
+    /// What it keeps from others until it is closed.
+    taken: Cell<Option<OwnedSemaphorePermit>>,
 }
 
 impl Connections {
@@ -63,17 +68,12 @@ impl Connections {
     pub fn opened(&self, connection: &dyn Any) -> Open {
         let before = self.0.open.fetch_add(1, Ordering::Relaxed);
         let is_remembered = before >= self.0.quarter;
-        // Another handle of the same socket. Where there is no file for it, this one cannot be asked to give way.
+        // Where there is no file for another handle, this one cannot be asked to give way.
         let socket =
             connection.downcast_ref::<TcpStream>().filter(|_| is_remembered).and_then(|stream| SockRef::from(stream).try_clone().ok());
-        let silent = socket.map(|socket| {
-            let mut silent = self.silent();
-            silent.given += 1;
-            let number = silent.given;
-            silent.sockets.insert(number, (Instant::now(), socket));
-            number
-        });
-        Open { connections: self.clone(), silent: Cell::new(silent) }
+        let open = Open { connections: self.clone(), socket: socket.map(Arc::new), silent: Cell::default(), taken: Cell::default() };
+        open.falls_silent();
+        open
     }
 
     /// Whether an answered one is closed now.
@@ -96,7 +96,7 @@ impl Connections {
     }
 
     /// The one that has been silent longest, if it has been for long enough.
-    fn oldest(&self) -> Option<Socket> {
+    fn oldest(&self) -> Option<Arc<Socket>> {
         let mut silent = self.silent();
         let first = silent.sockets.first_entry().filter(|first| first.get().0.elapsed() >= PATIENCE)?;
         Some(first.remove().1)
@@ -114,6 +114,17 @@ impl Open {
             self.connections.silent().sockets.remove(&number);
         }
     }
+
+    /// From now on we wait for it.
+    fn falls_silent(&self) {
+        self.has_spoken();
+        let Some(socket) = &self.socket else { return };
+        let mut silent = self.connections.silent();
+        silent.given += 1;
+        let number = silent.given;
+        silent.sockets.insert(number, (Instant::now(), Arc::clone(socket)));
+        self.silent.set(Some(number));
+    }
 }
 
 impl Drop for Open {
@@ -127,5 +138,19 @@ impl Drop for Open {
 pub fn has_spoken(request: &HttpRequest) {
     if let Some(open) = request.conn_data::<Open>() {
         open.has_spoken();
+    }
+}
+
+/// The connection of that request is given an answer: now it is to take it, and to send another request.
+pub fn is_answered(request: &HttpRequest) {
+    if let Some(open) = request.conn_data::<Open>() {
+        open.falls_silent();
+    }
+}
+
+/// Keeps what that request was given one of from others until its connection is closed: an answer that nobody reads lies there as long.
+pub fn keep(request: &HttpRequest, taken: OwnedSemaphorePermit) {
+    if let Some(open) = request.conn_data::<Open>() {
+        open.taken.set(Some(taken));
     }
 }

@@ -105,6 +105,9 @@ const VISITS_A_MINUTE: u32 = 60;
 const STRANGERS_BYTES: usize = 64 * 1024 * 1024;
 const CALLERS_BYTES: usize = 256 * 1024 * 1024;
 
+/// Connections that are given `/openapi.json` at a time: 400 KB each, for as long as it is not read.
+const COPIES: usize = 64;
+
 /// Requests that have events counted at a time, and how many of them may be one key's, so that no key keeps another out. How many threads count, and for
 /// whomever, is bounded by the store.
 const COUNTING_REQUESTS: usize = 2;
@@ -140,6 +143,8 @@ pub struct Face {
     pub archiving: Arc<Semaphore>,
     /// `/openapi.json`, once somebody has asked for it.
     document: OnceLock<Bytes>,
+    /// One for each connection that may be given it at a time.
+    copies: Arc<Semaphore>,
 }
 
 impl Face {
@@ -161,6 +166,7 @@ impl Face {
             counting,
             archiving: Arc::new(Semaphore::new(1)),
             document: OnceLock::new(),
+            copies: Arc::new(Semaphore::new(COPIES)),
             app,
         }
     }

@@ -12,10 +12,10 @@ use actix_web::{Error, HttpMessage, HttpRequest, web};
 use metrics::{Counter, Histogram};
 use uuid::Uuid;
 
-use super::Face;
 use super::caller::{self, KeyName};
 use super::problem::{Kind, Problem, shortened};
 use super::unread::Unread;
+use super::{Face, connections};
 
 /// Header that carries the id in both directions.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -105,6 +105,9 @@ pub(super) async fn pass<B: MessageBody + 'static>(mut request: ServiceRequest, 
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     tell(&response, &id, problem.as_ref(), began);
+    if !response.request().extensions().contains::<KeyName>() {
+        connections::is_answered(response.request());
+    }
     Ok(match unread {
         Some(unread) => unread.held_by(response),
         None => response,

@@ -5,14 +5,17 @@
 
 mod parameters;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use actix_web::http::{Method, header};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
-use super::Face;
 use super::operations::OperationBody;
-use super::problem::Kind;
+use super::problem::{Kind, Problem};
 use super::routes::{self, Gives, Words};
+use super::{Face, connections};
 use crate::operations::sheet::{self, Sheet};
 use crate::platform::operation::{Answers, Bearer, Operation};
 
@@ -23,10 +26,24 @@ const SCHEMAS: &str = include_str!("schemas.json");
 const OF_COMPONENT: &str = "/v1/components/{component}/operations/{operation}";
 const OF_AUTHORIZER: &str = "/v1/components/{component}/authorizers/{authorizer}/operations/{operation}";
 
-/// `GET /openapi.json`. Anybody may ask for it, so it is made once: making it takes long enough to hold up everybody else.
-pub async fn serve(face: web::Data<Face>) -> HttpResponse {
+/// When to come back where too many are being given the document.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// `GET /openapi.json`. Anybody may ask for it, so it is made once: making it takes long enough to hold up everybody else. It is large, and the server
+/// library copies what it sends, so few connections are given it at a time, and each is closed afterwards.
+pub async fn serve(face: web::Data<Face>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let Ok(copy) = Arc::clone(&face.copies).try_acquire_owned() else {
+        return Err(Problem::new(Kind::Unavailable, "too many are being given this document")
+            .hint("come back later; `yizhan openapi` writes it too, without the service")
+            .retry_after(PAUSE));
+    };
+    connections::keep(&request, copy);
     let document = face.document.get_or_init(|| document().to_string().into()).clone();
-    HttpResponse::Ok().content_type("application/json").insert_header((header::CACHE_CONTROL, "public, max-age=300")).body(document)
+    Ok(HttpResponse::Ok()
+        .content_type("application/json")
+        .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
+        .force_close()
+        .body(document))
 }
 
 /// The document. The same wherever it is asked for: it depends on this build, not on anybody's configuration.

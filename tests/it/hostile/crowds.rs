@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
 
 use yizhan::envelope::digest;
 use yizhan::platform::twin::Verdict;
@@ -213,14 +214,79 @@ async fn pushes_are_served_while_keys_open_as_many_streams_and_long_polls_as_the
 async fn whoever_asks_and_never_reads_loses_the_connection() {
     let world = World::with(Setting { server: String::from("client_timeout = \"1s\""), ..Setting::default() }).await;
     let mut connection = connect(&world).await;
-    connection.write_all("GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200).as_bytes()).await.unwrap();
+    connection.write_all("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(2_000).as_bytes()).await.unwrap();
     let began = Instant::now();
     // Nothing is read: that it is closed shows when something is said.
-    while !connection.try_write(b"\r\n").is_err_and(|error| error.kind() != std::io::ErrorKind::WouldBlock) {
+    while !is_closed(&connection) {
         assert!(began.elapsed() < Duration::from_secs(60), "the connection is held for ever");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
     assert!(began.elapsed() > Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+/// A connection whose other end seems far away: on the loopback address the system takes all of an answer at once, however little the other end reads.
+async fn connect_from_afar(world: &World) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket2::SockRef::from(&socket).set_tcp_mss(536).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(world.base.strip_prefix("http://").unwrap().parse().unwrap()).await.unwrap()
+}
+
+/// Says a line end; whether nobody hears it any more.
+fn is_closed(connection: &TcpStream) -> bool {
+    connection.try_write(b"\r\n").is_err_and(|error| error.kind() != std::io::ErrorKind::WouldBlock)
+}
+
+/// Whoever takes nothing of an answer, and goes on talking so that the system thinks it is alive, holds its connection as long as there are others.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_talks_and_never_reads_on_every_connection_gives_way() {
+    let world = World::with(Setting { server: String::from("max_connections = 40"), ..Setting::default() }).await;
+    let mut crowd = Vec::new();
+    for _ in 0..60 {
+        let mut connection = connect_from_afar(&world).await;
+        connection.write_all("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(400).as_bytes()).await.unwrap();
+        crowd.push(connection);
+    }
+    let talking = tokio::spawn(async move {
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(8) {
+            crowd.retain(|connection| !is_closed(connection));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        crowd.len()
+    });
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let began = Instant::now();
+    world.simulator.audit("baidu", "tt0123456789abcdef", "1.0.0", &Verdict::Passed).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert_eq!(world.simulator.counts("baidu").unwrap().acknowledged, 1);
+    let held = talking.await.unwrap();
+    assert!((10..=32).contains(&held), "{held} of sixty hold their connection");
+}
+
+/// `/openapi.json` is large and needs no key: of those who ask for it and do not read it, few are given it at a time, and it is there for others once they
+/// are gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn few_are_given_a_large_answer_at_a_time() {
+    let world = World::new().await;
+    let (mut unread, mut refused) = (Vec::new(), 0);
+    for _ in 0..80 {
+        let mut connection = connect_from_afar(&world).await;
+        connection.write_all(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut begun = [0; 12];
+        connection.read_exact(&mut begun).await.unwrap();
+        refused += usize::from(&begun == b"HTTP/1.1 503");
+        unread.push(connection);
+    }
+    assert_eq!(refused, 80 - 64);
+    let (status, problem) = world.get("/openapi.json").await;
+    assert_eq!((status, problem["type"].as_str().map(|kind| kind.ends_with("unavailable"))), (503, Some(true)), "{problem}");
+    drop(unread);
+    world.until("the document is there again", async || (world.get("/openapi.json").await.0 == 200).then_some(())).await;
+    // Whoever reads it gives it back at once.
+    for _ in 0..130 {
+        assert_eq!(world.get("/openapi.json").await.0, 200);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
