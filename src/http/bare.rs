@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::{App as Site, HttpRequest, HttpResponse, HttpResponseBuilder, dev, web};
+use actix_web::{App as Site, HttpRequest, HttpResponse, HttpResponseBuilder, HttpServer, dev, web};
 use tokio::sync::Notify;
 
 use super::routes::TOKEN_OF_AUTHORIZER;
@@ -58,7 +58,15 @@ pub fn server(settings: &config::Server, listener: TcpListener) -> io::Result<(S
             .route("/handler", web::post().to(take))
             .route("/taken/{count}", web::get().to(taken))
     };
-    Ok((address, settled!(site, settings).listen(listener)?.run()))
+    let server = HttpServer::new(site)
+        .workers(super::workers())
+        .max_connections(super::of_worker(settings.max_connections))
+        .keep_alive(super::KEEP_ALIVE)
+        .client_request_timeout(settings.client_timeout)
+        .client_disconnect_timeout(super::GOODBYE)
+        .shutdown_timeout(settings.shutdown_grace.as_secs().max(1))
+        .disable_signals();
+    Ok((address, server.listen(listener)?.run()))
 }
 
 /// Reads the body and answers what a platform wants to hear.

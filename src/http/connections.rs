@@ -5,7 +5,6 @@
 //! them; so would whoever asks for something and takes nothing of the answer. So once three quarters are taken, each is closed after its answer, and whoever
 //! has not sent a whole request within two seconds, or not taken its answer, gives way, the oldest first. Callers whose key we know do not.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::Shutdown;
@@ -65,12 +64,11 @@ impl Connections {
 
     /// That one was opened.
     #[must_use]
-    pub fn opened(&self, connection: &dyn Any) -> Open {
+    pub fn opened(&self, connection: &TcpStream) -> Open {
         let before = self.0.open.fetch_add(1, Ordering::Relaxed);
         let is_remembered = before >= self.0.quarter;
         // Where there is no file for another handle, this one cannot be asked to give way.
-        let socket =
-            connection.downcast_ref::<TcpStream>().filter(|_| is_remembered).and_then(|stream| SockRef::from(stream).try_clone().ok());
+        let socket = is_remembered.then(|| SockRef::from(connection).try_clone().ok()).flatten();
         let open = Open { connections: self.clone(), socket: socket.map(Arc::new), silent: Cell::default(), taken: Cell::default() };
         open.falls_silent();
         open

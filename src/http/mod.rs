@@ -3,21 +3,6 @@
 //! A handler extracts, calls one concept, and turns what it gets into a body; every rule lives in the room that is called.
 //! Started by `cli` with [`start`]. It never opens a push itself, never speaks HTTP to others, and never logs a body, a query string or a key.
 
-/// A server of that site with the settings that every server of ours has. A macro, because the type of a site cannot be written down.
-macro_rules! settled {
-    ($site:expr, $settings:expr) => {{
-        let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        actix_web::HttpServer::new($site)
-            .workers(workers)
-            .max_connections($settings.max_connections.div_ceil(workers).max(1))
-            .keep_alive($crate::http::KEEP_ALIVE)
-            .client_request_timeout($settings.client_timeout)
-            .client_disconnect_timeout($crate::http::GOODBYE)
-            .shutdown_timeout($settings.shutdown_grace.as_secs().max(1))
-            .disable_signals()
-    }};
-}
-
 mod attributes;
 mod audit;
 mod authorize;
@@ -60,14 +45,19 @@ mod strict;
 mod subscriptions;
 mod tokens;
 mod unread;
+mod wire;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use actix_http::{HttpService, Protocol};
+use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
+use actix_web::dev::{self, AppConfig};
 use actix_web::middleware::from_fn;
-use actix_web::{App as Site, HttpResponse, dev, web};
+use actix_web::rt::net::TcpStream;
+use actix_web::{App as Site, HttpResponse, web};
 use bytes::Bytes;
 use jiff::SignedDuration;
 use tokio::sync::Semaphore;
@@ -85,6 +75,7 @@ use places::{Place, Places};
 use problem::{Kind, Problem};
 use room::Room;
 use shortcut::Shortcut;
+use wire::Wire;
 
 /// How long an idle connection is kept. Longer than the usual 60 s of reverse proxies, so that the proxy closes first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -285,20 +276,55 @@ fn give_up_silent(_: &TcpListener, _: Duration) -> io::Result<()> {
     Ok(())
 }
 
+/// Threads that serve.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Connections of one of these threads, where there are so many in all.
+fn of_worker(connections: usize) -> usize {
+    connections.div_ceil(workers()).max(1)
+}
+
 fn server(app: Arc<App>, closing: Shutdown, connections: Connections, listener: TcpListener) -> io::Result<dev::Server> {
     let settings = app.config.server.clone();
-    give_up_silent(&listener, settings.client_timeout.saturating_mul(TIMES_AS_PATIENT))?;
+    let address = listener.local_addr()?;
+    let patience = settings.client_timeout.saturating_mul(TIMES_AS_PATIENT);
+    give_up_silent(&listener, patience)?;
     let face = web::Data::new(Face::new(app, closing, connections.clone()));
-    let site = move || {
+    let server = actix_server::Server::build()
+        .workers(workers())
+        .max_concurrent_connections(of_worker(settings.max_connections))
+        .shutdown_timeout(settings.shutdown_grace.as_secs().max(1))
+        .disable_signals();
+    let ending = server.graceful_shutdown_signal();
+    let served = move || {
         let site = Site::new()
             .app_data(face.clone())
             .wrap(from_fn(passage::pass))
             .configure(routes::configure)
             .default_service(web::to(async || Err::<HttpResponse, _>(Problem::nowhere())));
-        Shortcut::before(site, face.clone())
+        let site = Shortcut::before(site, face.clone()).into_factory().map_err(|error| error.error_response());
+        let (ending, connections) = (ending.clone(), connections.clone());
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let ending = ending.clone();
+                async move { ending.notified().await }
+            })
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(settings.client_timeout)
+            .client_disconnect_timeout(GOODBYE)
+            .local_addr(address)
+            .on_connect_ext(move |wire: &Wire, extensions| {
+                extensions.insert(connections.opened(wire.stream()));
+                extensions.insert(wire.course());
+            })
+            .finish(map_config(site, |()| AppConfig::default()));
+        fn_service(move |stream: TcpStream| async move {
+            let remote = stream.peer_addr().ok();
+            Ok((Wire::new(stream, patience), Protocol::Http1, remote))
+        })
+        .and_then(http)
     };
-    let server = settled!(site, settings).on_connect(move |connection, extensions| {
-        extensions.insert(connections.opened(connection));
-    });
-    Ok(server.listen(listener)?.run())
+    Ok(server.listen("yizhan", listener, served)?.run())
 }

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
 use yizhan::envelope::digest;
 use yizhan::platform::twin::Verdict;
 
-use super::{connect, raw, status};
+use super::{connect, connect_from_afar, raw, status};
 use crate::world::{KEY, Setting, World};
 
 /// File descriptors of this process at most: both ends of every connection are in it.
@@ -219,17 +219,9 @@ async fn whoever_asks_and_never_reads_loses_the_connection() {
     // Nothing is read: that it is closed shows when something is said.
     while !is_closed(&connection) {
         assert!(began.elapsed() < Duration::from_secs(60), "the connection is held for ever");
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(began.elapsed() > Duration::from_secs(2), "{:?}", began.elapsed());
-}
-
-/// A connection whose other end seems far away: on the loopback address the system takes all of an answer at once, however little the other end reads.
-async fn connect_from_afar(world: &World) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket2::SockRef::from(&socket).set_tcp_mss(536).unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.connect(world.base.strip_prefix("http://").unwrap().parse().unwrap()).await.unwrap()
 }
 
 /// Says a line end; whether nobody hears it any more.

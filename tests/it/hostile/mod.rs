@@ -4,6 +4,7 @@
 //! `http::callbacks`, spellings of private addresses in `outbound::guard`, redirects in `outbound::webhooks`, crashes in `process`.
 //! `SECURITY.md` says which test stands for which promise, `docs/hostile-input.md` what was found.
 
+mod breath;
 mod comparisons;
 mod crowds;
 mod guesses;
@@ -19,13 +20,21 @@ mod words;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::world::World;
 
 /// A connection of one's own.
 async fn connect(world: &World) -> TcpStream {
     TcpStream::connect(world.base.strip_prefix("http://").unwrap()).await.unwrap()
+}
+
+/// A connection whose other end seems far away: on the loopback address the system takes all of an answer at once, however little the other end reads.
+async fn connect_from_afar(world: &World) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket2::SockRef::from(&socket).set_tcp_mss(536).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(world.base.strip_prefix("http://").unwrap().parse().unwrap()).await.unwrap()
 }
 
 /// Everything that comes until the service closes the connection. Fails when it does not within 20 s.

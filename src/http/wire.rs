@@ -1,0 +1,226 @@
+//! A connection as the server library reads it: one request at a time.
+//!
+//! The library takes apart all that it has read before it looks at an answer, and keeps each request that it finds as some 6 KB, however short it was:
+//! twenty connections with a hundred kilobytes of short requests each, and without an eye for the answers, held a quarter of a gigabyte and kept a core
+//! busy. So it reads through a [`Wire`], which hands on the head of a request and nothing behind it before the service has been asked; then as much of a
+//! body as was announced; then the next head. Whoever takes nothing of an answer for long is given up, however much it says meanwhile: the system does that
+//! only with those who are silent.
+//!
+//! Nothing is decided here of what a request is. Who disagrees with the library about where a head or a body ends is handed on more slowly, or not at all.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use actix_http::{Payload, Request};
+use actix_web::http::header;
+use actix_web::rt::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+/// What is kept of the memory for bytes that wait here.
+const KEPT: usize = 16 * 1024;
+
+/// A connection.
+pub(super) struct Wire {
+    stream: TcpStream,
+    course: Rc<Course>,
+    lines: Lines,
+    /// Read, and not handed on yet from that place on.
+    held: Vec<u8>,
+    from: usize,
+    /// The library has a piece to look at first.
+    pauses: bool,
+    /// Ends where nothing was taken for so long.
+    patience: Duration,
+    untaken: Option<Pin<Box<Sleep>>>,
+}
+
+/// How far a connection is; what the service tells the wire.
+#[derive(Default)]
+pub(super) struct Course {
+    next: Cell<Next>,
+    /// Whoever reads, where more is there to be read.
+    reader: RefCell<Option<Waker>>,
+}
+
+/// What is handed on next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Next {
+    /// A head.
+    #[default]
+    Head,
+    /// Nothing: a head was handed on, and the service has not been asked yet.
+    Nothing,
+    /// So many bytes of a body.
+    Body(u64),
+    /// A body whose length was not announced, and whatever follows: never more than one head at a time.
+    Pieces,
+}
+
+impl Course {
+    /// The service is asked that.
+    pub fn asked(&self, request: &mut Request) {
+        let next = match (self.next.get(), request.payload()) {
+            (Next::Pieces, _) => Next::Pieces,
+            (_, Payload::None) => Next::Head,
+            _ => announced(request).map_or(Next::Pieces, |length| if length == 0 { Next::Head } else { Next::Body(length) }),
+        };
+        self.next.set(next);
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+/// The length of a body.
+fn announced(request: &Request) -> Option<u64> {
+    let headers = &request.head().headers;
+    let length = headers.get(header::CONTENT_LENGTH).filter(|_| !headers.contains_key(header::TRANSFER_ENCODING))?;
+    length.to_str().ok()?.trim().parse().ok()
+}
+
+/// Finds the end of a head: an empty line, once something has been said.
+#[derive(Default)]
+struct Lines {
+    is_begun: bool,
+    /// Something stands in the present line.
+    is_filled: bool,
+}
+
+impl Lines {
+    /// Behind the end of a head in what comes next.
+    fn end_in(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            at += line.len();
+            if line.iter().any(|byte| !matches!(byte, b'\r' | b'\n')) {
+                *self = Self { is_begun: true, is_filled: true };
+            }
+            if line.ends_with(b"\n") {
+                if self.is_begun && !self.is_filled {
+                    *self = Self::default();
+                    return Some(at);
+                }
+                self.is_filled = false;
+            }
+        }
+        None
+    }
+}
+
+impl Wire {
+    /// That connection, given up once nothing is taken of what waits for the other end for so long.
+    pub fn new(stream: TcpStream, patience: Duration) -> Self {
+        let (course, lines) = (Rc::default(), Lines::default());
+        Self { stream, course, lines, held: Vec::new(), from: 0, pauses: false, patience, untaken: None }
+    }
+
+    /// The connection itself.
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// How far it is.
+    pub fn course(&self) -> Rc<Course> {
+        Rc::clone(&self.course)
+    }
+
+    /// How many of these bytes are handed on now.
+    fn portion(&mut self, bytes: &[u8]) -> usize {
+        match self.course.next.get() {
+            Next::Nothing => 0,
+            Next::Body(left) => {
+                let now = u64::try_from(bytes.len()).unwrap_or(u64::MAX).min(left);
+                self.course.next.set(if now == left { Next::Head } else { Next::Body(left - now) });
+                usize::try_from(now).unwrap_or(bytes.len())
+            }
+            next => match self.lines.end_in(bytes) {
+                Some(end) if next == Next::Head => {
+                    self.course.next.set(Next::Nothing);
+                    end
+                }
+                Some(end) => {
+                    self.pauses = true;
+                    end
+                }
+                None => bytes.len(),
+            },
+        }
+    }
+
+    /// Hands on from what is held.
+    fn hand_on(&mut self, into: &mut ReadBuf<'_>) {
+        let mut held = std::mem::take(&mut self.held);
+        let waiting = held.get(self.from..).unwrap_or_default();
+        let some = waiting.get(..into.remaining()).unwrap_or(waiting);
+        let now = self.portion(some);
+        into.put_slice(some.get(..now).unwrap_or(some));
+        self.from += now;
+        if self.from >= held.len() {
+            held.clear();
+            held.shrink_to(KEPT);
+            self.from = 0;
+        }
+        self.held = held;
+    }
+
+    /// Reads, and keeps what is not handed on yet.
+    fn read(&mut self, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
+        let come = into.filled().get(before..).unwrap_or_default();
+        let now = self.portion(come);
+        self.held.extend_from_slice(come.get(now..).unwrap_or_default());
+        into.set_filled(before + now);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if std::mem::take(&mut this.pauses) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if this.course.next.get() == Next::Nothing {
+            // Where nothing has come yet, this is polled again once something does; otherwise, once the service was asked.
+            if !this.held.is_empty() || this.stream.poll_read_ready(context)?.is_ready() {
+                this.course.reader.replace(Some(context.waker().clone()));
+            }
+            return Poll::Pending;
+        }
+        if this.held.is_empty() {
+            return this.read(context, into);
+        }
+        this.hand_on(into);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        if written.is_ready() {
+            this.untaken = None;
+            return written;
+        }
+        let patience = this.patience;
+        let untaken = this.untaken.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(untaken.as_mut().poll(context));
+        Poll::Ready(Err(ErrorKind::TimedOut.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
