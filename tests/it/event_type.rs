@@ -14,6 +14,18 @@ fn a_glob_matches_whole_names() {
 }
 
 #[test]
+fn a_run_of_stars_is_one_star_however_it_is_written_down() {
+    let stars = "*".repeat(60_000);
+    let patterns = [(stars.clone(), "*"), (format!("{stars}x"), "*x"), (format!("a{stars}b{stars}"), "a*b*"), (String::from("a*b"), "a*b")];
+    for (pattern, kept) in patterns {
+        let read: Glob = serde_json::from_value(serde_json::Value::from(pattern.as_str())).unwrap();
+        assert_eq!((Glob::new(pattern).as_str(), read.as_str()), (kept, kept));
+        assert_eq!(serde_json::to_value(&read).unwrap(), kept);
+    }
+    assert!(Glob::new("a**c***e").matches("abcde") && !Glob::new("a**c").matches("ab"));
+}
+
+#[test]
 fn a_ticket_must_be_named() {
     assert!(!Glob::new("*").wants(EventType::TicketReceived));
     assert!(Glob::new("ticket.received").wants(EventType::TicketReceived));
