@@ -105,14 +105,22 @@ pub fn filter(query: &mut Query) -> EventFilter {
         until: query.time("until"),
         status: query.word::<Status>("status", STATUSES),
         q: query.text("q"),
+        within: None,
     }
 }
 
 /// A page of those that the caller may see. The log knows no `held`: that is `pending` while the subscription is not delivered to.
 async fn page(face: &Face, reach: &Reach, listing: &Listing<EventFilter>) -> Result<Page<Event>, LogError> {
     let mut filter = listing.filter.clone();
-    if let (None, Some(only)) = (&filter.component, reach.only_one()) {
-        filter.component = Some(Glob::new(only));
+    if let Reach::Only(names) = reach {
+        let asked = |name: &&String| filter.component.as_ref().is_none_or(|asked| asked.matches(name));
+        let seen: Vec<String> = names.iter().filter(asked).cloned().collect();
+        match seen.as_slice() {
+            [] => return Ok(Page { items: Vec::new(), next: None }),
+            // Its index tells the page.
+            [one] => filter.component = Some(Glob::new(one)),
+            _ => filter.within = Some(seen),
+        }
     }
     let wanted = filter.status;
     if wanted == Some(Status::Held) {
@@ -123,12 +131,7 @@ async fn page(face: &Face, reach: &Reach, listing: &Listing<EventFilter>) -> Res
         listing.limit,
         listing.after.as_ref(),
         async |after, limit| face.app.log.page(&filter, after, limit).await,
-        async |event: &Event| {
-            if !reach.has(&event.component) {
-                return Ok(false);
-            }
-            Ok(!tells_held || waits(face, event, wanted == Some(Status::Held)).await?)
-        },
+        async |event: &Event| Ok(!tells_held || waits(face, event, wanted == Some(Status::Held)).await?),
     )
     .await
 }

@@ -183,6 +183,7 @@ fn filter(members: &mut Members) -> EventFilter {
         until: inner.take("until"),
         status: inner.take("status"),
         q: inner.take("q"),
+        within: None,
     };
     if filter.status == Some(Status::Held) {
         inner.refuse("status", "cannot be `held`: those are delivered when their subscription is resumed");

@@ -138,6 +138,10 @@ pub struct EventFilter {
     /// Text that the event's JSON contains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub q: Option<String>,
+    /// Of these components only: what whoever asks may see. Held against each event before anything else is, so that neither a count, nor where a page
+    /// ends, tells of any other. It follows from the key, and stands in no request, cursor or record.
+    #[serde(skip)]
+    pub within: Option<Vec<String>>,
 }
 
 impl EventFilter {
@@ -145,7 +149,8 @@ impl EventFilter {
     #[must_use]
     pub fn fits(&self, event: &Event) -> bool {
         let glob = |glob: &Option<Glob>, name: &str| glob.as_ref().is_none_or(|glob| glob.matches(name));
-        glob(&self.component, &event.component)
+        self.within.as_ref().is_none_or(|names| names.contains(&event.component))
+            && glob(&self.component, &event.component)
             && glob(&self.platform, &event.platform)
             && glob(&self.authorizer, event.authorizer.as_deref().unwrap_or_default())
             && glob(&self.kind, event.kind.as_str())

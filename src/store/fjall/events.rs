@@ -185,9 +185,10 @@ impl Way {
     /// The narrowest for that filter, and whether it says all that the filter asks.
     fn of(filter: &EventFilter) -> (Self, bool) {
         let alone = |used: [bool; 3]| {
-            let EventFilter { component, platform, authorizer, kind, since, until, status, q } = filter;
+            let EventFilter { component, platform, authorizer, kind, since, until, status, q, within } = filter;
             let asked = [authorizer.is_some(), kind.is_some(), component.is_some()];
-            asked == used && platform.is_none() && since.is_none() && until.is_none() && status.is_none() && q.is_none()
+            let others = platform.is_some() || since.is_some() || until.is_some() || status.is_some() || q.is_some() || within.is_some();
+            asked == used && !others
         };
         if let Some(authorizer) = exact(&filter.authorizer) {
             (Self::Index(record::named(index::AUTHORIZER, authorizer)), alone([true, false, false]))

@@ -1,9 +1,11 @@
 //! Who may do what.
 
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{ask, failed_audit, get, get_as, items, post, post_as, send, world_with_keys};
+use crate::log::world::arrival;
 use crate::world::{KEY, World};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,4 +197,20 @@ async fn a_narrowed_key_cannot_tell_what_is_anothers_from_what_is_not_there() {
     let unknown = greeting(&nobodys).await;
     assert!(unknown.contains("not known here"), "{unknown}");
     assert_eq!(greeting(&event).await, unknown);
+}
+
+/// More events of another component than are looked at for one page of a narrowed list, all of which hold the word.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_page_ends_tells_a_narrowed_key_nothing_of_what_others_events_hold() {
+    let world = world_with_keys(&[("narrow", &["events:read@baidu"]), ("two", &["events:read@baidu", "events:read@alipay"])]).await;
+    let app = world.app();
+    for number in 0..11 {
+        let told = |other: i32| app.log.accept(arrival(&format!("the word {number} {other}"), Some("tt1"), app.clock.now(), &[]));
+        assert!(join_all((0..500).map(told)).await.iter().all(Result::is_ok));
+    }
+    assert_eq!(items(&get(&world, "/v1/events?q=word&limit=1").await).len(), 1);
+    for (key, asked) in [("narrow", "component=douyin"), ("narrow", "component=*"), ("two", "component=douyin"), ("two", "type=*")] {
+        let page = async |q: &str| get_as(&world, &format!("yzk_{key}"), &format!("/v1/events?{asked}&limit=1&q={q}")).await.json();
+        assert_eq!(page("word").await, page("nothing").await, "{key} {asked}");
+    }
 }
