@@ -128,6 +128,8 @@ pub struct Face {
     /// Places of requests that last as long as their callers like: half the connections, so that the other half is left to pushes, and for one key half
     /// of that.
     pub lasting: Places,
+    /// Turns of streams that read the log: half the cores, and one for each key, so that no key's streams hold up pushes or another's.
+    reading: Places,
     /// Places of those that count events: one for each key, so that none keeps another out.
     pub counting: Places,
     /// Held by the backup that is being written.
@@ -145,6 +147,7 @@ impl Face {
         let (wrong_keys, visits) = (Meter::new(WRONG_KEYS_A_MINUTE, minute), Meter::new(VISITS_A_MINUTE, minute));
         let most = app.config.server.max_connections / 2;
         let (lasting, counting) = (Places::new(most, most / 2), Places::new(COUNTING_REQUESTS, COUNTING_REQUESTS_OF_A_KEY));
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             keys,
             wrong_keys,
@@ -154,6 +157,7 @@ impl Face {
             strangers: Room::of(STRANGERS_BYTES),
             callers: Room::of(CALLERS_BYTES),
             lasting,
+            reading: Places::new(cores / 2, 1),
             counting,
             archiving: Arc::new(Semaphore::new(1)),
             document: OnceLock::new(),

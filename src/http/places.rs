@@ -43,12 +43,14 @@ impl Places {
 
     /// The same, once there is one; `None`: there was none for so long.
     pub async fn take_within(&self, key: &str, patience: Duration) -> Option<Place> {
-        let taking = async {
-            let of_key = self.of(key).acquire_owned().await.ok()?;
-            let of_all = Arc::clone(&self.free).acquire_owned().await.ok()?;
-            Some(Place { _of_key: of_key, _of_all: of_all })
-        };
-        tokio::time::timeout(patience, taking).await.ok().flatten()
+        tokio::time::timeout(patience, self.next(key)).await.ok().flatten()
+    }
+
+    /// The next place for that key, whenever that is: first among its own, then among all keys. `None`, never: places are not closed.
+    pub async fn next(&self, key: &str) -> Option<Place> {
+        let of_key = self.of(key).acquire_owned().await.ok()?;
+        let of_all = Arc::clone(&self.free).acquire_owned().await.ok()?;
+        Some(Place { _of_key: of_key, _of_all: of_all })
     }
 
     fn of(&self, key: &str) -> Arc<Semaphore> {

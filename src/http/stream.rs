@@ -1,6 +1,7 @@
 //! `GET /v1/events/stream`: server-sent events as they are stored, resumable with `Last-Event-ID`.
 //!
-//! A connection holds a position in the log and no queue: what a slow reader has not taken is still in the log, not in memory.
+//! A connection holds a position in the log and no queue: what a slow reader has not taken is still in the log, not in memory. Connections read the log in
+//! turns: a thousand readers who want all of it again, or none of what comes, take no more of the machine than one.
 //!
 //! A reader always has an id to come back with: besides the events', ids of places (`seq_…`) come with the greeting and with every sign of life. What it
 //! cannot be given is named by a message of its own, `event: gap`, which readers of plain messages do not see.
@@ -24,7 +25,6 @@ use super::problem::Problem;
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::inbox::{Event, EventFilter, EventId, EventLog, LogError};
-use crate::shutdown::Shutdown;
 
 /// Between two signs of life on a quiet stream: proxies cut connections that are silent for a minute.
 const HEARTBEAT: SignedDuration = SignedDuration::from_secs(15);
@@ -59,10 +59,10 @@ pub async fn stream(
     let greeting = format!("retry: {COME_BACK_MS}\n{}: {}\n\n{gap}", place(&*face.app.log, start.sequence), start.remark);
     let tail = Tail {
         beat_at: next_beat(&face.app),
-        app: Arc::clone(&face.app),
+        face,
+        key: caller.name().to_owned(),
         reach,
         filter,
-        closing: face.closing.clone(),
         newest,
         sequence: start.sequence,
         whole_from: 0,
@@ -175,11 +175,11 @@ fn next_beat(app: &App) -> Timestamp {
 
 /// One connection.
 struct Tail {
-    app: Arc<App>,
+    face: web::Data<Face>,
+    /// Name of the key, which has its turn to read.
+    key: String,
     reach: Reach,
     filter: EventFilter,
-    /// Ends the stream.
-    closing: Shutdown,
     /// Tells of new events.
     newest: watch::Receiver<u64>,
     /// The last sequence looked at.
@@ -200,13 +200,20 @@ impl Tail {
         if let Some(greeting) = self.greeting.take() {
             return Some((Ok(greeting.into()), self));
         }
+        let app = Arc::clone(&self.face.app);
         loop {
-            if self.closing.is_requested() {
+            if self.face.closing.is_requested() {
                 return None;
             }
             if *self.newest.borrow_and_update() > self.sequence {
-                let whole_from = self.app.log.whole_from();
-                let stretch = match self.app.log.following(self.sequence, BATCH).await {
+                // Until what was read is written out, and no longer: a reader who takes nothing holds up nobody.
+                let _turn = tokio::select! {
+                    turn = self.face.reading.next(&self.key) => turn,
+                    () = self.face.closing.requested() => return None,
+                    () = app.clock.sleep_until(self.beat_at) => return Some(self.beat()),
+                };
+                let whole_from = app.log.whole_from();
+                let stretch = match app.log.following(self.sequence, BATCH).await {
                     Ok(stretch) => stretch,
                     Err(error) => {
                         tracing::error!(%error, "event stream ended");
@@ -224,23 +231,26 @@ impl Tail {
                     text += &Gap::Damaged(stretch.unreadable.len()).message();
                 }
                 if !text.is_empty() {
-                    self.beat_at = next_beat(&self.app);
+                    self.beat_at = next_beat(&app);
                     return Some((Ok(text.into()), self));
                 }
-                if stretch.more && self.app.clock.now() < self.beat_at {
+                if stretch.more && app.clock.now() < self.beat_at {
                     continue;
                 }
             }
-            let app = Arc::clone(&self.app);
             tokio::select! {
                 changed = self.newest.changed() => changed.ok()?,
-                () = self.closing.requested() => return None,
-                () = app.clock.sleep_until(self.beat_at) => {
-                    self.beat_at = next_beat(&self.app);
-                    return Some((Ok(format!(": still here\n{}\n", place(&*self.app.log, self.sequence)).into()), self));
-                }
+                () = self.face.closing.requested() => return None,
+                () = app.clock.sleep_until(self.beat_at) => return Some(self.beat()),
             }
         }
+    }
+
+    /// A sign of life, with a place to come back to.
+    fn beat(mut self) -> (Result<Bytes, Infallible>, Self) {
+        self.beat_at = next_beat(&self.face.app);
+        let text = format!(": still here\n{}\n", place(&*self.face.app.log, self.sequence));
+        (Ok(text.into()), self)
     }
 
     fn wants(&self, event: &Event) -> bool {

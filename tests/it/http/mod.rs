@@ -12,6 +12,7 @@ mod meter;
 pub mod openapi;
 mod operations;
 mod parameters;
+mod places;
 mod problems;
 mod replays;
 mod stream;
