@@ -16,6 +16,11 @@ use serde_json::{Map, Value};
 /// Bytes that are filled in at most, over all gaps of what is filled together. Far more than vendors take.
 pub const MOST_FILLED_BYTES: usize = 1024 * 1024;
 
+/// Names without a value, and mistakes, that are said of one value; and characters of such a name. A text of 64 KiB has room for thousands of them, and a
+/// rollout says them of each of its merchants.
+const MOST_SAID: usize = 10;
+const MOST_SAID_CHARACTERS: usize = 64;
+
 /// A value with gaps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Template(Node);
@@ -49,18 +54,29 @@ pub struct Mistake {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unfilled {
     /// These names have no value, each once.
-    #[error("there is no value for {}", .0.join(", "))]
+    #[error("there is no value for {}", said(.0))]
     Missing(Vec<String>),
     /// Their values are more than [`MOST_FILLED_BYTES`].
     #[error("its placeholders stand for more than {MOST_FILLED_BYTES} bytes")]
     TooLong,
 }
 
+/// Names in a message: the first of them, and how many more there are.
+#[must_use]
+pub fn said(names: &[String]) -> String {
+    let shortened = |name: &String| name.chars().take(MOST_SAID_CHARACTERS).collect::<String>();
+    let first = names.iter().take(MOST_SAID).map(shortened).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MOST_SAID) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
 impl Template {
     /// Finds the placeholders of a value.
     ///
     /// # Errors
-    /// All that cannot be read: without an end, empty, with characters that no name has.
+    /// What cannot be read, the first of it where it is much: without an end, empty, with characters that no name has.
     pub fn parse(value: &Value) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Vec::new();
         let node = parse(value, "", &mut mistakes);
@@ -211,7 +227,8 @@ fn parse(value: &Value, at: &str, mistakes: &mut Vec<Mistake>) -> Node {
         Value::String(text) => match pieces(text) {
             Ok(pieces) => joined(pieces),
             Err(reasons) => {
-                mistakes.extend(reasons.into_iter().map(|reason| Mistake { at: at.to_owned(), reason }));
+                let left = MOST_SAID.saturating_sub(mistakes.len());
+                mistakes.extend(reasons.into_iter().take(left).map(|reason| Mistake { at: at.to_owned(), reason }));
                 Node::Plain(Value::Null)
             }
         },
@@ -258,8 +275,8 @@ fn pieces(text: &str) -> Result<Vec<Piece>, Vec<String>> {
                 pieces.push(Piece::Text(std::mem::take(&mut plain)));
             }
             pieces.push(Piece::Name(name.to_owned()));
-        } else {
-            let name: String = name.chars().take(64).collect();
+        } else if reasons.len() < MOST_SAID {
+            let name: String = name.chars().take(MOST_SAID_CHARACTERS).collect();
             reasons.push(format!("`${{{name}}}` is no placeholder: a name is letters, digits, `_` and `-`, its parts joined with dots"));
         }
     }

@@ -99,10 +99,14 @@ const CALLERS_BYTES: usize = 256 * 1024 * 1024;
 /// Connections that are given `/openapi.json` at a time: 400 KB each, for as long as it is not read.
 const COPIES: usize = 64;
 
-/// Requests that have events counted at a time, and how many of them may be one key's, so that no key keeps another out. How many threads count, and for
-/// whomever, is bounded by the store.
+/// Requests that have all events or all merchants looked at, at a time, and how many of them may be one key's, so that no key keeps another out. How many
+/// threads count events, and for whomever, is bounded by the store.
 const COUNTING_REQUESTS: usize = 2;
 const COUNTING_REQUESTS_OF_A_KEY: usize = 1;
+
+/// How long one waits until it is its turn, and when to come back where that was too short.
+const COUNTING_PATIENCE: Duration = Duration::from_secs(2);
+const COUNTING_PAUSE: Duration = Duration::from_secs(5);
 
 /// When to come back for a stream or a long poll where there are too many.
 const LASTING_PAUSE: Duration = Duration::from_secs(10);
@@ -130,7 +134,7 @@ pub struct Face {
     pub lasting: Places,
     /// Turns of streams that read the log: half the cores, and one for each key, so that no key's streams hold up pushes or another's.
     reading: Places,
-    /// Places of those that count events: one for each key, so that none keeps another out.
+    /// Places of those that look at all events or merchants: one for each key, so that none keeps another out.
     pub counting: Places,
     /// Held by the backup that is being written.
     pub archiving: Arc<Semaphore>,
@@ -184,6 +188,23 @@ impl Face {
                 .hint("end some that nobody reads: half of `server.max_connections` is for them, and for one key half of that")
                 .retry_after(LASTING_PAUSE)
         })
+    }
+
+    /// What looks at all events or all merchants, once that key may: as long as its caller waits for that, and the service does not stop.
+    ///
+    /// # Errors
+    /// `rate-limited`: others are at it. `unavailable`: the service stops. Those of `counting`.
+    async fn counted<T>(&self, key: &str, counting: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+        let Some(_place) = self.counting.take_within(key, COUNTING_PATIENCE).await else {
+            return Err(Problem::new(Kind::RateLimited, "another replay, dry run or check of playbooks is being counted")
+                .hint("ask again when that one is answered; one key counts one at a time")
+                .retry_after(COUNTING_PAUSE));
+        };
+        tokio::select! {
+            counted = counting => counted,
+            // Counting may take minutes, and a server that stops waits for every request.
+            () = self.closing.requested() => Err(Problem::new(Kind::Unavailable, "the service is stopping").retry_after(COUNTING_PAUSE)),
+        }
     }
 
     /// Has that done for a request, to its end whatever becomes of whoever asked, and not on this thread, which a stop may end first.

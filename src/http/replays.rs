@@ -1,7 +1,5 @@
 //! Bulk replays: by filter and time range, previewed, watched, paused, cancelled.
 
-use std::time::Duration;
-
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
@@ -21,10 +19,6 @@ use crate::inbox::replay::{Replay, ReplayState};
 
 /// Events enqueued per second unless the caller says otherwise.
 const USUAL_RATE: u32 = 100;
-
-/// How long a replay waits until it is counted, and when to come back where that was too short.
-const PATIENCE: Duration = Duration::from_secs(2);
-const COUNTED_PAUSE: Duration = Duration::from_secs(5);
 
 #[derive(Serialize)]
 struct PreviewBody {
@@ -67,10 +61,10 @@ pub async fn create(
     }
     let replays = &face.app.replays;
     if dry_run {
-        let matched = counted(&caller, &face, async { Ok(replays.preview(&filter, subscription.as_deref()).await?) }).await?;
+        let matched = face.counted(caller.name(), async { Ok(replays.preview(&filter, subscription.as_deref()).await?) }).await?;
         return body::json(&PreviewBody { matched });
     }
-    let planned = counted(&caller, &face, async { Ok(replays.plan(filter, subscription, rate).await?) }).await?;
+    let planned = face.counted(caller.name(), async { Ok(replays.plan(filter, subscription, rate).await?) }).await?;
     let begun = face.through(move |app| async move { app.replays.begin(planned).await }).await?;
     let replay = begun.map_err(|error| refused(&caller, error))?;
     tracing::info!(replay = replay.id, key = caller.name(), "replay asked for");
@@ -80,20 +74,6 @@ pub async fn create(
         answer.headers_mut().insert(header::LOCATION, location);
     }
     Ok(answer)
-}
-
-/// What counts events, once the caller may: as long as it waits for that, and the service does not stop.
-async fn counted<T>(caller: &Caller<EventsReplay>, face: &Face, counting: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
-    let Some(_place) = face.counting.take_within(caller.name(), PATIENCE).await else {
-        return Err(Problem::new(Kind::RateLimited, "another replay is being counted")
-            .hint("ask again when that one is answered; one key counts one at a time")
-            .retry_after(COUNTED_PAUSE));
-    };
-    tokio::select! {
-        counted = counting => counted,
-        // Counting may take minutes, and a server that stops waits for every request.
-        () = face.closing.requested() => Err(Problem::new(Kind::Unavailable, "the service is stopping").retry_after(COUNTED_PAUSE)),
-    }
 }
 
 /// Names the jobs that are in the way, those that the caller may see.

@@ -114,7 +114,8 @@ pub async fn create(
     caller.must_reach(Some(&spec.component))?;
     face.component(&spec.component)?;
     if dry_run {
-        return body::json(&preview(&spec, &face.app.rollouts.plan(&spec).await?));
+        let planned = face.counted(caller.name(), async { Ok(face.app.rollouts.plan(&spec).await?) }).await?;
+        return body::json(&preview(&spec, &planned));
     }
     let slot = key.map(|key| (Slot::of(caller.name(), &key), fingerprint(&[b"POST /v1/rollouts", &asked])));
     tracing::info!(key = caller.name(), component = spec.component, version = spec.version, "rollout asked for");

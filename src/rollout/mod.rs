@@ -253,7 +253,7 @@ impl Rollouts {
         let filled = (fill(&Value::Object(variables)), fill(&Value::from(spec.description.as_str())));
         match filler.finish() {
             Ok(()) => {}
-            Err(Unfilled::Missing(names)) => mistakes.push(format!("has no value for {}", names.join(", "))),
+            Err(Unfilled::Missing(names)) => mistakes.push(format!("has no value for {}", placeholder::said(&names))),
             Err(Unfilled::TooLong) => mistakes.push(format!("variables and description: {}", Unfilled::TooLong)),
         }
         Ok(match filled {

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tokio::task::yield_now;
+
 use super::hands::Given;
 use super::hold::{Active, locked};
 use super::parameters::Filling;
@@ -91,7 +93,8 @@ pub struct Planned {
 }
 
 impl Rollouts {
-    /// What a rollout would begin with. Nothing is sent to any vendor.
+    /// What a rollout would begin with. Nothing is sent to any vendor. However many merchants there are, whatever else the thread has to do comes in
+    /// between: a server's thread answers pushes.
     ///
     /// # Errors
     /// What is wrong with the rollout as a whole, or the store's.
@@ -100,6 +103,7 @@ impl Rollouts {
         let route = route.ok_or_else(|| RolloutError::Invalid(vec![(String::from("component"), String::from("is none of ours"))]))?;
         let mut planned = Vec::new();
         for (app_id, known) in self.chosen(spec).await? {
+            yield_now().await;
             let skip = match &known {
                 None => Some(String::from("not known: it never granted")),
                 Some(authorizer) => self.objection(spec, route, authorizer).await?,
@@ -116,6 +120,7 @@ impl Rollouts {
                 let mut seen = BTreeSet::new();
                 let mut chosen = Vec::new();
                 for app_id in app_ids.iter().filter(|app_id| seen.insert(app_id.as_str())) {
+                    yield_now().await;
                     chosen.push((app_id.clone(), self.merchants.one(component, app_id).await?));
                 }
                 Ok(chosen)
@@ -124,6 +129,7 @@ impl Rollouts {
             Choice::Version(version) => {
                 let mut chosen = Vec::new();
                 for authorizer in self.granted(component).await? {
+                    yield_now().await;
                     // One of whom that cannot be read is chosen: what it is skipped for says so.
                     let is_chosen = match self.versions(component, &authorizer.app_id).await? {
                         Ok(versions) => versions.released.and_then(|note| note.version).as_deref() == Some(version),
@@ -138,6 +144,7 @@ impl Rollouts {
             Choice::Tag(tag) => {
                 let mut chosen = Vec::new();
                 for authorizer in self.granted(component).await? {
+                    yield_now().await;
                     let is_chosen = match self.merchants.attributes(component, &authorizer.app_id).await {
                         Ok(attributes) => attributes.tags.contains(tag),
                         // As by version: what is said of its words says so.

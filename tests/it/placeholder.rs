@@ -90,3 +90,14 @@ fn all_mistakes_are_said_with_their_places() {
     assert!(mistakes[0].reason.contains("has no `}`"), "{mistakes:?}");
     assert!(mistakes[2].reason.contains("${x y}"), "{mistakes:?}");
 }
+
+#[test]
+fn of_thousands_of_names_and_mistakes_the_first_are_said() {
+    let text: String = (0..3_000).map(|number| format!("${{variables.x{number:0>200}}}")).collect();
+    let missing = Template::parse(&json!(text)).unwrap().fill(&values).unwrap_err();
+    let said = missing.to_string();
+    assert!(said.starts_with("there is no value for variables.x000") && said.ends_with(" and 2990 more"), "{said}");
+    assert!(said.len() < 1_000, "{} bytes", said.len());
+    let mistakes = Template::parse(&json!({"a": "${!}".repeat(16_000), "b": ["${!}"]})).unwrap_err();
+    assert_eq!(mistakes.len(), 10);
+}

@@ -93,3 +93,18 @@ async fn a_merchant_who_did_not_grant_development_takes_no_part_where_the_grant_
         assert_eq!(planned[1].skip.as_deref(), told.then_some("permission 1 (开发管理权限) is not granted"), "{platform}");
     }
 }
+
+/// A few kilobytes of placeholders, of which a dry run says something for each merchant, and a rollout keeps it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_says_the_first_of_thousands_of_missing_variables_and_mistakes() {
+    let deployment = Deployment::of("douyin").await;
+    let gaps: String = (0..3_000).map(|number| format!("${{variables.m{number}}}")).collect();
+    for (text, begins) in [(gaps, "has no value for variables.m0, "), ("${!}".repeat(10_000), "ext")] {
+        let told = preview(&deployment, json!({"variables": {"ext": {"title": text}}, "dry_run": true})).await;
+        assert_eq!((&told["taking_part"], &told["skipped"]), (&json!(0), &json!(3)));
+        for item in told["items"].as_array().unwrap() {
+            let reason = item["reason"].as_str().unwrap();
+            assert!(reason.starts_with(begins) && reason.len() < 2_000, "{} bytes: {reason:.200}", reason.len());
+        }
+    }
+}
