@@ -123,7 +123,8 @@ pub async fn check(caller: Caller<PlaybooksWrite>, face: web::Data<Face>, query:
     let reach = caller.reach();
     let concerned = |name: &str| reach.has(name) && (playbook.components.is_empty() || playbook.components.iter().any(|one| one == name));
     let components: Vec<&str> = face.app.config.components.iter().map(|one| one.name()).filter(|name| concerned(name)).collect();
-    let found = lacking(&playbook, &components, &face.app.vault, face.app.attributes.as_ref(), MOST_NAMED).await?;
+    let looking = async { Ok(lacking(&playbook, &components, &face.app.vault, face.app.attributes.as_ref(), MOST_NAMED).await?) };
+    let found = face.counted(caller.name(), looking).await?;
     body::json(&json!({
         "playbook": written::write(&playbook), "authorizers": found.authorizers, "lacking": found.lacking, "items": found.first,
     }))

@@ -95,11 +95,15 @@ impl Problem {
         problem
     }
 
-    /// Parameters or members that are not valid: name and why, all of them.
+    /// Parameters or members that are not valid: name and why, all of them, or the first where somebody made up endlessly many.
     #[must_use]
     pub fn invalid(bad: &[(String, String)]) -> Self {
-        let bad = bad.iter().map(|(name, why)| (shortened(name), why));
-        let detail = bad.clone().map(|(name, why)| format!("`{name}` {why}")).collect::<Vec<_>>().join("; ");
+        let more = bad.len().saturating_sub(MOST_NAMED);
+        let bad = bad.iter().take(MOST_NAMED).map(|(name, why)| (shortened(name), why));
+        let mut detail = bad.clone().map(|(name, why)| format!("`{name}` {why}")).collect::<Vec<_>>().join("; ");
+        if more > 0 {
+            detail.push_str(&format!("; and {more} more"));
+        }
         let named = bad.map(|(name, why)| json!({ "name": name, "problem": why })).collect();
         Self::new(Kind::InvalidParameter, detail).with("parameters", Value::Array(named))
     }
@@ -201,6 +205,9 @@ impl Problem {
         answer.body(Value::Object(body).to_string())
     }
 }
+
+/// Parameters or members that one answer names as not valid.
+const MOST_NAMED: usize = 100;
 
 /// Characters of somebody's own word that an answer or a log line repeats.
 const MOST_REPEATED: usize = 128;

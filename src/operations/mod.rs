@@ -313,12 +313,17 @@ impl Checked<'_> {
     }
 }
 
-/// How alike two names must be for one to be taken for the other misspelt.
+/// How alike two names must be for one to be taken for the other misspelt, and how long such a name is at most: none of ours is half as long, and
+/// to compare an endless one takes as long.
 const LIKENESS: f64 = 0.8;
+const LONGEST_MISSPELT: usize = 64;
 
 /// The row that is written most like that name.
 #[must_use]
 pub fn nearest(rows: &[Operation], name: &str) -> Option<&'static str> {
+    if name.len() > LONGEST_MISSPELT {
+        return None;
+    }
     let likeness = |row: &Operation| strsim::jaro_winkler(row.name, name);
     let nearest = rows.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)))?;
     (likeness(nearest) >= LIKENESS).then_some(nearest.name)

@@ -21,8 +21,13 @@ pub struct Mistake {
 
 /// A name that would hide an address.
 const CHECK: &str = "check";
-/// Longest name of a playbook.
+/// Longest name of a playbook, and as much of other words as a message repeats.
 const MOST_NAME_BYTES: usize = 64;
+/// Patterns of event types, and names of variables that its steps need.
+const MOST_PATTERNS: usize = 32;
+const MOST_VARIABLES: usize = 256;
+/// Mistakes that are told: a text of a megabyte has room for a hundred thousand, each of which is held against those before it.
+pub(super) const MOST_MISTAKES: usize = 100;
 /// Bytes of a value with placeholders at most, as it is written. A constant may be longer: it holds a picture, and is used once.
 const MOST_TEMPLATE_BYTES: usize = crate::attributes::MOST_BYTES;
 
@@ -63,14 +68,24 @@ pub fn mistakes(playbook: &Playbook, scope: &Scope<'_>) -> Vec<Mistake> {
     if playbook.on.is_empty() {
         found.add("on", "names no event type");
     }
-    for glob in playbook.on.iter().filter(|glob| !glob.wants_any()) {
-        found.add("on", format!("{:?} matches no event type", glob.as_str()));
+    if playbook.on.len() > MOST_PATTERNS {
+        found.add("on", format!("holds more than {MOST_PATTERNS} patterns"));
+    }
+    for glob in playbook.on.iter().filter(|glob| glob.as_str().len() > MOST_NAME_BYTES || !glob.wants_any()) {
+        found.add("on", format!("{:?} matches no event type", shortened(glob.as_str())));
     }
     for path in playbook.when.keys().filter(|path| !placeholder::is_name(path)) {
         found.add(format!("when.{path}"), "is no path into the event; write authorizer or data.version");
     }
     for unknown in playbook.components.iter().filter(|name| !components.iter().any(|component| component.name() == name.as_str())) {
-        found.add("components", format!("there is no component {unknown:?}"));
+        found.add("components", format!("there is no component {:?}", shortened(unknown)));
+    }
+    if playbook.components.len() > components.len() {
+        found.add("components", "names more than there are");
+    }
+    let needed = playbook.variables().len();
+    if needed > MOST_VARIABLES {
+        found.add("steps", format!("need {needed} variables of each merchant, at most {MOST_VARIABLES} are possible"));
     }
     let concerned: Vec<&dyn Component> = components
         .iter()
@@ -91,10 +106,15 @@ struct Found(Vec<Mistake>);
 impl Found {
     fn add(&mut self, at: impl Into<String>, reason: impl Into<String>) {
         let mistake = Mistake { at: at.into(), reason: reason.into() };
-        if !self.0.contains(&mistake) {
+        if self.0.len() < MOST_MISTAKES && !self.0.contains(&mistake) {
             self.0.push(mistake);
         }
     }
+}
+
+/// Foreign text in a message: its beginning.
+fn shortened(text: &str) -> String {
+    text.chars().take(MOST_NAME_BYTES).collect()
 }
 
 fn check_step(found: &mut Found, (index, step): (usize, &Step), on: &[Glob], components: &[&dyn Component], robots: &[String]) {
@@ -117,7 +137,7 @@ fn check_step(found: &mut Found, (index, step): (usize, &Step), on: &[Glob], com
         Deed::Tell(tell) => {
             if !robots.contains(&tell.robot) {
                 let known = if robots.is_empty() { String::from("none is configured") } else { format!("known: {}", robots.join(", ")) };
-                found.add(format!("{at}.tell"), format!("there is no robot {:?}; {known} ([[robots]])", tell.robot));
+                found.add(format!("{at}.tell"), format!("there is no robot {:?}; {known} ([[robots]])", shortened(&tell.robot)));
             }
             return;
         }
@@ -131,9 +151,10 @@ fn check_step(found: &mut Found, (index, step): (usize, &Step), on: &[Glob], com
         let platform = component.platform().name();
         let rows = component.operations().operations();
         let Some(row) = rows.iter().find(|row| row.name == asked.name) else {
+            let name = shortened(&asked.name);
             let reason = match crate::operations::nearest(rows, &asked.name) {
-                Some(nearest) => format!("{platform} has no operation {:?}; did you mean `{nearest}`?", asked.name),
-                None => format!("{platform} has no operation {:?}; name the `components` that have it", asked.name),
+                Some(nearest) => format!("{platform} has no operation {name:?}; did you mean `{nearest}`?"),
+                None => format!("{platform} has no operation {name:?}; name the `components` that have it"),
             };
             found.add(format!("{at}.operation"), reason);
             continue;

@@ -14,6 +14,9 @@ use crate::placeholder::Template;
 /// Steps of a playbook at most.
 const MOST_STEPS: usize = 64;
 
+/// Longest name of a member that may be a misspelt one.
+const LONGEST_MISSPELT: usize = 64;
+
 /// Members of a playbook.
 pub const MEMBERS: &[&str] = &["name", "on", "components", "when", "steps"];
 const OF_A_STEP: &[&str] = &["operation", "with", "find", "tell", "text", "window", "approval"];
@@ -99,7 +102,9 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn wrong(&mut self, name: &str, reason: impl Into<String>) {
-        self.mistakes.push(Mistake { at: format!("{}{name}", self.within), reason: reason.into() });
+        if self.mistakes.len() < check::MOST_MISTAKES {
+            self.mistakes.push(Mistake { at: format!("{}{name}", self.within), reason: reason.into() });
+        }
     }
 
     fn get(&self, name: &str) -> Option<&Value> {
@@ -169,7 +174,12 @@ impl Reader<'_> {
 
     fn refuse_unknown(&mut self, known: &[&str]) {
         for name in self.source.keys().filter(|name| !known.contains(&name.as_str())) {
-            let nearest = known.iter().map(|known| (strsim::damerau_levenshtein(known, name), known)).min();
+            if self.mistakes.len() >= check::MOST_MISTAKES {
+                return;
+            }
+            // Of an endless one the comparison takes as long, and as much memory.
+            let alike = known.iter().filter(|_| name.len() <= LONGEST_MISSPELT);
+            let nearest = alike.map(|known| (strsim::damerau_levenshtein(known, name), known)).min();
             let hint = match nearest {
                 Some((distance, known)) if distance <= 3 => format!("did you mean `{known}`?"),
                 _ => format!("known here: {}", known.join(", ")),

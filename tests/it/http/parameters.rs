@@ -104,3 +104,11 @@ fn a_member_named_twice_is_refused_at_any_depth() {
     assert_eq!(read, serde_json::from_str::<Value>(kept).unwrap(), "everything else is read as it is");
     assert_eq!(read.to_string(), serde_json::from_str::<Value>(kept).unwrap().to_string(), "in its order");
 }
+
+#[test]
+fn of_thousands_of_bad_members_a_hundred_are_named() {
+    let body: serde_json::Map<_, _> = (0..50_000).map(|number| (format!("m{number}"), Value::from(1))).collect();
+    let problem = Members::parse(Value::Object(body).to_string().as_bytes()).unwrap().finish().unwrap_err();
+    assert_eq!(problem.member("parameters").unwrap().as_array().unwrap().len(), 100);
+    assert!(problem.detail().starts_with("`m0` is not") && problem.detail().ends_with("; and 49900 more"), "{}", problem.detail());
+}

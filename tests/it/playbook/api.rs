@@ -362,3 +362,40 @@ async fn a_stored_playbook_behind_the_configurations_is_deleted_by_its_name_and_
         assert_eq!(world.get(&format!("/v1/playbooks/{name}")).await.0, 404, "{name}");
     }
 }
+
+/// As much as a body may hold of what costs most to hold against the rest, or to name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_playbook_without_measure_is_refused_in_few_words() {
+    let world = World::new().await;
+    let with = |member: &str, value: Value| {
+        let mut body = look();
+        body["name"] = json!("endless");
+        body[member] = value;
+        body
+    };
+    let many = |word: &str, count: usize| (0..count).map(|number| format!("{word}{number}")).collect::<Vec<_>>();
+    let gaps: String = many("${variables.a", 300).iter().map(|gap| format!("{gap}}}")).collect();
+    let bodies = [
+        ("on", with("on", json!(many("audit.failed", 20_000)))),
+        ("on", with("on", json!(vec!["audit.failed"; 33]))),
+        ("on", with("on", json!([format!("*{}", "*a".repeat(60_000))]))),
+        ("components", with("components", json!(many("b", 20_000)))),
+        ("components", with("components", json!(vec!["baidu"; 20_000]))),
+        ("steps[0].operation", with("steps", json!([{"operation": "a".repeat(500_000)}]))),
+        ("steps[0].tell", with("steps", json!([{"tell": "a".repeat(500_000)}]))),
+        ("steps", with("steps", json!([{"operation": "audit.submit", "with": {"description": gaps}}]))),
+        (&*"a".repeat(128), with(&"a".repeat(500_000), json!(1))),
+    ];
+    for (named, body) in bodies {
+        for path in ["/v1/playbooks/check", "/v1/playbooks"] {
+            let (status, answer) = ask(&world, Method::POST, path, KEY, &body).await;
+            let parameters = answer["parameters"].as_array().unwrap();
+            assert_eq!(status, 422, "{named:.30} {path}");
+            assert!(parameters[0]["name"].as_str().unwrap().starts_with(named), "{named:.30} {path}: {:.300}", parameters[0].to_string());
+            assert!(parameters.len() <= 100 && answer.to_string().len() < 50_000, "{named:.30} {path}: {} bytes", answer.to_string().len());
+        }
+    }
+    let members: serde_json::Map<_, _> = many("m", 20_000).into_iter().map(|name| (name, json!(1))).collect();
+    let (status, answer) = ask(&world, Method::POST, "/v1/playbooks/check", KEY, &Value::Object(members)).await;
+    assert_eq!((status, answer["parameters"].as_array().unwrap().len()), (422, 100));
+}
