@@ -1,7 +1,7 @@
 //! Grants: the link a merchant opens, the browser that comes back, the push that says so, the withdrawal.
 //!
-//! A link carries a `state`: unguessable, kept durably for 24 hours, good for one return. A return with an unknown one is refused. Those of links
-//! that callers made are kept apart from those of visits to the public page, which anybody can make: of these the newest push out the oldest.
+//! A link carries a `state`: unguessable, good for 24 hours and for one return. A return with an unknown one is refused. Those of links that callers
+//! made are kept; those of visits to the public page, which anybody can make, are `marks`, of which only those that came back are remembered.
 //! A return without one is exchanged: some platforms cannot carry it, and Alipay's service market sends browsers that never saw our link.
 //! Nothing is believed of such a return but what the vendor answers to its code, and only few of them wait at a time.
 
@@ -18,18 +18,26 @@ use crate::platform::{ApiError, Class, LONGEST_APP_ID, LONGEST_CODE};
 
 use super::authorizer::AuthorizerState;
 use super::chamber::{Chamber, locked};
-use super::codes::{Entering, STATE_FOR, hash_of};
-use super::record::{Asker, Origin, StateRecord, put};
-use super::schedule::later;
-use super::shelf::{Change, Kind};
+use super::codes::{Entering, STATE_FOR, State, Taken, hash_of};
+use super::marks::random;
+use super::record::{Asker, Origin, SpentRecord, StateRecord, put};
+use super::schedule::{CodeHash, later};
+use super::shelf::{Change, Kind, RecordKey, ShelfError};
 use super::{Exchanged, VaultError};
 
 impl Chamber {
     /// A link for one merchant. It is good for as long as its state at most, whatever the vendor says of its page.
     pub async fn link(self: &Arc<Self>, redirect_uri: &str, asker: Asker) -> Result<Link, VaultError> {
-        // Before the vendor is asked for anything.
-        locked(&self.states).has_room(asker, self.clock.now()).map_err(VaultError::Invited)?;
-        let request = LinkRequest { redirect_uri: redirect_uri.to_owned(), state: fresh_state()? };
+        let made_at = self.clock.now();
+        let state = match asker {
+            Asker::Visitor => self.marks.make(&self.name, made_at)?,
+            Asker::Caller => {
+                // Before the vendor is asked for anything.
+                locked(&self.states).has_room(made_at).map_err(VaultError::Invited)?;
+                fresh_state()?
+            }
+        };
+        let request = LinkRequest { redirect_uri: redirect_uri.to_owned(), state };
         let mut pass_renewed = false;
         let link = loop {
             let pass = self.pass(Family::Current).await?;
@@ -46,20 +54,27 @@ impl Chamber {
                 Err(error) => return Err(VaultError::VendorRefused(error)),
             }
         };
-        let now = self.clock.now();
-        let (name, whole) = (hash_of(&self.name, &request.state), digest::sha256(&[request.state.as_bytes()]));
-        let record = StateRecord { hash: hex::encode(whole), created_at: now, asker: Some(asker) };
-        let mut changes = vec![put(self.key(Kind::State, &hex::encode(name)), &record)?];
-        // Before its record, so that however many come at once there are never more records than are remembered.
-        let pushed_out = locked(&self.states).insert(name, whole, now, asker).map_err(VaultError::Invited)?;
-        changes.extend(pushed_out.iter().map(|name| Change::remove(self.key(Kind::State, &hex::encode(name)))));
-        if let Err(error) = self.commit(changes).await {
-            locked(&self.states).take_back(&name, pushed_out, now);
-            return Err(error.into());
+        if asker == Asker::Caller {
+            self.keep_state(&request.state, made_at).await?;
         }
         tracing::info!(component = self.name, "authorization link made");
-        let state_ends = later(now, STATE_FOR);
+        let state_ends = later(made_at, STATE_FOR);
         Ok(Link { expires_at: Some(link.expires_at.map_or(state_ends, |at| at.min(state_ends))), ..link })
+    }
+
+    /// Keeps the state of a caller's link.
+    async fn keep_state(&self, state: &str, made_at: Timestamp) -> Result<(), VaultError> {
+        let (name, whole) = (hash_of(&self.name, state), digest::sha256(&[state.as_bytes()]));
+        let record = StateRecord { hash: hex::encode(whole), created_at: made_at, asker: Some(Asker::Caller) };
+        let mut changes = vec![put(self.state_key(&name), &record)?];
+        // Before its record, so that however many come at once there are never more records than are remembered.
+        let ended = locked(&self.states).insert(name, whole, made_at).map_err(VaultError::Invited)?;
+        changes.extend(ended.iter().map(|name| Change::remove(self.state_key(name))));
+        if let Err(error) = self.commit(changes).await {
+            locked(&self.states).take_back(&name, ended, self.clock.now());
+            return Err(error.into());
+        }
+        Ok(())
     }
 
     /// A browser came back.
@@ -97,12 +112,15 @@ impl Chamber {
         // Before the state is taken: who is turned away comes back with it.
         let _entering = Entering::of(self, hash, returned.state.is_some())?;
         let state = returned.state.as_ref();
-        let taken = state.and_then(|state| locked(&self.states).take(&self.name, state, self.clock.believed()));
+        let taken = state.and_then(|state| {
+            let made_at = self.marks.made_at(&self.name, state);
+            locked(&self.states).take(&self.name, state, made_at, self.clock.believed())
+        });
         if state.is_some() && taken.is_none() && !is_known {
             return Err(VaultError::UnknownState);
         }
         // The state goes and the code stays in one transaction: a crash loses neither.
-        let gone = taken.as_ref().map(|taken| Change::remove(self.key(Kind::State, &hex::encode(taken.name))));
+        let gone = taken.as_ref().map(|taken| self.gone(taken)).transpose()?;
         let came = self.take_code(returned.code, Origin::Redirect, None, now, &[], gone).await;
         if let (Err(VaultError::Store(_)), Some(taken)) = (&came, taken)
             && !is_kept()
@@ -111,6 +129,18 @@ impl Chamber {
             locked(&self.states).put_back(taken);
         }
         came
+    }
+
+    /// What says on the shelf that a state was taken.
+    fn gone(&self, taken: &Taken) -> Result<Change, ShelfError> {
+        match taken.what {
+            State::Kept(_) => Ok(Change::remove(self.state_key(&taken.name))),
+            State::Mark(made_at) => put(self.state_key(&taken.name), &SpentRecord { made_at }),
+        }
+    }
+
+    pub fn state_key(&self, name: &CodeHash) -> RecordKey {
+        self.key(Kind::State, &hex::encode(name))
     }
 
     /// A grant came by push.
@@ -145,7 +175,5 @@ impl Chamber {
 
 /// 32 random bytes as base64url text.
 fn fresh_state() -> Result<String, VaultError> {
-    let mut bytes = [0_u8; 32];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| VaultError::Store(String::from("the system gave no randomness")))?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
+    random::<32>().map(|bytes| URL_SAFE_NO_PAD.encode(bytes))
 }

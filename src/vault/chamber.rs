@@ -23,6 +23,7 @@ use super::authorizer::AuthorizerState;
 use super::codes::{States, UsedCodes, WaitingCode};
 use super::flight::{Flights, Locks};
 use super::held::{Board, Held, Slot};
+use super::marks::Marks;
 use super::record::{AuthorizerRecord, TokenRecord, key, read, token_name};
 use super::schedule::{CodeHash, Item, RATE_PAUSE, SLACK, Schedule, backoff, goes_on, is_ahead, later, renew_at};
 use super::shelf::{Change, Kind, RecordKey, ShelfError, TokenShelf};
@@ -122,6 +123,7 @@ pub(super) struct Chamber {
     pub arrivals: Locks,
     pub used: Mutex<UsedCodes>,
     pub states: Mutex<States>,
+    pub marks: Arc<Marks>,
     /// Authorizers of which something was found that is no event yet.
     pub untold: watch::Sender<BTreeSet<String>>,
     /// Records that could not be opened.
@@ -138,6 +140,7 @@ pub(super) struct Parts {
     pub runtime: Handle,
     pub public_url: String,
     pub holder: Uuid,
+    pub marks: Arc<Marks>,
 }
 
 impl Chamber {
@@ -168,6 +171,7 @@ impl Chamber {
             arrivals: Locks::default(),
             used: Mutex::default(),
             states: Mutex::default(),
+            marks: parts.marks,
             untold: watch::Sender::default(),
             damaged: Mutex::default(),
             served: metrics::counter!("yizhan_tokens_served_total", "component" => name.clone()),

@@ -1,4 +1,4 @@
-//! Codes and states in memory: what waits, what was used, which links are open. Bounded, because strangers can make them.
+//! Codes and states in memory: what waits, what was used, which links are open. Bounded, because strangers can bring them.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -22,15 +22,12 @@ const USED_KEPT: usize = 10_000;
 /// How long a used code is remembered: longer than any code lives.
 const USED_FOR: Duration = Duration::from_secs(26 * 3600);
 
-impl Asker {
-    /// Open links of theirs at a time, per component.
-    const fn most(self) -> usize {
-        match self {
-            Self::Visitor => 10_000,
-            Self::Caller => 20_000,
-        }
-    }
-}
+/// Open links that callers made, at a time per component.
+const INVITATIONS: usize = 20_000;
+
+/// Visitors' marks that came back and are remembered per component. The oldest go where there are more: whoever brings so many gains that one of them
+/// is good for another code that somebody made up.
+const SPENT_KEPT: usize = 10_000;
 
 /// How long a link's state is good.
 pub(super) const STATE_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -140,13 +137,15 @@ impl UsedCodes {
     }
 }
 
-/// Open links of a component.
+/// Links of a component: those that are kept and open, and those of visitors that were used.
 #[derive(Default)]
 pub(super) struct States {
     by_hash: HashMap<CodeHash, OpenLink>,
-    /// Oldest first. Each asker's have an order of their own, so that none pushes out another's. `None`: those of former builds, which did not
-    /// note who had asked; there will be no more of them, and they go with their age.
+    /// Oldest first, each asker's in an order of their own. Only callers' become more. Visitors' are of former builds, which kept them, as are those
+    /// of `None`, of whom nobody noted who had asked: they go with their age.
     orders: HashMap<Option<Asker>, BTreeSet<(Timestamp, CodeHash)>>,
+    /// Visitors' marks that came back, by when they were made.
+    spent: BTreeSet<(Timestamp, CodeHash)>,
     /// Those of which the record may still be there, and since when, oldest first: whoever takes one removes its record, but not where the code
     /// that came with it was known already.
     left: VecDeque<(Timestamp, CodeHash)>,
@@ -155,10 +154,18 @@ pub(super) struct States {
 /// A state that somebody took, and what is needed to put it back.
 pub(super) struct Taken {
     pub name: CodeHash,
-    link: OpenLink,
+    pub what: State,
 }
 
-struct OpenLink {
+/// What a state was.
+pub(super) enum State {
+    /// One that is kept.
+    Kept(OpenLink),
+    /// A visitor's mark, made then.
+    Mark(Timestamp),
+}
+
+pub(super) struct OpenLink {
     /// SHA-256 of the state.
     whole: [u8; 32],
     created_at: Timestamp,
@@ -172,56 +179,80 @@ impl States {
         self.orders.entry(asker).or_default().insert((created_at, name));
     }
 
-    /// Whether there is room for one more: visitors' newest take the place of their oldest, callers' wait for their oldest to end.
+    /// Whether there is room for one more of a caller's: it waits for the oldest to end.
     ///
     /// # Errors
     /// How long that is.
-    pub fn has_room(&self, asker: Asker, now: Timestamp) -> Result<(), Duration> {
-        let order = self.orders.get(&Some(asker)).filter(|order| order.len() >= asker.most());
+    pub fn has_room(&self, now: Timestamp) -> Result<(), Duration> {
+        let order = self.orders.get(&Some(Asker::Caller)).filter(|order| order.len() >= INVITATIONS);
         match order.and_then(|order| order.first()) {
-            Some((oldest, _)) if asker == Asker::Caller && later(*oldest, STATE_FOR) > now => Err(between(now, later(*oldest, STATE_FOR))),
+            Some((oldest, _)) if later(*oldest, STATE_FOR) > now => Err(between(now, later(*oldest, STATE_FOR))),
             _ => Ok(()),
         }
     }
 
-    /// Remembers one; the name of the one whose place it took.
+    /// Remembers a caller's; the name of the one that ended and whose place it took.
     ///
     /// # Errors
     /// As [`States::has_room`].
-    pub fn insert(&mut self, name: CodeHash, whole: [u8; 32], now: Timestamp, asker: Asker) -> Result<Option<CodeHash>, Duration> {
-        self.has_room(asker, now)?;
-        let order = self.orders.entry(Some(asker)).or_default();
-        let gone = if order.len() >= asker.most() { order.pop_first().map(|(_, name)| name) } else { None };
+    pub fn insert(&mut self, name: CodeHash, whole: [u8; 32], now: Timestamp) -> Result<Option<CodeHash>, Duration> {
+        self.has_room(now)?;
+        let order = self.orders.entry(Some(Asker::Caller)).or_default();
+        let gone = if order.len() >= INVITATIONS { order.pop_first().map(|(_, name)| name) } else { None };
         if let Some(gone) = &gone {
             self.by_hash.remove(gone);
         }
-        self.restore(name, whole, now, Some(asker));
+        self.restore(name, whole, now, Some(Asker::Caller));
         Ok(gone)
     }
 
-    /// Takes a state away if it is known and young enough: whoever comes second finds nothing.
-    pub fn take(&mut self, component: &str, text: &str, now: Timestamp) -> Option<Taken> {
+    /// Takes a state away if it is known and young enough: whoever comes second finds nothing. `made_at` is when it was made, where it is a visitor's
+    /// mark.
+    pub fn take(&mut self, component: &str, text: &str, made_at: Option<Timestamp>, now: Timestamp) -> Option<Taken> {
         let name = hash_of(component, text);
+        if let Some(made_at) = made_at {
+            let is_good = later(made_at, STATE_FOR) > now && !self.spent.contains(&(made_at, name));
+            return is_good.then(|| {
+                self.forget_oldest_spent(now);
+                self.spend(name, made_at);
+                Taken { name, what: State::Mark(made_at) }
+            });
+        }
         let link = self.by_hash.get(&name)?;
         if !equal::bytes(&link.whole, &digest::sha256(&[text.as_bytes()])) || later(link.created_at, STATE_FOR) <= now {
             return None;
         }
         let link = self.forget(&name)?;
         self.left.push_back((now, name));
-        Some(Taken { name, link })
+        Some(Taken { name, what: State::Kept(link) })
     }
 
-    /// What was taken could not be made use of: its record is still there.
+    /// Remembers that a visitor's mark came back.
+    pub fn spend(&mut self, name: CodeHash, made_at: Timestamp) {
+        self.spent.insert((made_at, name));
+    }
+
+    fn forget_oldest_spent(&mut self, now: Timestamp) {
+        if self.spent.len() >= SPENT_KEPT {
+            self.left.extend(self.spent.pop_first().map(|(_, name)| (now, name)));
+        }
+    }
+
+    /// What was taken could not be made use of: a record is still there, or is not there yet.
     pub fn put_back(&mut self, taken: Taken) {
-        let Taken { name, link } = taken;
-        self.left.retain(|(_, left)| *left != name);
-        self.restore(name, link.whole, link.created_at, link.asker);
+        match taken.what {
+            State::Kept(link) => {
+                self.left.retain(|(_, left)| *left != taken.name);
+                self.restore(taken.name, link.whole, link.created_at, link.asker);
+            }
+            State::Mark(made_at) => drop(self.spent.remove(&(made_at, taken.name))),
+        }
     }
 
     /// One could not be kept, nor the record removed of the one whose place it took.
-    pub fn take_back(&mut self, name: &CodeHash, pushed_out: Option<CodeHash>, now: Timestamp) {
+    pub fn take_back(&mut self, name: &CodeHash, ended: Option<CodeHash>, now: Timestamp) {
         self.forget(name);
-        self.left.extend(pushed_out.map(|name| (now, name)));
+        self.left.extend(ended.map(|name| (now, name)));
     }
 
     fn forget(&mut self, name: &CodeHash) -> Option<OpenLink> {
@@ -232,15 +263,14 @@ impl States {
         Some(link)
     }
 
-    /// Forgets those that are too old, and visitors' that are too many because another build kept more; the names of records to remove.
+    /// Forgets those that are too old; the names of records to remove.
     pub fn expunge(&mut self, now: Timestamp) -> Vec<CodeHash> {
         let mut gone = Vec::new();
         while let Some((_, name)) = self.left.pop_front_if(|(at, _)| later(*at, LEFT_FOR) <= now) {
             gone.push(name);
         }
-        for (asker, order) in &mut self.orders {
-            let most = if *asker == Some(Asker::Visitor) { Asker::Visitor.most() } else { usize::MAX };
-            while order.first().is_some_and(|(at, _)| order.len() > most || later(*at, STATE_FOR) <= now) {
+        for order in self.orders.values_mut().chain([&mut self.spent]) {
+            while order.first().is_some_and(|(at, _)| later(*at, STATE_FOR) <= now) {
                 let Some((_, name)) = order.pop_first() else { break };
                 self.by_hash.remove(&name);
                 gone.push(name);

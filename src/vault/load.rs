@@ -5,7 +5,7 @@ use crate::platform::token::Family;
 use super::authorizer::AuthorizerState;
 use super::chamber::{Chamber, locked};
 use super::held::Slot;
-use super::record::{AuthorizerRecord, CodeRecord, Origin, StateRecord, TokenRecord, UsedRecord, read, token_of};
+use super::record::{AuthorizerRecord, CodeRecord, Origin, SpentRecord, StateRecord, TokenRecord, UsedRecord, read, token_of};
 use super::schedule::{CodeHash, Item};
 use super::shelf::{Kind, Record, ShelfError};
 
@@ -32,8 +32,12 @@ impl Chamber {
         used.into_iter().for_each(|(hash, record)| locked(&self.used).insert(hash, record));
 
         self.each(Kind::State, |found| {
-            let Some((name, record)) = hash_in(found).zip(read::<StateRecord>(found)) else { return };
-            if let Some(whole) = hex::decode(&record.hash).ok().and_then(|bytes| bytes.try_into().ok()) {
+            let Some(name) = hash_in(found) else { return };
+            if let Some(spent) = read::<SpentRecord>(found) {
+                locked(&self.states).spend(name, spent.made_at);
+            } else if let Some(record) = read::<StateRecord>(found)
+                && let Some(whole) = hex::decode(&record.hash).ok().and_then(|bytes| bytes.try_into().ok())
+            {
                 locked(&self.states).restore(name, whole, record.created_at, record.asker);
             }
         })

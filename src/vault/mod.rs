@@ -5,8 +5,8 @@
 //!
 //! The rooms: [`shelf`] is the port to the store and `record` what is on it; `chamber` is one component's part, with `held` its tokens in
 //! memory; `fresh` hands out, `refresh` renews, `waiting` keeps codes and `exchange` turns them into tokens, `unread` says what becomes of
-//! answers that lack a key, `keep` writes tokens down, `found` says what answers showed of grants, `authorize` makes links and hears of
-//! grants, `ticket` keeps tickets; `schedule` says what is due when and `watch` does it; `identity` keeps one application's records from
+//! answers that lack a key, `keep` writes tokens down, `found` says what answers showed of grants, `authorize` makes links, with `marks` that need not be
+//! kept, and hears of grants, `ticket` keeps tickets; `schedule` says what is due when and `watch` does it; `identity` keeps one application's records from
 //! another; [`audit`] counts who read what.
 //!
 //! Two promises. **Nothing is handed out that is not durable.** And **nothing single-use is spent without a durable word of it before,
@@ -26,6 +26,7 @@ mod held;
 mod identity;
 mod keep;
 mod load;
+mod marks;
 mod record;
 mod refresh;
 mod schedule;
@@ -57,6 +58,7 @@ use crate::shutdown::Shutdown;
 use chamber::{Chamber, Parts, locked};
 use fresh::{Urge, slot_of};
 use held::Slot;
+use marks::Marks;
 use record::{AuthorizerRecord, HighWaterRecord, NoteRecord, key, put, read};
 use shelf::{Kind, ShelfError, TokenShelf};
 
@@ -212,7 +214,7 @@ pub enum VaultError {
     /// Callers have made as many links as are kept, and none of them has ended yet; how long until the first does.
     #[error("too many authorization links that were made over the API are still open")]
     Invited(Duration),
-    /// A `state` that is unknown, used, too old, or pushed out by newer ones.
+    /// A `state` that is unknown, used, or too old.
     #[error("the authorization was not started here, or its link was used already")]
     UnknownState,
     /// The store does not answer.
@@ -290,6 +292,7 @@ impl Vault {
         identities.note(&*shelf).await?;
         let runtime = tokio::runtime::Handle::try_current().map_err(|error| VaultError::Store(error.to_string()))?;
         let holder = uuid::Uuid::new_v4();
+        let marks = Arc::new(Marks::of(&*shelf).await?);
         let mut chambers = HashMap::new();
         for component in components.iter() {
             let chamber = Chamber::new(Parts {
@@ -300,6 +303,7 @@ impl Vault {
                 runtime: runtime.clone(),
                 public_url: public_url.to_owned(),
                 holder,
+                marks: Arc::clone(&marks),
             });
             chambers.insert(component.name().to_owned(), Arc::new(chamber));
         }

@@ -313,13 +313,26 @@ pub(super) struct StateRecord {
     pub asker: Option<Asker>,
 }
 
+/// A visitor's mark that came back, under its hash: it is good no more. Former builds find no link in it, and leave it alone.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SpentRecord {
+    pub made_at: Timestamp,
+}
+
+/// The key that visitors' marks are made with, as base64url text.
+#[derive(Serialize, Deserialize)]
+pub(super) struct MarkKeyRecord {
+    #[serde(with = "exposed")]
+    pub key: Secret,
+}
+
 /// Who asks for a link.
 #[derive(Debug, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Asker {
-    /// Somebody who opened the public page: anybody can, as often as he likes. The newest of these links push out the oldest.
+    /// Somebody who opened the public page: anybody can, as often as he likes. Such links are kept nowhere.
     Visitor,
-    /// A caller with an API key, who passes it on to a merchant: it was promised for as long as it is good, and nothing pushes it out.
+    /// A caller with an API key, who passes it on to a merchant. So many are kept as are promised.
     Caller,
 }
 

@@ -141,7 +141,7 @@ impl Chamber {
         let believed = self.clock.believed();
         let mut gone: Vec<Change> = Vec::new();
         gone.extend(locked(&self.used).expunge(believed).iter().map(|hash| Change::remove(self.key(Kind::Used, &hex::encode(hash)))));
-        gone.extend(locked(&self.states).expunge(believed).iter().map(|name| Change::remove(self.key(Kind::State, &hex::encode(name)))));
+        gone.extend(locked(&self.states).expunge(believed).iter().map(|name| Change::remove(self.state_key(name))));
         for some in gone.chunks(CLEANED_AT_ONCE) {
             if let Err(error) = self.commit(some.to_vec()).await {
                 tracing::warn!(component = self.name, %error, "old codes and states were not forgotten; they will be after the next start");

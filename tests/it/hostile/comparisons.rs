@@ -12,6 +12,7 @@ const HARMLESS: &[(&str, &str)] = &[
     ("cbc::key(key.expose()).is_ok_and(|bytes| bytes.len() == 32)", "a length"),
     ("Some(key.hash) == hash", "two hashes of the same configuration file"),
     ("used.at == at", "two times"),
+    ("bytes.len() == KEY)", "a length"),
     ("**former != hash", "two hashes of codes that we hold"),
     ("known.secret == key.secret", "`Secret` compares in constant time"),
     ("Some(&key.secret) == of_file", "`Secret` compares in constant time"),

@@ -15,6 +15,7 @@ mod repeats;
 mod secrets;
 mod slow;
 mod stripped;
+mod visits;
 mod words;
 
 use std::time::Duration;

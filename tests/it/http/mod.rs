@@ -30,10 +30,10 @@ use yizhan::platform::twin::Verdict;
 use crate::world::{KEY, Setting, World};
 
 /// An answer as a caller sees it.
-struct Answer {
-    status: u16,
+pub struct Answer {
+    pub status: u16,
     headers: HeaderMap,
-    text: String,
+    pub text: String,
 }
 
 impl Answer {
@@ -64,7 +64,7 @@ impl Answer {
     }
 }
 
-async fn send(request: RequestBuilder) -> Answer {
+pub async fn send(request: RequestBuilder) -> Answer {
     let response = crate::world::send(request.timeout(Duration::from_secs(30))).await;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     Answer { status, headers, text: response.text().await.unwrap() }

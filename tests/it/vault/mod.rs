@@ -13,6 +13,7 @@ mod tickets;
 mod tokens;
 mod unread;
 mod vendor;
+mod visits;
 mod worker;
 
 use std::sync::Arc;
