@@ -2,6 +2,8 @@
 //!
 //! The code goes to the vault and nowhere else: never onto a page, into a log, or by Referer to anybody.
 
+use std::net::IpAddr;
+
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -45,9 +47,9 @@ pub async fn returned(face: web::Data<Face>, request: HttpRequest) -> Result<Htt
 
 async fn link(face: &Face, request: &HttpRequest, component: &str, words: &'static Words) -> Result<HttpResponse, Problem> {
     let component = face.component(component)?;
-    visit(face, request)?;
+    let from = visit(face, request)?;
     let name = component.name();
-    let link = face.link(name, Asker::Visitor).await?;
+    let link = face.link(name, Asker::Visitor(from)).await?;
     // A phone that scans the platform's page out of a code comes without a Referer and is turned away (Baidu 4.3, Douyin 4.3),
     // so the code leads to this page unless the platform has an address for its own app.
     let here = face.page_address(name);
@@ -76,7 +78,7 @@ async fn exchange(
         (problem, status)
     };
     let component = face.component(component).map_err(plain)?;
-    visit(face, request).map_err(plain)?;
+    let from = visit(face, request).map_err(plain)?;
     let query = match state {
         Some(state) => with_state(request.query_string(), state),
         None => request.query_string().to_owned(),
@@ -86,7 +88,7 @@ async fn exchange(
         tracing::info!(component = component.name(), "a browser came back from a registration: its codes are pushed");
         return pages::show(&RegisteredPage { words, root, platform }, words, StatusCode::OK, Referrer::Nothing).map_err(plain);
     }
-    let (authorizers, already) = match face.app.vault.returned(component.name(), &query).await {
+    let (authorizers, already) = match face.app.vault.returned(component.name(), &query, from).await {
         Ok(Exchanged::Authorizers(authorizers)) => (authorizers, false),
         Ok(Exchanged::Already(authorizers)) => (authorizers, true),
         Err(error) => {
@@ -108,12 +110,13 @@ fn with_state(query: &str, state: &str) -> String {
     writer.append_pair("state", state).finish()
 }
 
-/// Nobody needs a key to open these pages, and each visit may cost a call to the vendor.
-fn visit(face: &Face, request: &HttpRequest) -> Result<(), Problem> {
+/// Nobody needs a key to open these pages, and each visit may cost a call to the vendor. From where it comes; the vault bounds what all of them cost.
+fn visit(face: &Face, request: &HttpRequest) -> Result<IpAddr, Problem> {
     let remote = caller::remote(request.head(), &face.app.config.server.trusted_proxies);
     face.visits
         .count(remote, face.app.clock.now())
-        .map_err(|wait| Problem::new(Kind::RateLimited, "too many visits from this address").retry_after(wait))
+        .map_err(|wait| Problem::new(Kind::RateLimited, "too many visits from this address").retry_after(wait))?;
+    Ok(remote)
 }
 
 /// The page that says what to do. It knows the request's id, so the operator finds the cause in the log.

@@ -52,6 +52,9 @@ impl From<VaultError> for Problem {
             VaultError::Crowded(wait) => Self::new(Kind::RateLimited, error.to_string())
                 .hint("load this page again in a minute; the component's state says why authorizations wait")
                 .retry_after(wait),
+            VaultError::Overrun(wait) => Self::new(Kind::RateLimited, error.to_string())
+                .hint("load this page again in a minute; behind a reverse proxy, name it in `server.trusted_proxies`")
+                .retry_after(wait),
             VaultError::Invited(wait) => Self::new(Kind::RateLimited, error.to_string())
                 .hint("they end when they are used, or after 24 hours; merchants can also be sent to /authorize/{component}, which needs no link")
                 .retry_after(wait),

@@ -180,7 +180,7 @@ fn vault(error: &VaultError, route: &Route, now: Timestamp) -> Happened {
         VaultError::VendorRefused(refusal) => refused(refusal, route, now),
         VaultError::NoTicket { .. } | VaultError::VendorUnreachable(_) => Happened { of_component: true, ..on(On::Unreachable) },
         VaultError::Store(_) => on(On::Unreachable),
-        VaultError::RateLimited(wait) | VaultError::Crowded(wait) | VaultError::Invited(wait) => {
+        VaultError::RateLimited(wait) | VaultError::Crowded(wait) | VaultError::Overrun(wait) | VaultError::Invited(wait) => {
             on(On::RateLimited).not_before(later(now, i64::try_from(wait.as_secs()).unwrap_or(60).saturating_add(1)))
         }
         VaultError::NotAuthorized(_) | VaultError::UnknownComponent | VaultError::NotApplicable(_) | VaultError::UnknownState => {

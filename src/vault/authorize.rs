@@ -5,7 +5,9 @@
 //! A return without one is exchanged: some platforms cannot carry it, and Alipay's service market sends browsers that never saw our link.
 //! Nothing is believed of such a return but what the vendor answers to its code, and only few of them wait at a time.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -20,17 +22,34 @@ use super::authorizer::AuthorizerState;
 use super::chamber::{Chamber, locked};
 use super::codes::{Entering, STATE_FOR, State, Taken, hash_of};
 use super::marks::random;
-use super::record::{Asker, Origin, SpentRecord, StateRecord, put};
+use super::record::{Bringer, Inviter, SpentRecord, StateRecord, put};
 use super::schedule::{CodeHash, later};
+use super::shares::Network;
 use super::shelf::{Change, Kind, RecordKey, ShelfError};
+use super::waiting::Brought;
 use super::{Exchanged, VaultError};
+
+/// When to come back for a link while the vendor is slow to give those that others asked for.
+const VISIT_PAUSE: Duration = Duration::from_secs(10);
+
+/// Who asks for a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// Somebody who opened the public page, at that address: anybody can, as often as he likes. Such links are kept nowhere.
+    Visitor(IpAddr),
+    /// A caller with an API key, who passes it on to a merchant. As many are kept as are promised.
+    Caller,
+}
 
 impl Chamber {
     /// A link for one merchant. It is good for as long as its state at most, whatever the vendor says of its page.
     pub async fn link(self: &Arc<Self>, redirect_uri: &str, asker: Asker) -> Result<Link, VaultError> {
         let made_at = self.clock.now();
         let state = match asker {
-            Asker::Visitor => self.marks.make(&self.name, made_at)?,
+            Asker::Visitor(address) => {
+                locked(&self.visits).take(Network::of(address), made_at).map_err(VaultError::Overrun)?;
+                self.marks.make(&self.name, made_at)?
+            }
             Asker::Caller => {
                 // Before the vendor is asked for anything.
                 locked(&self.states).has_room(made_at).map_err(VaultError::Invited)?;
@@ -38,6 +57,10 @@ impl Chamber {
             }
         };
         let request = LinkRequest { redirect_uri: redirect_uri.to_owned(), state };
+        let _visiting = match asker {
+            Asker::Visitor(_) => Some(self.visiting.try_acquire().map_err(|_| VaultError::Overrun(VISIT_PAUSE))?),
+            Asker::Caller => None,
+        };
         let mut pass_renewed = false;
         let link = loop {
             let pass = self.pass(Family::Current).await?;
@@ -65,7 +88,7 @@ impl Chamber {
     /// Keeps the state of a caller's link.
     async fn keep_state(&self, state: &str, made_at: Timestamp) -> Result<(), VaultError> {
         let (name, whole) = (hash_of(&self.name, state), digest::sha256(&[state.as_bytes()]));
-        let record = StateRecord { hash: hex::encode(whole), created_at: made_at, asker: Some(Asker::Caller) };
+        let record = StateRecord { hash: hex::encode(whole), created_at: made_at, asker: Some(Inviter::Caller) };
         let mut changes = vec![put(self.state_key(&name), &record)?];
         // Before its record, so that however many come at once there are never more records than are remembered.
         let ended = locked(&self.states).insert(name, whole, made_at).map_err(VaultError::Invited)?;
@@ -78,7 +101,7 @@ impl Chamber {
     }
 
     /// A browser came back.
-    pub async fn returned(self: &Arc<Self>, query: &str) -> Result<Exchanged, VaultError> {
+    pub async fn returned(self: &Arc<Self>, query: &str, from: IpAddr) -> Result<Exchanged, VaultError> {
         let now = self.clock.now();
         let returned = self.component.returned(query, now).map_err(VaultError::VendorRefused)?;
         if returned.code.value.expose().len() > LONGEST_CODE {
@@ -86,7 +109,7 @@ impl Chamber {
             return Err(VaultError::VendorRefused(error));
         }
         let me = Arc::clone(self);
-        let came = self.carry_out(async move { me.arrived(returned, now).await }).await?;
+        let came = self.carry_out(async move { me.arrived(returned, Network::of(from), now).await }).await?;
         // A page that is loaded again after a withdrawal says nothing of a grant that is gone: what helps is to authorize once more.
         let stands = |app_id: &String| self.state_of(app_id) != Some(AuthorizerState::Revoked);
         match came {
@@ -99,7 +122,7 @@ impl Chamber {
     }
 
     /// A browser's code. A page loaded again brings the same one, and a state that is gone: it shows what becomes of the code.
-    async fn arrived(self: &Arc<Self>, returned: Returned, now: Timestamp) -> Result<Exchanged, VaultError> {
+    async fn arrived(self: &Arc<Self>, returned: Returned, network: Network, now: Timestamp) -> Result<Exchanged, VaultError> {
         let hash = hash_of(&self.name, returned.code.value.expose());
         let is_kept = || locked(&self.codes).contains_key(&hash);
         // Some browsers load a page twice at once: one keeps the code, and the other finds it kept, or what came of that.
@@ -109,19 +132,25 @@ impl Chamber {
         if let Some(used) = used {
             return Ok(Exchanged::Already(used.authorizers));
         }
+        let state = returned.state.as_ref().map(|text| (text, self.marks.made_at(&self.name, text)));
+        let believed = self.clock.believed();
+        let inviter = state.and_then(|(text, made_at)| locked(&self.states).inviter(&self.name, text, made_at, believed));
+        if state.is_some() && inviter.is_none() && !is_known {
+            return Err(VaultError::UnknownState);
+        }
         // Before the state is taken: who is turned away comes back with it.
-        let _entering = Entering::of(self, hash, returned.state.is_some())?;
-        let state = returned.state.as_ref();
-        let taken = state.and_then(|state| {
-            let made_at = self.marks.made_at(&self.name, state);
-            locked(&self.states).take(&self.name, state, made_at, self.clock.believed())
-        });
+        let bringer = Bringer { inviter, network };
+        let _entering = Entering::of(self, hash, bringer)?;
+        if !is_known && inviter != Some(Inviter::Caller) {
+            locked(&self.returns).take(network, now).map_err(VaultError::Overrun)?;
+        }
+        let taken = state.and_then(|(text, made_at)| locked(&self.states).take(&self.name, text, made_at, believed));
         if state.is_some() && taken.is_none() && !is_known {
             return Err(VaultError::UnknownState);
         }
         // The state goes and the code stays in one transaction: a crash loses neither.
-        let gone = taken.as_ref().map(|taken| self.gone(taken)).transpose()?;
-        let came = self.take_code(returned.code, Origin::Redirect, None, now, &[], gone).await;
+        let state = taken.as_ref().map(|taken| self.gone(taken)).transpose()?;
+        let came = self.take_code(returned.code, Some(Brought { bringer, state }), None, now, &[]).await;
         if let (Err(VaultError::Store(_)), Some(taken)) = (&came, taken)
             && !is_kept()
         {
@@ -155,7 +184,7 @@ impl Chamber {
                 (true, _, app_id) => me.keep_sent(app_id, grant).await,
                 (false, Some(code), app_id) => {
                     let code = code.clone();
-                    me.take_code(code, Origin::Push, app_id.as_deref(), grant.granted_at, &grant.permissions, None).await
+                    me.take_code(code, None, app_id.as_deref(), grant.granted_at, &grant.permissions).await
                 }
                 (false, None, Some(app_id)) => me.keep_permissions(app_id, grant).await,
                 (false, None, None) => Err(VaultError::NotAuthorized(String::from("the grant names neither a code nor an app id"))),

@@ -24,14 +24,18 @@ use super::codes::{States, UsedCodes, WaitingCode};
 use super::flight::{Flights, Locks};
 use super::held::{Board, Held, Slot};
 use super::marks::Marks;
-use super::record::{AuthorizerRecord, TokenRecord, key, read, token_name};
+use super::record::{AuthorizerRecord, Bringer, TokenRecord, key, read, token_name};
 use super::schedule::{CodeHash, Item, RATE_PAUSE, SLACK, Schedule, backoff, goes_on, is_ahead, later, renew_at};
+use super::shares::Shares;
 use super::shelf::{Change, Kind, RecordKey, ShelfError, TokenShelf};
 use super::ticket::TicketDesk;
 use super::{Exchanged, VaultError};
 
 /// Vendor calls of one component under way at a time, all causes together.
 const SENDS: usize = 64;
+
+/// Links for strangers being asked for at a time.
+const VISITING: usize = 16;
 
 /// Least time between two tries that callers cause while a renewal fails.
 pub(super) const COOLING: Duration = Duration::from_secs(5);
@@ -117,8 +121,15 @@ pub(super) struct Chamber {
     /// its way, whatever became of that code.
     pub recovered: Mutex<HashMap<Arc<str>, Timestamp>>,
     pub codes: Mutex<HashMap<CodeHash, WaitingCode>>,
-    /// Browsers' codes that are let in and not kept yet, and whether they came with a `state` of ours. Locked before `codes`.
-    pub entering: Mutex<HashMap<CodeHash, bool>>,
+    /// Browsers' codes that are let in and not kept yet, and who brings them. Locked before `codes`.
+    pub entering: Mutex<HashMap<CodeHash, Bringer>>,
+    /// Links that strangers were given of late, and codes of theirs that were let in.
+    pub visits: Mutex<Shares>,
+    pub returns: Mutex<Shares>,
+    /// Links that strangers may have us ask the vendor for at a time: far fewer than `sends`, of which the rest is for renewals and callers.
+    pub visiting: Semaphore,
+    /// Codes of strangers are exchanged one after the other, each of which holds up all renewals: so it does for one exchange at most, however many wait.
+    pub turn: tokio::sync::Mutex<()>,
     /// One browser at a time brings a code that is not kept yet, by the code's name.
     pub arrivals: Locks,
     pub used: Mutex<UsedCodes>,
@@ -168,6 +179,10 @@ impl Chamber {
             recovered: Mutex::default(),
             codes: Mutex::default(),
             entering: Mutex::default(),
+            visits: Mutex::default(),
+            returns: Mutex::default(),
+            visiting: Semaphore::new(VISITING),
+            turn: tokio::sync::Mutex::default(),
             arrivals: Locks::default(),
             used: Mutex::default(),
             states: Mutex::default(),

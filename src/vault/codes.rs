@@ -10,8 +10,9 @@ use crate::platform::token::Family;
 
 use super::VaultError;
 use super::chamber::{Chamber, locked};
-use super::record::{Asker, Origin, UsedRecord};
+use super::record::{Bringer, Inviter, Origin, UsedRecord, is_strangers};
 use super::schedule::{CodeHash, between, later};
+use super::shares::is_fair;
 
 /// When to come back to a full room.
 const CROWDED_FOR: Duration = Duration::from_secs(60);
@@ -35,13 +36,14 @@ pub(super) const STATE_FOR: Duration = Duration::from_secs(24 * 3600);
 /// When the record of a state that was taken is removed, if it is still there: whoever took it removes it sooner, together with keeping a code.
 const LEFT_FOR: Duration = Duration::from_secs(600);
 
-/// Codes of browsers that wait at a time per component, where their authorizers are not known: each holds up all renewals while it is
-/// exchanged, and anybody can make one up.
-const WAITING_AT_MOST: usize = 32;
-
-/// The same for those that came with a `state` of ours. They have a room of their own, which strangers cannot fill without asking for a link
-/// each time.
-const INVITED_AT_MOST: usize = 256;
+/// Codes of browsers that wait at a time per component, where their authorizers are not known: without a `state` of ours, which anybody can make up;
+/// with a visitor's, which costs a link each; and with a caller's, which strangers never see. Each has a room of its own.
+const fn room_for(inviter: Option<Inviter>) -> usize {
+    match inviter {
+        None => 64,
+        Some(Inviter::Visitor | Inviter::Caller) => 256,
+    }
+}
 
 /// A code that waits for its tokens, as memory knows it.
 #[derive(Clone)]
@@ -49,12 +51,19 @@ pub(super) struct WaitingCode {
     pub app_id: Option<Arc<str>>,
     pub family: Family,
     pub origin: Origin,
-    pub invited: bool,
+    pub bringer: Option<Bringer>,
     pub granted_at: Timestamp,
     pub received_at: Timestamp,
     pub expires_at: Timestamp,
     /// Whether the alarm before its expiry was given.
     pub warned: bool,
+}
+
+impl WaitingCode {
+    /// As [`super::record::CodeRecord::is_strangers`].
+    pub fn is_strangers(&self) -> bool {
+        self.app_id.is_none() && is_strangers(self.origin, self.bringer)
+    }
 }
 
 /// A browser's code that is let in: counted from now on, though it is not kept yet.
@@ -65,18 +74,30 @@ pub(super) struct Entering {
 
 impl Entering {
     /// Lets a code in if there is room for it. One that waits already takes none.
-    pub fn of(chamber: &Arc<Chamber>, hash: CodeHash, invited: bool) -> Result<Self, VaultError> {
+    pub fn of(chamber: &Arc<Chamber>, hash: CodeHash, bringer: Bringer) -> Result<Self, VaultError> {
         let mut entering = locked(&chamber.entering);
         let codes = locked(&chamber.codes);
-        let waits = |code: &WaitingCode| code.origin == Origin::Redirect && code.app_id.is_none() && code.invited == invited;
-        let waiting = codes.values().filter(|code| waits(code)).count();
-        let coming = entering.iter().filter(|(hash, came_invited)| **came_invited == invited && !codes.contains_key(*hash)).count();
-        let most = if invited { INVITED_AT_MOST } else { WAITING_AT_MOST };
-        if !codes.contains_key(&hash) && waiting + coming >= most {
-            tracing::warn!(component = chamber.name, waiting, "a browser's code was turned away: too many wait to be exchanged");
-            return Err(VaultError::Crowded(CROWDED_FOR));
+        if !codes.contains_key(&hash) {
+            let waiting = codes.values().filter(|code| code.origin == Origin::Redirect && code.app_id.is_none()).map(|code| code.bringer);
+            let coming = entering.iter().filter(|(coming, _)| !codes.contains_key(*coming)).map(|(_, bringer)| Some(*bringer));
+            let (mut held, mut of_network) = (0_usize, 0_usize);
+            for other in waiting.chain(coming).filter(|other| other.and_then(|other| other.inviter) == bringer.inviter) {
+                held += 1;
+                of_network += usize::from(other.is_some_and(|other| other.network == bringer.network));
+            }
+            let left = room_for(bringer.inviter).saturating_sub(held);
+            let is_let_in = if bringer.inviter == Some(Inviter::Caller) { left > 0 } else { is_fair(of_network, left) };
+            if !is_let_in {
+                tracing::warn!(
+                    component = chamber.name,
+                    waiting = held,
+                    of_network,
+                    "a browser's code was turned away: too many wait to be exchanged"
+                );
+                return Err(VaultError::Crowded(CROWDED_FOR));
+            }
         }
-        entering.insert(hash, invited);
+        entering.insert(hash, bringer);
         Ok(Self { chamber: Arc::clone(chamber), hash })
     }
 }
@@ -143,7 +164,7 @@ pub(super) struct States {
     by_hash: HashMap<CodeHash, OpenLink>,
     /// Oldest first, each asker's in an order of their own. Only callers' become more. Visitors' are of former builds, which kept them, as are those
     /// of `None`, of whom nobody noted who had asked: they go with their age.
-    orders: HashMap<Option<Asker>, BTreeSet<(Timestamp, CodeHash)>>,
+    orders: HashMap<Option<Inviter>, BTreeSet<(Timestamp, CodeHash)>>,
     /// Visitors' marks that came back, by when they were made.
     spent: BTreeSet<(Timestamp, CodeHash)>,
     /// Those of which the record may still be there, and since when, oldest first: whoever takes one removes its record, but not where the code
@@ -169,12 +190,18 @@ pub(super) struct OpenLink {
     /// SHA-256 of the state.
     whole: [u8; 32],
     created_at: Timestamp,
-    asker: Option<Asker>,
+    asker: Option<Inviter>,
+}
+
+impl OpenLink {
+    fn is_of(&self, text: &str, now: Timestamp) -> bool {
+        equal::bytes(&self.whole, &digest::sha256(&[text.as_bytes()])) && later(self.created_at, STATE_FOR) > now
+    }
 }
 
 impl States {
     /// Remembers one whose record is there.
-    pub fn restore(&mut self, name: CodeHash, whole: [u8; 32], created_at: Timestamp, asker: Option<Asker>) {
+    pub fn restore(&mut self, name: CodeHash, whole: [u8; 32], created_at: Timestamp, asker: Option<Inviter>) {
         self.by_hash.insert(name, OpenLink { whole, created_at, asker });
         self.orders.entry(asker).or_default().insert((created_at, name));
     }
@@ -184,7 +211,7 @@ impl States {
     /// # Errors
     /// How long that is.
     pub fn has_room(&self, now: Timestamp) -> Result<(), Duration> {
-        let order = self.orders.get(&Some(Asker::Caller)).filter(|order| order.len() >= INVITATIONS);
+        let order = self.orders.get(&Some(Inviter::Caller)).filter(|order| order.len() >= INVITATIONS);
         match order.and_then(|order| order.first()) {
             Some((oldest, _)) if later(*oldest, STATE_FOR) > now => Err(between(now, later(*oldest, STATE_FOR))),
             _ => Ok(()),
@@ -197,13 +224,27 @@ impl States {
     /// As [`States::has_room`].
     pub fn insert(&mut self, name: CodeHash, whole: [u8; 32], now: Timestamp) -> Result<Option<CodeHash>, Duration> {
         self.has_room(now)?;
-        let order = self.orders.entry(Some(Asker::Caller)).or_default();
+        let order = self.orders.entry(Some(Inviter::Caller)).or_default();
         let gone = if order.len() >= INVITATIONS { order.pop_first().map(|(_, name)| name) } else { None };
         if let Some(gone) = &gone {
             self.by_hash.remove(gone);
         }
-        self.restore(name, whole, now, Some(Asker::Caller));
+        self.restore(name, whole, now, Some(Inviter::Caller));
         Ok(gone)
+    }
+
+    /// Who asked for the link of that state, if it is one that can be taken; `made_at` as in [`States::take`].
+    pub fn inviter(&self, component: &str, text: &str, made_at: Option<Timestamp>, now: Timestamp) -> Option<Inviter> {
+        let name = hash_of(component, text);
+        if let Some(made_at) = made_at {
+            return self.is_unspent(name, made_at, now).then_some(Inviter::Visitor);
+        }
+        let link = self.by_hash.get(&name).filter(|link| link.is_of(text, now))?;
+        Some(link.asker.unwrap_or(Inviter::Visitor))
+    }
+
+    fn is_unspent(&self, name: CodeHash, made_at: Timestamp, now: Timestamp) -> bool {
+        later(made_at, STATE_FOR) > now && !self.spent.contains(&(made_at, name))
     }
 
     /// Takes a state away if it is known and young enough: whoever comes second finds nothing. `made_at` is when it was made, where it is a visitor's
@@ -211,17 +252,13 @@ impl States {
     pub fn take(&mut self, component: &str, text: &str, made_at: Option<Timestamp>, now: Timestamp) -> Option<Taken> {
         let name = hash_of(component, text);
         if let Some(made_at) = made_at {
-            let is_good = later(made_at, STATE_FOR) > now && !self.spent.contains(&(made_at, name));
-            return is_good.then(|| {
+            return self.is_unspent(name, made_at, now).then(|| {
                 self.forget_oldest_spent(now);
                 self.spend(name, made_at);
                 Taken { name, what: State::Mark(made_at) }
             });
         }
-        let link = self.by_hash.get(&name)?;
-        if !equal::bytes(&link.whole, &digest::sha256(&[text.as_bytes()])) || later(link.created_at, STATE_FOR) <= now {
-            return None;
-        }
+        self.by_hash.get(&name).filter(|link| link.is_of(text, now))?;
         let link = self.forget(&name)?;
         self.left.push_back((now, name));
         Some(Taken { name, what: State::Kept(link) })

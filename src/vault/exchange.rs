@@ -27,6 +27,9 @@ pub(super) const ECHO: Duration = Duration::from_secs(600);
 /// How long after its expiry a code is still tried, or its grant to be won back; and how long an answer waits that lacks a key.
 pub(super) const GIVEN_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
 
+/// The same of a code that came with a stranger's browser: what a gateway never lets through would take others' room for a day.
+const STRANGERS_GIVEN_UP_AFTER: Duration = Duration::from_secs(3600);
+
 /// What comes next for a code.
 enum Next {
     /// Send it, for the how-manieth repetition.
@@ -42,9 +45,10 @@ enum Next {
 /// Reads it off the stage that an earlier step left behind.
 fn next(record: &mut CodeRecord, lost: LostReply, can_recover: bool, now: Timestamp) -> Next {
     let expired = record.code.expires_at <= now;
+    let patience = if record.is_strangers() { STRANGERS_GIVEN_UP_AFTER } else { GIVEN_UP_AFTER };
     match std::mem::replace(&mut record.stage, Stage::Lost) {
         Stage::Answered(answer) => Next::Read(answer),
-        Stage::Waiting if !can_recover && later(record.code.expires_at, GIVEN_UP_AFTER) <= now => Next::GiveUp,
+        Stage::Waiting if !can_recover && later(record.code.expires_at, patience) <= now => Next::GiveUp,
         Stage::Waiting if !(expired && can_recover) => Next::Send(0),
         Stage::Sent { repeats: 0 } if lost == LostReply::RepeatThenRecover => Next::Send(1),
         _ if can_recover => Next::Recover,

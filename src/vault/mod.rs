@@ -6,7 +6,7 @@
 //! The rooms: [`shelf`] is the port to the store and `record` what is on it; `chamber` is one component's part, with `held` its tokens in
 //! memory; `fresh` hands out, `refresh` renews, `waiting` keeps codes and `exchange` turns them into tokens, `unread` says what becomes of
 //! answers that lack a key, `keep` writes tokens down, `found` says what answers showed of grants, `authorize` makes links, with `marks` that need not be
-//! kept, and hears of grants, `ticket` keeps tickets; `schedule` says what is due when and `watch` does it; `identity` keeps one application's records from
+//! kept, and hears of grants, `ticket` keeps tickets; `schedule` says what is due when and `watch` does it; `shares` bounds what strangers use up; `identity` keeps one application's records from
 //! another; [`audit`] counts who read what.
 //!
 //! Two promises. **Nothing is handed out that is not durable.** And **nothing single-use is spent without a durable word of it before,
@@ -30,6 +30,7 @@ mod marks;
 mod record;
 mod refresh;
 mod schedule;
+mod shares;
 pub mod shelf;
 mod ticket;
 mod unread;
@@ -37,14 +38,16 @@ mod waiting;
 mod watch;
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+pub use authorize::Asker;
 pub use authorizer::{Authorizer, AuthorizerState};
 pub use found::Found;
 pub use identity::{Application, Forgotten, Identities, Mistaken};
 pub use keep::LAG;
-pub use record::{Asker, Standing};
+pub use record::Standing;
 
 use crate::clock::{Clock, Timestamp};
 use crate::inbox::log::{Page, Position};
@@ -211,6 +214,9 @@ pub enum VaultError {
     /// Too many browsers came back whose codes wait to be exchanged; how long to wait.
     #[error("too many authorizations wait to be completed")]
     Crowded(Duration),
+    /// So many strangers come that those from there have had their share; how long to wait.
+    #[error("too many come from this network at once")]
+    Overrun(Duration),
     /// Callers have made as many links as are kept, and none of them has ended yet; how long until the first does.
     #[error("too many authorization links that were made over the API are still open")]
     Invited(Duration),
@@ -503,20 +509,20 @@ impl Vault {
     /// A link for one merchant; `redirect_uri` is ours unless the component's settings name another.
     ///
     /// # Errors
-    /// [`VaultError::Invited`]; what is missing for it; [`VaultError::VendorRefused`] with [`crate::platform::Class::Configuration`] names a
+    /// [`VaultError::Invited`], [`VaultError::Overrun`]; what is missing for it; [`VaultError::VendorRefused`] with [`crate::platform::Class::Configuration`] names a
     /// missing setting.
     pub async fn link(&self, component: &str, redirect_uri: &str, asker: Asker) -> Result<Link, VaultError> {
         self.chamber(component)?.link(redirect_uri, asker).await
     }
 
-    /// A browser came back with this query: exchanges the code. If that fails for now, the code is kept and tried again by itself. The same query
+    /// A browser at that address came back with this query: exchanges the code. If that fails for now, the code is kept and tried again by itself. The same query
     /// again, as long as the code waits, joins its exchange.
     ///
     /// # Errors
-    /// [`VaultError::UnknownState`], also when every authorizer that the code was exchanged for has withdrawn since; [`VaultError::Crowded`], and nothing was kept; [`VaultError::VendorRefused`] when no code is in it; why
+    /// [`VaultError::UnknownState`], also when every authorizer that the code was exchanged for has withdrawn since; [`VaultError::Crowded`] and [`VaultError::Overrun`], and nothing was kept; [`VaultError::VendorRefused`] when no code is in it; why
     /// the exchange failed.
-    pub async fn returned(&self, component: &str, query: &str) -> Result<Exchanged, VaultError> {
-        self.chamber(component)?.returned(query).await
+    pub async fn returned(&self, component: &str, query: &str, from: IpAddr) -> Result<Exchanged, VaultError> {
+        self.chamber(component)?.returned(query, from).await
     }
 
     /// A grant came by push (its sealed part): exchanges its code or keeps its tokens. Idempotent; safe to repeat after a crash.

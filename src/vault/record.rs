@@ -16,6 +16,7 @@ use crate::secret::{Secret, exposed};
 
 use super::authorizer::AuthorizerState;
 use super::schedule::{goes_on, is_ahead};
+use super::shares::Network;
 use super::shelf::{Change, Clear, Kind, Record, RecordKey, ShelfError};
 
 /// A component's newest ticket.
@@ -278,9 +279,9 @@ pub(super) struct CodeRecord {
     pub granted_at: Timestamp,
     pub permissions: Vec<Permission>,
     pub received_at: Timestamp,
-    /// A browser brought it with a `state` of ours.
+    /// Who brought it, where a browser did; former builds did not note that.
     #[serde(default)]
-    pub invited: bool,
+    pub bringer: Option<Bringer>,
     /// It came while we asked for a code ourselves, or soon after: perhaps its push is what that caused, and no grant.
     #[serde(default)]
     pub echo: bool,
@@ -293,6 +294,16 @@ impl CodeRecord {
         let is_dated = !(is_ahead(self.granted_at, now) && is_ahead(self.received_at, now));
         is_dated.then_some(self.granted_at)
     }
+
+    /// Whether nobody stands for it whom we know: it may be made up.
+    pub fn is_strangers(&self) -> bool {
+        self.app_id.is_none() && is_strangers(self.origin, self.bringer)
+    }
+}
+
+/// Whether what came in that way is of somebody whom neither the vendor nor a caller of ours told us of.
+pub(super) fn is_strangers(origin: Origin, bringer: Option<Bringer>) -> bool {
+    origin == Origin::Redirect && bringer.is_none_or(|bringer| bringer.inviter != Some(Inviter::Caller))
 }
 
 /// A code that was exchanged (or needed no exchange), and for whom.
@@ -310,7 +321,7 @@ pub(super) struct StateRecord {
     pub created_at: Timestamp,
     /// Who asked for it; former builds did not note that.
     #[serde(default)]
-    pub asker: Option<Asker>,
+    pub asker: Option<Inviter>,
 }
 
 /// A visitor's mark that came back, under its hash: it is good no more. Former builds find no link in it, and leave it alone.
@@ -326,14 +337,22 @@ pub(super) struct MarkKeyRecord {
     pub key: Secret,
 }
 
-/// Who asks for a link.
-#[derive(Debug, Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Hash)]
+/// Who asked for a link.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Hash)]
 #[serde(rename_all = "snake_case")]
-pub enum Asker {
-    /// Somebody who opened the public page: anybody can, as often as he likes. Such links are kept nowhere.
+pub(super) enum Inviter {
+    /// Somebody who opened the public page.
     Visitor,
-    /// A caller with an API key, who passes it on to a merchant. So many are kept as are promised.
+    /// A caller with an API key.
     Caller,
+}
+
+/// Who brought a code.
+#[derive(Serialize, Deserialize, Clone, Copy)]
+pub(super) struct Bringer {
+    /// Who had asked for the link, where a `state` of ours came with it.
+    pub inviter: Option<Inviter>,
+    pub network: Network,
 }
 
 /// When something last happened.

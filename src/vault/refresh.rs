@@ -366,7 +366,7 @@ impl Chamber {
                         granted_at: at,
                         permissions: Vec::new(),
                         received_at: at,
-                        invited: false,
+                        bringer: None,
                         echo: false,
                         stage: Stage::Waiting,
                     };

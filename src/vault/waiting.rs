@@ -19,23 +19,32 @@ use super::chamber::{Chamber, locked};
 use super::codes::{WaitingCode, hash_of};
 use super::exchange::ECHO;
 use super::held::Slot;
-use super::record::{AuthorizerRecord, CodeRecord, Origin, Stage, UsedRecord, put, read, token_name, write};
+use super::record::{AuthorizerRecord, Bringer, CodeRecord, Origin, Stage, UsedRecord, put, read, token_name, write};
 use super::schedule::{CodeHash, Item, goes_on, is_ahead, later};
 use super::shelf::{Change, Kind, RecordKey, ShelfError};
 use super::{Exchanged, VaultError};
 
+/// What came with a browser beside its code.
+pub(super) struct Brought {
+    pub bringer: Bringer,
+    /// The end of its `state`.
+    pub state: Option<Change>,
+}
+
 impl Chamber {
-    /// A code came. Kept, in one transaction with the end of the `state` that a browser brought with it, then exchanged, together with whoever
-    /// else brings the same one.
+    /// A code came, by push or `brought` by a browser. Kept, in one transaction with the end of the `state` that came with it, then exchanged, together
+    /// with whoever else brings the same one.
     pub async fn take_code(
         self: &Arc<Self>,
         code: AuthorizationCode,
-        origin: Origin,
+        brought: Option<Brought>,
         app_id: Option<&str>,
         granted_at: Timestamp,
         permissions: &[Permission],
-        state: Option<Change>,
     ) -> Result<Exchanged, VaultError> {
+        let origin = if brought.is_some() { Origin::Redirect } else { Origin::Push };
+        let bringer = brought.as_ref().map(|brought| brought.bringer);
+        let state = brought.and_then(|brought| brought.state);
         let hash = hash_of(&self.name, code.value.expose());
         let known = locked(&self.codes).get(&hash).cloned();
         match known {
@@ -68,7 +77,7 @@ impl Chamber {
             granted_at,
             permissions: permissions.to_vec(),
             received_at: self.clock.now(),
-            invited: state.is_some(),
+            bringer,
             echo,
             stage: Stage::Waiting,
         };
@@ -143,14 +152,17 @@ impl Chamber {
 
     /// Exchanges a code while nothing else is spent that could be the same authorizer's.
     async fn exchange_alone(self: &Arc<Self>, hash: CodeHash) -> Result<Exchanged, VaultError> {
-        let app_id = locked(&self.codes).get(&hash).and_then(|code| code.app_id.clone());
-        match app_id {
+        let code = locked(&self.codes).get(&hash).cloned();
+        let is_strangers = code.as_ref().is_some_and(WaitingCode::is_strangers);
+        match code.and_then(|code| code.app_id) {
             Some(app_id) => {
                 let _spending = self.spending.read().await;
                 let _alone = self.locks.lock(&app_id).await;
                 self.leased(&token_name(Family::Current, &app_id), self.exchange_kept(hash)).await
             }
             None => {
+                // Before the other lock: whoever waits for that one waits for one stranger at most.
+                let _turn = if is_strangers { Some(self.turn.lock().await) } else { None };
                 let _alone = self.spending.write().await;
                 self.exchange_kept(hash).await
             }
@@ -308,7 +320,7 @@ impl Chamber {
             app_id: record.app_id.as_deref().map(Arc::from),
             family: record.family,
             origin: record.origin,
-            invited: record.invited,
+            bringer: record.bringer,
             granted_at: record.granted_at,
             received_at: record.received_at,
             expires_at: record.code.expires_at,

@@ -102,7 +102,7 @@ fn outcome(attempt: Attempt, trouble: &Trouble, now: Timestamp) -> Outcome {
         Trouble::Vault(error) => error,
     };
     match error {
-        VaultError::RateLimited(wait) | VaultError::Crowded(wait) | VaultError::Invited(wait) => {
+        VaultError::RateLimited(wait) | VaultError::Crowded(wait) | VaultError::Overrun(wait) | VaultError::Invited(wait) => {
             Outcome::Failed(attempt, Some(schedule::later(now, *wait)))
         }
         VaultError::NoTicket { .. } | VaultError::VendorUnreachable(_) | VaultError::Store(_) | VaultError::NotAuthorized(_) => {

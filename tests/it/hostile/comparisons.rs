@@ -32,7 +32,7 @@ const HARMLESS: &[(&str, &str)] = &[
     ("access.value == tokens.access.value", "`Secret` compares in constant time"),
     ("held.token.as_ref() == Some(&tokens.access.value)", "`Secret` compares in constant time"),
     ("access.value != tokens.access.value", "`Secret` compares in constant time"),
-    ("**came_invited == invited", "whether each came with a mark of ours"),
+    ("other.network == bringer.network", "two networks"),
     ("other != hash && code.origin", "two hashes of codes that we hold"),
 ];
 

@@ -151,7 +151,7 @@ async fn come_back_ahead() -> (World, Grant) {
         .ahead(async {
             world.ticket().await;
             let code = world.vendor.grant("app1");
-            world.vault.returned(NAME, &format!("code={}", code.value.expose())).await.unwrap();
+            world.vault.returned(NAME, &format!("code={}", code.value.expose()), STRANGER).await.unwrap();
         })
         .await;
     let found = world.vault.found(NAME, "app1").await.unwrap().unwrap();

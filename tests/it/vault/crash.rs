@@ -245,7 +245,7 @@ fn a_redirect_killed_at_every_step_is_finished_or_was_never_begun() {
                         outside.ticket(&vault).await;
                         vault.fresh(NAME, &COMPONENT, Want::default()).await.unwrap();
                         came.store(true, Ordering::SeqCst);
-                        vault.returned(NAME, &format!("code={code}")).await.unwrap();
+                        vault.returned(NAME, &format!("code={code}"), STRANGER).await.unwrap();
                     } => true,
                 }
             });

@@ -11,6 +11,7 @@ use yizhan::vault::shelf::{Change, Clear, Kind, RecordKey, ShelfError, TokenShel
 use yizhan::vault::{Asker, AuthorizerState, Exchanged, Found, Standing, Want};
 
 use super::vendor::Fault;
+use super::visits::from;
 use super::worker::until;
 use super::*;
 
@@ -30,7 +31,7 @@ pub fn names(apps: &[&str]) -> Vec<String> {
 
 impl World {
     pub async fn came_back(&self, code: &yizhan::platform::AuthorizationCode, state: &str) -> Result<Exchanged, VaultError> {
-        self.vault.returned(NAME, &format!("code={}&state={state}", code.value.expose())).await
+        self.vault.returned(NAME, &format!("code={}&state={state}", code.value.expose()), STRANGER).await
     }
 
     pub async fn state(&self) -> String {
@@ -56,7 +57,7 @@ async fn a_link_holds_an_unguessable_state_that_is_good_once() {
     assert!(matches!(world.came_back(&other, &state).await, Err(VaultError::UnknownState)));
     assert!(matches!(world.came_back(&other, "made-up").await, Err(VaultError::UnknownState)));
     assert!(matches!(world.came_back(&other, "").await, Err(VaultError::UnknownState)));
-    assert!(matches!(world.vault.returned(NAME, "error=denied").await, Err(VaultError::VendorRefused(_))));
+    assert!(matches!(world.vault.returned(NAME, "error=denied", STRANGER).await, Err(VaultError::VendorRefused(_))));
 }
 
 #[tokio::test]
@@ -67,7 +68,7 @@ async fn a_page_loaded_again_while_its_code_is_exchanged_shows_what_becomes_of_i
     world.vendor.close();
     let load = || {
         let (vault, query) = (Arc::clone(&world.vault), format!("code={}&state={state}", code.value.expose()));
-        tokio::spawn(async move { vault.returned(NAME, &query).await })
+        tokio::spawn(async move { vault.returned(NAME, &query, STRANGER).await })
     };
     let first = load();
     until("the exchange", || world.vendor.waiting() == 1).await;
@@ -91,7 +92,7 @@ async fn a_page_that_a_browser_loads_many_times_at_once_is_one_return() {
         let (state, code) = (world.state().await, world.vendor.grant(&app));
         let loads = (0..8).map(|_| {
             let (vault, query) = (Arc::clone(&world.vault), format!("code={}&state={state}", code.value.expose()));
-            tokio::spawn(async move { vault.returned(NAME, &query).await })
+            tokio::spawn(async move { vault.returned(NAME, &query, STRANGER).await })
         });
         for page in futures_util::future::join_all(loads).await {
             let (Exchanged::Authorizers(shown) | Exchanged::Already(shown)) = page.unwrap().unwrap();
@@ -149,7 +150,7 @@ async fn a_return_loaded_again_after_a_withdrawal_shows_no_grant() {
     let late = world.vendor.another_code("app1");
     let push = granted(late.clone(), world.clock.now() - SignedDuration::from_secs(30));
     assert_eq!(world.vault.granted(NAME, Some("app1"), &push).await.unwrap(), Exchanged::Already(Vec::new()));
-    assert!(matches!(world.vault.returned(NAME, &format!("code={}", late.value.expose())).await, Err(VaultError::UnknownState)));
+    assert!(matches!(world.vault.returned(NAME, &format!("code={}", late.value.expose()), STRANGER).await, Err(VaultError::UnknownState)));
     world.advance(60);
     world.grant("app1").await.unwrap();
     assert_eq!(world.came_back(&code, &state).await.unwrap(), Exchanged::Already(names(&["app1", "app2"])), "granted anew");
@@ -159,10 +160,10 @@ async fn a_return_loaded_again_after_a_withdrawal_shows_no_grant() {
 async fn a_code_longer_than_any_is_refused_unseen() {
     let world = World::new().await;
     world.ticket().await;
-    let endless = world.vault.returned(NAME, &format!("code={}", "c".repeat(1025))).await;
+    let endless = world.vault.returned(NAME, &format!("code={}", "c".repeat(1025)), STRANGER).await;
     assert!(matches!(&endless, Err(VaultError::VendorRefused(error)) if error.code == "overlong-code"), "{endless:?}");
     assert_eq!((world.vendor.calls("exchange"), world.shelf.names(Kind::Code).len()), (0, 0));
-    let long = world.vault.returned(NAME, &format!("code={}", "c".repeat(1024))).await;
+    let long = world.vault.returned(NAME, &format!("code={}", "c".repeat(1024)), STRANGER).await;
     assert!(matches!(&long, Err(VaultError::VendorRefused(error)) if error.class == Class::CodeInvalid), "{long:?}");
 }
 
@@ -174,7 +175,7 @@ async fn a_code_out_of_a_browser_that_a_gateway_turns_away_is_not_kept() {
         let world = World::new().await;
         world.ticket().await;
         world.vendor.fault("exchange", Fault::Gateway(status));
-        let came = world.vault.returned(NAME, "code=made-up").await;
+        let came = world.vault.returned(NAME, "code=made-up", STRANGER).await;
         assert!(matches!(&came, Err(VaultError::VendorRefused(error)) if error.class == class), "{status}: {came:?}");
         assert_eq!(world.shelf.names(Kind::Code).len(), kept, "{status}");
     }
@@ -231,7 +232,7 @@ async fn a_caller_with_too_many_open_links_is_told_when_there_is_room_again() {
     };
     assert_eq!(refused(&world).await, Duration::from_secs(23 * 3600));
     assert_eq!(world.vendor.deeds("link"), prepared, "the vendor was asked for nothing");
-    assert!(world.vault.link(NAME, BACK, Asker::Visitor).await.is_ok(), "the public page stays open");
+    assert!(world.vault.link(NAME, BACK, Asker::Visitor(STRANGER)).await.is_ok(), "the public page stays open");
     let code = world.vendor.grant("app1");
     assert!(world.came_back(&code, &last).await.is_ok());
     let last = world.state().await;
@@ -264,7 +265,7 @@ async fn links_of_former_builds_are_good_for_their_day() {
     }
     world.shelf.commit(forgotten).await.unwrap();
     let world = world.restart().await;
-    for asker in [Asker::Visitor, Asker::Caller] {
+    for asker in [Asker::Visitor(STRANGER), Asker::Caller] {
         world.vault.link(NAME, BACK, asker).await.unwrap();
     }
     Worker::over(&world.vault, &world.clock, 3, 600).await;
@@ -296,7 +297,7 @@ async fn a_return_without_state_is_exchanged_where_the_platform_carries_none() {
     let world = World::with(Habits { has_state: false, anonymous: true, ..Habits::default() }).await;
     world.ticket().await;
     let code = world.vendor.grant("app1");
-    let came = world.vault.returned(NAME, &format!("code={}", code.value.expose())).await.unwrap();
+    let came = world.vault.returned(NAME, &format!("code={}", code.value.expose()), STRANGER).await.unwrap();
     assert_eq!(came, Exchanged::Authorizers(names(&["app1"])), "asked whose the token is");
     assert_eq!(world.vendor.deeds("identify"), 2);
 }
@@ -417,7 +418,7 @@ async fn a_grant_whose_code_was_given_up_says_how_its_token_is_had() {
 async fn a_refused_code_of_nobody_is_an_error_and_forgotten() {
     let world = World::with(Habits { has_state: false, ..Habits::default() }).await;
     world.ticket().await;
-    assert!(matches!(world.vault.returned(NAME, "code=guess").await, Err(VaultError::VendorRefused(_))));
+    assert!(matches!(world.vault.returned(NAME, "code=guess", STRANGER).await, Err(VaultError::VendorRefused(_))));
     assert!(world.shelf.names(Kind::Code).is_empty());
 }
 
@@ -573,7 +574,7 @@ async fn a_grant_that_comes_while_a_recovery_fails_is_exchanged_afterwards() {
 }
 
 impl World {
-    fn faults(&self, deed: &str, fault: &Fault, times: usize) {
+    pub fn faults(&self, deed: &str, fault: &Fault, times: usize) {
         (0..times).for_each(|_| self.vendor.fault(deed, fault.clone()));
     }
 
@@ -785,7 +786,7 @@ async fn an_unanswered_exchange_of_an_unknown_authorizer_is_repeated() {
     world.ticket().await;
     world.vendor.fault("exchange", Fault::LostBefore);
     let code = world.vendor.grant("app1");
-    let came = world.vault.returned(NAME, &format!("code={}", code.value.expose())).await.unwrap();
+    let came = world.vault.returned(NAME, &format!("code={}", code.value.expose()), STRANGER).await.unwrap();
     assert_eq!(came, Exchanged::Authorizers(names(&["app1"])));
 }
 
@@ -796,9 +797,9 @@ async fn an_answer_without_a_name_waits_until_the_vendor_tells_it() {
     world.vendor.fault("identify", Fault::NotSent);
     let code = world.vendor.grant("app1");
     let query = format!("code={}", code.value.expose());
-    assert!(world.vault.returned(NAME, &query).await.is_err());
+    assert!(world.vault.returned(NAME, &query, STRANGER).await.is_err());
     let world = world.restart().await;
-    assert_eq!(world.vault.returned(NAME, &query).await.unwrap(), Exchanged::Authorizers(names(&["app1"])));
+    assert_eq!(world.vault.returned(NAME, &query, STRANGER).await.unwrap(), Exchanged::Authorizers(names(&["app1"])));
     assert_eq!(world.vendor.deeds("exchange"), 1, "the stored answer was read again");
     assert!(world.vendor.accepts("app1", &world.fresh("app1").await.unwrap().token));
 }
@@ -808,7 +809,7 @@ async fn one_code_may_bring_the_tokens_of_several() {
     let world = World::with(Habits { has_state: false, batch: &["app2", "app3"], ..Habits::default() }).await;
     world.ticket().await;
     let code = world.vendor.grant("app1");
-    let came = world.vault.returned(NAME, &format!("code={}", code.value.expose())).await.unwrap();
+    let came = world.vault.returned(NAME, &format!("code={}", code.value.expose()), STRANGER).await.unwrap();
     assert_eq!(came, Exchanged::Authorizers(names(&["app1", "app2", "app3"])));
     for app in ["app1", "app2", "app3"] {
         assert!(world.vendor.accepts(app, &world.fresh(app).await.unwrap().token));
@@ -866,7 +867,7 @@ async fn tokens_that_a_push_brings_are_kept_if_they_are_newer() {
     assert_eq!((served.token.expose(), served.generation), ("newer", 1));
     assert_eq!(world.vault.authorizer(NAME, "app1").await.unwrap().0.permissions[0].name, "seven");
     // The browser brings the code of the same grant.
-    let came = world.vault.returned(NAME, "code=code+of+newer").await.unwrap();
+    let came = world.vault.returned(NAME, "code=code+of+newer", STRANGER).await.unwrap();
     assert_eq!(came, Exchanged::Already(names(&["app1"])));
 }
 
@@ -1369,7 +1370,7 @@ async fn nothing_secret_is_printed() {
 }
 
 /// Lets the vault work while so many hours pass; tickets go on coming.
-async fn hours(world: &World, hours: usize) {
+pub async fn hours(world: &World, hours: usize) {
     for _ in 0..hours {
         world.ticket().await;
         Worker::over(&world.vault, &world.clock, 4, 900).await;
@@ -1383,26 +1384,26 @@ async fn a_code_out_of_a_browser_that_the_vendor_refuses_for_good_is_not_tried_a
     for _ in 0..2 {
         world.vendor.fault("exchange", Fault::Says("other"));
     }
-    assert!(matches!(world.vault.returned(NAME, "code=made-up").await, Err(VaultError::VendorRefused(_))));
+    assert!(matches!(world.vault.returned(NAME, "code=made-up", STRANGER).await, Err(VaultError::VendorRefused(_))));
     hours(&world, 2).await;
     assert_eq!(world.vendor.remaining("exchange"), 1);
 }
 
 #[tokio::test]
-async fn a_code_of_nobody_known_is_given_up_a_day_after_its_end() {
+async fn a_code_of_nobody_known_is_given_up_an_hour_after_its_end() {
     let world = World::with(Habits { has_state: false, ..Habits::default() }).await;
     world.ticket().await;
     for _ in 0..1000 {
         world.vendor.fault("exchange", Fault::Says("busy"));
     }
     let code = world.vendor.grant("app1");
-    world.vault.returned(NAME, &format!("code={}", code.value.expose())).await.unwrap_err();
+    world.vault.returned(NAME, &format!("code={}", code.value.expose()), STRANGER).await.unwrap_err();
     hours(&world, 2).await;
     let left = world.vendor.remaining("exchange");
     assert!(left < 998, "{left}: it is tried as long as it may be of use");
-    hours(&world, 30).await;
+    hours(&world, 1).await;
     let left = world.vendor.remaining("exchange");
-    hours(&world, 10).await;
+    hours(&world, 3).await;
     assert_eq!(world.vendor.remaining("exchange"), left);
 }
 
@@ -1412,7 +1413,7 @@ async fn tokens_whose_owner_the_vendor_never_tells_are_given_up_a_day_after_thei
     world.ticket().await;
     world.faults("identify", &Fault::Says("busy"), 1000);
     let code = world.vendor.grant("app1");
-    world.vault.returned(NAME, &format!("code={}", code.value.expose())).await.unwrap_err();
+    world.vault.returned(NAME, &format!("code={}", code.value.expose()), STRANGER).await.unwrap_err();
     hours(&world, 20).await;
     assert_eq!(world.vault.component_state(NAME).unwrap().codes_waiting, 1, "kept as long as it may be of use");
     hours(&world, 10).await;
@@ -1424,7 +1425,7 @@ async fn tokens_whose_owner_the_vendor_never_tells_are_given_up_a_day_after_thei
 }
 
 /// Turned away, or let in and to be exchanged later.
-fn is_turned_away(came: &Result<Exchanged, VaultError>) -> bool {
+pub fn is_turned_away(came: &Result<Exchanged, VaultError>) -> bool {
     match came {
         Err(VaultError::VendorRefused(error)) if error.class == Class::Retry => false,
         Err(error) if error.to_string() == "too many authorizations wait to be completed" => true,
@@ -1439,23 +1440,23 @@ async fn codes_that_strangers_make_up_wait_in_a_room_that_is_soon_full() {
     let (state, later_state) = (world.state().await, world.state().await);
     world.faults("exchange", &Fault::Says("busy"), 1000);
     let made_up: Vec<String> = (0..100).map(|number| format!("code=made-up-{number}")).collect();
-    let all = made_up.iter().map(|query| world.vault.returned(NAME, query));
+    let all = made_up.iter().zip(0..).map(|(query, number)| world.vault.returned(NAME, query, from(number)));
     let turned_away = futures_util::future::join_all(all).await.iter().filter(|came| is_turned_away(came)).count();
-    assert_eq!((turned_away, world.shelf.names(Kind::Code).len()), (68, 32));
-    assert!(!is_turned_away(&world.vault.returned(NAME, &made_up[0]).await), "it waits already");
-    // A merchant whom we sent has a room of his own, and so has one of whom the vendor tells.
+    assert_eq!((turned_away, world.shelf.names(Kind::Code).len()), (36, 64));
+    assert!(!is_turned_away(&world.vault.returned(NAME, &made_up[0], STRANGER).await), "it waits already");
+    // A merchant whom a caller sent has a room of his own, and so has one of whom the vendor tells.
     let code = world.vendor.grant("app1");
     assert!(!is_turned_away(&world.came_back(&code, &state).await));
     assert!(!is_turned_away(&world.grant("app2").await));
     let world = world.restart().await;
-    assert!(is_turned_away(&world.vault.returned(NAME, "code=made-up-too").await));
+    assert!(is_turned_away(&world.vault.returned(NAME, "code=made-up-too", STRANGER).await));
     assert!(!is_turned_away(&world.came_back(&world.vendor.grant("app3"), &later_state).await));
     world.vendor.mend("exchange");
-    Worker::over(&world.vault, &world.clock, 30, 1).await;
+    Worker::over(&world.vault, &world.clock, 70, 1).await;
     for app in ["app1", "app2", "app3"] {
         assert!(world.vendor.accepts(app, &world.fresh(app).await.unwrap().token));
     }
-    let room = world.vault.returned(NAME, "code=made-up-again").await;
+    let room = world.vault.returned(NAME, "code=made-up-again", STRANGER).await;
     assert!(matches!(&room, Err(VaultError::VendorRefused(error)) if error.class == Class::CodeInvalid), "{room:?}");
     assert_eq!(world.shelf.names(Kind::Code), Vec::<String>::new());
 }
@@ -1471,7 +1472,7 @@ async fn who_finds_the_room_full_comes_back_with_the_same_state() {
     world.faults("exchange", &Fault::Says("busy"), 1000);
     let last = states.pop().unwrap();
     for (number, state) in states.iter().enumerate() {
-        let came = world.vault.returned(NAME, &format!("code=made-up-{number}&state={state}")).await;
+        let came = world.vault.returned(NAME, &format!("code=made-up-{number}&state={state}"), STRANGER).await;
         assert!(!is_turned_away(&came), "{number}");
     }
     let code = world.vendor.grant("app1");

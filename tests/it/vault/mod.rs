@@ -16,6 +16,7 @@ mod vendor;
 mod visits;
 mod worker;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -32,6 +33,9 @@ use yizhan::vault::{Served, Vault, VaultError, Want};
 
 use memory::MemoryShelf;
 use vendor::{FakeComponent, FakeVendor, Habits};
+
+/// Where browsers are in these tests, unless it matters.
+const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
 
 /// Name of the component in these tests.
 const NAME: &str = "fake";

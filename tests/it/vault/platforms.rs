@@ -88,7 +88,7 @@ impl Shop {
         let story = self.vendors.twin(self.name, |twin| twin.grant(MERCHANT, self.clock.now()));
         match &story.push {
             Some(push) => drop(self.deliver(push).await.unwrap_or_else(|error| panic!("{}: {error}", self.name))),
-            None => drop(self.vault.returned(self.name, &story.redirect_query).await.unwrap()),
+            None => drop(self.vault.returned(self.name, &story.redirect_query, STRANGER).await.unwrap()),
         }
     }
 
@@ -153,9 +153,9 @@ fn push_and_redirect_of_one_grant_do_not_fight() {
             let story = shop.vendors.twin(shop.name, |twin| twin.grant(MERCHANT, shop.clock.now()));
             let push = story.push.unwrap();
             let (one, two) = if push_first {
-                (shop.deliver(&push).await, shop.vault.returned(shop.name, &story.redirect_query).await)
+                (shop.deliver(&push).await, shop.vault.returned(shop.name, &story.redirect_query, STRANGER).await)
             } else {
-                let redirect = shop.vault.returned(shop.name, &story.redirect_query).await;
+                let redirect = shop.vault.returned(shop.name, &story.redirect_query, STRANGER).await;
                 (redirect, shop.deliver(&push).await)
             };
             assert!(one.is_ok() && two.is_ok(), "{}: {one:?} {two:?}", shop.name);

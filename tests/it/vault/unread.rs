@@ -51,7 +51,7 @@ impl World {
     }
 
     async fn came_with(&self, code: &AuthorizationCode) -> Result<Exchanged, VaultError> {
-        self.vault.returned(NAME, &format!("code={}", code.value.expose())).await
+        self.vault.returned(NAME, &format!("code={}", code.value.expose()), STRANGER).await
     }
 
     async fn mended(self) -> Self {
@@ -357,7 +357,7 @@ async fn alipays_change_of_certificate_costs_no_authorization_and_no_renewal() {
     let unready = alipay.start(&shelf, &["alipay"]).await;
     let redirect = alipay.twin.lock().unwrap().grant(MERCHANT, start()).redirect_query;
     for _ in 0..2 {
-        told_by_alipay(unready.returned("alipay", &redirect).await);
+        told_by_alipay(unready.returned("alipay", &redirect, STRANGER).await);
     }
     Worker::over(&unready, &alipay.clock, 20, 100).await;
     let ready = alipay.start(&shelf, &["alipay", "alipay_next"]).await;

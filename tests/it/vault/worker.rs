@@ -257,7 +257,7 @@ async fn at_shutdown_what_has_not_begun_sends_nothing_and_is_kept() {
     until("the renewal", || world.vendor.waiting() == 1).await;
     // A code without an app id waits until no refresh token is being spent.
     let (vault, code) = (Arc::clone(&world.vault), world.vendor.grant("app2"));
-    let returned = tokio::spawn(async move { vault.returned(NAME, &format!("code={}", code.value.expose())).await });
+    let returned = tokio::spawn(async move { vault.returned(NAME, &format!("code={}", code.value.expose()), STRANGER).await });
     until("the code", || world.shelf.names(Kind::Code).len() == 1).await;
     let worker = world.work();
     world.vault.heed(&worker.shutdown);
