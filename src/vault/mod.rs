@@ -5,9 +5,9 @@
 //!
 //! The rooms: [`shelf`] is the port to the store and `record` what is on it; `chamber` is one component's part, with `held` its tokens in
 //! memory; `fresh` hands out, `refresh` renews, `waiting` keeps codes and `exchange` turns them into tokens, `unread` says what becomes of
-//! answers that lack a key, `keep` writes tokens down, `found` says what answers showed of grants, `authorize` makes links, with `marks` that need not be
-//! kept, and hears of grants, `ticket` keeps tickets; `schedule` says what is due when and `watch` does it; `shares` bounds what strangers use up; `identity` keeps one application's records from
-//! another; [`audit`] counts who read what.
+//! answers that lack a key, `keep` writes tokens down, `found` says what answers showed of grants, `authorize` makes links, with `marks` that need not
+//! be kept, and hears of grants, `ticket` keeps tickets; `schedule` says what is due when and `watch` does it; `shares` bounds what strangers use up;
+//! `identity` keeps one application's records from another; [`audit`] counts who read what.
 //!
 //! Two promises. **Nothing is handed out that is not durable.** And **nothing single-use is spent without a durable word of it before,
 //! and the vendor's raw answer is durable before it is read**: whatever is interrupted where, a valid token comes back without the
@@ -509,18 +509,18 @@ impl Vault {
     /// A link for one merchant; `redirect_uri` is ours unless the component's settings name another.
     ///
     /// # Errors
-    /// [`VaultError::Invited`], [`VaultError::Overrun`]; what is missing for it; [`VaultError::VendorRefused`] with [`crate::platform::Class::Configuration`] names a
-    /// missing setting.
+    /// [`VaultError::Invited`], [`VaultError::Overrun`]; what is missing for it; [`VaultError::VendorRefused`] with
+    /// [`crate::platform::Class::Configuration`] names a missing setting.
     pub async fn link(&self, component: &str, redirect_uri: &str, asker: Asker) -> Result<Link, VaultError> {
         self.chamber(component)?.link(redirect_uri, asker).await
     }
 
-    /// A browser at that address came back with this query: exchanges the code. If that fails for now, the code is kept and tried again by itself. The same query
-    /// again, as long as the code waits, joins its exchange.
+    /// A browser at that address came back with this query: exchanges the code. If that fails for now, the code is kept and tried again by itself. The
+    /// same query again, as long as the code waits, joins its exchange.
     ///
     /// # Errors
-    /// [`VaultError::UnknownState`], also when every authorizer that the code was exchanged for has withdrawn since; [`VaultError::Crowded`] and [`VaultError::Overrun`], and nothing was kept; [`VaultError::VendorRefused`] when no code is in it; why
-    /// the exchange failed.
+    /// [`VaultError::UnknownState`], also when every authorizer that the code was exchanged for has withdrawn since; [`VaultError::Crowded`] and
+    /// [`VaultError::Overrun`], and nothing was kept; [`VaultError::VendorRefused`] when no code is in it; why the exchange failed.
     pub async fn returned(&self, component: &str, query: &str, from: IpAddr) -> Result<Exchanged, VaultError> {
         self.chamber(component)?.returned(query, from).await
     }
