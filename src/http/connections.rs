@@ -8,14 +8,17 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::Shutdown;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix_web::HttpRequest;
-use actix_web::rt::net::TcpStream;
+use actix_web::dev::RequestHead;
 use socket2::{SockRef, Socket};
 use tokio::sync::OwnedSemaphorePermit;
+
+use super::wire::{Course, Wire};
 
 /// How long somebody may take to send a request, or to take an answer, where others wait.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -46,6 +49,8 @@ struct Silent {
 /// One that is open, as long as this lives. The server library keeps it with the connection.
 pub struct Open {
     connections: Connections,
+    /// How far its wire is.
+    course: Rc<Course>,
     /// Another handle of its socket, where it may have to give way.
     socket: Option<Arc<Socket>>,
     /// Its number among the silent ones.
@@ -64,12 +69,18 @@ impl Connections {
 
     /// That one was opened.
     #[must_use]
-    pub fn opened(&self, connection: &TcpStream) -> Open {
+    pub(super) fn opened(&self, wire: &Wire) -> Open {
         let before = self.0.open.fetch_add(1, Ordering::Relaxed);
         let is_remembered = before >= self.0.quarter;
         // Where there is no file for another handle, this one cannot be asked to give way.
-        let socket = is_remembered.then(|| SockRef::from(connection).try_clone().ok()).flatten();
-        let open = Open { connections: self.clone(), socket: socket.map(Arc::new), silent: Cell::default(), taken: Cell::default() };
+        let socket = is_remembered.then(|| SockRef::from(wire.stream()).try_clone().ok()).flatten();
+        let open = Open {
+            connections: self.clone(),
+            course: wire.course(),
+            socket: socket.map(Arc::new),
+            silent: Cell::default(),
+            taken: Cell::default(),
+        };
         open.falls_silent();
         open
     }
@@ -106,6 +117,14 @@ impl Connections {
 }
 
 impl Open {
+    /// That request has come over it, or its head has.
+    pub fn asks(&self, request: &RequestHead, is_without_body: bool) {
+        self.course.asked(request, is_without_body);
+        if is_without_body {
+            self.has_spoken();
+        }
+    }
+
     /// A whole request has come, or one of somebody whom we know.
     pub fn has_spoken(&self) {
         if let Some(number) = self.silent.take() {

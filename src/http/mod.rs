@@ -340,14 +340,15 @@ fn server(app: Arc<App>, closing: Shutdown, connections: Connections, listener: 
             .client_request_timeout(settings.client_timeout)
             .client_disconnect_timeout(GOODBYE)
             .local_addr(address)
-            .on_connect_ext(move |wire: &Wire, extensions| {
-                extensions.insert(connections.opened(wire.stream()));
-                extensions.insert(wire.course());
-            })
+            .on_connect_ext(move |wire: &Wire, extensions| drop(extensions.insert(connections.opened(wire))))
             .finish(map_config(site, |()| AppConfig::default()));
-        fn_service(move |stream: TcpStream| async move {
-            let remote = stream.peer_addr().ok();
-            Ok((Wire::new(stream, patience), Protocol::Http1, remote))
+        let room = face.strangers.clone();
+        fn_service(move |stream: TcpStream| {
+            let room = room.clone();
+            async move {
+                let remote = stream.peer_addr().ok();
+                Ok((Wire::new(stream, room, patience), Protocol::Http1, remote))
+            }
         })
         .and_then(http)
     };

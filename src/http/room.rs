@@ -1,16 +1,19 @@
-//! Room for bodies: how much of what others send is held at a time, in all.
+//! Room for what others send: how much of it is held at a time, in all.
 //!
 //! Each body has a limit of its own and a time in which it must come, but connections are many: some thousands that send next to all of a large body and
 //! stop there would hold gigabytes. Small bodies, as pushes usually are, need no room; what a body is beyond that is taken from the room as it comes, and
-//! given back when the request has been answered.
+//! given back when the request has been answered. Heads are held against the room of strangers in the same way, until they have ended.
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use std::sync::Arc;
 
-/// What every body may have without asking. Times `server.max_connections`, this is held on top of the room.
-const SMALL: usize = 16 * 1024;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-/// Bytes that are free.
-pub struct Room(Semaphore);
+/// What every body, and every head, may have without asking. Times `server.max_connections`, this is held on top of the room.
+pub const SMALL: usize = 16 * 1024;
+
+/// Bytes that are free. Cheap to clone; all clones are the same.
+#[derive(Clone)]
+pub struct Room(Arc<Semaphore>);
 
 /// What one body has of it, as long as this lives.
 pub struct Share<'a> {
@@ -23,7 +26,13 @@ impl Room {
     /// Room of so many bytes.
     #[must_use]
     pub fn of(bytes: usize) -> Self {
-        Self(Semaphore::new(bytes))
+        Self(Arc::new(Semaphore::new(bytes)))
+    }
+
+    /// So many bytes, if they are free, until that is dropped.
+    #[must_use]
+    pub fn hold(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0).try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()
     }
 
     /// The share of a body that has not come yet.

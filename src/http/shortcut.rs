@@ -5,7 +5,6 @@
 //! have it. Whatever is not plain or not in order goes on to the site untouched, which alone decides and refuses.
 //! Built by [`super::start`]. It never waits, and never answers anything but 200.
 
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -23,7 +22,6 @@ use super::connections::Open;
 use super::passage::{self, Address};
 use super::routes::{TOKEN_OF_AUTHORIZER, TOKEN_OF_COMPONENT};
 use super::tokens;
-use super::wire::Course;
 use crate::access::Scope;
 use crate::attributes::is_authorizer;
 
@@ -88,12 +86,9 @@ where
     }
 
     fn call(&self, mut request: Request) -> Self::Future {
-        if let Some(course) = request.conn_data::<Rc<Course>>().map(Rc::clone) {
-            course.asked(&mut request);
-        }
         let is_without_body = matches!(request.payload(), Payload::None);
-        if is_without_body && let Some(open) = request.conn_data::<Open>() {
-            open.has_spoken();
+        if let Some(open) = request.conn_data::<Open>() {
+            open.asks(request.head(), is_without_body);
         }
         match is_without_body.then(|| self.answer(request.head())).flatten() {
             Some(answer) => Either::Left(ready(Ok(answer))),

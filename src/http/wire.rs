@@ -3,7 +3,7 @@
 //! The library takes apart all that it has read before it looks at an answer, and keeps each request that it finds as some 6 KB, however short it was:
 //! twenty connections with a hundred kilobytes of short requests each, and without an eye for the answers, held a quarter of a gigabyte and kept a core
 //! busy. So it reads through a [`Wire`], which hands on the head of a request and nothing behind it before the service has been asked; then as much of a
-//! body as was announced; then the next head. Whoever takes nothing of an answer for long is given up, however much it says meanwhile: the system does that
+//! body as was announced; then the next head. Heads that are long need room. Whoever takes nothing of an answer for long is given up, however much it says meanwhile: the system does that
 //! only with those who are silent.
 //!
 //! Nothing is decided here of what a request is. Who disagrees with the library about where a head or a body ends is handed on more slowly, or not at all.
@@ -15,11 +15,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use actix_http::{Payload, Request};
+use actix_web::dev::RequestHead;
 use actix_web::http::header;
 use actix_web::rt::net::TcpStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
+
+use super::room::{Room, SMALL};
 
 /// What is kept of the memory for bytes that wait here.
 const KEPT: usize = 16 * 1024;
@@ -34,6 +37,10 @@ pub(super) struct Wire {
     from: usize,
     /// The library has a piece to look at first.
     pauses: bool,
+    /// Bytes of the present head, and what it has of the room.
+    head: usize,
+    room: Room,
+    share: Option<OwnedSemaphorePermit>,
     /// Ends where nothing was taken for so long.
     patience: Duration,
     untaken: Option<Pin<Box<Sleep>>>,
@@ -63,10 +70,10 @@ enum Next {
 
 impl Course {
     /// The service is asked that.
-    pub fn asked(&self, request: &mut Request) {
-        let next = match (self.next.get(), request.payload()) {
-            (Next::Pieces, _) => Next::Pieces,
-            (_, Payload::None) => Next::Head,
+    pub fn asked(&self, request: &RequestHead, is_without_body: bool) {
+        let next = match self.next.get() {
+            Next::Pieces => Next::Pieces,
+            _ if is_without_body => Next::Head,
             _ => announced(request).map_or(Next::Pieces, |length| if length == 0 { Next::Head } else { Next::Body(length) }),
         };
         self.next.set(next);
@@ -77,8 +84,8 @@ impl Course {
 }
 
 /// The length of a body.
-fn announced(request: &Request) -> Option<u64> {
-    let headers = &request.head().headers;
+fn announced(request: &RequestHead) -> Option<u64> {
+    let headers = &request.headers;
     let length = headers.get(header::CONTENT_LENGTH).filter(|_| !headers.contains_key(header::TRANSFER_ENCODING))?;
     length.to_str().ok()?.trim().parse().ok()
 }
@@ -113,10 +120,21 @@ impl Lines {
 }
 
 impl Wire {
-    /// That connection, given up once nothing is taken of what waits for the other end for so long.
-    pub fn new(stream: TcpStream, patience: Duration) -> Self {
-        let (course, lines) = (Rc::default(), Lines::default());
-        Self { stream, course, lines, held: Vec::new(), from: 0, pauses: false, patience, untaken: None }
+    /// That connection, whose long heads are in that room. It is given up once nothing is taken of what waits for the other end for so long.
+    pub fn new(stream: TcpStream, room: Room, patience: Duration) -> Self {
+        Self {
+            stream,
+            course: Rc::default(),
+            lines: Lines::default(),
+            held: Vec::new(),
+            from: 0,
+            pauses: false,
+            head: 0,
+            room,
+            share: None,
+            patience,
+            untaken: None,
+        }
     }
 
     /// The connection itself.
@@ -141,6 +159,7 @@ impl Wire {
             next => match self.lines.end_in(bytes) {
                 Some(end) if next == Next::Head => {
                     self.course.next.set(Next::Nothing);
+                    (self.head, self.share) = (0, None);
                     end
                 }
                 Some(end) => {
@@ -150,6 +169,25 @@ impl Wire {
                 None => bytes.len(),
             },
         }
+    }
+
+    /// Whether there is room for that much more of a head that has not ended yet.
+    fn has_room(&mut self, bytes: usize) -> bool {
+        if self.course.next.get() != Next::Head {
+            return true;
+        }
+        let before = self.head.max(SMALL);
+        self.head = self.head.saturating_add(bytes);
+        let more = self.head.saturating_sub(before);
+        if more == 0 {
+            return true;
+        }
+        let Some(held) = self.room.hold(more) else { return false };
+        match &mut self.share {
+            Some(share) => share.merge(held),
+            none => *none = Some(held),
+        }
+        true
     }
 
     /// Hands on from what is held.
@@ -176,7 +214,7 @@ impl Wire {
         let now = self.portion(come);
         self.held.extend_from_slice(come.get(now..).unwrap_or_default());
         into.set_filled(before + now);
-        Poll::Ready(Ok(()))
+        Poll::Ready(if self.has_room(now) { Ok(()) } else { Err(ErrorKind::OutOfMemory.into()) })
     }
 }
 

@@ -152,6 +152,49 @@ async fn large_bodies_that_never_end_take_no_more_memory_than_there_is_room_for(
     assert_eq!(world.simulator.counts("douyin").unwrap().acknowledged, 2, "there is room again");
 }
 
+/// Heads that never end are in the same room; while there is none for them, their connections end.
+#[tokio::test(flavor = "multi_thread")]
+async fn long_heads_take_no_more_memory_than_there_is_room_for() {
+    let server = String::from("client_timeout = \"6s\"");
+    let world = World::with(Setting { server, ..Setting::default() }).await;
+    let long = |bytes: usize| format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: {}", "a".repeat(bytes));
+    let answer = async |bytes: usize| {
+        let mut connection = connect(&world).await;
+        connection.write_all(long(bytes).as_bytes()).await.unwrap();
+        let _ = connection.write_all(b"\r\n\r\n").await;
+        let mut answer = vec![0; 64];
+        let read = connection.read(&mut answer).await.unwrap_or_default();
+        status(&String::from_utf8_lossy(&answer[..read]))
+    };
+    assert_eq!((answer(10_000).await, answer(100_000).await, answer(200_000).await), (200, 200, 431));
+    let mut bodies = Vec::new();
+    for _ in 0..300 {
+        let mut connection = connect(&world).await;
+        let head = "POST /callback/douyin/authorization HTTP/1.1\r\nHost: here\r\nContent-Length: 262144\r\n\r\n";
+        connection.write_all(head.as_bytes()).await.unwrap();
+        // One that there is no room for is answered and closed.
+        let _ = connection.write_all(&vec![b'x'; 262_000]).await;
+        bodies.push(connection);
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut heads = Vec::new();
+    for _ in 0..10 {
+        let mut connection = connect(&world).await;
+        connection.write_all(long(100_000).as_bytes()).await.unwrap();
+        heads.push(connection);
+    }
+    let mut ended = 0;
+    for connection in &mut heads {
+        let read = tokio::time::timeout(Duration::from_millis(300), connection.read(&mut [0; 64])).await;
+        ended += usize::from(matches!(read, Ok(Err(_) | Ok(0))));
+    }
+    // A little is left for a few of them.
+    assert!(ended >= 6, "{ended} of ten ended");
+    assert_eq!(answer(10_000).await, 200, "a head of the usual size");
+    drop(bodies);
+    world.until("there is room again", async || (answer(100_000).await == 200).then_some(())).await;
+}
+
 /// A world of twenty connections, with keys for Douyin's events and tokens, each named as its text says.
 async fn small_world() -> World {
     let key = |name: &str| {
