@@ -35,8 +35,6 @@ pub(super) struct Wire {
     /// Read, and not handed on yet from that place on.
     held: Vec<u8>,
     from: usize,
-    /// The library has a piece to look at first.
-    pauses: bool,
     /// Bytes of the present head, and what it has of the room.
     head: usize,
     room: Room,
@@ -64,17 +62,20 @@ enum Next {
     Nothing,
     /// So many bytes of a body.
     Body(u64),
-    /// A body whose length was not announced, and whatever follows: never more than one head at a time.
-    Pieces,
+    /// A body in chunks, whose length says itself.
+    Chunks(Chunks),
 }
 
 impl Course {
     /// The service is asked that.
     pub fn asked(&self, request: &RequestHead, is_without_body: bool) {
-        let next = match self.next.get() {
-            Next::Pieces => Next::Pieces,
+        let next = match announced(request) {
             _ if is_without_body => Next::Head,
-            _ => announced(request).map_or(Next::Pieces, |length| if length == 0 { Next::Head } else { Next::Body(length) }),
+            Some(0) => Next::Head,
+            Some(length) => Next::Body(length),
+            None if request.headers.contains_key(header::TRANSFER_ENCODING) => Next::Chunks(Chunks::default()),
+            // Whatever comes is its body.
+            None => Next::Body(u64::MAX),
         };
         self.next.set(next);
         if let Some(reader) = self.reader.take() {
@@ -83,11 +84,58 @@ impl Course {
     }
 }
 
-/// The length of a body.
+/// The length of a body, where its head says it: no request has that in two ways.
 fn announced(request: &RequestHead) -> Option<u64> {
-    let headers = &request.headers;
-    let length = headers.get(header::CONTENT_LENGTH).filter(|_| !headers.contains_key(header::TRANSFER_ENCODING))?;
-    length.to_str().ok()?.trim().parse().ok()
+    request.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// How far a body in chunks is (RFC 9112, 7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Chunks {
+    /// In a line that begins with a size.
+    Size { size: u64, has_ended: bool },
+    /// So many bytes of a chunk are left, the end of its line among them.
+    Data(u64),
+    /// Behind the last one, in a line in which something stands or nothing yet.
+    Trailer { is_filled: bool },
+}
+
+impl Default for Chunks {
+    fn default() -> Self {
+        Self::Size { size: 0, has_ended: false }
+    }
+}
+
+impl Chunks {
+    /// Behind the end of the body in what comes next.
+    fn end_in(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at) {
+            if let Self::Data(left) = self {
+                let now = (bytes.len() - at).min(usize::try_from(*left).unwrap_or(usize::MAX));
+                at += now;
+                *left = left.saturating_sub(u64::try_from(now).unwrap_or(u64::MAX));
+                if *left == 0 {
+                    *self = Self::default();
+                }
+                continue;
+            }
+            at += 1;
+            *self = match (*self, byte, char::from(*byte).to_digit(16)) {
+                (Self::Size { size: 0, .. }, b'\n', _) => Self::Trailer { is_filled: false },
+                (Self::Size { size, .. }, b'\n', _) => Self::Data(size.saturating_add(2)),
+                (Self::Size { size, has_ended: false }, _, Some(digit)) => {
+                    Self::Size { size: size.saturating_mul(16).saturating_add(u64::from(digit)), has_ended: false }
+                }
+                (Self::Size { size, .. }, ..) => Self::Size { size, has_ended: true },
+                (Self::Trailer { is_filled: false }, b'\n', _) => return Some(at),
+                (Self::Trailer { is_filled }, b'\n' | b'\r', _) => Self::Trailer { is_filled: is_filled && *byte == b'\r' },
+                (Self::Trailer { .. }, ..) => Self::Trailer { is_filled: true },
+                (data @ Self::Data(_), ..) => data,
+            };
+        }
+        None
+    }
 }
 
 /// Finds the end of a head: an empty line, once something has been said.
@@ -128,7 +176,6 @@ impl Wire {
             lines: Lines::default(),
             held: Vec::new(),
             from: 0,
-            pauses: false,
             head: 0,
             room,
             share: None,
@@ -156,18 +203,17 @@ impl Wire {
                 self.course.next.set(if now == left { Next::Head } else { Next::Body(left - now) });
                 usize::try_from(now).unwrap_or(bytes.len())
             }
-            next => match self.lines.end_in(bytes) {
-                Some(end) if next == Next::Head => {
-                    self.course.next.set(Next::Nothing);
-                    (self.head, self.share) = (0, None);
-                    end
-                }
-                Some(end) => {
-                    self.pauses = true;
-                    end
-                }
-                None => bytes.len(),
-            },
+            Next::Chunks(mut chunks) => {
+                let end = chunks.end_in(bytes);
+                self.course.next.set(if end.is_some() { Next::Head } else { Next::Chunks(chunks) });
+                end.unwrap_or(bytes.len())
+            }
+            Next::Head => {
+                let Some(end) = self.lines.end_in(bytes) else { return bytes.len() };
+                self.course.next.set(Next::Nothing);
+                (self.head, self.share) = (0, None);
+                end
+            }
         }
     }
 
@@ -221,10 +267,6 @@ impl Wire {
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if std::mem::take(&mut this.pauses) {
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
         if this.course.next.get() == Next::Nothing {
             // Where nothing has come yet, this is polled again once something does; otherwise, once the service was asked.
             if !this.held.is_empty() || this.stream.poll_read_ready(context)?.is_ready() {

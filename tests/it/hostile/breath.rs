@@ -20,10 +20,11 @@ async fn requests_in_one_breath_are_answered_one_after_the_other() {
     // A body is no head, whatever stands in it.
     let body = format!("{get}\r\n\r\n{get}");
     let post = format!("POST /callback/douyin/message HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-    let in_pieces = format!(
-        "POST /callback/douyin/message HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+    let in_chunks = format!(
+        "POST /callback/douyin/message HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0A;word=\"x\"\r\n0123456789\r\n",
         body.len()
     );
+    let in_chunks = [format!("{in_chunks}0\r\n\r\n"), format!("{in_chunks}000\r\nTrailer: a\r\nOther: b\r\n\r\n")].concat();
     let bare_lines = "GET /healthz HTTP/1.1\nHost: x\n\n";
     let empty = "POST /callback/douyin/message HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
     for (what, breath, expected) in [
@@ -31,7 +32,7 @@ async fn requests_in_one_breath_are_answered_one_after_the_other() {
         ("lines between heads", format!("{get}\r\n\r\n{get}\n{last}"), vec![2; 3]),
         ("bare lines", format!("{bare_lines}{bare_lines}{last}"), vec![2; 3]),
         ("bodies", format!("{get}{post}{get}{empty}{post}{last}"), vec![2, 4, 2, 4, 4, 2]),
-        ("pieces", format!("{get}{in_pieces}{get}{in_pieces}{post}{last}"), vec![2, 4, 2, 4, 4, 2]),
+        ("chunks", format!("{get}{in_chunks}{get}{in_chunks}{post}{last}"), vec![2, 4, 4, 2, 4, 4, 4, 2]),
     ] {
         for portion in [breath.len(), 1, 7, 50] {
             let mut connection = connect(&world).await;
@@ -71,11 +72,15 @@ fn spent() -> (usize, usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn short_requests_behind_answers_that_nobody_reads_take_little_memory_and_no_time() {
     let world = World::new().await;
-    let breath = format!("{}{}", "GET /metrics HTTP/1.1\r\n\r\n".repeat(60), "GET / HTTP/1.1\r\n\r\n".repeat(15_000));
+    let chunked = "POST /callback/douyin/message HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
+    let breath = format!("{}{}", "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(60), "GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(15_000));
     let (before, _) = spent();
     let mut crowd = Vec::new();
-    for _ in 0..40 {
+    for number in 0..40 {
         let mut connection = connect_from_afar(&world).await;
+        if number % 2 == 0 {
+            connection.write_all(chunked.as_bytes()).await.unwrap();
+        }
         // What the other end does not read in time stays here.
         let _ = tokio::time::timeout(Duration::from_millis(50), connection.write_all(breath.as_bytes())).await;
         crowd.push(connection);
