@@ -39,17 +39,17 @@ const PATIENCE_TIME: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// Why not.
-pub async fn read<'a>(
+pub async fn read(
     request: &HttpRequest,
     payload: &mut Payload,
     limit: usize,
     deadline: Duration,
-    room: &'a Room,
-) -> Result<(Bytes, Share<'a>), Unread> {
-    let mut share = room.share();
+    room: &Room,
+) -> Result<(Bytes, Share), Unread> {
+    let mut share = Share::default();
     let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if declared.is_none_or(|length| length <= limit) {
-        let fill = fill(payload, limit, declared, &mut share);
+        let fill = fill(payload, limit, declared, room, &mut share);
         if let Some(body) = tokio::time::timeout(deadline, fill).await.map_err(|_| Unread::TooSlow)?? {
             connections::has_spoken(request);
             return Ok((body, share));
@@ -61,7 +61,13 @@ pub async fn read<'a>(
 }
 
 /// The whole body, or `None` once it is over the limit.
-async fn fill(payload: &mut Payload, limit: usize, declared: Option<usize>, share: &mut Share<'_>) -> Result<Option<Bytes>, Unread> {
+async fn fill(
+    payload: &mut Payload,
+    limit: usize,
+    declared: Option<usize>,
+    room: &Room,
+    share: &mut Share,
+) -> Result<Option<Bytes>, Unread> {
     // Most bodies come in one piece, which is taken as it is.
     let (mut first, mut body) = (Bytes::new(), BytesMut::new());
     while let Some(chunk) = payload.next().await {
@@ -70,7 +76,7 @@ async fn fill(payload: &mut Payload, limit: usize, declared: Option<usize>, shar
         if length.saturating_add(chunk.len()) > limit {
             return Ok(None);
         }
-        if !share.grow(chunk.len()) {
+        if !share.grow(room, chunk.len()) {
             return Err(Unread::Crowded);
         }
         if length == 0 {

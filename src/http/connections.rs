@@ -125,6 +125,14 @@ impl Open {
         }
     }
 
+    /// Its request is answered. From those whom we do not know, we wait for the next one, and for them to take the answer.
+    pub fn is_answered(&self, is_known: bool) {
+        self.course.answered();
+        if !is_known {
+            self.falls_silent();
+        }
+    }
+
     /// A whole request has come, or one of somebody whom we know.
     pub fn has_spoken(&self) {
         if let Some(number) = self.silent.take() {
@@ -158,10 +166,10 @@ pub fn has_spoken(request: &HttpRequest) {
     }
 }
 
-/// The connection of that request is given an answer: now it is to take it, and to send another request.
-pub fn is_answered(request: &HttpRequest) {
+/// That request is answered, of somebody whom we know or not.
+pub fn is_answered(request: &HttpRequest, is_known: bool) {
     if let Some(open) = request.conn_data::<Open>() {
-        open.falls_silent();
+        open.is_answered(is_known);
     }
 }
 

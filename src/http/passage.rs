@@ -105,9 +105,8 @@ pub(super) async fn pass<B: MessageBody + 'static>(mut request: ServiceRequest, 
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     tell(&response, &id, problem.as_ref(), began);
-    if !response.request().extensions().contains::<KeyName>() {
-        connections::is_answered(response.request());
-    }
+    let is_known = response.request().extensions().contains::<KeyName>();
+    connections::is_answered(response.request(), is_known);
     Ok(match unread {
         Some(unread) => unread.held_by(response),
         None => response,

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What every body, and every head, may have without asking. Times `server.max_connections`, this is held on top of the room.
 pub const SMALL: usize = 16 * 1024;
@@ -15,11 +15,11 @@ pub const SMALL: usize = 16 * 1024;
 #[derive(Clone)]
 pub struct Room(Arc<Semaphore>);
 
-/// What one body has of it, as long as this lives.
-pub struct Share<'a> {
-    room: &'a Room,
+/// What one body or head has of a room, as long as this lives.
+#[derive(Default)]
+pub struct Share {
     bytes: usize,
-    taken: Option<SemaphorePermit<'a>>,
+    taken: Option<OwnedSemaphorePermit>,
 }
 
 impl Room {
@@ -30,31 +30,31 @@ impl Room {
     }
 
     /// So many bytes, if they are free, until that is dropped.
-    #[must_use]
-    pub fn hold(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    fn hold(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.0).try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()
-    }
-
-    /// The share of a body that has not come yet.
-    pub fn share(&self) -> Share<'_> {
-        Share { room: self, bytes: 0, taken: None }
     }
 }
 
-impl Share<'_> {
+impl Share {
     /// So many bytes more have come; whether there is room for them.
-    pub fn grow(&mut self, bytes: usize) -> bool {
+    pub fn grow(&mut self, room: &Room, bytes: usize) -> bool {
         let before = self.bytes.max(SMALL);
         self.bytes = self.bytes.saturating_add(bytes);
-        let Ok(more) = u32::try_from(self.bytes.saturating_sub(before)) else { return false };
+        let more = self.bytes.saturating_sub(before);
         if more == 0 {
             return true;
         }
-        let Ok(permit) = self.room.0.try_acquire_many(more) else { return false };
+        let Some(held) = room.hold(more) else { return false };
         match &mut self.taken {
-            Some(taken) => taken.merge(permit),
-            none => *none = Some(permit),
+            Some(taken) => taken.merge(held),
+            none => *none = Some(held),
         }
         true
+    }
+
+    /// Nothing has come yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
     }
 }

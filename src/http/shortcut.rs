@@ -91,7 +91,12 @@ where
             open.asks(request.head(), is_without_body);
         }
         match is_without_body.then(|| self.answer(request.head())).flatten() {
-            Some(answer) => Either::Left(ready(Ok(answer))),
+            Some(answer) => {
+                if let Some(open) = request.conn_data::<Open>() {
+                    open.is_answered(true);
+                }
+                Either::Left(ready(Ok(answer)))
+            }
             None => Either::Right(self.site.call(request).map_ok(Into::into)),
         }
     }

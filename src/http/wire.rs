@@ -2,11 +2,11 @@
 //!
 //! The library takes apart all that it has read before it looks at an answer, and keeps each request that it finds as some 6 KB, however short it was:
 //! twenty connections with a hundred kilobytes of short requests each, and without an eye for the answers, held a quarter of a gigabyte and kept a core
-//! busy. So it reads through a [`Wire`], which hands on the head of a request and nothing behind it before the service has been asked; then as much of a
-//! body as was announced; then the next head. Heads that are long need room. Whoever takes nothing of an answer for long is given up, however much it says meanwhile: the system does that
-//! only with those who are silent.
+//! busy. So it reads through a [`Wire`], which hands on the head of a request, with what has come of the body that it announces, and nothing behind it
+//! before the service has been asked; then the rest of the body; then, once the service has answered, the next head. Heads that are long need room. Whoever takes nothing of an answer for
+//! long is given up, however much it says meanwhile: the system does that only with those who are silent.
 //!
-//! Nothing is decided here of what a request is. Who disagrees with the library about where a head or a body ends is handed on more slowly, or not at all.
+//! Nothing is decided here of what a request is. Where the library sees another body than was seen here, nothing more is handed on.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind};
@@ -18,11 +18,11 @@ use std::time::Duration;
 use actix_web::dev::RequestHead;
 use actix_web::http::header;
 use actix_web::rt::net::TcpStream;
+use memchr::{memchr, memchr_iter};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 
-use super::room::{Room, SMALL};
+use super::room::{Room, Share};
 
 /// What is kept of the memory for bytes that wait here.
 const KEPT: usize = 16 * 1024;
@@ -35,10 +35,9 @@ pub(super) struct Wire {
     /// Read, and not handed on yet from that place on.
     held: Vec<u8>,
     from: usize,
-    /// Bytes of the present head, and what it has of the room.
-    head: usize,
+    /// What the present head has of the room, as far as it was handed on.
+    head: Share,
     room: Room,
-    share: Option<OwnedSemaphorePermit>,
     /// Ends where nothing was taken for so long.
     patience: Duration,
     untaken: Option<Pin<Box<Sleep>>>,
@@ -48,6 +47,10 @@ pub(super) struct Wire {
 #[derive(Default)]
 pub(super) struct Course {
     next: Cell<Next>,
+    /// The present request was answered.
+    is_answered: Cell<bool>,
+    /// How much of its body was handed on together with a head.
+    given: Cell<u64>,
     /// Whoever reads, where more is there to be read.
     reader: RefCell<Option<Waker>>,
 }
@@ -58,8 +61,10 @@ enum Next {
     /// A head.
     #[default]
     Head,
-    /// Nothing: a head was handed on, and the service has not been asked yet.
+    /// Nothing: a head was handed on and the service has not been asked yet, or it has not answered yet.
     Nothing,
+    /// Nothing ever again.
+    Never,
     /// So many bytes of a body.
     Body(u64),
     /// A body in chunks, whose length says itself.
@@ -69,16 +74,39 @@ enum Next {
 impl Course {
     /// The service is asked that.
     pub fn asked(&self, request: &RequestHead, is_without_body: bool) {
+        let given = self.given.take();
         let next = match announced(request) {
-            _ if is_without_body => Next::Head,
-            Some(0) => Next::Head,
-            Some(length) => Next::Body(length),
-            None if request.headers.contains_key(header::TRANSFER_ENCODING) => Next::Chunks(Chunks::default()),
+            None if given == 0 && is_without_body => Next::Nothing,
+            None if given == 0 && request.headers.contains_key(header::TRANSFER_ENCODING) => Next::Chunks(Chunks::default()),
             // Whatever comes is its body.
-            None => Next::Body(u64::MAX),
+            None if given == 0 => Next::Body(u64::MAX),
+            Some(length) if length == given => Next::Nothing,
+            Some(length) if length > given => Next::Body(length - given),
+            _ => Next::Never,
         };
+        self.is_answered.set(false);
+        self.goes_on(next);
+    }
+
+    /// The service has answered it. Another head may be handed on once the library knows nothing of a request but that: it takes a body that has begun
+    /// to come for one that was left unread, whose ever it is, and says that it will close the connection.
+    pub fn answered(&self) {
+        self.is_answered.set(true);
+        if self.next.get() == Next::Nothing {
+            self.goes_on(Next::Head);
+        }
+    }
+
+    /// What follows a body.
+    fn behind(&self) -> Next {
+        if self.is_answered.get() { Next::Head } else { Next::Nothing }
+    }
+
+    fn goes_on(&self, next: Next) {
         self.next.set(next);
-        if let Some(reader) = self.reader.take() {
+        if next != Next::Nothing
+            && let Some(reader) = self.reader.take()
+        {
             reader.wake();
         }
     }
@@ -87,6 +115,11 @@ impl Course {
 /// The length of a body, where its head says it: no request has that in two ways.
 fn announced(request: &RequestHead) -> Option<u64> {
     request.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// How many bytes those are.
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 /// How far a body in chunks is (RFC 9112, 7.1).
@@ -150,21 +183,47 @@ impl Lines {
     /// Behind the end of a head in what comes next.
     fn end_in(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = 0;
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            at += line.len();
-            if line.iter().any(|byte| !matches!(byte, b'\r' | b'\n')) {
-                *self = Self { is_begun: true, is_filled: true };
+        for end in memchr_iter(b'\n', bytes) {
+            self.goes_on(bytes.get(at..end).unwrap_or_default());
+            at = end + 1;
+            if self.is_begun && !self.is_filled {
+                *self = Self::default();
+                return Some(at);
             }
-            if line.ends_with(b"\n") {
-                if self.is_begun && !self.is_filled {
-                    *self = Self::default();
-                    return Some(at);
-                }
-                self.is_filled = false;
-            }
+            self.is_filled = false;
         }
+        self.goes_on(bytes.get(at..).unwrap_or_default());
         None
     }
+
+    /// That is next in the present line.
+    fn goes_on(&mut self, bytes: &[u8]) {
+        if bytes.iter().any(|byte| *byte != b'\r') {
+            *self = Self { is_begun: true, is_filled: true };
+        }
+    }
+}
+
+/// The length of the body that this head announces; nothing where there is none, or where the head could be read in another way.
+fn announced_in(head: &[u8]) -> u64 {
+    let mut lengths = None;
+    let mut at = 0;
+    for end in memchr_iter(b'\n', head) {
+        let line = head.get(at..end).unwrap_or_default();
+        at = end + 1;
+        if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T')) {
+            continue;
+        }
+        let Some((name, value)) = memchr(b':', line).and_then(|colon| line.split_at_checked(colon)) else { continue };
+        let length = std::str::from_utf8(value.get(1..).unwrap_or_default()).ok().and_then(|value| value.trim().parse().ok());
+        lengths = match (lengths, length) {
+            _ if name.eq_ignore_ascii_case(b"transfer-encoding") => return 0,
+            (None, Some(length)) if name.eq_ignore_ascii_case(b"content-length") => Some(length),
+            _ if name.eq_ignore_ascii_case(b"content-length") => return 0,
+            (before, _) => before,
+        };
+    }
+    lengths.unwrap_or_default()
 }
 
 impl Wire {
@@ -176,9 +235,8 @@ impl Wire {
             lines: Lines::default(),
             held: Vec::new(),
             from: 0,
-            head: 0,
+            head: Share::default(),
             room,
-            share: None,
             patience,
             untaken: None,
         }
@@ -195,53 +253,46 @@ impl Wire {
     }
 
     /// How many of these bytes are handed on now.
-    fn portion(&mut self, bytes: &[u8]) -> usize {
+    ///
+    /// # Errors
+    /// There is no room for as much of a head as has come.
+    fn portion(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.course.next.get() {
-            Next::Nothing => 0,
+            Next::Nothing | Next::Never => Ok(0),
             Next::Body(left) => {
-                let now = u64::try_from(bytes.len()).unwrap_or(u64::MAX).min(left);
-                self.course.next.set(if now == left { Next::Head } else { Next::Body(left - now) });
-                usize::try_from(now).unwrap_or(bytes.len())
+                let now = length(bytes).min(left);
+                self.course.next.set(if now == left { self.course.behind() } else { Next::Body(left - now) });
+                Ok(usize::try_from(now).unwrap_or(bytes.len()))
             }
             Next::Chunks(mut chunks) => {
                 let end = chunks.end_in(bytes);
-                self.course.next.set(if end.is_some() { Next::Head } else { Next::Chunks(chunks) });
-                end.unwrap_or(bytes.len())
+                self.course.next.set(if end.is_some() { self.course.behind() } else { Next::Chunks(chunks) });
+                Ok(end.unwrap_or(bytes.len()))
             }
             Next::Head => {
-                let Some(end) = self.lines.end_in(bytes) else { return bytes.len() };
+                let Some(end) = self.lines.end_in(bytes) else {
+                    return if self.head.grow(&self.room, bytes.len()) { Ok(bytes.len()) } else { Err(ErrorKind::OutOfMemory.into()) };
+                };
                 self.course.next.set(Next::Nothing);
-                (self.head, self.share) = (0, None);
-                end
+                let is_whole = std::mem::take(&mut self.head).is_empty();
+                let (head, behind) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+                if !is_whole || behind.is_empty() {
+                    return Ok(end);
+                }
+                // What came with the head of a small body is handed on with it: the library, and the handler, are asked once and not twice.
+                let given = announced_in(head).min(length(behind));
+                self.course.given.set(given);
+                Ok(end.saturating_add(usize::try_from(given).unwrap_or_default()))
             }
         }
-    }
-
-    /// Whether there is room for that much more of a head that has not ended yet.
-    fn has_room(&mut self, bytes: usize) -> bool {
-        if self.course.next.get() != Next::Head {
-            return true;
-        }
-        let before = self.head.max(SMALL);
-        self.head = self.head.saturating_add(bytes);
-        let more = self.head.saturating_sub(before);
-        if more == 0 {
-            return true;
-        }
-        let Some(held) = self.room.hold(more) else { return false };
-        match &mut self.share {
-            Some(share) => share.merge(held),
-            none => *none = Some(held),
-        }
-        true
     }
 
     /// Hands on from what is held.
-    fn hand_on(&mut self, into: &mut ReadBuf<'_>) {
+    fn hand_on(&mut self, into: &mut ReadBuf<'_>) -> io::Result<()> {
         let mut held = std::mem::take(&mut self.held);
         let waiting = held.get(self.from..).unwrap_or_default();
         let some = waiting.get(..into.remaining()).unwrap_or(waiting);
-        let now = self.portion(some);
+        let now = self.portion(some)?;
         into.put_slice(some.get(..now).unwrap_or(some));
         self.from += now;
         if self.from >= held.len() {
@@ -250,6 +301,7 @@ impl Wire {
             self.from = 0;
         }
         self.held = held;
+        Ok(())
     }
 
     /// Reads, and keeps what is not handed on yet.
@@ -257,18 +309,18 @@ impl Wire {
         let before = into.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
         let come = into.filled().get(before..).unwrap_or_default();
-        let now = self.portion(come);
+        let now = self.portion(come)?;
         self.held.extend_from_slice(come.get(now..).unwrap_or_default());
         into.set_filled(before + now);
-        Poll::Ready(if self.has_room(now) { Ok(()) } else { Err(ErrorKind::OutOfMemory.into()) })
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.course.next.get() == Next::Nothing {
-            // Where nothing has come yet, this is polled again once something does; otherwise, once the service was asked.
+        if matches!(this.course.next.get(), Next::Nothing | Next::Never) {
+            // Where nothing has come yet, this is polled again once something does; otherwise, once the service was asked or has answered.
             if !this.held.is_empty() || this.stream.poll_read_ready(context)?.is_ready() {
                 this.course.reader.replace(Some(context.waker().clone()));
             }
@@ -277,8 +329,7 @@ impl AsyncRead for Wire {
         if this.held.is_empty() {
             return this.read(context, into);
         }
-        this.hand_on(into);
-        Poll::Ready(Ok(()))
+        Poll::Ready(this.hand_on(into))
     }
 }
 

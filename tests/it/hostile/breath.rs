@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 
-use super::{connect, connect_from_afar, status, until_closed};
+use super::{connect, connect_from_afar, raw, status, until_closed};
 use crate::world::World;
 
 /// The statuses of all answers in hundreds.
@@ -34,9 +34,7 @@ async fn requests_in_one_breath_are_answered_one_after_the_other() {
         ("bodies", format!("{get}{post}{get}{empty}{post}{last}"), vec![2, 4, 2, 4, 4, 2]),
         ("chunks", format!("{get}{in_chunks}{get}{in_chunks}{post}{last}"), vec![2, 4, 4, 2, 4, 4, 4, 2]),
     ] {
-        // A body that comes in bits may be answered before its end, and its connection closed then.
-        let portions = if breath.contains("POST") { vec![breath.len()] } else { vec![breath.len(), 1, 7, 50] };
-        for portion in portions {
+        for portion in [breath.len(), 1, 7, 50, 200] {
             let mut connection = connect(&world).await;
             connection.set_nodelay(true).unwrap();
             let (mut reading, mut writing) = connection.split();
@@ -51,12 +49,56 @@ async fn requests_in_one_breath_are_answered_one_after_the_other() {
             let both = async { tokio::join!(write, read) };
             let ((), read) = tokio::time::timeout(Duration::from_secs(20), both).await.unwrap_or_else(|_| panic!("{what} by {portion}"));
             read.unwrap();
-            assert_eq!(statuses(&String::from_utf8_lossy(&answers)), expected, "{what} by {portion}");
+            let answers = String::from_utf8_lossy(&answers);
+            assert_eq!(statuses(&answers), expected, "{what} by {portion}");
+            assert_eq!(answers.matches("connection: close").count(), 1, "{what} by {portion}");
         }
     }
     let mut connection = connect(&world).await;
     connection.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nnonsense\r\n\r\n").await.unwrap();
     assert_eq!(statuses(&until_closed(&mut connection).await), [2, 4]);
+}
+
+/// A body that comes together with its head is handed on with it. What is no announcement, or one that can be read in two ways, lets nothing past.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_come_with_their_heads_end_where_they_were_announced_to() {
+    let world = World::new().await;
+    let last = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    for (announcement, body, expected) in [
+        ("Content-Length: 5", "GET /", vec![4, 2]),
+        ("content-length:5", "\r\n\r\n\n", vec![4, 2]),
+        ("CONTENT-LENGTH:\t 5 ", "12345", vec![4, 2]),
+        ("Content-Length: 5\r\nTransfer-Encodin: chunked", "12345", vec![4, 2]),
+        ("Content-Length: 0", "", vec![4, 2]),
+        ("X-Content-Length: 5\r\nContent-Lengt: 5\r\nContent-Length-: 5\r\nCookie: Content-Length: 5", "", vec![4, 2]),
+        ("Transfer-Encoding: chunked", "5\r\n12345\r\n0\r\n\r\n", vec![4, 2]),
+        ("Content-Length: +5", "12345", vec![4]),
+        ("Content-Length: 5, 5", "12345", vec![4]),
+        ("Content-Length: -5", "", vec![4]),
+        ("Content-Length: 99999999999999999999", "12345", vec![4]),
+        ("Content-Length : 5", "12345", vec![4]),
+        (" Content-Length: 5", "12345", vec![4]),
+        ("X: y\r\n Content-Length: 5", "12345", vec![4]),
+        ("Content-Length: 5\r\nContent-Length: 5", "12345", vec![4]),
+        ("Content-Length: 5\r\ncontent-length: 0", "12345", vec![4]),
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked", "0\r\n\r\n", vec![4]),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 5", "0\r\n\r\n", vec![4]),
+        ("Transfer-Encoding: identity\r\nContent-Length: 5", "12345", vec![4]),
+    ] {
+        let request = format!("POST /callback/douyin/message HTTP/1.1\r\nHost: x\r\n{announcement}\r\n\r\n{body}{last}");
+        assert_eq!(statuses(&raw(&world, request.as_bytes()).await), expected, "{announcement}");
+        // One byte of it comes later.
+        let request = format!("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n{request}");
+        let before_last = request.len() - last.len();
+        let mut connection = connect(&world).await;
+        for part in [&request[..before_last.saturating_sub(1)], &request[before_last.saturating_sub(1)..]] {
+            // The other end may have closed.
+            let _ = connection.write_all(part.as_bytes()).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let answers = [&[2], expected.as_slice()].concat();
+        assert_eq!(statuses(&until_closed(&mut connection).await), answers, "{announcement}, cut");
+    }
 }
 
 /// Memory of this process in KB, and its processor's time so far in hundredths of a second.
