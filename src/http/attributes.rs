@@ -17,6 +17,10 @@ use crate::inbox::{LogError, Page, Position};
 /// Authorizers in one request at most.
 const MOST_ITEMS: usize = 1000;
 
+/// Authorizers read at a time, and the bytes of JSON with which a page ends: what is noted of one may be 64 KiB and more.
+const PORTION: usize = 32;
+const MOST_PAGE_BYTES: usize = 4 * 1024 * 1024;
+
 #[derive(Serialize)]
 struct AttributesBody<'a> {
     component: &'a str,
@@ -72,17 +76,31 @@ pub async fn list(_: Caller<Read>, face: web::Data<Face>, component: web::Path<S
     let tag = query.text("tag");
     let listing = Listing::<Option<String>>::read(format!("attributes of {component}"), query, tag)?;
     let (component, tag) = (component.as_str(), &listing.filter);
-    let fetch = async |after: Option<&Position>, limit: usize| -> Result<_, LogError> {
-        let mut items = face.app.attributes.page(component, after.map(|after| after.0.as_str()), limit.saturating_add(1)).await?;
-        let more = items.len() > limit;
-        items.truncate(limit);
-        let next = items.last().filter(|_| more).map(|(authorizer, _)| Position(authorizer.clone()));
-        Ok(Page { items, next })
-    };
+    let fetch = async |after: Option<&Position>, limit: usize| page(&face, component, after, limit).await;
     let keep = async |(_, attributes): &(String, Attributes)| Ok(tag.as_ref().is_none_or(|tag| attributes.tags.contains(tag)));
     let page = gather(listing.limit, listing.after.as_ref(), fetch, keep).await?;
     let items: Vec<_> = page.items.iter().map(|(authorizer, attributes)| AttributesBody { component, authorizer, attributes }).collect();
     listing.answer(&items, page.next.as_ref())
+}
+
+/// Those of a page behind that one, by app id: so many, or fewer where they are large.
+async fn page(face: &Face, component: &str, after: Option<&Position>, limit: usize) -> Result<Page<(String, Attributes)>, LogError> {
+    let mut items: Vec<(String, Attributes)> = Vec::new();
+    let mut bytes = 0usize;
+    while items.len() < limit && bytes < MOST_PAGE_BYTES {
+        let last = items.last().map(|(authorizer, _)| authorizer.as_str()).or(after.map(|after| after.0.as_str()));
+        let wanted = PORTION.min(limit.saturating_sub(items.len()));
+        let mut portion = face.app.attributes.page(component, last, wanted.saturating_add(1)).await?;
+        let is_last = portion.len() <= wanted;
+        portion.truncate(wanted);
+        bytes += portion.iter().map(|(_, attributes)| serde_json::to_vec(attributes).map_or(0, |json| json.len())).sum::<usize>();
+        items.extend(portion);
+        if is_last {
+            return Ok(Page { items, next: None });
+        }
+    }
+    let next = items.last().map(|(authorizer, _)| Position(authorizer.clone()));
+    Ok(Page { items, next })
 }
 
 /// `POST /v1/components/{c}/attributes`: many, all or none.

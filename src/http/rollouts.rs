@@ -26,6 +26,8 @@ use crate::rollout::{Asked, Group, Progress, RolloutError};
 
 /// Authorizers that a list may name.
 const MOST_AUTHORIZERS: usize = 20_000;
+/// Authorizers of all its rollouts with which a page ends: each is looked at to tell how far its rollout is.
+const MOST_OF_PAGE: u64 = 50_000;
 /// Authorizers worked on at a time.
 const MOST_CONCURRENCY: u32 = 256;
 /// Steps begun a second.
@@ -174,13 +176,17 @@ pub async fn list(caller: Caller<Read>, face: web::Data<Face>, query: Query) -> 
     if let Some(Position(last)) = &listing.after {
         all.retain(|rollout| rollout.id.to_string() < *last);
     }
-    let more = all.len() > listing.limit;
-    all.truncate(listing.limit);
-    let next = all.last().filter(|_| more).map(|rollout| Position(rollout.id.to_string()));
-    let mut progresses = Vec::with_capacity(all.len());
-    for rollout in all {
-        progresses.push(face.app.rollouts.progress(rollout.id).await?);
+    let known = all.len();
+    let (mut progresses, mut looked_at) = (Vec::<Progress>::new(), 0u64);
+    for rollout in all.into_iter().take(listing.limit) {
+        if looked_at >= MOST_OF_PAGE {
+            break;
+        }
+        let progress = face.app.rollouts.progress(rollout.id).await?;
+        looked_at += u64::from(progress.total);
+        progresses.push(progress);
     }
+    let next = progresses.last().filter(|_| known > progresses.len()).map(|last| Position(last.rollout.id.to_string()));
     listing.answer(&progresses.iter().map(describe).collect::<Vec<_>>(), next.as_ref())
 }
 

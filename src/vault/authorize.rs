@@ -45,22 +45,20 @@ impl Chamber {
     /// A link for one merchant. It is good for as long as its state at most, whatever the vendor says of its page.
     pub async fn link(self: &Arc<Self>, redirect_uri: &str, asker: Asker) -> Result<Link, VaultError> {
         let made_at = self.clock.now();
-        let state = match asker {
+        let (state, _visiting) = match asker {
             Asker::Visitor(address) => {
+                // First, so that who is turned away here has used up nothing.
+                let visiting = self.visiting.try_acquire().map_err(|_| VaultError::Overrun(VISIT_PAUSE))?;
                 locked(&self.visits).take(Network::of(address), made_at).map_err(VaultError::Overrun)?;
-                self.marks.make(&self.name, made_at)?
+                (self.marks.make(&self.name, made_at)?, Some(visiting))
             }
             Asker::Caller => {
                 // Before the vendor is asked for anything.
                 locked(&self.states).has_room(made_at).map_err(VaultError::Invited)?;
-                fresh_state()?
+                (fresh_state()?, None)
             }
         };
         let request = LinkRequest { redirect_uri: redirect_uri.to_owned(), state };
-        let _visiting = match asker {
-            Asker::Visitor(_) => Some(self.visiting.try_acquire().map_err(|_| VaultError::Overrun(VISIT_PAUSE))?),
-            Asker::Caller => None,
-        };
         let mut pass_renewed = false;
         let link = loop {
             let pass = self.pass(Family::Current).await?;

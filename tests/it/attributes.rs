@@ -148,3 +148,25 @@ async fn a_table_of_merchants_is_filled_by_its_addresses() {
         assert_eq!(world.get(path).await.0, 404, "{path}");
     }
 }
+
+/// What is noted of one merchant may be 64 KiB; a page of five hundred of them would be 32 MB.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_merchants_of_whom_much_is_noted_ends_earlier() {
+    let world = World::new().await;
+    let many = "/v1/components/douyin/attributes";
+    let merchants: Vec<_> = (0..140).map(|number| format!("tt{number:03}")).collect();
+    for some in merchants.chunks(10) {
+        let items: Vec<_> = some.iter().map(|app_id| json!({"authorizer": app_id, "variables": {"x": "y".repeat(60_000)}})).collect();
+        assert_eq!(ask(&world, KEY, Method::POST, many, json!({"items": items})).await.0, 200);
+    }
+    let (mut seen, mut pages, mut cursor) = (Vec::new(), 0, String::new());
+    loop {
+        let (_, page) = world.get(&format!("{many}?limit=500{cursor}")).await;
+        assert!(page.to_string().len() < 7_000_000, "{} bytes", page.to_string().len());
+        seen.extend(page["items"].as_array().unwrap().iter().map(|item| item["authorizer"].as_str().unwrap().to_owned()));
+        pages += 1;
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!((seen, pages), (merchants, 2));
+}
