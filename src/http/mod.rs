@@ -347,7 +347,7 @@ fn server(app: Arc<App>, closing: Shutdown, connections: Connections, listener: 
             let room = room.clone();
             async move {
                 let remote = stream.peer_addr().ok();
-                Ok((Wire::new(stream, room, patience), Protocol::Http1, remote))
+                Ok((Wire::new(stream, room, settings.client_timeout, patience), Protocol::Http1, remote))
             }
         })
         .and_then(http)

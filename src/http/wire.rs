@@ -3,8 +3,8 @@
 //! The library takes apart all that it has read before it looks at an answer, and keeps each request that it finds as some 6 KB, however short it was:
 //! twenty connections with a hundred kilobytes of short requests each, and without an eye for the answers, held a quarter of a gigabyte and kept a core
 //! busy. So it reads through a [`Wire`], which hands on the head of a request, with what has come of the body that it announces, and nothing behind it
-//! before the service has been asked; then the rest of the body; then, once the service has answered, the next head. Heads that are long need room. Whoever takes nothing of an answer for
-//! long is given up, however much it says meanwhile: the system does that only with those who are silent.
+//! before the service has been asked; then the rest of the body; then, once the service has answered, the next head. Heads that are long need room, and each must
+//! end in time. Whoever takes nothing of an answer for long is given up, however much it says meanwhile: the system does that only with those who are silent.
 //!
 //! Nothing is decided here of what a request is. Where the library sees another body than was seen here, nothing more is handed on.
 
@@ -38,9 +38,32 @@ pub(super) struct Wire {
     /// What the present head has of the room, as far as it was handed on.
     head: Share,
     room: Room,
-    /// Ends where nothing was taken for so long.
-    patience: Duration,
-    untaken: Option<Pin<Box<Sleep>>>,
+    /// Heads have come over it; it is the library that waits for the first.
+    is_known: bool,
+    unended: Wait,
+    untaken: Wait,
+}
+
+/// How long something may take, from when it is first waited for.
+struct Wait {
+    most: Duration,
+    begun: Option<Pin<Box<Sleep>>>,
+}
+
+impl Wait {
+    fn of(most: Duration) -> Self {
+        Self { most, begun: None }
+    }
+
+    /// Waits from now on, if not yet; ready once that took too long.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let most = self.most;
+        self.begun.get_or_insert_with(|| Box::pin(tokio::time::sleep(most))).as_mut().poll(context)
+    }
+
+    fn ends(&mut self) {
+        self.begun = None;
+    }
 }
 
 /// How far a connection is; what the service tells the wire.
@@ -227,8 +250,9 @@ fn announced_in(head: &[u8]) -> u64 {
 }
 
 impl Wire {
-    /// That connection, whose long heads are in that room. It is given up once nothing is taken of what waits for the other end for so long.
-    pub fn new(stream: TcpStream, room: Room, patience: Duration) -> Self {
+    /// That connection, whose long heads are in that room. Once a head takes longer than `to_ask`, nothing more is read; once nothing is taken of
+    /// what waits for the other end for longer than `to_take`, it is given up.
+    pub fn new(stream: TcpStream, room: Room, to_ask: Duration, to_take: Duration) -> Self {
         Self {
             stream,
             course: Rc::default(),
@@ -237,8 +261,9 @@ impl Wire {
             from: 0,
             head: Share::default(),
             room,
-            patience,
-            untaken: None,
+            is_known: false,
+            unended: Wait::of(to_ask),
+            untaken: Wait::of(to_take),
         }
     }
 
@@ -275,6 +300,8 @@ impl Wire {
                 };
                 self.course.next.set(Next::Nothing);
                 let is_whole = std::mem::take(&mut self.head).is_empty();
+                self.is_known = true;
+                self.unended.ends();
                 let (head, behind) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
                 if !is_whole || behind.is_empty() {
                     return Ok(end);
@@ -326,6 +353,10 @@ impl AsyncRead for Wire {
             }
             return Poll::Pending;
         }
+        // A head that has begun and does not end: the library has a time for the first of a connection only. As if nobody were there any more.
+        if this.is_known && !this.head.is_empty() && this.unended.poll(context).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
         if this.held.is_empty() {
             return this.read(context, into);
         }
@@ -338,12 +369,10 @@ impl AsyncWrite for Wire {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(context, bytes);
         if written.is_ready() {
-            this.untaken = None;
+            this.untaken.ends();
             return written;
         }
-        let patience = this.patience;
-        let untaken = this.untaken.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-        ready!(untaken.as_mut().poll(context));
+        ready!(this.untaken.poll(context));
         Poll::Ready(Err(ErrorKind::TimedOut.into()))
     }
 

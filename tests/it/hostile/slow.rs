@@ -44,6 +44,18 @@ async fn a_head_that_drips_is_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_head_behind_another_request_that_drips_is_cut_off() {
+    let world = impatient().await;
+    let get = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    let post = "POST /callback/douyin/message HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx";
+    for (begun, byte) in [(format!("{get}G"), b"E"), (format!("{post}{get}GET / HTTP/1.1\r\nX-Slow: "), b"a"), (get.to_owned(), b"\n")] {
+        let (answer, took) = drip(&world, &begun, byte).await;
+        assert!(answer.starts_with("HTTP/1.1 "), "{begun:?}: {answer}");
+        assert!((TIMEOUT / 2..AT_MOST).contains(&took), "{begun:?}: {took:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_says_nothing_is_closed() {
     let world = impatient().await;
     let began = Instant::now();
