@@ -9,9 +9,9 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use serde::Serialize;
 
-use super::connections;
 use super::problem::{Kind, Problem, seconds_up};
 use super::room::{Room, Share};
+use super::{connections, wire};
 use crate::clock::Timestamp;
 
 /// Why a body was not read.
@@ -47,7 +47,7 @@ pub async fn read(
     room: &Room,
 ) -> Result<(Bytes, Share), Unread> {
     let mut share = Share::default();
-    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let declared = wire::announced(request.head()).and_then(|length| usize::try_from(length).ok());
     if declared.is_none_or(|length| length <= limit) {
         let fill = fill(payload, limit, declared, room, &mut share);
         if let Some(body) = tokio::time::timeout(deadline, fill).await.map_err(|_| Unread::TooSlow)?? {

@@ -3,8 +3,9 @@
 //! The library takes apart all that it has read before it looks at an answer, and keeps each request that it finds as some 6 KB, however short it was:
 //! twenty connections with a hundred kilobytes of short requests each, and without an eye for the answers, held a quarter of a gigabyte and kept a core
 //! busy. So it reads through a [`Wire`], which hands on the head of a request, with what has come of the body that it announces, and nothing behind it
-//! before the service has been asked; then the rest of the body; then, once the service has answered, the next head. Heads that are long need room, and each must
-//! end in time. Whoever takes nothing of an answer for long is given up, however much it says meanwhile: the system does that only with those who are silent.
+//! before the service has been asked; then the rest of the body; then, once the service has answered, the next head. Heads that are long need room, and
+//! each must end in time. Whoever takes nothing of an answer for long is given up, however much it says meanwhile: the system does that only with those
+//! who are silent.
 //!
 //! Nothing is decided here of what a request is. Where the library sees another body than was seen here, nothing more is handed on.
 
@@ -136,7 +137,7 @@ impl Course {
 }
 
 /// The length of a body, where its head says it: no request has that in two ways.
-fn announced(request: &RequestHead) -> Option<u64> {
+pub(super) fn announced(request: &RequestHead) -> Option<u64> {
     request.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
@@ -306,7 +307,7 @@ impl Wire {
                 if !is_whole || behind.is_empty() {
                     return Ok(end);
                 }
-                // What came with the head of a small body is handed on with it: the library, and the handler, are asked once and not twice.
+                // What came of the body is handed on with its head: the library, and the handler, are asked once and not twice.
                 let given = announced_in(head).min(length(behind));
                 self.course.given.set(given);
                 Ok(end.saturating_add(usize::try_from(given).unwrap_or_default()))
