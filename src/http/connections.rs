@@ -4,6 +4,9 @@
 //! `/healthz` once a minute, or begins a request and stops, on as many connections as there may be, would keep everybody else out, platforms' pushes among
 //! them; so would whoever asks for something and takes nothing of the answer. So once three quarters are taken, each is closed after its answer, and whoever
 //! has not sent a whole request within two seconds, or not taken its answer, gives way, the oldest first. Callers whose key we know do not.
+//!
+//! Whoever has sent a large request, or was given a large answer without a key, has its connection closed afterwards, crowd or not: the server library
+//! keeps up to 128 KiB of each for as long as it is open.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -14,10 +17,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix_web::HttpRequest;
+use actix_web::body::BodySize;
 use actix_web::dev::RequestHead;
 use socket2::{SockRef, Socket};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::room::SMALL;
 use super::wire::{Course, Wire};
 
 /// How long somebody may take to send a request, or to take an answer, where others wait.
@@ -87,7 +92,7 @@ impl Connections {
 
     /// Whether an answered one is closed now.
     #[must_use]
-    pub fn is_crowded(&self) -> bool {
+    fn is_crowded(&self) -> bool {
         self.0.open.load(Ordering::Relaxed) > self.0.room
     }
 
@@ -123,6 +128,11 @@ impl Open {
         if is_without_body {
             self.has_spoken();
         }
+    }
+
+    /// Whether more came with its request than is kept for each connection.
+    pub fn has_grown(&self) -> bool {
+        self.course.taken() > small()
     }
 
     /// Its request is answered. From those whom we do not know, we wait for the next one, and for them to take the answer.
@@ -164,6 +174,18 @@ pub fn has_spoken(request: &HttpRequest) {
     if let Some(open) = request.conn_data::<Open>() {
         open.has_spoken();
     }
+}
+
+/// Whether the connection of that request is closed after an answer of that size to somebody whom we know or not: in a crowd, and where the server
+/// library would keep the memory of a large request, or of a stranger's large answer, for as long as the connection is open.
+pub fn ends_with(request: &HttpRequest, answer: BodySize, is_known: bool) -> bool {
+    let is_large = matches!(answer, BodySize::Sized(bytes) if bytes > small());
+    let ends = |open: &Open| open.connections.is_crowded() || open.has_grown() || is_large && !is_known;
+    request.conn_data::<Open>().is_some_and(ends)
+}
+
+fn small() -> u64 {
+    u64::try_from(SMALL).unwrap_or(u64::MAX)
 }
 
 /// That request is answered, of somebody whom we know or not.

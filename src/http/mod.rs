@@ -123,8 +123,6 @@ pub struct Face {
     pub visits: Meter,
     /// The wish that this server ends, which comes before [`App::shutdown`] where requests are to finish while everything else still works.
     pub closing: Shutdown,
-    /// Connections that are open.
-    connections: Connections,
     /// Room for what strangers send: nobody knows them before all of it has come.
     strangers: Room,
     /// Room for what callers send.
@@ -145,7 +143,7 @@ pub struct Face {
 }
 
 impl Face {
-    fn new(app: Arc<App>, closing: Shutdown, connections: Connections) -> Self {
+    fn new(app: Arc<App>, closing: Shutdown) -> Self {
         let minute = SignedDuration::from_mins(1);
         let keys = Keyring::new(&app.config.api_keys);
         let (wrong_keys, visits) = (Meter::new(WRONG_KEYS_A_MINUTE, minute), Meter::new(VISITS_A_MINUTE, minute));
@@ -157,7 +155,6 @@ impl Face {
             wrong_keys,
             visits,
             closing,
-            connections,
             strangers: Room::of(STRANGERS_BYTES),
             callers: Room::of(CALLERS_BYTES),
             lasting,
@@ -316,7 +313,7 @@ fn server(app: Arc<App>, closing: Shutdown, connections: Connections, listener: 
     let address = listener.local_addr()?;
     let patience = settings.client_timeout.saturating_mul(TIMES_AS_PATIENT);
     give_up_silent(&listener, patience)?;
-    let face = web::Data::new(Face::new(app, closing, connections.clone()));
+    let face = web::Data::new(Face::new(app, closing));
     let server = actix_server::Server::build()
         .workers(workers())
         .max_concurrent_connections(of_worker(settings.max_connections))

@@ -101,11 +101,11 @@ pub(super) async fn pass<B: MessageBody + 'static>(mut request: ServiceRequest, 
         }
     }
     dress(response.headers_mut(), id.clone());
-    if response.request().app_data::<web::Data<Face>>().is_some_and(|face| face.connections.is_crowded()) {
+    let is_known = response.request().extensions().contains::<KeyName>();
+    if connections::ends_with(response.request(), response.response().body().size(), is_known) {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     tell(&response, &id, problem.as_ref(), began);
-    let is_known = response.request().extensions().contains::<KeyName>();
     connections::is_answered(response.request(), is_known);
     Ok(match unread {
         Some(unread) => unread.held_by(response),

@@ -87,12 +87,14 @@ where
 
     fn call(&self, mut request: Request) -> Self::Future {
         let is_without_body = matches!(request.payload(), Payload::None);
-        if let Some(open) = request.conn_data::<Open>() {
+        let open = request.conn_data::<Open>();
+        if let Some(open) = open {
             open.asks(request.head(), is_without_body);
         }
-        match is_without_body.then(|| self.answer(request.head())).flatten() {
+        let is_plain = is_without_body && open.is_none_or(|open| !open.has_grown());
+        match is_plain.then(|| self.answer(request.head())).flatten() {
             Some(answer) => {
-                if let Some(open) = request.conn_data::<Open>() {
+                if let Some(open) = open {
                     open.is_answered(true);
                 }
                 Either::Left(ready(Ok(answer)))

@@ -75,6 +75,8 @@ pub(super) struct Course {
     is_answered: Cell<bool>,
     /// How much of its body was handed on together with a head.
     given: Cell<u64>,
+    /// How much of it was handed on, head and body.
+    taken: Cell<u64>,
     /// Whoever reads, where more is there to be read.
     reader: RefCell<Option<Waker>>,
 }
@@ -119,6 +121,11 @@ impl Course {
         if self.next.get() == Next::Nothing {
             self.goes_on(Next::Head);
         }
+    }
+
+    /// How many bytes the present request had so far. The library keeps the memory that it took for them as long as the connection is open.
+    pub fn taken(&self) -> u64 {
+        self.taken.get()
     }
 
     /// What follows a body.
@@ -278,10 +285,17 @@ impl Wire {
         Rc::clone(&self.course)
     }
 
-    /// How many of these bytes are handed on now.
+    /// How many of these bytes are handed on now, counted.
     ///
     /// # Errors
     /// There is no room for as much of a head as has come.
+    fn counted(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let before = if self.course.next.get() == Next::Head && self.head.is_empty() { 0 } else { self.course.taken.get() };
+        let now = self.portion(bytes)?;
+        self.course.taken.set(before.saturating_add(u64::try_from(now).unwrap_or(u64::MAX)));
+        Ok(now)
+    }
+
     fn portion(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.course.next.get() {
             Next::Nothing | Next::Never => Ok(0),
@@ -320,7 +334,7 @@ impl Wire {
         let mut held = std::mem::take(&mut self.held);
         let waiting = held.get(self.from..).unwrap_or_default();
         let some = waiting.get(..into.remaining()).unwrap_or(waiting);
-        let now = self.portion(some)?;
+        let now = self.counted(some)?;
         into.put_slice(some.get(..now).unwrap_or(some));
         self.from += now;
         if self.from >= held.len() {
@@ -337,7 +351,7 @@ impl Wire {
         let before = into.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
         let come = into.filled().get(before..).unwrap_or_default();
-        let now = self.portion(come)?;
+        let now = self.counted(come)?;
         self.held.extend_from_slice(come.get(now..).unwrap_or_default());
         into.set_filled(before + now);
         Poll::Ready(Ok(()))
