@@ -5,8 +5,8 @@
 //! them; so would whoever asks for something and takes nothing of the answer. So once three quarters are taken, each is closed after its answer, and whoever
 //! has not sent a whole request within two seconds, or not taken its answer, gives way, the oldest first. Callers whose key we know do not.
 //!
-//! Whoever has sent a large request, or was given a large answer without a key, has its connection closed afterwards, crowd or not: the server library
-//! keeps up to 128 KiB of each for as long as it is open.
+//! Whoever has sent a large request, or was given a large answer, has its connection closed afterwards, crowd or not: the server library keeps up to
+//! 128 KiB of each for as long as it is open. With a key, large answers may come over one connection until a quarter of all are open.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -96,6 +96,11 @@ impl Connections {
         self.0.open.load(Ordering::Relaxed) > self.0.room
     }
 
+    /// Whether they may become a crowd.
+    fn are_many(&self) -> bool {
+        self.0.open.load(Ordering::Relaxed) > self.0.quarter
+    }
+
     /// Has those give way who must, for as long as it is polled.
     pub async fn make_room(self) {
         let mut ticks = tokio::time::interval(LOOKED_FOR);
@@ -177,10 +182,11 @@ pub fn has_spoken(request: &HttpRequest) {
 }
 
 /// Whether the connection of that request is closed after an answer of that size to somebody whom we know or not: in a crowd, and where the server
-/// library would keep the memory of a large request, or of a stranger's large answer, for as long as the connection is open.
+/// library would keep the memory of a large request or answer for as long as the connection is open. Those whom we know may have many answers over
+/// one connection, large ones too, until a quarter of all connections are open.
 pub fn ends_with(request: &HttpRequest, answer: BodySize, is_known: bool) -> bool {
     let is_large = matches!(answer, BodySize::Sized(bytes) if bytes > small());
-    let ends = |open: &Open| open.connections.is_crowded() || open.has_grown() || is_large && !is_known;
+    let ends = |open: &Open| open.connections.is_crowded() || open.has_grown() || is_large && (!is_known || open.connections.are_many());
     request.conn_data::<Open>().is_some_and(ends)
 }
 

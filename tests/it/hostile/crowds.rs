@@ -365,6 +365,33 @@ async fn a_connection_that_took_much_memory_is_closed_after_its_answer() {
     }
 }
 
+/// Large answers to callers come over one connection as often as they like, while there are few connections.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_was_given_a_large_answer_keeps_its_connection_while_there_are_few() {
+    let server = String::from("max_connections = 40");
+    let world = World::with(Setting { server, ..Setting::default() }).await;
+    let ask = async |path: &str| {
+        let mut connection = connect(&world).await;
+        let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\r\n");
+        connection.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.windows(4).any(|end| end == b"\r\n\r\n") {
+            assert!(connection.read_buf(&mut answer).await.unwrap() > 0, "{path} is not answered");
+        }
+        let answer = String::from_utf8_lossy(&answer).to_lowercase();
+        assert!(answer.starts_with("http/1.1 200"), "{answer}");
+        (answer.contains("connection: close"), connection)
+    };
+    assert!(!ask("/v1/operations").await.0);
+    let mut idle = Vec::new();
+    for _ in 0..12 {
+        idle.push(connect(&world).await);
+    }
+    // Until the service has taken all of them.
+    world.until("a large answer ends its connection", async || ask("/v1/operations").await.0.then_some(())).await;
+    assert!(!ask("/v1/components").await.0, "a small one does not");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn heads_without_measure_are_refused() {
     let world = World::new().await;
