@@ -117,7 +117,8 @@ fn spent() -> (usize, usize) {
 async fn short_requests_behind_answers_that_nobody_reads_take_little_memory_and_no_time() {
     let world = World::new().await;
     let chunked = "POST /callback/douyin/message HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
-    let breath = format!("{}{}", "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(60), "GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(15_000));
+    let breath =
+        format!("{}{}", "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".repeat(4_000), "GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(15_000));
     let (before, _) = spent();
     let mut crowd = Vec::new();
     for number in 0..40 {
