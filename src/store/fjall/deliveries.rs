@@ -173,22 +173,44 @@ impl Store {
 
     /// Every delivery of an event, unsorted: those made with it have computed ids, those of replays are indexed.
     pub fn deliveries_of(&self, event: &Event) -> Result<Vec<StoredDelivery>, LogError> {
+        self.found_deliveries(event).into_iter().collect()
+    }
+
+    /// The same past what is damaged, which is named.
+    ///
+    /// # Errors
+    /// One could not be read for now.
+    pub fn readable_deliveries_of(&self, event: &Event) -> Result<Vec<StoredDelivery>, LogError> {
+        let is_readable = |found: &Result<_, LogError>| match found {
+            Err(LogError::Damaged(error)) => {
+                tracing::error!(event.sequence, error, "damage: a delivery of an event cannot be read and is passed over");
+                false
+            }
+            _ => true,
+        };
+        self.found_deliveries(event).into_iter().filter(is_readable).collect()
+    }
+
+    fn found_deliveries(&self, event: &Event) -> Vec<Result<StoredDelivery, LogError>> {
         let mut found = Vec::new();
+        let recorded = |id| self.days.delivery(id).map(|found| found.map(|(_, stored)| stored)).map_err(damaged).transpose();
         for subscription in self.lines.names() {
-            if self.waits(&subscription)
-                && let Some(entry) = self.entry(&subscription, event.sequence).map_err(damaged)?.filter(|entry| !entry.recorded)
-            {
-                found.push(StoredDelivery::fresh(entry.id, event, &subscription, None, event.received_at));
-                continue;
+            let entry = if self.waits(&subscription) { self.entry(&subscription, event.sequence) } else { Ok(None) };
+            match entry {
+                Ok(Some(entry)) if !entry.recorded => {
+                    found.push(Ok(StoredDelivery::fresh(entry.id, event, &subscription, None, event.received_at)));
+                    continue;
+                }
+                Ok(_) => {}
+                Err(error) => found.push(Err(damaged(error))),
             }
-            for id in record::first_deliveries(event, &subscription) {
-                found.extend(self.days.delivery(id).map_err(damaged)?.map(|(_, stored)| stored));
-            }
+            found.extend(record::first_deliveries(event, &subscription).into_iter().filter_map(recorded));
         }
-        for id in self.replayed(event.sequence)? {
-            found.extend(self.days.delivery(id).map_err(damaged)?.map(|(_, stored)| stored));
+        match self.replayed(event.sequence) {
+            Ok(ids) => found.extend(ids.into_iter().filter_map(recorded)),
+            Err(error) => found.push(Err(error)),
         }
-        Ok(found)
+        found
     }
 
     /// Deliveries of an event that replays made.

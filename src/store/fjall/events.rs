@@ -1,35 +1,28 @@
 //! Events: accepted through the committing thread, read by id, by sequence and by filter.
 //!
-//! A page walks newest to oldest along the narrowest index that the filter allows (authorizer, type, component; else everything) and looks at a bounded
-//! number of events, so a page is quick whatever the filter; one that ends early says where the next one starts. `since` and `until` are found through
-//! the first sequence of each minute.
+//! A page walks newest to oldest (`walk`) and looks at a bounded number of events, so it is quick whatever the filter; one that ends early says where the
+//! next one starts. `since` and `until` are found through the first sequence of each minute.
 
 use std::ops::ControlFlow;
 
-use bytes::Bytes;
-use fjall::{Keyspace, Readable, Snapshot};
-
 use super::answers::Asker;
-use super::days::{Day, KEPT, index};
-use super::lines::lock;
+use super::days::index;
 use super::passing::Passing;
 use super::postings;
 use super::record;
 use super::turns::{self, Awaited, aside};
-use super::waiting;
+use super::walk::{Way, checkpoint, minute};
 use super::writer::{Incoming, Job};
 use super::{FjallLog, Store, damaged, malformed, survived, told, unread};
 use crate::clock::Timestamp;
-use crate::event_type::Glob;
 use crate::fanout::delivery::{Status, Wanted};
 use crate::inbox::log::{Expunged, Stretch};
 use crate::inbox::{Accepted, Arrival, Event, EventFilter, EventId, EventLog, LogError, Page, Position, message_hash};
+use bytes::Bytes;
 
 /// Events looked at for one page; with `status` each costs several reads.
 const LOOKED_AT: usize = 20_000;
 const LOOKED_AT_WITH_STATUS: usize = 2_000;
-/// Deliveries of one status up to which their events are gathered instead of looked for.
-const FEW: u64 = 20_000;
 /// Bytes of events handed out at a time: about so many.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// Kind of record under which a sealed part is sealed.
@@ -87,7 +80,7 @@ impl EventLog for FjallLog {
                 if awaited.is_given_up() {
                     return Ok(ControlFlow::Break(()));
                 }
-                let fits = found.certain || found.readable(store)?.is_some_and(|event| store.fits(&filter, &event).unwrap_or_default());
+                let fits = found.certain || found.readable(store)?.map_or(Ok(false), |event| store.fits(&filter, &event))?;
                 count += u64::from(fits);
                 Ok(ControlFlow::Continue(()))
             })?;
@@ -130,125 +123,6 @@ impl EventLog for FjallLog {
     async fn expunge(&self, before: Timestamp) -> Result<Expunged, LogError> {
         self.expunge_before(before).await
     }
-}
-
-/// One event that a walk came by.
-struct Found<'a> {
-    sequence: u64,
-    /// The event as stored, where the walk had it in hand.
-    value: Option<Bytes>,
-    day: &'a Day,
-    /// Its index says all that the filter asks.
-    certain: bool,
-}
-
-impl Found<'_> {
-    /// The event, unless it is damaged: that keeps back none of the others.
-    fn readable(&self, store: &Store) -> Result<Option<Event>, LogError> {
-        match self.read(store) {
-            Ok(event) => Ok(Some(event)),
-            Err(LogError::Damaged(error)) => {
-                tracing::error!(event.sequence = self.sequence, error, "damage: an event cannot be read and is left out of a list");
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn read(&self, store: &Store) -> Result<Event, LogError> {
-        let value = match &self.value {
-            Some(value) => value.clone(),
-            None => match self.day.event(self.sequence).map_err(damaged)? {
-                Some(value) => value,
-                None => store.days.event(self.sequence).map_err(damaged)?.ok_or_else(|| malformed("the index of events"))?,
-            },
-        };
-        Ok(record::read_event(self.sequence, &value).ok_or_else(|| malformed("an event"))?.0)
-    }
-}
-
-/// Which index is walked along.
-enum Way {
-    /// Every event.
-    All,
-    /// Keys of the index that begin so, one for each event.
-    Index(Vec<u8>),
-    /// Lists of events whose keys begin so.
-    Lists(Vec<u8>),
-}
-
-fn exact(glob: &Option<Glob>) -> Option<&str> {
-    glob.as_ref().map(Glob::as_str).filter(|text| !text.contains('*') && !text.is_empty())
-}
-
-impl Way {
-    /// The narrowest for that filter, and whether it says all that the filter asks.
-    fn of(filter: &EventFilter) -> (Self, bool) {
-        let alone = |used: [bool; 3]| {
-            let EventFilter { component, platform, authorizer, kind, since, until, status, q, within } = filter;
-            let asked = [authorizer.is_some(), kind.is_some(), component.is_some()];
-            let others = platform.is_some() || since.is_some() || until.is_some() || status.is_some() || q.is_some() || within.is_some();
-            asked == used && !others
-        };
-        if let Some(authorizer) = exact(&filter.authorizer) {
-            (Self::Index(record::named(index::AUTHORIZER, authorizer)), alone([true, false, false]))
-        } else if let Some(kind) = exact(&filter.kind) {
-            (Self::Lists(record::named(index::KIND, kind)), alone([false, true, false]))
-        } else if let Some(component) = exact(&filter.component) {
-            (Self::Lists(record::named(index::COMPONENT, component)), alone([false, false, true]))
-        } else {
-            (Self::All, alone([false, false, false]))
-        }
-    }
-
-    /// Sequences from `from` to below `below` in that day, newest first.
-    fn along<'a>(
-        &self,
-        snapshot: &Snapshot,
-        day: &'a Day,
-        from: u64,
-        below: u64,
-        certain: bool,
-    ) -> Box<dyn Iterator<Item = Result<Found<'a>, LogError>> + 'a> {
-        let found = move |sequence, value| Found { sequence, value, day, certain };
-        match self {
-            Self::All => {
-                let range = from.to_be_bytes()..below.to_be_bytes();
-                Box::new(snapshot.range(&day.events, range).rev().map(move |guard| {
-                    let (key, value) = guard.into_inner().map_err(damaged)?;
-                    Ok(found(record::last_number(&key).ok_or_else(|| malformed("the key of an event"))?, Some(record::shared(value))))
-                }))
-            }
-            Self::Index(prefix) => {
-                let key = |number: u64| [prefix.as_slice(), &number.to_be_bytes()].concat();
-                Box::new(snapshot.range(&day.index, key(from)..key(below)).rev().map(move |guard| {
-                    let key = guard.key().map_err(damaged)?;
-                    Ok(found(record::last_number(&key).ok_or_else(|| malformed("the index of events"))?, None))
-                }))
-            }
-            Self::Lists(prefix) => Box::new(postings::lists(snapshot, day, prefix, from, below).flat_map(move |guard| {
-                let (sequences, error) = match guard.into_inner() {
-                    Ok((key, others)) => (Some(postings::listed(&key, &others)), None),
-                    Err(error) => (None, Some(Err(damaged(error)))),
-                };
-                let sequences = sequences.into_iter().flat_map(Iterator::rev).filter(move |one| (from..below).contains(one));
-                sequences.map(move |sequence| Ok(found(sequence, None))).chain(error)
-            })),
-        }
-    }
-}
-
-fn minute(at: Timestamp) -> u64 {
-    u64::try_from(at.as_second().div_euclid(60)).unwrap_or_default()
-}
-
-/// First sequence of a minute in that range, the first or the last of them.
-fn checkpoint(snapshot: &Snapshot, day: &Keyspace, from: u64, below: u64, last: bool) -> Result<Option<u64>, LogError> {
-    let key = |minute: u64| [&[index::MINUTE], minute.to_be_bytes().as_slice()].concat();
-    let mut range = snapshot.range(day, key(from)..key(below));
-    let found = if last { range.next_back() } else { range.next() };
-    let value = found.map(fjall::Guard::value).transpose().map_err(damaged)?;
-    Ok(value.and_then(|value| record::last_number(&value)))
 }
 
 impl Store {
@@ -353,92 +227,11 @@ impl Store {
         let snapshot = self.db.snapshot();
         for day in self.days.all().iter().rev() {
             // The first of the last minute before: of the minute itself only the first that came in it or later is known.
-            if let Some(first) = checkpoint(&snapshot, &day.index, 0, minute(at), true)? {
+            if let Some(first) = checkpoint(&snapshot, &day.index, 0, minute(at), true).map_err(damaged)? {
                 return Ok(first.saturating_sub(1));
             }
         }
         Ok(0)
-    }
-
-    /// Comes by every event below `below` that may fit, newest first.
-    fn walk(
-        &self,
-        filter: &EventFilter,
-        below: u64,
-        mut visit: impl FnMut(Found<'_>) -> Result<ControlFlow<()>, LogError>,
-    ) -> Result<(), LogError> {
-        let (way, certain) = Way::of(filter);
-        let days = self.days.all();
-        let snapshot = self.db.snapshot();
-        if let Some(sequences) = filter.status.map_or(Ok(None), |status| self.few(&snapshot, status))? {
-            for sequence in sequences.into_iter().filter(|sequence| *sequence < below) {
-                let Some(day) = self.days.of(sequence) else { continue };
-                let Some(value) = self.days.event(sequence).map_err(damaged)? else { continue };
-                if visit(Found { sequence, value: Some(value), day: &day, certain: false })?.is_break() {
-                    return Ok(());
-                }
-            }
-            return Ok(());
-        }
-        let Some(kept) = days.first() else { return Ok(()) };
-        let (mut end, newest) = (u64::MAX, *self.newest.borrow());
-        for day in days.iter().rev() {
-            let next = std::mem::replace(&mut end, day.first);
-            let below = below.min(next);
-            let behind = day.end(next, newest);
-            let moved = (behind < below).then(|| way.along(&snapshot, kept, behind, below, certain));
-            for found in moved.into_iter().flatten() {
-                if visit(found?)?.is_break() {
-                    return Ok(());
-                }
-            }
-            let until = match filter.until {
-                // Behind that place only late ones were received before `until`.
-                Some(until) => checkpoint(&snapshot, &day.index, minute(until) + 3, u64::MAX, false)?.unwrap_or(u64::MAX).min(below),
-                None => below,
-            };
-            let since = match filter.since {
-                Some(since) => checkpoint(&snapshot, &day.index, 0, minute(since), true)?,
-                None => None,
-            };
-            let late = Way::Index(vec![index::LATE]);
-            let late = (until < below).then(|| late.along(&snapshot, day, until, below, false)).into_iter().flatten();
-            for found in late.chain(way.along(&snapshot, day, since.unwrap_or_default(), until, certain)) {
-                if visit(found?)?.is_break() {
-                    return Ok(());
-                }
-            }
-            if since.is_some() && day.label != KEPT {
-                // Whatever is older was received before.
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    /// Sequences of the events with a delivery of that status, newest first, if there are few.
-    fn few(&self, snapshot: &Snapshot, status: Status) -> Result<Option<Vec<u64>>, LogError> {
-        let lines = self.lines.names().into_iter().filter_map(|name| self.lines.named(&name));
-        let (pending, dead) = lines.fold((0, 0), |(pending, dead), line| {
-            let line = lock(&line);
-            (pending + line.pending, dead + line.dead)
-        });
-        let mut sequences: Vec<u64> = match status {
-            Status::Dead if dead <= FEW => {
-                let guards = snapshot.iter(&self.dead).map(|guard| guard.value().map_err(damaged));
-                guards
-                    .filter_map(|value| value.map(|value| record::read_dead(&value).map(|(sequence, _)| sequence)).transpose())
-                    .collect::<Result<_, _>>()?
-            }
-            Status::Pending | Status::Held if pending <= FEW => {
-                let guards = snapshot.prefix(&self.waiting, [waiting::WAITING]).map(|guard| guard.key().map_err(damaged));
-                guards.filter_map(|key| key.map(|key| record::last_number(&key)).transpose()).collect::<Result<_, _>>()?
-            }
-            _ => return Ok(None),
-        };
-        sequences.sort_unstable_by(|a, b| b.cmp(a));
-        sequences.dedup();
-        Ok(Some(sequences))
     }
 
     fn fits(&self, filter: &EventFilter, event: &Event) -> Result<bool, LogError> {
@@ -447,7 +240,7 @@ impl Store {
         }
         let Some(status) = filter.status else { return Ok(true) };
         let status = if status == Status::Held { Status::Pending } else { status };
-        Ok(self.deliveries_of(event)?.iter().any(|stored| stored.delivery.status == status))
+        Ok(self.readable_deliveries_of(event)?.iter().any(|stored| stored.delivery.status == status))
     }
 
     /// How many events fit and are wanted, shown each with its deliveries as [`Wanted`] has them.
@@ -457,7 +250,7 @@ impl Store {
                 return Ok(false);
             }
             let deliveries: Vec<_> = match filter.status {
-                Some(_) => self.deliveries_of(event)?.into_iter().map(|stored| stored.delivery).collect(),
+                Some(_) => self.readable_deliveries_of(event)?.into_iter().map(|stored| stored.delivery).collect(),
                 None => Vec::new(),
             };
             Ok(wanted(event, &deliveries))
@@ -467,7 +260,7 @@ impl Store {
             if awaited.is_given_up() {
                 return Ok(ControlFlow::Break(()));
             }
-            count += u64::from(found.readable(self)?.is_some_and(|event| is_wanted(&event).unwrap_or_default()));
+            count += u64::from(found.readable(self)?.map_or(Ok(false), |event| is_wanted(&event))?);
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(count)

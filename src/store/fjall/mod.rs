@@ -40,6 +40,7 @@ mod told;
 mod turns;
 mod versions;
 mod waiting;
+mod walk;
 mod writer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

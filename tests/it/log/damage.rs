@@ -59,6 +59,15 @@ fn rot(world: &World, keyspace: &str, at: u64) {
     rot_in(&world.folder.path().join("log"), keyspace, at);
 }
 
+/// The same in those tables that are so long.
+fn rot_where_there_is(world: &World, keyspace: &str, at: u64) {
+    for table in tables(&world.folder.path().join("log"), keyspace) {
+        if std::fs::metadata(&table).unwrap().len() > at + 16 {
+            flip(&table, at);
+        }
+    }
+}
+
 /// The same in the log of that folder.
 pub fn rot_in(log: &Path, keyspace: &str, at: u64) {
     for table in tables(log, keyspace) {
@@ -146,19 +155,69 @@ async fn damaged_events_are_passed_over_by_whoever_follows_and_by_lists() {
     assert_eq!(events.len() + unreadable.len(), 100, "each is there or named");
     assert!(events.iter().all(|event| key(event) == (event.sequence - 1).to_string()));
 
-    let kind = EventFilter { kind: Some(Glob::new("audit.passed")), ..EventFilter::default() };
-    let mut listed = 0;
-    let mut after = None;
-    loop {
-        let page = EventLog::page(&*log, &kind, after.as_ref(), 20).await.unwrap();
-        listed += page.items.len();
-        after = page.next;
-        if after.is_none() {
-            break;
+    let mut newest_first: Vec<u64> = events.iter().map(|event| event.sequence).collect();
+    newest_first.reverse();
+    for filter in every_way() {
+        assert_eq!(listed(&log, &filter).await, newest_first, "{filter:?}");
+    }
+    let pending = EventFilter { status: Some(Status::Pending), ..EventFilter::default() };
+    assert_eq!(log.count(&pending).await.unwrap(), u64::try_from(events.len()).unwrap());
+    works(&ports, "new").await;
+}
+
+#[tokio::test]
+async fn where_an_index_is_damaged_every_event_is_looked_at() {
+    let world = World::new();
+    let (log, ports) = opened(&world);
+    stored(&ports, 0, 100, &["bot"]).await;
+    ports.advance(DAY);
+    stored(&ports, 100, 2000, &["bot"]).await;
+    let other = arrival("other", Some("tt2"), ports.now(), &["bot"]);
+    ports.put_arrival(other).await;
+    drop((log, ports));
+    for name in keyspaces(&world, "index") {
+        // Lists of components and of types stand there, authorizers, and minutes.
+        for at in [100, 4_000, 12_000] {
+            rot_where_there_is(&world, &name, at);
         }
     }
-    assert_eq!(listed, events.len());
+
+    let (log, ports) = opened(&world);
+    let all: Vec<u64> = (1..=2001).rev().collect();
+    for filter in every_way() {
+        let wanted = if filter.authorizer.is_some() { &all[1..] } else { &all[..] };
+        let listed = listed(&log, &filter).await;
+        let wrong = listed.iter().zip(wanted).find(|(listed, wanted)| listed != wanted);
+        assert_eq!((listed.len(), wrong), (wanted.len(), None), "{filter:?}");
+    }
     works(&ports, "new").await;
+}
+
+/// One filter for each way along which events are looked for: all events of the tests here fit.
+fn every_way() -> [EventFilter; 6] {
+    let of = |text: &str| Some(Glob::new(text));
+    let (long_ago, late) = ("2020-01-01T00:00:00Z".parse().unwrap(), "2100-01-01T00:00:00Z".parse().unwrap());
+    [
+        EventFilter::default(),
+        EventFilter { kind: of("audit.passed"), ..EventFilter::default() },
+        EventFilter { authorizer: of("tt1"), ..EventFilter::default() },
+        EventFilter { component: of("douyin"), ..EventFilter::default() },
+        EventFilter { status: Some(Status::Pending), ..EventFilter::default() },
+        EventFilter { since: Some(long_ago), until: Some(late), ..EventFilter::default() },
+    ]
+}
+
+/// Sequences of all events that fit, page by page.
+async fn listed(log: &FjallLog, filter: &EventFilter) -> Vec<u64> {
+    let (mut listed, mut after) = (Vec::new(), None);
+    loop {
+        let page = EventLog::page(log, filter, after.as_ref(), 20).await.unwrap();
+        listed.extend(page.items.iter().map(|event| event.sequence));
+        after = page.next;
+        if after.is_none() {
+            return listed;
+        }
+    }
 }
 
 #[tokio::test]
