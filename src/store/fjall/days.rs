@@ -11,7 +11,7 @@ use fjall::config::{BlockSizePolicy, CompressionPolicy, FilterPolicy};
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
 
 use super::record::{self, StoredDelivery};
-use super::{meta, survived};
+use super::{is_damage, meta, past, postings, survived};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::DeliveryId;
 use crate::inbox::EventId;
@@ -183,6 +183,27 @@ fn checkpoint(index: &Keyspace) -> fjall::Result<Option<u64>> {
     Ok(first.and_then(|value| record::last_number(&value)))
 }
 
+/// The newest sequence of a day whose last event cannot be read, as the lists of components have it, in which each event is.
+///
+/// # Errors
+/// That one, where something is missing of the lists too: nobody knows then which sequences were given.
+fn newest_listed(db: &Database, label: u32, error: fjall::Error) -> fjall::Result<u64> {
+    let index = keyspace(db, &format!("index.{label}"))?;
+    let mut newest = None;
+    let take = |key: &[u8], others: &[u8]| {
+        newest = newest.max(postings::listed(key, others).next_back());
+        Ok(())
+    };
+    let left_out = past::under(&db.snapshot(), &index, &[index::COMPONENT], take)?;
+    let Some(newest) = newest.filter(|_| left_out == 0) else { return Err(error) };
+    tracing::error!(
+        %error,
+        newest,
+        "damage: the newest events of day {label} cannot be read; how many there were is known; `yizhan check --store` names all of it"
+    );
+    Ok(newest)
+}
+
 /// All days, oldest first; the kept one is always there.
 pub struct Days(RwLock<Arc<Vec<Arc<Day>>>>);
 
@@ -198,7 +219,10 @@ impl Days {
         // given twice.
         let mut newest = None;
         for label in labels.iter().rev() {
-            newest = number(keyspace(db, &format!("event.{label}"))?.last_key_value())?;
+            newest = match number(keyspace(db, &format!("event.{label}"))?.last_key_value()) {
+                Err(error) if is_damage(&error) => Some(newest_listed(db, *label, error)?),
+                read => read?,
+            };
             if newest.is_some() {
                 break;
             }
@@ -231,6 +255,19 @@ impl Days {
     /// All of them as of now.
     pub fn all(&self) -> Arc<Vec<Arc<Day>>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The end of the newest minute in which an event was received, where that event itself cannot tell.
+    pub fn newest_minute(&self) -> fjall::Result<Timestamp> {
+        for day in self.all().iter().rev() {
+            let last = day.index.prefix([index::MINUTE]).next_back().map(fjall::Guard::key).transpose();
+            let last = survived(last, format_args!("the last minute of day {}", day.label))?.flatten();
+            if let Some(minute) = last.and_then(|key| record::last_number(&key)) {
+                let second = i64::try_from(minute.saturating_add(1).saturating_mul(60)).unwrap_or(i64::MAX);
+                return Ok(Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH));
+            }
+        }
+        Ok(Timestamp::UNIX_EPOCH)
     }
 
     /// Label of the oldest, the kept one left out.

@@ -13,7 +13,7 @@ use super::days::{Day, index};
 use super::lines::lock;
 use super::record::{self, StoredDelivery};
 use super::waiting::{Entry, View, waiting_key};
-use super::{Store, damaged, malformed};
+use super::{Store, damaged, malformed, survived, unread};
 use crate::clock::Timestamp;
 use crate::fanout::delivery::{Delivery, DeliveryFilter, DeliveryId, Status};
 use crate::inbox::{Event, EventId, LogError, Page, Position};
@@ -171,16 +171,11 @@ impl Store {
         self.lines.named(subscription).is_some_and(|line| lock(&line).pending > 0)
     }
 
-    /// Every delivery of an event, unsorted: those made with it have computed ids, those of replays are indexed.
-    pub fn deliveries_of(&self, event: &Event) -> Result<Vec<StoredDelivery>, LogError> {
-        self.found_deliveries(event).into_iter().collect()
-    }
-
-    /// The same past what is damaged, which is named.
+    /// Every delivery of an event that can be read, unsorted: those made with it have computed ids, those of replays are indexed. What is damaged is named.
     ///
     /// # Errors
     /// One could not be read for now.
-    pub fn readable_deliveries_of(&self, event: &Event) -> Result<Vec<StoredDelivery>, LogError> {
+    pub fn deliveries_of(&self, event: &Event) -> Result<Vec<StoredDelivery>, LogError> {
         let is_readable = |found: &Result<_, LogError>| match found {
             Err(LogError::Damaged(error)) => {
                 tracing::error!(event.sequence, error, "damage: a delivery of an event cannot be read and is passed over");
@@ -279,7 +274,9 @@ impl Store {
             if uuid_floor(filling.filter.since).is_some_and(|since| id < since) {
                 return Ok(());
             }
-            if let Some((_, stored)) = self.days.delivery(DeliveryId(id)).map_err(damaged)?
+            let stored =
+                survived(self.days.delivery(DeliveryId(id)), format_args!("delivery {}", DeliveryId(id))).map_err(damaged)?.flatten();
+            if let Some((_, stored)) = stored
                 && !filling.look(Place { record: id, ..Place::top(0) }, stored.delivery)
             {
                 return Ok(());
@@ -309,10 +306,16 @@ impl Store {
         for name in self.awaiting(filter) {
             for found in view.entries(&name, 0) {
                 let (sequence, entry) = found.map_err(damaged)?;
-                all.extend(self.waiting_one(&name, sequence, &entry).map_err(damaged)?.map(|(_, stored)| stored.delivery));
+                all.extend(self.readable_waiting_one(&name, sequence, &entry)?);
             }
         }
         Ok(all)
+    }
+
+    /// What waits, unless its event is damaged, which is named.
+    fn readable_waiting_one(&self, subscription: &str, sequence: u64, entry: &Entry) -> Result<Option<Delivery>, LogError> {
+        let found = survived(self.waiting_one(subscription, sequence, entry), format_args!("event number {sequence}")).map_err(damaged)?;
+        Ok(found.flatten().map(|(_, stored)| stored.delivery))
     }
 
     fn looked_through(&self, filling: &mut Filling<'_>, after: Option<Place>) -> Result<(), LogError> {
@@ -348,11 +351,14 @@ impl Store {
     ) -> Result<bool, LogError> {
         let (since, until) = (uuid_floor(filling.filter.since).unwrap_or(Uuid::nil()), uuid_ceiling(filling.filter.until));
         let range = since.into_bytes()..until.min(place.record).max(since).into_bytes();
-        let mut records = snapshot.range(&day.deliveries, range).rev().map(|guard| {
-            let (key, value) = guard.into_inner().map_err(damaged)?;
-            let id = DeliveryId(Uuid::from_slice(&key).map_err(|_| malformed("the key of a delivery"))?);
-            record::read_delivery(id, &value).map(|stored| stored.delivery).ok_or_else(|| malformed("a delivery"))
-        });
+        let read = |guard: fjall::Guard| {
+            let (key, value) = guard.into_inner()?;
+            let id = DeliveryId(Uuid::from_slice(&key).unwrap_or_default());
+            let read = record::read_delivery(id, &value).ok_or_else(|| unread("a delivery"));
+            // One that does not have its form keeps back none of the others.
+            Ok(survived(read, format_args!("delivery {id}"))?.map(|stored| stored.delivery))
+        };
+        let mut records = snapshot.range(&day.deliveries, range).rev().filter_map(|guard| read(guard).map_err(damaged).transpose());
         let view = View { snapshot, waiting: &self.waiting };
         let mut queues = Queues::of(names, &view, first, end, place.queue);
         let (mut record, mut waiting) = (records.next().transpose()?, queues.take().map_err(damaged)?);
@@ -372,9 +378,9 @@ impl Store {
             let Some((name, sequence, entry)) = std::mem::replace(&mut waiting, queues.take().map_err(damaged)?) else { return Ok(true) };
             place.queue = (sequence, entry.id.0);
             let is_asked_for = !entry.recorded && (since..until).contains(&entry.id.0);
-            let found = if is_asked_for { self.waiting_one(name, sequence, &entry).map_err(damaged)? } else { None };
+            let found = if is_asked_for { self.readable_waiting_one(name, sequence, &entry)? } else { None };
             let goes_on = match found {
-                Some((_, stored)) => filling.look(place, stored.delivery),
+                Some(delivery) => filling.look(place, delivery),
                 // On record, or not asked for, or its event is damaged: whoever claims it cancels it.
                 None => filling.pass(place),
             };

@@ -240,7 +240,7 @@ impl Store {
         }
         let Some(status) = filter.status else { return Ok(true) };
         let status = if status == Status::Held { Status::Pending } else { status };
-        Ok(self.readable_deliveries_of(event)?.iter().any(|stored| stored.delivery.status == status))
+        Ok(self.deliveries_of(event)?.iter().any(|stored| stored.delivery.status == status))
     }
 
     /// How many events fit and are wanted, shown each with its deliveries as [`Wanted`] has them.
@@ -250,7 +250,7 @@ impl Store {
                 return Ok(false);
             }
             let deliveries: Vec<_> = match filter.status {
-                Some(_) => self.readable_deliveries_of(event)?.into_iter().map(|stored| stored.delivery).collect(),
+                Some(_) => self.deliveries_of(event)?.into_iter().map(|stored| stored.delivery).collect(),
                 None => Vec::new(),
             };
             Ok(wanted(event, &deliveries))

@@ -282,9 +282,10 @@ impl Commit for Writer {
 impl Writer {
     /// A writer that continues a store.
     pub fn new(store: Arc<Store>, seen: Seen, sequence: u64) -> fjall::Result<Self> {
-        let newest_receipt = match store.days.event(sequence)?.and_then(|value| record::read_event(sequence, &value)) {
+        let newest = survived(store.days.event(sequence), format_args!("event number {sequence}, the newest"))?.flatten();
+        let newest_receipt = match newest.and_then(|value| record::read_event(sequence, &value)) {
             Some((event, _)) => event.received_at,
-            None => Timestamp::UNIX_EPOCH,
+            None => store.days.newest_minute()?,
         };
         let found = Found::open(&store.records)?;
         Ok(Self { store, seen, found, sequence, newest_receipt, emptying: BTreeSet::new(), reads: 0 })

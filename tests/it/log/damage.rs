@@ -1,6 +1,6 @@
 //! Damage of single records: each is named, kept and passed over, and nothing else is held up by it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use yizhan::inbox::{EventFilter, EventLog, LogError, Rejections};
 use yizhan::playbook::Playbook;
 use yizhan::playbook::run::{Run, RunLog, State};
 use yizhan::store::archive::{ArchiveReader, ArchiveWriter};
-use yizhan::store::fjall::{FjallLog, LogMoment, LogRestore, is_damage};
+use yizhan::store::fjall::{FjallLog, LogMoment, LogOptions, LogRestore, OpenError, is_damage};
 
 use super::world::{Ports, World, arrival, key, keys};
 
@@ -162,7 +162,30 @@ async fn damaged_events_are_passed_over_by_whoever_follows_and_by_lists() {
     }
     let pending = EventFilter { status: Some(Status::Pending), ..EventFilter::default() };
     assert_eq!(log.count(&pending).await.unwrap(), u64::try_from(events.len()).unwrap());
+    for filter in [DeliveryFilter::default(), DeliveryFilter { status: Some(Status::Pending), ..DeliveryFilter::default() }] {
+        assert_eq!(log.deliveries(&filter, None, 200).await.unwrap().items.len(), events.len(), "{filter:?}");
+    }
     works(&ports, "new").await;
+}
+
+#[tokio::test]
+async fn a_delivery_whose_record_is_damaged_is_passed_over_by_lists() {
+    let world = World::new();
+    let (log, ports) = opened(&world);
+    let mut events = Vec::new();
+    for key in ["a", "b", "c"] {
+        events.push(ports.put(key, Some("tt1"), &[]).await.id);
+    }
+    let replayed = log.enqueue(&events, "bot", None, ports.now()).await.unwrap();
+    drop((log, ports));
+    spoil(&world, &keyspaces(&world, "delivery")[0], replayed[1].0.as_bytes());
+
+    let (log, _ports) = opened(&world);
+    let of = |event: usize| DeliveryFilter { event: Some(events[event].to_string()), ..DeliveryFilter::default() };
+    for (filter, wanted) in [(DeliveryFilter::default(), vec![replayed[2], replayed[0]]), (of(0), vec![replayed[0]]), (of(1), vec![])] {
+        let listed: BTreeSet<_> = log.deliveries(&filter, None, 9).await.unwrap().items.iter().map(|delivery| delivery.id).collect();
+        assert_eq!(listed, wanted.into_iter().collect(), "{filter:?}");
+    }
 }
 
 #[tokio::test]
@@ -237,6 +260,47 @@ async fn a_log_opens_though_the_first_events_of_a_day_cannot_be_read() {
     assert!(stretch.unreadable.contains(&1) && stretch.unreadable.contains(&21), "{:?}", stretch.unreadable);
     works(&ports, "new").await;
     assert_eq!(log.last_sequence(), 41);
+}
+
+#[tokio::test]
+async fn a_log_opens_though_its_newest_events_cannot_be_read_and_gives_no_sequence_twice() {
+    let world = World::new();
+    let (log, ports) = opened(&world);
+    stored(&ports, 0, 100, &["bot"]).await;
+    drop((log, ports));
+    let folder = world.folder.path().join("log");
+    let [table] = <[PathBuf; 1]>::try_from(tables(&folder, &keyspaces(&world, "event")[0])).unwrap();
+    let whole = std::fs::read(&table).unwrap();
+    // Nearer and nearer to the end, until the last block of events is met: behind it stand only the lists of blocks, without which nothing opens.
+    let mut newest = None;
+    for place in (1..whole.len() / 512).rev() {
+        std::fs::write(&table, &whole).unwrap();
+        flip(&table, u64::try_from(place * 512).unwrap());
+        let Ok(log) = FjallLog::open(&folder, super::world::at_rest(7), LogOptions::default(), world.clock.clone()) else { continue };
+        let stretch = log.following(0, 200).await.unwrap();
+        assert_eq!((stretch.events.len() + stretch.unreadable.len(), stretch.reached, log.last_sequence()), (100, 100, 100));
+        if stretch.unreadable.contains(&100) {
+            newest = Some(stretch.unreadable);
+            break;
+        }
+    }
+    let unreadable = newest.expect("a place at which the newest event is damaged and the log opens");
+
+    // Where the lists are damaged too, nobody knows which sequences were given.
+    let index = keyspaces(&world, "index").remove(0);
+    rot(&world, &index, 60);
+    let refused = FjallLog::open(&folder, super::world::at_rest(7), LogOptions::default(), world.clock.clone());
+    assert!(matches!(refused.err(), Some(OpenError::Damaged { .. })));
+    // Flipped back.
+    rot(&world, &index, 60);
+
+    let (log, ports) = opened(&world);
+    let readable = listed(&log, &EventFilter::default()).await;
+    assert_eq!(readable, (1..=100).rev().filter(|sequence| !unreadable.contains(sequence)).collect::<Vec<u64>>());
+    assert_eq!(ports.put("new", Some("tt1"), &["bot"]).await.sequence, 101);
+    drop((log, ports));
+    let (_log, ports) = opened(&world);
+    assert_eq!(ports.put("newer", Some("tt1"), &["bot"]).await.sequence, 102, "though what came since can be read");
 }
 
 #[tokio::test]
