@@ -137,7 +137,7 @@ impl Open {
 
     /// Whether more came with its request than is kept for each connection.
     pub fn has_grown(&self) -> bool {
-        self.course.taken() > small()
+        self.course.taken() > SMALL
     }
 
     /// Its request is answered. From those whom we do not know, we wait for the next one, and for them to take the answer.
@@ -185,13 +185,9 @@ pub fn has_spoken(request: &HttpRequest) {
 /// library would keep the memory of a large request or answer for as long as the connection is open. Those whom we know may have many answers over
 /// one connection, large ones too, until a quarter of all connections are open.
 pub fn ends_with(request: &HttpRequest, answer: BodySize, is_known: bool) -> bool {
-    let is_large = matches!(answer, BodySize::Sized(bytes) if bytes > small());
+    let is_large = matches!(answer, BodySize::Sized(bytes) if usize::try_from(bytes).map_or(true, |bytes| bytes > SMALL));
     let ends = |open: &Open| open.connections.is_crowded() || open.has_grown() || is_large && (!is_known || open.connections.are_many());
     request.conn_data::<Open>().is_some_and(ends)
-}
-
-fn small() -> u64 {
-    u64::try_from(SMALL).unwrap_or(u64::MAX)
 }
 
 /// That request is answered, of somebody whom we know or not.

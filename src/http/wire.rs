@@ -75,8 +75,8 @@ pub(super) struct Course {
     is_answered: Cell<bool>,
     /// How much of its body was handed on together with a head.
     given: Cell<u64>,
-    /// How much of it was handed on, head and body.
-    taken: Cell<u64>,
+    /// How many bytes of it were handed on, head and body.
+    taken: Cell<usize>,
     /// Whoever reads, where more is there to be read.
     reader: RefCell<Option<Waker>>,
 }
@@ -124,7 +124,7 @@ impl Course {
     }
 
     /// How many bytes the present request had so far. The library keeps the memory that it took for them as long as the connection is open.
-    pub fn taken(&self) -> u64 {
+    pub fn taken(&self) -> usize {
         self.taken.get()
     }
 
@@ -288,14 +288,18 @@ impl Wire {
     /// How many of these bytes are handed on now, counted.
     ///
     /// # Errors
-    /// There is no room for as much of a head as has come.
+    /// As [`Wire::portion`].
     fn counted(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let before = if self.course.next.get() == Next::Head && self.head.is_empty() { 0 } else { self.course.taken.get() };
         let now = self.portion(bytes)?;
-        self.course.taken.set(before.saturating_add(u64::try_from(now).unwrap_or(u64::MAX)));
+        self.course.taken.set(before.saturating_add(now));
         Ok(now)
     }
 
+    /// How many of these bytes are handed on now.
+    ///
+    /// # Errors
+    /// There is no room for as much of a head as has come.
     fn portion(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.course.next.get() {
             Next::Nothing | Next::Never => Ok(0),
