@@ -128,7 +128,7 @@ pub trait EventLog: Send + Sync {
     /// was noted of one timeline says nothing on another. `None`: a former build made the log, and it was never put back. From memory.
     fn timeline(&self) -> Option<u64>;
 
-    /// When the newest event of that authorizer (or, without one, of the component) was received.
+    /// When the newest event of that authorizer (or, without one, of the component) was received. `None` where there is none, or damage hides which it is.
     async fn last_received(&self, component: &str, authorizer: Option<&str>) -> Result<Option<Timestamp>, LogError>;
 
     /// Removes events received before `before`, their dedupe keys and their finished deliveries; deliveries that still wait keep their events.

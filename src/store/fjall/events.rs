@@ -105,14 +105,19 @@ impl EventLog for FjallLog {
         let prefix = record::named(kind, name);
         for day in self.store.days.all().iter().rev() {
             for guard in day.index.prefix(&prefix).rev() {
-                let (key, value) = guard.into_inner().map_err(damaged)?;
+                let told =
+                    survived(guard.into_inner(), format_args!("which events of day {} are of {name}", day.label)).map_err(damaged)?;
+                // Nobody knows then which was the last.
+                let Some((key, value)) = told else { return Ok(None) };
                 let sequence = match authorizer {
                     Some(_) => record::last_number(&key),
                     None => postings::listed(&key, &value).next_back(),
                 };
-                let Some((event, _)) = sequence.map(|sequence| self.store.event(sequence)).transpose()?.flatten() else { continue };
+                let Some(sequence) = sequence else { continue };
+                let value = survived(self.store.days.event(sequence), format_args!("event number {sequence}")).map_err(damaged)?;
+                let event = value.flatten().and_then(|value| record::read_event(sequence, &value));
                 // Two components may know an authorizer of the same id.
-                if event.component == component {
+                if let Some((event, _)) = event.filter(|(event, _)| event.component == component) {
                     return Ok(Some(event.received_at));
                 }
             }

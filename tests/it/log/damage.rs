@@ -160,6 +160,7 @@ async fn damaged_events_are_passed_over_by_whoever_follows_and_by_lists() {
     for filter in every_way() {
         assert_eq!(listed(&log, &filter).await, newest_first, "{filter:?}");
     }
+    assert!(log.last_received("douyin", Some("tt1")).await.unwrap().is_some());
     let pending = EventFilter { status: Some(Status::Pending), ..EventFilter::default() };
     assert_eq!(log.count(&pending).await.unwrap(), u64::try_from(events.len()).unwrap());
     for filter in [DeliveryFilter::default(), DeliveryFilter { status: Some(Status::Pending), ..DeliveryFilter::default() }] {
@@ -212,6 +213,9 @@ async fn where_an_index_is_damaged_every_event_is_looked_at() {
         let listed = listed(&log, &filter).await;
         let wrong = listed.iter().zip(wanted).find(|(listed, wanted)| listed != wanted);
         assert_eq!((listed.len(), wrong), (wanted.len(), None), "{filter:?}");
+    }
+    for (component, authorizer) in [("douyin", None), ("douyin", Some("tt1")), ("douyin", Some("tt3"))] {
+        log.last_received(component, authorizer).await.unwrap();
     }
     works(&ports, "new").await;
 }
