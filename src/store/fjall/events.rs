@@ -1,9 +1,11 @@
 //! Events: accepted through the committing thread, read by id, by sequence and by filter.
 //!
 //! A page walks newest to oldest (`walk`) and looks at a bounded number of events, so it is quick whatever the filter; one that ends early says where the
-//! next one starts. `since` and `until` are found through the first sequence of each minute.
+//! next one starts.
 
 use std::ops::ControlFlow;
+
+use bytes::Bytes;
 
 use super::answers::Asker;
 use super::days::index;
@@ -18,7 +20,6 @@ use crate::clock::Timestamp;
 use crate::fanout::delivery::{Status, Wanted};
 use crate::inbox::log::{Expunged, Stretch};
 use crate::inbox::{Accepted, Arrival, Event, EventFilter, EventId, EventLog, LogError, Page, Position, message_hash};
-use bytes::Bytes;
 
 /// Events looked at for one page; with `status` each costs several reads.
 const LOOKED_AT: usize = 20_000;

@@ -1,5 +1,5 @@
 //! Coming by the events that a filter may want, newest first, along the narrowest index that it allows (authorizer, type, component; else everything), and
-//! past what damage made unreadable: of what is left nothing stays out.
+//! past what damage made unreadable: of what is left nothing stays out. `since` and `until` are found through the first sequence of each minute.
 
 use std::ops::ControlFlow;
 
@@ -127,6 +127,7 @@ impl Way {
     }
 }
 
+/// The minute of that moment, counted from 1970 as [`index::MINUTE`] has it.
 pub fn minute(at: Timestamp) -> u64 {
     u64::try_from(at.as_second().div_euclid(60)).unwrap_or_default()
 }

@@ -161,7 +161,9 @@ async fn harmed(half: &str) {
             let said = station.talk()[said..].to_owned();
             // One that runs says it as an error; one that does not start says why.
             let told = match started {
-                true => said.lines().any(|line| line.contains("ERROR") && (line.contains("missing") || line.contains("damage"))),
+                true => said
+                    .lines()
+                    .any(|line| line.contains("ERROR") && ["missing", "damaged", " damage: "].iter().any(|word| line.contains(word))),
                 false => ["damaged", "cannot be read", "lost"].iter().any(|word| said.contains(word)),
             };
             match (code, lost) {

@@ -275,7 +275,7 @@ async fn a_log_opens_though_its_newest_events_cannot_be_read_and_gives_no_sequen
     let folder = world.folder.path().join("log");
     let [table] = <[PathBuf; 1]>::try_from(tables(&folder, &keyspaces(&world, "event")[0])).unwrap();
     let whole = std::fs::read(&table).unwrap();
-    // Nearer and nearer to the end, until the last block of events is met: behind it stand only the lists of blocks, without which nothing opens.
+    // From the end towards the beginning, until the last block of events is met: behind it stand only the lists of blocks, without which nothing opens.
     let mut newest = None;
     for place in (1..whole.len() / 512).rev() {
         std::fs::write(&table, &whole).unwrap();
