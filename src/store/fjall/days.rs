@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use bytes::Bytes;
 use fjall::compaction::Leveled;
 use fjall::config::{BlockSizePolicy, CompressionPolicy, FilterPolicy};
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, Readable, Snapshot};
 
 use super::record::{self, StoredDelivery};
 use super::{is_damage, meta, past, postings, survived};
@@ -177,10 +177,18 @@ impl Day {
     }
 }
 
-/// The first sequence of the first minute of a day.
-fn checkpoint(index: &Keyspace) -> fjall::Result<Option<u64>> {
-    let first = index.prefix([index::MINUTE]).next().map(fjall::Guard::value).transpose()?;
-    Ok(first.and_then(|value| record::last_number(&value)))
+/// The minute of that moment, counted from 1970 as [`index::MINUTE`] has it.
+pub fn minute(at: Timestamp) -> u64 {
+    u64::try_from(at.as_second().div_euclid(60)).unwrap_or_default()
+}
+
+/// First sequence of a minute in that range, the first or the last of them.
+pub fn checkpoint(snapshot: &Snapshot, day: &Keyspace, from: u64, below: u64, last: bool) -> fjall::Result<Option<u64>> {
+    let key = |minute: u64| [&[index::MINUTE], minute.to_be_bytes().as_slice()].concat();
+    let mut range = snapshot.range(day, key(from)..key(below));
+    let found = if last { range.next_back() } else { range.next() };
+    let value = found.map(fjall::Guard::value).transpose()?;
+    Ok(value.and_then(|value| record::last_number(&value)))
 }
 
 /// The newest sequence of a day whose last event cannot be read, as the lists of components have it, in which each event is.
@@ -234,7 +242,7 @@ impl Days {
             let begins = match survived(number(probe.first_key_value()), format_args!("the first event of day {label}"))? {
                 Some(first) => first,
                 // The first event of a day has an entry of its minute, too.
-                None => checkpoint(&keyspace(db, &format!("index.{label}"))?)?,
+                None => checkpoint(&db.snapshot(), &keyspace(db, &format!("index.{label}"))?, 0, u64::MAX, false)?,
             };
             // A day without events begins where the next one begins, so that no sequence is looked for in it.
             let first = begins.or(next).unwrap_or(newest + 1);

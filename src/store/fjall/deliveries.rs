@@ -6,9 +6,10 @@
 use std::iter::Peekable;
 use std::sync::Arc;
 
-use fjall::{Readable, Snapshot};
+use fjall::{Readable, Snapshot, UserKey, UserValue};
 use uuid::Uuid;
 
+use super::around::{Around, Order};
 use super::days::{Day, index};
 use super::lines::lock;
 use super::record::{self, StoredDelivery};
@@ -108,7 +109,7 @@ impl<'a> Queues<'a> {
             let is_behind =
                 move |found: &fjall::Result<(u64, Entry)>| !found.as_ref().is_ok_and(|(sequence, entry)| (*sequence, entry.id.0) >= below);
             let entries: Box<dyn Iterator<Item = _> + 'a> =
-                Box::new(view.entries_back(name, from, to.min(below.0.saturating_add(1))).filter(is_behind));
+                Box::new(view.entries_back(name, from, to.saturating_sub(1).min(below.0)).filter(is_behind));
             (name, entries.peekable())
         };
         Self(names.iter().map(queue).collect())
@@ -261,8 +262,9 @@ impl Store {
     fn dead_ones(&self, filling: &mut Filling<'_>, below: Uuid) -> Result<(), LogError> {
         let snapshot = self.db.snapshot();
         let end = uuid_ceiling(filling.filter.until).min(below);
-        for guard in snapshot.range(&self.dead, ..end.into_bytes()).rev() {
-            let (key, value) = guard.into_inner().map_err(damaged)?;
+        let (from, to) = (Uuid::nil().into_bytes().to_vec(), before(end));
+        for found in Around::over(&snapshot, &self.dead, from, to, Order::Backwards).readable(made_between) {
+            let (key, value) = found.map_err(damaged)?;
             let Some((id, (_, subscription))) = Uuid::from_slice(&key).ok().zip(record::read_dead(&value)) else { continue };
             if filling.filter.subscription.as_ref().is_some_and(|name| name != subscription) {
                 // Those of others are looked at too, and a page is bounded.
@@ -350,15 +352,16 @@ impl Store {
         mut place: Place,
     ) -> Result<bool, LogError> {
         let (since, until) = (uuid_floor(filling.filter.since).unwrap_or(Uuid::nil()), uuid_ceiling(filling.filter.until));
-        let range = since.into_bytes()..until.min(place.record).max(since).into_bytes();
-        let read = |guard: fjall::Guard| {
-            let (key, value) = guard.into_inner()?;
+        let (from, to) = (since.into_bytes().to_vec(), before(until.min(place.record)));
+        let read = |found: fjall::Result<_>| {
+            let (key, value): (UserKey, UserValue) = found?;
             let id = DeliveryId(Uuid::from_slice(&key).unwrap_or_default());
             let read = record::read_delivery(id, &value).ok_or_else(|| unread("a delivery"));
             // One that does not have its form keeps back none of the others.
             Ok(survived(read, format_args!("delivery {id}"))?.map(|stored| stored.delivery))
         };
-        let mut records = snapshot.range(&day.deliveries, range).rev().filter_map(|guard| read(guard).map_err(damaged).transpose());
+        let passed = Around::over(snapshot, &day.deliveries, from, to, Order::Backwards).readable(made_between);
+        let mut records = passed.filter_map(|found| read(found).map_err(damaged).transpose());
         let view = View { snapshot, waiting: &self.waiting };
         let mut queues = Queues::of(names, &view, first, end, place.queue);
         let (mut record, mut waiting) = (records.next().transpose()?, queues.take().map_err(damaged)?);
@@ -401,6 +404,17 @@ impl Store {
         }
         Ok(finished)
     }
+}
+
+/// The key before that of the delivery of that id.
+fn before(id: Uuid) -> Vec<u8> {
+    id.as_u128().saturating_sub(1).to_be_bytes().to_vec()
+}
+
+/// Names what is damaged between two ids of deliveries.
+fn made_between(from: &[u8], to: &[u8]) -> String {
+    let moment = |key: &[u8]| key.first_chunk().map_or(Timestamp::MAX, |id| record::created(DeliveryId(Uuid::from_bytes(*id))));
+    format!("some deliveries made from {} to {}", moment(from), moment(to))
 }
 
 /// The lowest id of a moment: ids know milliseconds only, and the filter looks again.

@@ -8,12 +8,12 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::answers::Asker;
-use super::days::index;
+use super::days::{checkpoint, index, minute};
 use super::passing::Passing;
 use super::postings;
 use super::record;
 use super::turns::{self, Awaited, aside};
-use super::walk::{Way, checkpoint, minute};
+use super::walk::Way;
 use super::writer::{Incoming, Job};
 use super::{FjallLog, Store, damaged, malformed, survived, told, unread};
 use crate::clock::Timestamp;

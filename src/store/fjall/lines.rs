@@ -142,7 +142,8 @@ impl Line {
 
     /// Whether nothing older of the same order is unfinished, and nothing of it is under way.
     fn may_go(&self, view: &View<'_>, subscription: &str, sequence: u64, order: u64) -> fjall::Result<bool> {
-        Ok(!self.claimed.values().any(|claim| claim.order == order) && view.head(subscription, order)?.is_none_or(|head| head == sequence))
+        Ok(!self.claimed.values().any(|claim| claim.order == order)
+            && view.head(subscription, order)?.is_none_or(|(head, _)| head == sequence))
     }
 
     /// The unfinished delivery of the oldest event, and that one's number.
@@ -220,7 +221,7 @@ impl Line {
         let mut candidates: BTreeSet<u64> = std::mem::take(&mut self.back);
         while let Some(order) = self.ready.pop_front() {
             if wish.ordered {
-                candidates.extend(view.head(wish.subscription, order)?);
+                candidates.extend(view.head(wish.subscription, order)?.map(|(head, _)| head));
             }
         }
         while let Some(sequence) = candidates.pop_first() {
@@ -295,8 +296,9 @@ impl Line {
         let is_due = |entry: &Entry| entry.due <= record::nanoseconds(wish.now) || entry.due > record::nanoseconds(furthest);
         if wish.ordered
             && !held.contains(&entry.order)
-            && let Some(head) = view.head(wish.subscription, entry.order)?.filter(|head| *head != sequence)
-            && let Some(oldest) = view.entry(wish.subscription, head)?.filter(|oldest| oldest.lane == Lane::Retry && is_due(oldest))
+            && let Some((head, oldest)) = view.head(wish.subscription, entry.order)?.filter(|(head, _)| *head != sequence)
+            && oldest.lane == Lane::Retry
+            && is_due(&oldest)
         {
             // An older one of the same order is due as well: it goes first, wherever it stands.
             (sequence, entry) = (head, oldest);

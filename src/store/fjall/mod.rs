@@ -7,6 +7,7 @@
 
 mod accept;
 mod answers;
+mod around;
 mod attributes;
 mod backup;
 mod days;

@@ -23,7 +23,7 @@ const BESIDE: u64 = 10_000;
 /// Above all keys.
 const LAST: [u8; 16] = [0xff; 16];
 /// How often all keys are halved to find where they end: to a difference in their twentieth byte.
-const HALVED: u8 = 160;
+pub const HALVED: u8 = 160;
 
 /// Keys between two, and how often it was halved since something was read.
 struct Stretch {
@@ -254,7 +254,7 @@ fn numbers_beside(from: &Bound<Vec<u8>>, to: &Bound<Vec<u8>>) -> Option<Range<u6
 }
 
 /// A key as a number of that many bytes, with 2 to the power of `bit` added or taken away; `None`: it does not fit.
-fn moved(key: &[u8], bytes: usize, bit: usize, up: bool) -> Option<Vec<u8>> {
+pub fn moved(key: &[u8], bytes: usize, bit: usize, up: bool) -> Option<Vec<u8>> {
     let mut moved = key.to_vec();
     moved.resize(bytes, 0);
     let mut carry = 1_u8 << (bit % 8);
@@ -270,7 +270,7 @@ fn moved(key: &[u8], bytes: usize, bit: usize, up: bool) -> Option<Vec<u8>> {
 }
 
 /// A key that lies in the middle between two ends, as if keys were fractions; `None` where there is none between.
-fn middle(from: &Bound<Vec<u8>>, to: &Bound<Vec<u8>>) -> Option<Vec<u8>> {
+pub fn middle(from: &Bound<Vec<u8>>, to: &Bound<Vec<u8>>) -> Option<Vec<u8>> {
     let (low, high) = (key_of(from).unwrap_or_default(), key_of(to).unwrap_or(&LAST));
     let length = low.len().max(high.len()) + 1;
     let digit = |key: &[u8], at: usize| u16::from(key.get(at).copied().unwrap_or_default());

@@ -5,9 +5,11 @@
 //! `r ‖ subscription ‖ due ‖ sequence` → nothing, those of the retry lane;
 //! `o ‖ subscription ‖ order ‖ sequence` → nothing, all of them, only for subscriptions that are claimed in order.
 
-use fjall::{Keyspace, Readable, Snapshot};
+use fjall::{Keyspace, Readable, Snapshot, UserKey, UserValue};
 
+use super::around::{Around, Order};
 use super::record::{self, Reader};
+use super::survived;
 use crate::fanout::delivery::{DeliveryId, Lane};
 
 /// Prefix of every unfinished delivery.
@@ -77,41 +79,58 @@ pub fn order_key(subscription: &str, order: u64, sequence: u64) -> Vec<u8> {
     key
 }
 
-/// The keyspace `waiting` at one moment.
+/// The keyspace `waiting` at one moment. What damage made unreadable of it is named and passed over: it holds back nothing that waits behind it.
 pub struct View<'a> {
     pub snapshot: &'a Snapshot,
     pub waiting: &'a Keyspace,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
     /// One unfinished delivery.
     pub fn entry(&self, subscription: &str, sequence: u64) -> fjall::Result<Option<Entry>> {
-        Ok(self.snapshot.get(self.waiting, waiting_key(subscription, sequence))?.and_then(|value| Entry::read(&value)))
+        let value = self.snapshot.get(self.waiting, waiting_key(subscription, sequence));
+        let value = survived(value, format_args!("what waits for {subscription} of event number {sequence}"))?.flatten();
+        Ok(value.and_then(|value| Entry::read(&value)))
+    }
+
+    fn between<'b>(
+        &self,
+        from: Vec<u8>,
+        to: Vec<u8>,
+        order: Order,
+        subscription: &'b str,
+    ) -> impl Iterator<Item = fjall::Result<Passed>> + use<'a, 'b> {
+        let number_at = from.len().saturating_sub(8);
+        let what = move |from: &[u8], to: &[u8]| match (number(from, number_at), number(to, number_at)) {
+            (Some(first), Some(last)) => format!("what waits for {subscription} of some events from number {first} to {last}"),
+            _ => format!("what waits for {subscription} of some events"),
+        };
+        Around::over(self.snapshot, self.waiting, from, to, order).readable(what)
     }
 
     /// Unfinished deliveries of that subscription from that sequence on.
-    pub fn entries(&self, subscription: &str, from: u64) -> impl Iterator<Item = fjall::Result<(u64, Entry)>> {
-        let range = waiting_key(subscription, from)..=waiting_key(subscription, u64::MAX);
-        self.snapshot.range(self.waiting, range).filter_map(|guard| match guard.into_inner() {
-            Ok((key, value)) => Some(Ok((record::last_number(&key)?, Entry::read(&value)?))),
-            Err(error) => Some(Err(error)),
-        })
+    pub fn entries<'b>(&self, subscription: &'b str, from: u64) -> impl Iterator<Item = fjall::Result<(u64, Entry)>> + use<'a, 'b> {
+        let (from, to) = (waiting_key(subscription, from), waiting_key(subscription, u64::MAX));
+        self.between(from, to, Order::Forwards, subscription).filter_map(read)
     }
 
-    /// Unfinished deliveries of that subscription of events from `from` to below `to`, newest event first.
-    pub fn entries_back(&self, subscription: &str, from: u64, to: u64) -> impl Iterator<Item = fjall::Result<(u64, Entry)>> + 'static {
-        let range = waiting_key(subscription, from)..waiting_key(subscription, to.max(from));
-        self.snapshot.range(self.waiting, range).rev().filter_map(|guard| match guard.into_inner() {
-            Ok((key, value)) => Some(Ok((record::last_number(&key)?, Entry::read(&value)?))),
-            Err(error) => Some(Err(error)),
-        })
+    /// Unfinished deliveries of that subscription of events from `from` to `to`, newest event first.
+    pub fn entries_back<'b>(
+        &self,
+        subscription: &'b str,
+        from: u64,
+        to: u64,
+    ) -> impl Iterator<Item = fjall::Result<(u64, Entry)>> + use<'a, 'b> {
+        let (from, to) = (waiting_key(subscription, from), waiting_key(subscription, to));
+        self.between(from, to, Order::Backwards, subscription).filter_map(read)
     }
 
     /// Retries from that place on, soonest first: when due, and which sequence.
-    pub fn retries(&self, subscription: &str, from: (u64, u64)) -> impl Iterator<Item = fjall::Result<(u64, u64)>> {
-        let range = retry_key(subscription, from.0, from.1)..=retry_key(subscription, u64::MAX, u64::MAX);
-        self.snapshot.range(self.waiting, range).filter_map(|guard| match guard.key() {
-            Ok(key) => {
+    pub fn retries<'b>(&self, subscription: &'b str, from: (u64, u64)) -> impl Iterator<Item = fjall::Result<(u64, u64)>> + use<'a, 'b> {
+        let (from, to) = (retry_key(subscription, from.0, from.1), retry_key(subscription, u64::MAX, u64::MAX));
+        let what = move |_: &[u8], _: &[u8]| format!("when some of what waits for {subscription} is to be tried again");
+        Around::over(self.snapshot, self.waiting, from, to, Order::Forwards).readable(what).filter_map(|found| match found {
+            Ok((key, _)) => {
                 let (rest, sequence) = key.split_last_chunk::<8>()?;
                 Some(Ok((record::last_number(rest)?, u64::from_be_bytes(*sequence))))
             }
@@ -119,19 +138,41 @@ impl View<'_> {
         })
     }
 
-    /// The oldest unfinished sequence of that order.
-    pub fn head(&self, subscription: &str, order: u64) -> fjall::Result<Option<u64>> {
-        let range = order_key(subscription, order, 0)..=order_key(subscription, order, u64::MAX);
-        let first = self.snapshot.range(self.waiting, range).next();
-        Ok(first.map(fjall::Guard::key).transpose()?.and_then(|key| record::last_number(&key)))
+    /// The oldest unfinished delivery of that order, and of which sequence.
+    pub fn head(&self, subscription: &str, order: u64) -> fjall::Result<Option<(u64, Entry)>> {
+        let (from, to) = (order_key(subscription, order, 0), order_key(subscription, order, u64::MAX));
+        for found in self.between(from, to, Order::Forwards, subscription) {
+            let Some(sequence) = record::last_number(&found?.0) else { continue };
+            // One that cannot be read holds back none of the others.
+            if let Some(entry) = self.entry(subscription, sequence)? {
+                return Ok(Some((sequence, entry)));
+            }
+        }
+        Ok(None)
     }
 }
 
-/// Removes what a crash left of order keys that were being built.
+type Passed = (UserKey, UserValue);
+
+fn read(found: fjall::Result<Passed>) -> Option<fjall::Result<(u64, Entry)>> {
+    match found {
+        Ok((key, value)) => Some(Ok((record::last_number(&key)?, Entry::read(&value)?))),
+        Err(error) => Some(Err(error)),
+    }
+}
+
+/// The number that stands there in a key.
+fn number(key: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_be_bytes(*key.get(at..)?.first_chunk::<8>()?))
+}
+
+/// Removes what a crash left of order keys that were being built; damaged ones stay, and are passed over.
 pub fn clear_order(db: &fjall::Database, waiting: &Keyspace, subscription: &str) -> fjall::Result<()> {
-    let mut batch = db.batch();
-    for guard in waiting.prefix(record::named(ORDER, subscription)) {
-        batch.remove(waiting, guard.key()?);
+    let (snapshot, mut batch) = (db.snapshot(), db.batch());
+    let (from, to) = (order_key(subscription, 0, 0), order_key(subscription, u64::MAX, u64::MAX));
+    let what = |_: &[u8], _: &[u8]| format!("in which order some deliveries of {subscription} were to go");
+    for found in Around::over(&snapshot, waiting, from, to, Order::Forwards).readable(what) {
+        batch.remove(waiting, found?.0);
     }
     batch.commit()
 }

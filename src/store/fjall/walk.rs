@@ -4,16 +4,15 @@
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use fjall::{Keyspace, Readable, Snapshot};
+use fjall::{Readable, Snapshot};
 
-use super::days::{Day, KEPT, index};
+use super::days::{Day, KEPT, checkpoint, index, minute};
 use super::lines::lock;
 use super::passing::Passing;
 use super::postings;
 use super::record;
 use super::waiting;
 use super::{Store, damaged, is_damage, malformed, survived};
-use crate::clock::Timestamp;
 use crate::event_type::Glob;
 use crate::fanout::delivery::Status;
 use crate::inbox::{Event, EventFilter, LogError};
@@ -125,20 +124,6 @@ impl Way {
             })),
         }
     }
-}
-
-/// The minute of that moment, counted from 1970 as [`index::MINUTE`] has it.
-pub fn minute(at: Timestamp) -> u64 {
-    u64::try_from(at.as_second().div_euclid(60)).unwrap_or_default()
-}
-
-/// First sequence of a minute in that range, the first or the last of them.
-pub fn checkpoint(snapshot: &Snapshot, day: &Keyspace, from: u64, below: u64, last: bool) -> fjall::Result<Option<u64>> {
-    let key = |minute: u64| [&[index::MINUTE], minute.to_be_bytes().as_slice()].concat();
-    let mut range = snapshot.range(day, key(from)..key(below));
-    let found = if last { range.next_back() } else { range.next() };
-    let value = found.map(fjall::Guard::value).transpose()?;
-    Ok(value.and_then(|value| record::last_number(&value)))
 }
 
 impl Store {

@@ -55,12 +55,12 @@ pub fn replace_by_sealed(log: &Path, key: &[u8], record: &serde_json::Value) {
 }
 
 /// Writes a keyspace out to its tables and flips bits in each, from that byte on.
-fn rot(world: &World, keyspace: &str, at: u64) {
+pub fn rot(world: &World, keyspace: &str, at: u64) {
     rot_in(&world.folder.path().join("log"), keyspace, at);
 }
 
 /// The same in those tables that are so long.
-fn rot_where_there_is(world: &World, keyspace: &str, at: u64) {
+pub fn rot_where_there_is(world: &World, keyspace: &str, at: u64) {
     for table in tables(&world.folder.path().join("log"), keyspace) {
         if std::fs::metadata(&table).unwrap().len() > at + 16 {
             flip(&table, at);
@@ -109,7 +109,7 @@ fn yizhan_hash(text: &str) -> String {
     yizhan::envelope::digest::sha256(&[text.as_bytes()]).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-async fn stored(log: &Ports, from: u32, to: u32, subscribers: &[&str]) {
+pub async fn stored(log: &Ports, from: u32, to: u32, subscribers: &[&str]) {
     for number in from..to {
         let mut one = arrival(&number.to_string(), Some("tt1"), log.now(), subscribers);
         one.event.body = Bytes::from(format!("{{\"data\":\"{number}\",\"noise\":\"{}\"}}", noise(number)));
@@ -117,7 +117,7 @@ async fn stored(log: &Ports, from: u32, to: u32, subscribers: &[&str]) {
     }
 }
 
-async fn works(log: &Ports, key: &str) {
+pub async fn works(log: &Ports, key: &str) {
     let event = log.put(key, None, &["bot"]).await;
     assert!(log.events.event(event.id).await.unwrap().is_some(), "the log still writes");
 }
@@ -397,19 +397,6 @@ async fn a_run_whose_event_or_delivery_is_damaged_has_failed_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_claim_that_meets_damage_holds_back_nothing_of_what_it_had_come_by() {
-    let world = World::new();
-    let (log, ports) = opened(&world);
-    stored(&ports, 0, 400, &["bot"]).await;
-    drop((log, ports));
-    rot(&world, "waiting", 6000);
-    let (log, ports) = opened(&world);
-    let all = log.claim("bot", Lane::First, ports.now(), Duration::from_secs(60), 400, false).await;
-    assert!(matches!(all, Err(LogError::Damaged(_))));
-    assert_eq!(keys(&ports.first("bot", 3).await), ["0", "1", "2"], "before any claim runs out");
-}
-
-#[tokio::test]
 async fn a_push_is_taken_in_though_nobody_can_say_any_more_whether_it_came_before() {
     let world = World::new();
     let (log, ports) = opened(&world);
@@ -625,7 +612,8 @@ async fn a_retirement_ends_though_what_waits_under_the_name_is_damaged() {
     drop((log, ports));
     rot(&world, "waiting", 6000);
     let (log, ports) = opened(&world);
-    assert!(matches!(log.cancel_all("bot").await, Err(LogError::Damaged(_))));
+    let cancelled = log.cancel_all("bot").await.unwrap();
+    assert!((200..400).contains(&cancelled), "{cancelled}");
     log.reinstate("bot").await.unwrap();
     assert!(log.names().await.unwrap().iter().all(|known| known.retired_at.is_none()));
     works(&ports, "new").await;

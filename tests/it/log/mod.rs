@@ -1,6 +1,7 @@
 //! The inbox and the log.
 
 mod archive;
+mod around;
 mod backup;
 mod committer;
 pub mod damage;
